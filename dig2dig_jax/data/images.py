@@ -1,0 +1,133 @@
+"""One image file in, one image file out.
+
+Inside the package an image is float32 [H, W, 3] in [-1, 1]: -1 is black, 1 is the largest value of the file's kind
+(255, 65535 or, for float TIFF, 1.0). Gray is replicated to three channels, and `is_colour` remembers it.
+What formats are read, and what becomes of alpha and orientation: see `decode`.
+"""
+
+import os
+import re
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from dig2dig_jax.data import decode
+from dig2dig_jax.errors import UserError
+
+_EXTENSIONS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
+
+
+class Image(NamedTuple):
+  """`pixels` float32 [H, W, 3] in [-1, 1]. `is_colour`: some pixel's channels differ (gray saved as RGB is not colour).
+  `bit_depth`: 8 or 16, the PNG depth that keeps the file's precision (1-, 2- and 4-bit count as 8, float as 16)."""
+
+  pixels: np.ndarray
+  is_colour: bool
+  bit_depth: int
+
+
+def read_image(path: str | os.PathLike) -> Image:
+  """The one image in a file; 16-bit samples are exact. UserError names the file, the fault and the remedy."""
+  path = Path(path)
+  try:
+    samples = decode.decode(path.read_bytes())
+  except FileNotFoundError:
+    raise UserError(f"{path}: expected an image file, found nothing there; check the name") from None
+  except OSError as error:  # a folder, no permission, a lost network drive
+    raise UserError(f"{path}: expected a readable image file, found {error.strerror}; check the path") from error
+  except decode.DecodeError as error:
+    raise UserError(f"{path}: {error}") from error
+  if samples.dtype.kind == "f":
+    low, high = float(samples.min()), float(samples.max())
+    if not (low >= 0 and high <= 1):  # written so that NaN fails too
+      raise UserError(f"{path}: expected float samples in [0, 1], found [{low:g}, {high:g}]; "
+                      "rescale them and save again")
+    pixels = (samples.astype(np.float64) * 2 - 1).astype(np.float32)
+  else:
+    # A table in float64 makes both ends exactly -1 and 1, and every level the nearest float32.
+    pixels = np.linspace(-1, 1, np.iinfo(samples.dtype).max + 1).astype(np.float32)[samples]
+  is_colour = bool(np.any(pixels != pixels[..., :1]))
+  return Image(np.repeat(pixels, 3 // pixels.shape[-1], axis=-1), is_colour, 8 if samples.dtype == np.uint8 else 16)
+
+
+def is_image_file(path: Path) -> bool:
+  """Whether a file's first bytes or, failing that, its extension say image. The second keeps a damaged photograph among
+  the images, to be reported by name when it is read."""
+  if path.suffix.lower() in _EXTENSIONS:
+    return True
+  with path.open("rb") as file:
+    return decode.sniff(file.read(12)) is not None
+
+
+def list_images(folder: str | os.PathLike) -> list[Path]:
+  """Image files directly in a folder, in natural order. Hidden files are passed over; UserError if it is no folder."""
+  return [path for path in list_files(folder) if is_image_file(path)]
+
+
+def list_files(folder: str | os.PathLike) -> list[Path]:
+  """Files directly in a folder, hidden ones excepted, in natural order. UserError if it is no readable folder."""
+  folder = Path(folder)
+  try:
+    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+  except OSError as error:
+    raise UserError(f"{folder}: expected a folder of images, found {error.strerror}; check the path") from error
+  return natural_sort(files)
+
+
+def natural_sort(paths: Iterable[Path]) -> list[Path]:
+  """By name, case-blind, digits as numbers: 2.png before 10.png. Ties are broken by the exact name."""
+  def key(path: Path):
+    # Splitting at a group alternates text and digits, so equal positions hold equal types.
+    parts = re.split(r"([0-9]+)", path.name.casefold())
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], path.name
+  return sorted(paths, key=key)
+
+
+def to_uint8(pixels: np.ndarray) -> np.ndarray:
+  """[-1, 1] -> 0..255, rounded to nearest and clipped. Exact inverse of reading an 8-bit file."""
+  return _quantize(pixels, np.uint8)
+
+
+def to_uint16(pixels: np.ndarray) -> np.ndarray:
+  """[-1, 1] -> 0..65535, rounded to nearest and clipped. Exact inverse of reading a 16-bit file."""
+  return _quantize(pixels, np.uint16)
+
+
+def _quantize(pixels: np.ndarray, dtype: type) -> np.ndarray:
+  top = np.iinfo(dtype).max
+  return np.clip(np.rint((np.asarray(pixels, np.float64) + 1) * (top / 2)), 0, top).astype(dtype)
+
+
+def write_png(path: str | os.PathLike, pixels: np.ndarray, *, bit_depth: int = 8) -> None:
+  """Write [H, W, 1] (gray) or [H, W, 3] (RGB) in [-1, 1] as PNG of 8 or 16 bits. Creates the folders above it.
+
+  Atomic: other processes see the old file, or none, or the whole new one. UserError, naming the path, for pixels that
+  are not finite and for a place that cannot be written.
+  """
+  path, pixels = Path(path), np.asarray(pixels)
+  if pixels.ndim != 3 or pixels.shape[-1] not in (1, 3) or pixels.size == 0:
+    raise ValueError(f"{path}: expected pixels [H, W, 1] or [H, W, 3], found {pixels.shape}")
+  if bit_depth not in (8, 16):
+    raise ValueError(f"{path}: expected bit_depth 8 or 16, found {bit_depth}")
+  if bad := int(np.count_nonzero(~np.isfinite(pixels))):
+    raise UserError(f"{path}: expected finite pixels, found {bad} NaN or infinite values; nothing was written, "
+                    "check the source images and the method's step sizes")
+  levels = (to_uint8 if bit_depth == 8 else to_uint16)(pixels)
+  options = [cv2.IMWRITE_PNG_COMPRESSION, 6, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_FILTERED]
+  ok, encoded = cv2.imencode(".png", levels[..., ::-1], options)
+  if not ok:
+    raise UserError(f"{path}: expected an image that PNG can hold, found {pixels.shape}; crop it")
+  temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")  # same folder, so that the replacement is one rename
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary.write_bytes(encoded)
+    os.replace(temporary, path)
+  except OSError as error:
+    raise UserError(f"{path}: expected a place to write, found {error.strerror}; choose another output") from error
+  finally:
+    if temporary.exists():
+      temporary.unlink()

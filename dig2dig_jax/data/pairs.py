@@ -1,0 +1,146 @@
+"""Which files belong together? One sub-folder per source under a root, files matched by name.
+
+  root/ir/0001.png  root/vi/0001.jpg   ->  Pair("0001", {"ir": ..., "vi": ...})
+
+Names match without regard to case and extension, never by position in a sorted list: one missing file would shift all
+that follow. Any number of sources from two up, kept in the order asked for.
+"""
+
+import os
+import unicodedata
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dig2dig_jax.data import images
+from dig2dig_jax.errors import UserError
+
+# Folder names that data sets use for the same source.
+_ALIASES = (
+  {"ir", "infrared", "thermal", "lwir"},
+  {"vi", "vis", "visible", "rgb"},
+  {"a", "near"},
+  {"b", "far"},
+  {"under", "low"},
+  {"over", "high"},
+  {"mri", "mr"},
+  {"ct"},
+  {"pet"},
+  {"spect"},
+)
+
+
+class Pair(NamedTuple):
+  """K >= 2 files of one scene. `files` maps each source's name to its file, in the order asked for; `name` is the first
+  file's name without extension."""
+
+  name: str
+  files: dict[str, Path]
+
+
+class LoadedPair(NamedTuple):
+  """`sources` float32 [K, H, W, 3] in [-1, 1]; `is_colour` and `bit_depths` have one entry per source (see `Image`)."""
+
+  name: str
+  sources: np.ndarray
+  is_colour: tuple[bool, ...]
+  bit_depths: tuple[int, ...]
+
+
+def find_pairs(root: str | os.PathLike, sources: Sequence[str]) -> tuple[list[Pair], list[str]]:
+  """Complete pairs under `root` in natural order, and one report line per file left out (no partner, or no image).
+
+  UserError: `root` or a source's folder is missing, two names mean one folder or one name two, a folder has no images
+  or two with the same name, or no name occurs in every folder.
+  """
+  root = Path(root)
+  if len(sources) < 2:
+    raise UserError(f"{root}: expected at least two sources to fuse, found {len(sources)}; "
+                    "name them with --sources=A,B")
+  folders = _source_folders(root, sources)
+  report: list[str] = []
+  indices = {source: _index(folder, report) for source, folder in folders.items()}
+  first, *others = indices.values()
+  pairs = [
+    Pair(path.stem, {source: index[name] for source, index in indices.items()})
+    for name, path in first.items() if all(name in other for other in others)
+  ]
+  if not pairs:
+    examples = ", ".join(str(next(iter(index.values())).relative_to(root)) for index in indices.values())
+    raise UserError(f"{root}: expected files with the same name in {', '.join(sources)}, found none in common "
+                    f"(for example {examples}); rename them alike")
+  for source, index in indices.items():
+    for name, path in index.items():
+      if missing := [other for other in sources if name not in indices[other]]:
+        report.append(f"{path}: present in {source}, missing in {', '.join(missing)}; left out")
+  return pairs, report
+
+
+def load_pair(pair: Pair) -> LoadedPair:
+  """Read all files of a pair. UserError for an unreadable file, or when sizes differ."""
+  loaded = {path: images.read_image(path) for path in pair.files.values()}
+  (first, image), *others = loaded.items()
+  height, width = image.pixels.shape[:2]
+  for path, other in others:
+    if other.pixels.shape != image.pixels.shape:
+      raise UserError(f"{path}: expected {height}x{width} (height x width) as in {first}, found "
+                      f"{other.pixels.shape[0]}x{other.pixels.shape[1]}; register or resize the images first")
+  found = loaded.values()
+  return LoadedPair(pair.name, np.stack([i.pixels for i in found]), tuple(i.is_colour for i in found),
+                    tuple(i.bit_depth for i in found))
+
+
+def content_id(name: str) -> int:
+  """32-bit integer that depends on a pair's name alone, to fold into a random key. The same on every machine: unlike
+  `hash`, and blind to how the file system composes accented letters."""
+  return zlib.crc32(unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape"))
+
+
+def _source_folders(root: Path, sources: Sequence[str]) -> dict[str, Path]:
+  try:
+    there = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+  except OSError as error:
+    raise UserError(f"{root}: expected a folder with one sub-folder per source, found {error.strerror}; "
+                    "check --data") from error
+  names = ", ".join(path.name for path in there) or "no folders"
+  folders: dict[str, Path] = {}
+  for source in sources:
+    wanted = source.casefold()
+    alike = next((group for group in _ALIASES if wanted in group), {wanted})
+    # From the strictest reading of the name to the loosest; the first that finds anything decides.
+    matches = ([path for path in there if path.name == source]
+               or [path for path in there if path.name.casefold() == wanted]
+               or [path for path in there if path.name.casefold() in alike])
+    if not matches:
+      raise UserError(f"{root}: expected a folder for source '{source}', found {names}; "
+                      "name the folders to fuse with --sources=")
+    if len(matches) > 1:
+      raise UserError(f"{root}: expected one folder for source '{source}', found "
+                      f"{', '.join(path.name for path in matches)}; name the exact one with --sources=")
+    if matches[0] in folders.values():
+      raise UserError(f"{root}: expected a folder of its own for each of {', '.join(sources)}, found "
+                      f"{matches[0].name} twice; name different ones with --sources=")
+    folders[source] = matches[0]
+  return folders
+
+
+def _index(folder: Path, report: list[str]) -> dict[str, Path]:
+  """Matching name -> image file, in natural order. Files that are no images go to the report."""
+  index: dict[str, Path] = {}
+  for path in images.list_files(folder):
+    if not images.is_image_file(path):
+      report.append(f"{path}: not an image; left out")
+      continue
+    name = unicodedata.normalize("NFC", path.stem).casefold()
+    if name in index:
+      raise UserError(f"{path}: expected one file named '{path.stem}' in {folder.name}, found {index[name].name} too; "
+                      "move one of them away")
+    index[name] = path
+  if not index:
+    inside = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir()))
+    raise UserError(f"{folder}: expected images, found {f'only the folders {inside}' if inside else 'none'}; "
+                    "put the files directly into it")
+  return index

@@ -1,0 +1,91 @@
+"""How good a denoiser is a prior? PSNR of its one-step clean estimate, beside classical denoisers on the same noise."""
+
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from skimage.restoration import denoise_nl_means, denoise_wavelet
+from tqdm import tqdm
+
+from dig2dig_jax.data.images import list_images, read_image
+from dig2dig_jax.data.pairs import content_id
+from dig2dig_jax.data.padding import crop, reflect_pad
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.jobs.prior import Prior
+from dig2dig_jax.jobs.table import markdown_table
+from dig2dig_jax.ops.color import luma
+from dig2dig_jax.sampling import schedule
+
+SIGMAS = (5, 15, 25, 50, 100)  # standard deviations of the noise, of 255
+
+
+def psnr(estimate: np.ndarray, truth: np.ndarray) -> float:
+  """Peak signal-to-noise ratio in dB of images in [-1, 1], clipped there first: peak to peak 2."""
+  return float(10 * np.log10(4 / np.mean((np.clip(estimate, -1, 1) - truth) ** 2)))
+
+
+def nearest_timestep(alphas_cumprod: np.ndarray, sigma: float) -> int:
+  """The timestep whose noise-to-signal ratio is closest to sigma of 255: sigma = 127.5 sqrt((1 - a) / a)."""
+  return int(np.argmin(np.abs(127.5 * np.sqrt((1 - alphas_cumprod) / alphas_cumprod) - sigma)))
+
+
+def _wavelet(noisy, sigma):
+  # scikit-image expects [0, 1]. BayesShrink in YCbCr is its documented setting for colour.
+  image = (noisy.astype(np.float64) + 1) / 2
+  clean = denoise_wavelet(image, sigma=sigma / 255, channel_axis=-1, convert2ycbcr=True, rescale_sigma=True)
+  return clean * 2 - 1
+
+
+def _non_local_means(noisy, sigma):
+  image = (noisy.astype(np.float64) + 1) / 2
+  noise = sigma / 255
+  clean = denoise_nl_means(
+    image, h=0.8 * noise, sigma=noise, patch_size=5, patch_distance=6, fast_mode=True, channel_axis=-1
+  )
+  return clean * 2 - 1
+
+
+def run(prior: Prior, data: Path, out: Path, *, limit: int = 0, seed: int = 0) -> str:
+  """Scores every image of a folder, in colour and as gray; writes `prior_psnr.json`, returns a Markdown table.
+
+  Gray means luminance replicated to three channels, as fusion feeds the prior; its noise is drawn per channel, and
+  all denoisers are scored on the three channels alike.
+  """
+  paths = list_images(data)[: limit or None]
+  if not paths:
+    raise UserError(f"{data}: expected images to denoise, found none; check --data")
+  tables = schedule.make_schedule(prior.noise["name"], num_timesteps=prior.noise["num_timesteps"])
+  levels = {sigma: nearest_timestep(tables.alphas_cumprod, sigma) for sigma in SIGMAS}
+  steps = schedule.steps_at(tables, list(levels.values()))
+  denoise = jax.jit(lambda params, x, step: prior.denoiser(params)(x, step).x0)
+
+  scores: dict[str, list[dict[str, float]]] = {}
+  for path in tqdm(paths, unit="image", disable=None):
+    colour = read_image(path).pixels
+    gray = np.repeat(np.asarray(luma(jnp.asarray(colour))), 3, axis=-1)
+    for kind, clean in (("colour", colour), ("gray", gray)):
+      rng = np.random.default_rng((seed, content_id(path.stem)))
+      noise = rng.standard_normal(clean.shape).astype(np.float32)
+      row: dict[str, dict[str, float]] = {}
+      for i, sigma in enumerate(SIGMAS):
+        noisy = clean + noise * np.float32(sigma / 127.5)
+        step = jax.tree.map(lambda table, i=i: table[i], steps)
+        size = tuple(-(-side // 64) * 64 for side in clean.shape[:2])  # few programs for many sizes
+        scaled = reflect_pad(noisy, size) / np.sqrt(1 + np.float32(sigma / 127.5) ** 2)
+        estimates = {
+          "prior": crop(np.asarray(denoise(prior.params, jnp.asarray(scaled), step)), clean.shape[:2]),
+          "wavelet": _wavelet(noisy, sigma),
+          "non-local means": _non_local_means(noisy, sigma),
+          "noisy": noisy,
+        }
+        for name, estimate in estimates.items():
+          row.setdefault(f"{name}, {kind}", {})[f"sigma {sigma}"] = psnr(estimate, clean)
+      for name, values in row.items():
+        scores.setdefault(name, []).append(values)
+  out.mkdir(parents=True, exist_ok=True)
+  means = {name: {key: float(np.mean([row[key] for row in rows])) for key in rows[0]} for name, rows in scores.items()}
+  record = {"prior": str(prior.directory), "data": str(data), "images": len(paths), "psnr": means}
+  (out / "prior_psnr.json").write_text(json.dumps(record, indent=1) + "\n")
+  return markdown_table(scores, digits=2)

@@ -1,0 +1,128 @@
+"""What is a method? Everything that a paper fixes and no user does, and the one function that runs it."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from dig2dig_jax.ops import color
+from dig2dig_jax.sampling.sampler import Trace, sample
+from dig2dig_jax.sampling.types import Denoiser, Guidance, Prediction, Step, Transition
+from dig2dig_jax.sampling.weighting import Weighting
+
+
+class Codec(NamedTuple):
+  """Between images and what the prior sees.
+
+  `encode(images [K, H, W, 3]) -> sources [K, H, W, 3]`; `decode(x0 [H, W, 3], images) -> fused [H, W, 3]` in [-1, 1].
+  """
+
+  encode: Callable[[jax.Array], jax.Array]
+  decode: Callable[[jax.Array, jax.Array], jax.Array]
+
+
+class Method(NamedTuple):
+  """One fusion method for one pair. `denoiser(params) -> Denoiser`; `steps` has no rows for the one-pass limit."""
+
+  codec: Codec
+  denoiser: Callable[[Any], Denoiser]
+  steps: Step | None
+  guidance: Guidance
+  weighting: Weighting
+  transition: Transition
+
+
+class FusionTrace(NamedTuple):
+  """weights [U, K, H, W, 1] as the steps read them; steps: the sampler's diagnostics, None in the one-pass limit."""
+
+  weights: jax.Array
+  steps: Trace | None
+
+
+def rgb_codec() -> Codec:
+  """Colour images as they are (multi-focus and multi-exposure fusion)."""
+  return Codec(lambda images: images, lambda x0, images: jnp.clip(x0, -1, 1))
+
+
+def luminance_codec(chroma_from: int) -> Codec:
+  """Luminance replicated to three channels; the fused luminance receives the chroma of source number `chroma_from`.
+
+  A gray source has no chroma, and the fused image is then gray. Range: clipped to [-1, 1], never stretched.
+  """
+
+  def encode(images):
+    return jnp.repeat(color.luma(images), 3, axis=-1)
+
+  def decode(x0, images):
+    chroma = color.rgb_to_ycbcr(images[chroma_from])[..., 1:]
+    return jnp.clip(color.ycbcr_to_rgb(jnp.concatenate([color.luma(x0), chroma], axis=-1)), -1, 1)
+
+  return Codec(encode, decode)
+
+
+def fuse(method: Method, params: Any, key: jax.Array, images: jax.Array) -> tuple[jax.Array, FusionTrace]:
+  """Fuses K registered images into one.
+
+  Args:
+    method: what to do; static under `jit`.
+    params: the network's parameters, an argument so that compiled programs hold no weights.
+    key: all randomness of this pair; the result depends on (params, key, images) only, never on a batch around it.
+    images: [K, H, W, 3] in [-1, 1], K >= 2.
+
+  Returns:
+    (fused [H, W, 3] in [-1, 1], FusionTrace).
+  """
+  chex.assert_rank(images, 4)
+  chex.assert_axis_dimension(images, -1, 3)
+  chex.assert_axis_dimension_gteq(images, 0, 2)
+  start_key, weight_key, run_key = jax.random.split(key, 3)
+  denoise = method.denoiser(params)
+  sources = method.codec.encode(images)
+  weights = method.weighting.compute(weight_key, sources, denoise)
+  if method.steps is None:
+    return method.codec.decode(_one_pass(method, run_key, sources, weights, denoise), images), FusionTrace(weights, None)
+  x_init = jax.random.normal(start_key, sources.shape[1:])
+  x_0, trace = sample(
+    run_key,
+    x_init,
+    sources,
+    denoise=denoise,
+    guidance=method.guidance,
+    transition=method.transition,
+    steps=method.steps,
+    weights=weights,
+    interval=method.weighting.interval,
+  )
+  return method.codec.decode(x_0, images), FusionTrace(weights, trace)
+
+
+def _one_pass(method, key, sources, weights, denoise):
+  """The guidance once, at the clean end of the process, on the mean of the sources: no reverse step at all."""
+  x0 = sources.mean(axis=0)
+  clean = Step(
+    index=jnp.int32(0),
+    t=jnp.int32(0),
+    alpha_bar=jnp.float32(1),
+    alpha_bar_prev=jnp.float32(1),
+    log_beta=jnp.float32(0),
+    posterior_log_variance=jnp.float32(0),
+  )
+  prediction, _ = method.guidance.update(
+    Prediction(x0, jnp.zeros_like(x0)),
+    method.guidance.init(sources),
+    sources,
+    x_t=x0,
+    step=clean,
+    key=key,
+    weights=weights[-1],
+    denoise=denoise,
+  )
+  return prediction.x0
+
+
+def evaluations(method: Method, sources: int) -> int:
+  """Network evaluations that one pair of `sources` images costs: S + K x (noise levels x draws)."""
+  steps = 0 if method.steps is None else method.steps.t.shape[0]
+  return steps + sources * method.weighting.evaluations

@@ -1,0 +1,153 @@
+"""The blocks of the guided-diffusion networks, in Flax Linen.
+
+Layout N H W C. Submodules carry the PyTorch names with the list indices joined by an underscore (`in_layers.2` becomes
+`in_layers_2`), so that conversion is a rule. Convolutions and attention run in `dtype`; GroupNorm, softmax and the
+time embedding are float32 whatever `dtype` is.
+"""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from dig2dig_jax.models.config import UNetConfig
+
+# Attention logits of one image (float32) beyond which queries are taken in chunks. A 256 MB map costs a CPU or GPU
+# little; a 768 x 1024 image at a factor of 8 would ask for 4.8 GB at once.
+ATTENTION_BYTES = 256 * 2**20
+
+
+def timestep_embedding(timesteps: jax.Array, width: int, *, max_period: float = 10000.0) -> jax.Array:
+  """Sinusoidal embedding [N] -> [N, width], cosines first; an odd width ends in a column of zeros."""
+  half = width // 2
+  frequencies = jnp.exp(-math.log(max_period) * jnp.arange(half, dtype=jnp.float32) / half)
+  angles = timesteps.astype(jnp.float32)[:, None] * frequencies[None]
+  embedding = jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
+  return jnp.pad(embedding, ((0, 0), (0, width % 2)))
+
+
+class GroupNorm32(nn.Module):
+  """GroupNorm computed in float32 and returned in the input's dtype. epsilon is PyTorch's 1e-5, not Flax's 1e-6."""
+
+  groups: int
+
+  @nn.compact
+  def __call__(self, x):
+    scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
+    bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
+    grouped = x.astype(jnp.float32).reshape(x.shape[0], -1, self.groups, x.shape[-1] // self.groups)
+    mean = jnp.mean(grouped, axis=(1, 3), keepdims=True)
+    variance = jnp.mean(jnp.square(grouped - mean), axis=(1, 3), keepdims=True)
+    normalised = ((grouped - mean) * jax.lax.rsqrt(variance + 1e-5)).reshape(x.shape)
+    return (normalised * scale.astype(jnp.float32) + bias.astype(jnp.float32)).astype(x.dtype)
+
+
+def conv3x3(features: int, name: str, *, dtype, stride: int = 1, zero: bool = False) -> nn.Conv:
+  """PyTorch's 3x3 convolution with padding 1. (SAME padding would shift a strided convolution by one pixel.)"""
+  init = nn.initializers.zeros if zero else nn.initializers.lecun_normal()
+  return nn.Conv(
+    features, (3, 3), strides=(stride, stride), padding=((1, 1), (1, 1)), dtype=dtype, kernel_init=init, name=name
+  )
+
+
+def average_pool_2x2(x):
+  n, h, w, c = x.shape
+  return jnp.mean(x.reshape(n, h // 2, 2, w // 2, 2, c), axis=(2, 4), dtype=jnp.float32).astype(x.dtype)
+
+
+def nearest_upsample_2x(x):
+  n, h, w, c = x.shape
+  return jnp.broadcast_to(x[:, :, None, :, None], (n, h, 2, w, 2, c)).reshape(n, 2 * h, 2 * w, c)
+
+
+class ResBlock(nn.Module):
+  """Residual block with a time embedding; `resample` 'up' or 'down' acts before the first convolution and on the skip."""
+
+  config: UNetConfig
+  features: int
+  dtype: Any
+  resample: str | None = None
+
+  @nn.compact
+  def __call__(self, x, emb, *, train: bool = False):
+    config = self.config
+    resample = {None: lambda y: y, "up": nearest_upsample_2x, "down": average_pool_2x2}[self.resample]
+    h = resample(nn.silu(GroupNorm32(config.norm_groups, name="in_layers_0")(x)))
+    x = resample(x)
+    h = conv3x3(self.features, "in_layers_2", dtype=self.dtype)(h)
+    width = 2 * self.features if config.use_scale_shift_norm else self.features
+    emb_out = nn.Dense(width, dtype=jnp.float32, name="emb_layers_1")(nn.silu(emb)).astype(h.dtype)[:, None, None]
+    norm = GroupNorm32(config.norm_groups, name="out_layers_0")
+    if config.use_scale_shift_norm:
+      scale, shift = jnp.split(emb_out, 2, axis=-1)
+      h = norm(h) * (1 + scale) + shift
+    else:
+      h = norm(h + emb_out)
+    h = nn.Dropout(config.dropout, deterministic=not train)(nn.silu(h))
+    h = conv3x3(self.features, "out_layers_3", dtype=self.dtype, zero=True)(h)
+    if x.shape[-1] != self.features:
+      x = nn.Conv(self.features, (1, 1), dtype=self.dtype, name="skip_connection")(x)
+    return x + h
+
+
+def attend(query, key, value):
+  """Softmax attention [N, T, heads, d] with float32 logits, in chunks of queries when the map would not fit."""
+  n, tokens, heads, depth = query.shape
+  rows = max(1, ATTENTION_BYTES // (4 * n * heads * tokens))
+  if rows >= tokens:
+    return jax.nn.dot_product_attention(query, key, value)
+  chunks = -(-tokens // rows)
+  rows = -(-tokens // chunks)  # even chunks: less padding
+  padded = jnp.pad(query, ((0, 0), (0, chunks * rows - tokens), (0, 0), (0, 0)))
+  padded = padded.reshape(n, chunks, rows, heads, depth).swapaxes(0, 1)
+  out = jax.lax.map(lambda part: jax.nn.dot_product_attention(part, key, value), padded)
+  return out.swapaxes(0, 1).reshape(n, chunks * rows, heads, depth)[:, :tokens]
+
+
+class AttentionBlock(nn.Module):
+  """Self-attention over all pixels. The 3C channels of `qkv` are ordered [head, (q, k, v), d] in the legacy order and
+  [(q, k, v), head, d] in the new one."""
+
+  config: UNetConfig
+  heads: int
+  dtype: Any
+
+  @nn.compact
+  def __call__(self, x):
+    n, h, w, channels = x.shape
+    tokens = GroupNorm32(self.config.norm_groups, name="norm")(x).reshape(n, h * w, channels)
+    qkv = nn.Dense(3 * channels, dtype=self.dtype, name="qkv")(tokens)
+    depth = channels // self.heads
+    if self.config.use_new_attention_order:
+      query, key, value = jnp.unstack(qkv.reshape(n, h * w, 3, self.heads, depth), axis=2)
+    else:
+      query, key, value = jnp.unstack(qkv.reshape(n, h * w, self.heads, 3, depth), axis=3)
+    out = attend(query, key, value).reshape(n, h * w, channels)
+    out = nn.Dense(channels, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="proj_out")(out)
+    return x + out.reshape(x.shape)
+
+
+class AttentionPool(nn.Module):
+  """CLIP-style pooling: the mean token attends to all pixels; the input must be `side` x `side` pixels or have as many."""
+
+  side: int
+  head_channels: int
+  features: int
+
+  @nn.compact
+  def __call__(self, x):
+    n, h, w, channels = x.shape
+    if h * w != self.side**2:
+      raise ValueError(f"attention pool: expected {self.side**2} positions, found {h} x {w}; resize the image")
+    tokens = x.reshape(n, h * w, channels)
+    tokens = jnp.concatenate([tokens.mean(axis=1, keepdims=True), tokens], axis=1)
+    init = nn.initializers.normal(channels**-0.5)
+    positions = self.param("positional_embedding", init, (channels, self.side**2 + 1), jnp.float32)
+    tokens = tokens + positions.T[None]
+    qkv = nn.Dense(3 * channels, name="qkv_proj")(tokens)
+    heads = channels // self.head_channels
+    query, key, value = jnp.unstack(qkv.reshape(n, h * w + 1, 3, heads, self.head_channels), axis=2)
+    pooled = attend(query, key, value).reshape(n, h * w + 1, channels)
+    return nn.Dense(self.features, name="c_proj")(pooled)[:, 0]

@@ -1,0 +1,50 @@
+"""Full-range BT.601 RGB <-> YCbCr, as one matrix product.
+
+Range: RGB and Y in [-1, 1]; Cb and Cr in [-1, 1] with 0 meaning no colour (so gray keeps chroma exactly where it is).
+Layout: channel last, any leading axes. Nothing is rounded or clipped: an RGB -> YCbCr -> RGB round trip costs float32
+rounding only. Full range is what JPEG, Pillow and OpenCV use; it is not the 16..235 studio range of scikit-image.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_KR, _KG, _KB = 0.299, 0.587, 0.114
+
+# Rows of the textbook equations are columns here, because the product is `pixels @ matrix`.
+_TO_YCBCR = np.array([
+  [_KR, _KG, _KB],  # Y
+  [-_KR / 1.772, -_KG / 1.772, (1 - _KB) / 1.772],  # Cb = (B - Y) / 1.772
+  [(1 - _KR) / 1.402, -_KG / 1.402, -_KB / 1.402],  # Cr = (R - Y) / 1.402
+]).T
+
+_TO_RGB = np.array([
+  [1, 0, 1.402],  # R = Y + 1.402 Cr
+  [1, -1.772 * _KB / _KG, -1.402 * _KR / _KG],  # G, from Y = 0.299 R + 0.587 G + 0.114 B
+  [1, 1.772, 0],  # B = Y + 1.772 Cb
+]).T
+
+
+def rgb_to_ycbcr(rgb: jax.Array) -> jax.Array:
+  """RGB [..., 3] in [-1, 1] -> Y, Cb, Cr [..., 3], each in [-1, 1]."""
+  return _product(rgb, _TO_YCBCR)
+
+
+def ycbcr_to_rgb(ycbcr: jax.Array) -> jax.Array:
+  """Y, Cb, Cr [..., 3] -> RGB [..., 3]. A Y that was changed may give RGB outside [-1, 1]; the caller clips."""
+  return _product(ycbcr, _TO_RGB)
+
+
+def luma(rgb: jax.Array) -> jax.Array:
+  """RGB [..., 3] in [-1, 1] -> Y = 0.299 R + 0.587 G + 0.114 B, [..., 1] in [-1, 1]."""
+  return _product(rgb, _TO_YCBCR[:, :1])
+
+
+def _product(pixels: jax.Array, matrix: np.ndarray) -> jax.Array:
+  pixels = jnp.asarray(pixels)
+  chex.assert_axis_dimension(pixels, -1, 3)
+  chex.assert_type(pixels, float)  # 0..255 integers would pass through unscaled
+  dtype = jnp.promote_types(pixels.dtype, jnp.float32)
+  # Highest precision: the default of GPUs and TPUs (TF32, bfloat16) is off by more than one 8-bit level.
+  return jnp.matmul(pixels.astype(dtype), jnp.asarray(matrix, dtype), precision=jax.lax.Precision.HIGHEST)

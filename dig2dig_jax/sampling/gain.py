@@ -1,0 +1,79 @@
+"""How much of each source does the denoiser recover, and where? Restoration errors over noise levels.
+
+Error maps are float32 [L, K, H, W, 1]: level, source, pixel.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from dig2dig_jax.ops.ssim import ssim_map
+from dig2dig_jax.sampling import process
+from dig2dig_jax.sampling.types import Denoiser, Step
+
+# Pixels denoised at once before levels and sources are taken in chunks: batches larger than this gain no speed.
+CHUNK_PIXELS = 2**21
+
+
+def l2(a, b):
+  """Mean over channels of the squared difference (the paper's choice, Table 3)."""
+  return jnp.mean(jnp.square(a - b), axis=-1, keepdims=True)
+
+
+def l1(a, b):
+  """Mean over channels of the absolute difference."""
+  return jnp.mean(jnp.abs(a - b), axis=-1, keepdims=True)
+
+
+def ssim(a, b):
+  """1 - local SSIM, averaged over channels."""
+  return 1 - jnp.mean(ssim_map(a, b), axis=-1, keepdims=True)
+
+
+DISTANCES: dict[str, Callable] = {"l2": l2, "l1": l1, "ssim": ssim}
+
+
+def restoration_errors(
+  key: jax.Array,
+  sources: jax.Array,
+  levels: Step,
+  denoise: Denoiser,
+  *,
+  distance: str = "l2",
+  draws: int = 1,
+  shared_noise: bool = True,
+  chunk: int = 0,
+) -> jax.Array:
+  """distance(one-step denoised source, source) at each level: Dig2DIG Eq. 9 and 10, averaged over noise draws.
+
+  Args:
+    key: of the noise.
+    sources: [K, H, W, C].
+    levels: Step [L].
+    distance: a name of `DISTANCES`.
+    draws: noise draws averaged over.
+    shared_noise: one noise image per draw for all sources and levels (differences then vary less and do not depend on
+      the order of the sources), or one of their own each.
+    chunk: denoiser calls per batch; 0 chooses by the image's size.
+
+  Returns:
+    [L, K, H, W, 1].
+  """
+  count, height, width = sources.shape[:3]
+  total = levels.t.shape[0] * count * draws
+  draw, level, source = jnp.unravel_index(jnp.arange(total), (draws, levels.t.shape[0], count))
+
+  def error(job):
+    draw, level, source = job
+    noise_key = jax.random.fold_in(key, draw)
+    if not shared_noise:
+      noise_key = jax.random.fold_in(jax.random.fold_in(noise_key, level), source)
+    step = jax.tree.map(lambda table: table[level], levels)
+    noise = jax.random.normal(noise_key, sources.shape[1:])
+    restored = denoise(process.q_sample(sources[source], noise, step.alpha_bar), step).x0
+    return DISTANCES[distance](restored, sources[source])
+
+  chunk = min(total, chunk or max(1, CHUNK_PIXELS // (height * width)))
+  errors = jax.lax.map(error, (draw, level, source), batch_size=chunk)
+  return errors.reshape(draws, -1, count, height, width, 1).mean(axis=0)

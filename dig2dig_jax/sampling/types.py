@@ -1,0 +1,54 @@
+"""What passes between the parts of a sampler: plain NamedTuples of arrays and of pure functions.
+
+Everything here speaks of one pair of images; a batch axis exists in one place only, the `vmap` in `jobs/fuse.py`.
+Shapes: K sources, S steps, U weight updates, H x W pixels, C channels; images are in [-1, 1], layout H W C, float32.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+Array = jax.Array
+PyTree = Any
+
+
+class Step(NamedTuple):
+  """One row of the noise schedule. Stacked to [S], highest noise first, it is the `xs` of the sampler's scan."""
+
+  index: Array  # position in the run, 0 .. S-1, 0 being the noisiest
+  t: Array  # timestep that the network was trained on (int32, after respacing)
+  alpha_bar: Array  # cumulative signal level at this step
+  alpha_bar_prev: Array  # the next, less noisy one; 1 at the last step
+  log_beta: Array  # log of the step's (respaced) beta: upper end of the learned variance range
+  posterior_log_variance: Array  # log of the posterior variance, clipped as guided-diffusion does: lower end
+
+
+class Prediction(NamedTuple):
+  """What a denoiser says about x_t = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps."""
+
+  x0: Array  # [H, W, C] estimate of the clean image
+  eps: Array  # [H, W, C] estimate of the noise
+  variance: Array | None = None  # [H, W, C] raw variance channels v in about [-1, 1] of a learned-sigma network
+
+
+Denoiser = Callable[[Array, Step], Prediction]  # (x_t [H, W, C], step) -> Prediction
+
+
+class Transition(NamedTuple):
+  """How x_{t-1} is drawn. `init(x_T) -> state`; `update(key, x_t, prediction, step, state) -> (x_prev, state)`."""
+
+  init: Callable[[Array], PyTree]
+  update: Callable[[Array, Array, Prediction, Step, PyTree], tuple[Array, PyTree]]
+
+
+class Guidance(NamedTuple):
+  """What the sources say, as an optax-like pair of pure functions.
+
+  `init(sources [K, H, W, C]) -> state`;
+  `update(prediction, state, sources, *, x_t, step, key, weights, denoise) -> (prediction, state)`
+  with weights [K, H, W, 1], convex over K.
+  """
+
+  init: Callable[[Array], PyTree]
+  update: Callable[..., tuple[Prediction, PyTree]]
