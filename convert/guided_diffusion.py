@@ -27,7 +27,8 @@ _URL = "https://openaipublic.blob.core.windows.net/diffusion/jul-2021/{name}.pt"
 
 @dataclasses.dataclass(frozen=True)
 class Official:
-  """A released checkpoint: its network, and the noise schedule (of 1000 steps) that it was trained on."""
+  """A released checkpoint: its network and its noise schedule (of 1000 steps); a classifier's is that of the model of
+  the same size, which it guides."""
 
   name: str
   config: UNetConfig

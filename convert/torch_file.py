@@ -16,8 +16,8 @@ from dig2dig_jax.errors import UserError
 def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
   """{name: array} of a `torch.save`d state dict, in the file's order and PyTorch's axes.
 
-  Floating tensors (half, bfloat16, float, double) come as float32, all others in their own dtype. Takes any mapping from
-  names to tensors or Parameters, zipped or in the older container. Raises UserError naming the file otherwise.
+  Floating tensors (half, bfloat16, float, double) come as float32, all others in their own dtype. Takes any mapping
+  from names to tensors or Parameters, zipped or in the older container. Raises UserError naming the file otherwise.
   """
   path = Path(path)
   torch = _import_torch(path)

@@ -1,8 +1,9 @@
-"""How does a PyTorch state dict become a Flax parameter tree? By one rule for names and one for axes, checked both ways.
+"""How does a PyTorch state dict become a Flax parameter tree? One rule for names, one for axes, checked both ways.
 
-Names: `input_blocks.1.0.in_layers.2.weight` is `input_blocks_1_0/in_layers_2/kernel`: a list index joins the name before
-it, and `weight` is whichever of kernel, scale and embedding the Flax module has there. Axes: PyTorch puts outputs first
-(O, I, ...), Flax puts them last. Parameter trees are flat here: {"a/b/kernel": array}; `nest` makes them Flax's.
+Names: `input_blocks.1.0.in_layers.2.weight` is `input_blocks_1_0/in_layers_2/kernel`: a list index joins the name
+before it, and `weight` is whichever of kernel, scale and embedding the Flax module has there. Axes: PyTorch puts
+outputs first (O, I, ...), Flax puts them last. Parameter trees are flat here, {"a/b/kernel": array};
+`nest` makes them Flax's.
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,7 +43,7 @@ def flax_path(name: str, target: Mapping[str, tuple[int, ...]]) -> str:
 
 
 def flax_axes(array: np.ndarray, path: str) -> np.ndarray:
-  """A view with Flax's axes: kernels (O, I, h, w) -> (h, w, I, O), (O, I, 1) and (O, I) -> (I, O); the rest unchanged."""
+  """A view with Flax's axes: kernels (O, I, h, w) -> (h, w, I, O), (O, I, 1) and (O, I) -> (I, O); others as is."""
   if path.rpartition("/")[2] != "kernel":
     return array
   if array.ndim == 4:

@@ -25,6 +25,8 @@ from dig2dig_jax.models.shapes import parameter_shapes
 
 FORMAT = 1
 WEIGHTS, CARD = "model.safetensors", "card.json"
+# The prior that ships with the repository.
+EMBEDDED = Path(__file__).resolve().parents[1] / "checkpoints" / "embedded"
 STORAGE_DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -56,6 +58,9 @@ def save_checkpoint(
   """
   if dtype not in STORAGE_DTYPES:
     raise ValueError(f"dtype: expected one of {STORAGE_DTYPES}, found {dtype!r}")
+  reserved = ("format", "config", "schedule", "parameters", "dtype", "sha256")
+  if clash := sorted(set(reserved) & set(card)):
+    raise ValueError(f"card: {clash} are written by save_checkpoint")
   flat = traverse_util.flatten_dict(dict(params), sep="/")
   if fault := _misfit({path: np.shape(leaf) for path, leaf in flat.items()}, config):
     raise ValueError(f"params: {fault}")
@@ -72,8 +77,6 @@ def save_checkpoint(
       "dtype": dtype,
       "sha256": _sha256(weights),
     }
-    if clash := sorted(set(facts) & set(card)):
-      raise ValueError(f"card: {clash} are written by save_checkpoint")
     text.write_text(json.dumps({**facts, **card}, indent=2) + "\n", encoding="utf-8")
 
 
@@ -93,8 +96,8 @@ def load_checkpoint(directory: str | Path, *, dtype: Any = jnp.float32) -> Check
     raise UserError(f"{weights}: expected the weights beside {CARD}, found no file; convert or copy the folder again")
   if (found := _sha256(weights)) != sha256:
     raise UserError(
-      f"{weights}: expected sha256 {str(sha256)[:12]}..., found {found[:12]}...; the file is damaged or not the card's: "
-      "convert or copy the folder again"
+      f"{weights}: expected sha256 {str(sha256)[:12]}..., found {found[:12]}...; the file is damaged or "
+      "not the card's: convert or copy the folder again"
     )
   try:
     with safetensors.safe_open(weights, framework="np") as file:

@@ -1,6 +1,5 @@
 """How good a denoiser is a prior? PSNR of its one-step clean estimate, beside classical denoisers on the same noise."""
 
-import json
 from pathlib import Path
 
 import jax
@@ -10,11 +9,11 @@ from skimage.restoration import denoise_nl_means, denoise_wavelet
 from tqdm import tqdm
 
 from dig2dig_jax.data.images import list_images, read_image
-from dig2dig_jax.data.pairs import content_id
 from dig2dig_jax.data.padding import crop, reflect_pad
+from dig2dig_jax.data.pairs import content_id
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs.prior import Prior
-from dig2dig_jax.jobs.table import markdown_table
+from dig2dig_jax.jobs.table import json_text, markdown
 from dig2dig_jax.ops.color import luma
 from dig2dig_jax.sampling import schedule
 
@@ -85,7 +84,5 @@ def run(prior: Prior, data: Path, out: Path, *, limit: int = 0, seed: int = 0) -
       for name, values in row.items():
         scores.setdefault(name, []).append(values)
   out.mkdir(parents=True, exist_ok=True)
-  means = {name: {key: float(np.mean([row[key] for row in rows])) for key in rows[0]} for name, rows in scores.items()}
-  record = {"prior": str(prior.directory), "data": str(data), "images": len(paths), "psnr": means}
-  (out / "prior_psnr.json").write_text(json.dumps(record, indent=1) + "\n")
-  return markdown_table(scores, digits=2)
+  (out / "prior_psnr.json").write_text(json_text(scores, images=[path.stem for path in paths]))
+  return markdown(scores)

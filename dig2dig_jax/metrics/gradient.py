@@ -12,7 +12,7 @@ def q_abf(sources, fused) -> float:
   """Sum over sources and pixels of Q_k g_k, divided by that of g_k: 0 (no edge kept) to about 0.975 (all of them).
 
   g is the Sobel strength of source k. Q_k multiplies two sigmoids, of how well strength and angle are kept. The frame
-  counts as black, so that flat grey images have edges there; NaN (0/0) where no source has any, that is all black.
+  counts as black, so that flat grey images have edges there; NaN (0/0) when no source has any edge: black images.
   """
   strength, angle = _edges(fused)
   kept = total = 0.0

@@ -10,7 +10,7 @@ _LEVELS = 256
 
 
 def entropy(sources, fused) -> float:
-  """EN = -sum p log2 p over the 256 grey levels of `fused`, 0..8 bits. The sources play no part; a flat image gives 0."""
+  """EN = -sum p log2 p over the 256 grey levels of `fused`, 0..8 bits; 0 for a flat image. The sources play no part."""
   del sources
   return _bits(np.bincount(_levels(fused), minlength=_LEVELS))
 

@@ -1,4 +1,4 @@
-"""Did the structure of each source survive? SSIM (two windows) and pixel-domain VIF; sums over sources and worst source.
+"""Did the structure of each source survive? SSIM (two windows) and pixel-domain VIF, summed and of the worst source.
 
 Images: gray [H, W], 0..255. Sources: a sequence of K >= 2 images of the fused image's size. METRICS.md 4.10 and 4.14.
 Only windows that lie wholly inside the image count, so an image too small for one gives NaN. The smaller of the values

@@ -53,7 +53,8 @@ class UNetConfig:
     for mult in self.channel_mult:
       if int(mult * self.model_channels) % self.norm_groups:
         raise ValueError(
-          f"channel_mult {mult} x model_channels {self.model_channels} is not a multiple of norm_groups {self.norm_groups}"
+          f"channel_mult {mult} x model_channels {self.model_channels} is not a multiple of norm_groups "
+          f"{self.norm_groups}"
         )
 
   @property

@@ -1,7 +1,7 @@
-"""The guided-diffusion networks in Flax Linen: the U-Net in every layout that OpenAI released, and the noisy classifier.
+"""The guided-diffusion networks in Flax Linen: the U-Net in every layout that OpenAI released, the noisy classifier.
 
-Layout N H W C. Top-level module names are PyTorch's with list indices joined (`input_blocks.1.0` -> `input_blocks_1_0`),
-so that `convert/torch_tree.py` needs one rule and no table.
+Layout N H W C. Top-level module names are PyTorch's with list indices joined (`input_blocks.1.0` becomes
+`input_blocks_1_0`), so that `convert/torch_tree.py` needs one rule and no table.
 """
 
 from typing import Any
@@ -165,7 +165,8 @@ class UNet(nn.Module):
 class NoisyClassifier(nn.Module):
   """guided-diffusion's EncoderUNetModel: (x [N, H, W, C], timesteps [N]) -> logits [N, out_channels], float32.
 
-  The attention pool needs as many positions as the network was built for; sizes are multiples of `config.size_multiple`.
+  The attention pool needs as many positions as the network was built for; sizes are multiples of
+  `config.size_multiple`.
   """
 
   config: UNetConfig

@@ -41,7 +41,9 @@ class GroupNorm32(nn.Module):
     mean = jnp.mean(grouped, axis=(1, 3), keepdims=True)
     variance = jnp.mean(jnp.square(grouped - mean), axis=(1, 3), keepdims=True)
     normalised = ((grouped - mean) * jax.lax.rsqrt(variance + 1e-5)).reshape(x.shape)
-    return (normalised * scale.astype(jnp.float32) + bias.astype(jnp.float32)).astype(x.dtype)
+    channels = (1,) * (x.ndim - 1) + (-1,)
+    scale, bias = scale.astype(jnp.float32).reshape(channels), bias.astype(jnp.float32).reshape(channels)
+    return (normalised * scale + bias).astype(x.dtype)
 
 
 def conv3x3(features: int, name: str, *, dtype, stride: int = 1, zero: bool = False) -> nn.Conv:
@@ -63,7 +65,8 @@ def nearest_upsample_2x(x):
 
 
 class ResBlock(nn.Module):
-  """Residual block with a time embedding; `resample` 'up' or 'down' acts before the first convolution and on the skip."""
+  """Residual block with a time embedding; `resample` 'up' or 'down' acts before the first convolution and on the
+  skip."""
 
   config: UNetConfig
   features: int
@@ -92,17 +95,24 @@ class ResBlock(nn.Module):
     return x + h
 
 
+def _softmax_attention(query, key, value):
+  # Not jax.nn.dot_product_attention: its float16 precision (F16_F16_F32) does not lower on CPU or TPU.
+  logits = jnp.einsum("nqhd,nkhd->nhqk", query, key, preferred_element_type=jnp.float32)
+  weights = jax.nn.softmax(logits / math.sqrt(query.shape[-1]), axis=-1).astype(value.dtype)
+  return jnp.einsum("nhqk,nkhd->nqhd", weights, value)
+
+
 def attend(query, key, value):
   """Softmax attention [N, T, heads, d] with float32 logits, in chunks of queries when the map would not fit."""
   n, tokens, heads, depth = query.shape
   rows = max(1, ATTENTION_BYTES // (4 * n * heads * tokens))
   if rows >= tokens:
-    return jax.nn.dot_product_attention(query, key, value)
+    return _softmax_attention(query, key, value)
   chunks = -(-tokens // rows)
   rows = -(-tokens // chunks)  # even chunks: less padding
   padded = jnp.pad(query, ((0, 0), (0, chunks * rows - tokens), (0, 0), (0, 0)))
   padded = padded.reshape(n, chunks, rows, heads, depth).swapaxes(0, 1)
-  out = jax.lax.map(lambda part: jax.nn.dot_product_attention(part, key, value), padded)
+  out = jax.lax.map(lambda part: _softmax_attention(part, key, value), padded)
   return out.swapaxes(0, 1).reshape(n, chunks * rows, heads, depth)[:, :tokens]
 
 
@@ -130,7 +140,7 @@ class AttentionBlock(nn.Module):
 
 
 class AttentionPool(nn.Module):
-  """CLIP-style pooling: the mean token attends to all pixels; the input must be `side` x `side` pixels or have as many."""
+  """CLIP-style pooling: the mean token attends to all pixels; the input must have `side` x `side` pixels in all."""
 
   side: int
   head_channels: int

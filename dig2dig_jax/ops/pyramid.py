@@ -41,7 +41,7 @@ def expand(x: jax.Array, height: int, width: int) -> jax.Array:
 
 def max_levels(height: int, width: int) -> int:
   """Levels until the shorter side would fall below two pixels."""
-  return max(1, min(height, width).bit_length() - 1)
+  return max(1, (min(height, width) - 1).bit_length())
 
 
 def gaussian_pyramid(x: jax.Array, levels: int) -> list[jax.Array]:

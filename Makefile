@@ -1,0 +1,29 @@
+# Set-up, the main job on the bundled examples, tests. Everything is installed into .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Several GB of CUDA only where an NVIDIA driver answers.
+REQUIREMENTS := $(shell nvidia-smi >/dev/null 2>&1 && echo requirements.txt || echo requirements-cpu.txt)
+
+.PHONY: fuse test lint clean
+
+$(VENV)/installed: $(REQUIREMENTS) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, found " + sys.version.split()[0] + "; set PYTHON=") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(REQUIREMENTS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@
+
+fuse: $(VENV)/installed
+	$(BIN)/python launch.py --flagfile=vif.flags --data=examples/vif --out=out/vif
+	$(BIN)/python launch.py --flagfile=mff.flags --data=examples/mff --out=out/mff
+	$(BIN)/python launch.py --flagfile=mef.flags --data=examples/mef --out=out/mef
+
+test: $(VENV)/installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+
+clean:
+	rm -rf $(VENV) out .pytest_cache .ruff_cache *.egg-info

@@ -1,0 +1,55 @@
+"""Does the network compute what OpenAI's code computes? Every golden output, in float32 and in half precision."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import recipe
+
+# tag, number of cases
+FLOAT32 = {
+  "adm_uncond_tiny": 3,
+  "legacy_tiny": 3,
+  "classcond_neworder_tiny": 3,
+  "superres_tiny": 3,
+  "adm_uncond_wide_recipe_only": 1,
+  "legacy_wide_recipe_only": 1,
+  "classcond_neworder_wide_recipe_only": 1,
+  "superres_wide_recipe_only": 1,
+  "adm256_layout_recipe_only": 2,
+  "adm64_layout_recipe_only": 1,
+  "upsampler_layout_recipe_only": 1,
+}
+
+
+@pytest.mark.parametrize(("tag", "case"), [(tag, case) for tag, cases in FLOAT32.items() for case in range(cases)])
+def test_float32_output(tag, case):
+  args, kwargs = recipe.inputs(tag, case)
+  out = recipe.apply(tag)(*args, **kwargs)
+  assert out.dtype == jnp.float32
+  np.testing.assert_allclose(out, recipe.arrays(tag)[f"out{case}"], atol=3e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("case", range(3))
+def test_float16_torso_is_the_reference_s_fp16_mode(case):
+  args, _ = recipe.inputs("fp16_tiny", case)
+  out = recipe.apply("adm_uncond_tiny", jnp.float16)(*args)
+  assert out.dtype == jnp.float32
+  np.testing.assert_allclose(out, recipe.arrays("fp16_tiny")[f"out{case}"], atol=2e-2)
+
+
+def test_bfloat16_torso_is_near_float32():
+  args, _ = recipe.inputs("adm_uncond_tiny", 1)
+  out = np.asarray(recipe.apply("adm_uncond_tiny", jnp.bfloat16)(*args))
+  expected = recipe.arrays("adm_uncond_tiny")["out1"]
+  assert np.abs(out - expected).max() < 5e-2
+  assert np.abs(out - expected).max() > 1e-4, "the torso did not run in bfloat16"
+
+
+def test_parameter_counts_are_the_goldens():
+  for tag in FLOAT32:
+    _, params = recipe.model(tag)
+    assert _size(params) == recipe.document(tag)["num_params"], tag
+
+
+def _size(tree):
+  return sum(map(_size, tree.values())) if isinstance(tree, dict) else tree.size

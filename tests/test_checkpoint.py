@@ -1,0 +1,158 @@
+"""Does a prior come back from disk as it went, and is a damaged or foreign folder refused by name?"""
+
+import dataclasses
+import json
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import traverse_util
+
+from dig2dig_jax import checkpoint
+from dig2dig_jax.checkpoint import load_checkpoint, save_checkpoint
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.models.config import UNetConfig
+from dig2dig_jax.models.shapes import parameter_shapes
+
+CONFIG = UNetConfig(
+  image_size=8,
+  model_channels=8,
+  out_channels=3,
+  num_res_blocks=1,
+  attention_ds=(2,),
+  channel_mult=(1, 2),
+  norm_groups=4,
+)
+SCHEDULE = {"name": "linear", "num_timesteps": 1000}
+
+
+@pytest.fixture(scope="module")
+def params():
+  rng = np.random.default_rng(0)
+  flat = {path: rng.normal(size=shape).astype(np.float32) for path, shape in parameter_shapes(CONFIG).items()}
+  return traverse_util.unflatten_dict(flat, sep="/")
+
+
+@pytest.fixture
+def prior(params, tmp_path):
+  save_checkpoint(tmp_path / "prior", params=params, config=CONFIG, schedule=SCHEDULE, card={"by": "a test"})
+  return tmp_path / "prior"
+
+
+def _same(a, b, **tolerance):
+  jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **tolerance), a, b)
+
+
+def test_round_trip(prior, params):
+  loaded = load_checkpoint(prior)
+  assert (loaded.config, loaded.schedule) == (CONFIG, SCHEDULE)
+  assert jax.tree.structure(loaded.params) == jax.tree.structure(params)
+  _same(loaded.params, params, rtol=0)
+  assert loaded.card["by"] == "a test" and loaded.card["format"] == 1
+  assert loaded.card["parameters"] == sum(leaf.size for leaf in jax.tree.leaves(params))
+  assert sorted(os.listdir(prior)) == ["card.json", "model.safetensors"]
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [("float16", 1e-3), ("bfloat16", 8e-3)])
+def test_storage_in_half(dtype, rtol, params, tmp_path):
+  save_checkpoint(tmp_path, params=params, config=CONFIG, schedule=SCHEDULE, card={}, dtype=dtype)
+  count = sum(leaf.size for leaf in jax.tree.leaves(params))
+  assert 2 * count < (tmp_path / "model.safetensors").stat().st_size < 2.1 * count + 9000  # 9 kB of names
+  loaded = load_checkpoint(tmp_path)
+  assert {leaf.dtype for leaf in jax.tree.leaves(loaded.params)} == {np.dtype(np.float32)}
+  _same(loaded.params, params, rtol=rtol, atol=1e-6)
+  halves = load_checkpoint(tmp_path, dtype=jnp.bfloat16)
+  assert {leaf.dtype for leaf in jax.tree.leaves(halves.params)} == {np.dtype(jnp.bfloat16)}
+
+
+def test_flat_and_transposed_parameters_are_stored_alike(prior, params, tmp_path):
+  flat = traverse_util.flatten_dict(params, sep="/")
+  flat = {path: leaf.copy(order="F") for path, leaf in flat.items()}
+  save_checkpoint(tmp_path / "flat", params=flat, config=CONFIG, schedule=SCHEDULE, card={})
+  assert load_checkpoint(tmp_path / "flat").card["sha256"] == load_checkpoint(prior).card["sha256"]
+
+
+def test_save_refuses_a_programmer_s_mistakes(params, tmp_path):
+  def save(**changes):
+    arguments = {"params": params, "config": CONFIG, "schedule": SCHEDULE, "card": {}} | changes
+    save_checkpoint(tmp_path / "prior", **arguments)
+
+  flat = traverse_util.flatten_dict(params, sep="/")
+  huge = {**flat, "out_2/bias": np.full(3, 1e6, np.float32)}
+  for changes, match in (
+    ({"dtype": "int8"}, "dtype: expected one of"),
+    ({"card": {"sha256": "0"}}, "written by save_checkpoint"),
+    ({"params": {"params": params}}, "missing"),
+    ({"params": {**flat, "out_2/bias": np.zeros(6)}}, r"1 mis-shaped \(out_2/bias\)"),
+    ({"params": huge, "dtype": "float16"}, "out_2/bias is not finite as float16"),
+  ):
+    with pytest.raises(ValueError, match=match):
+      save(**changes)
+  assert not (tmp_path / "prior").exists()
+
+
+def test_a_failing_write_leaves_the_old_prior(prior, params, monkeypatch):
+  def fail(path):
+    raise OSError("disk full")
+
+  monkeypatch.setattr(checkpoint, "_sha256", fail)
+  with pytest.raises(OSError, match="disk full"):
+    save_checkpoint(prior, params=jax.tree.map(jnp.zeros_like, params), config=CONFIG, schedule=SCHEDULE, card={})
+  monkeypatch.undo()
+  _same(load_checkpoint(prior).params, params, rtol=0)
+  assert sorted(os.listdir(prior)) == ["card.json", "model.safetensors"]
+
+
+def _refused(directory, match):
+  with pytest.raises(UserError, match=match) as caught:
+    load_checkpoint(directory)
+  assert str(caught.value).startswith(str(directory)) and "\n" not in str(caught.value)
+
+
+def test_a_missing_folder_lists_its_neighbours(prior):
+  _refused(prior.parent / "pryor", f"found none; there are: .*{prior}.*convert.guided_diffusion")
+
+
+def test_damaged_weights(prior):
+  weights = prior / "model.safetensors"
+  whole = weights.read_bytes()
+  weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+  _refused(prior, "model.safetensors: expected sha256 .*convert or copy the folder again")
+  weights.unlink()
+  _refused(prior, "model.safetensors: .* found no file")
+
+
+def _edit(prior, **changes):
+  path = prior / "card.json"
+  path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_not_safetensors_at_all(prior):
+  (prior / "model.safetensors").write_bytes(b"{}")
+  _edit(prior, sha256=checkpoint._sha256(prior / "model.safetensors"))
+  _refused(prior, "expected a safetensors file")
+
+
+def test_weights_of_another_network(prior):
+  _edit(prior, config=dataclasses.asdict(dataclasses.replace(CONFIG, num_classes=11, out_channels=6)))
+  expected = len(parameter_shapes(CONFIG)) + 1
+  _refused(prior, rf"expected the {expected} tensors .*1 missing \(label_emb/embedding\); 2 mis-shaped \(out_2")
+
+
+def test_damaged_card(prior):
+  card = json.loads((prior / "card.json").read_text())
+  for changes, match in (
+    ({"format": 2}, "expected format 1, found 2; update dig2dig_jax"),
+    ({"config": {"image_size": 8}}, "incomplete network configuration"),
+    ({"config": card["config"] | {"depth": 1}}, "unknown network fields"),
+    ({"config": 3}, "expected a checkpoint's card"),
+  ):
+    (prior / "card.json").write_text(json.dumps(card | changes))
+    _refused(prior, f"card.json: .*{match}")
+  (prior / "card.json").write_text(json.dumps({"format": 1}))
+  _refused(prior, "found no 'config'")
+  for text, match in (("{", "expected JSON"), ("[]", "expected a JSON object, found a list")):
+    (prior / "card.json").write_text(text)
+    _refused(prior, f"card.json: {match}")
