@@ -2,7 +2,7 @@
 
   python launch.py --flagfile=vif.flags --data=FOLDER --out=FOLDER      fuse every pair of a folder
   python launch.py --job=evaluate --suite=prior --data=FOLDER           denoising PSNR of a prior
-  python launch.py --job=benchmark --data=FOLDER                        methods and baselines, scored on a folder of pairs
+  python launch.py --job=benchmark --data=FOLDER                        methods and baselines, scored
   python launch.py --flagfile=train.flags --data=FOLDER --out=FOLDER    train a prior
 
 Exit status: 0 all done, 2 bad input (one line says what and how to mend it), 3 some pairs failed.
@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from dig2dig_jax.errors import UserError
 
@@ -163,6 +163,8 @@ def _fuse() -> int:
     "bucket": BUCKET.value,
   }
   report = fuse.run(dataclasses.replace(config, settings=settings), method, prior.params)
+  for line in report.left_out:
+    print(f"note: {line}", file=sys.stderr)
   for line in report.failed:
     print(f"failed: {line}", file=sys.stderr)
   print(f"{report.summary()}; results in {config.out}")
@@ -203,6 +205,20 @@ def _train() -> int:
   return 0
 
 
+def parse(argv) -> list[str]:
+  """Reads the flags; a bad one ends the process with status 2 and one line. Libraries speak from WARNING up."""
+  try:
+    rest = flags.FLAGS(argv)
+  except flags.Error as error:
+    print(f"error: {' '.join(str(error).split())}; see --help", file=sys.stderr)
+    sys.exit(2)
+  except SystemExit:  # absl ends --help with 1, but who asks for help and gets it has met no error
+    sys.exit(0)
+  if flags.FLAGS["verbosity"].using_default_value:
+    flags.FLAGS.verbosity = logging.WARNING  # absl's own is INFO: JAX would tell of every kind of device it misses
+  return rest
+
+
 def main(argv) -> int:
   if len(argv) > 1:
     print(f"error: unexpected arguments {argv[1:]}; flags look like --data=FOLDER", file=sys.stderr)
@@ -221,4 +237,4 @@ def main(argv) -> int:
 
 
 if __name__ == "__main__":
-  app.run(main)
+  app.run(main, flags_parser=parse)

@@ -19,6 +19,7 @@ from dig2dig_jax.jobs import sheet
 from dig2dig_jax.jobs.batches import batches
 from dig2dig_jax.jobs.fuse import SHEET_ROWS, FuseConfig, Fuser
 from dig2dig_jax.jobs.prior import Prior
+from dig2dig_jax.jobs.record import make_folder, write_text
 from dig2dig_jax.jobs.table import csv_text, json_text, markdown
 from dig2dig_jax.methods.base import Codec, evaluations
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
@@ -48,6 +49,7 @@ def run(prior: Prior, codec: Codec, config: FuseConfig, tuned: Dig2DigOptions, *
     for name, options in variants(tuned).items()
   }
   fusers = {name: Fuser(method, prior.params, seed=config.seed) for name, method in methods.items()}
+  make_folder(config.out)
   scores: dict[str, list[dict[str, float]]] = {}
   names: list[str] = []
   rows: list[np.ndarray] = []
@@ -81,8 +83,8 @@ def run(prior: Prior, codec: Codec, config: FuseConfig, tuned: Dig2DigOptions, *
   }
   sheet.write_sheet(config.out / "contact_sheet.png", rows)
   table = markdown(scores)
-  (config.out / "scores.md").write_text(table)
-  (config.out / "scores.csv").write_text(csv_text(scores, images=names))
-  (config.out / "scores.json").write_text(json_text(scores, images=names))
-  (config.out / "settings.json").write_text(json.dumps(settings, indent=1) + "\n")
+  write_text(config.out / "scores.md", table)
+  write_text(config.out / "scores.csv", csv_text(scores, images=names))
+  write_text(config.out / "scores.json", json_text(scores, images=names))
+  write_text(config.out / "settings.json", json.dumps(settings, indent=1) + "\n")
   return table

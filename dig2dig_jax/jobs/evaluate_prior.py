@@ -13,6 +13,7 @@ from dig2dig_jax.data.padding import crop, reflect_pad
 from dig2dig_jax.data.pairs import content_id
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs.prior import Prior
+from dig2dig_jax.jobs.record import make_folder, write_text
 from dig2dig_jax.jobs.table import json_text, markdown
 from dig2dig_jax.ops.color import luma
 from dig2dig_jax.sampling import schedule
@@ -55,6 +56,7 @@ def run(prior: Prior, data: Path, out: Path, *, limit: int = 0, seed: int = 0) -
   paths = list_images(data)[: limit or None]
   if not paths:
     raise UserError(f"{data}: expected images to denoise, found none; check --data")
+  make_folder(out)
   tables = schedule.make_schedule(prior.noise["name"], num_timesteps=prior.noise["num_timesteps"])
   levels = {sigma: nearest_timestep(tables.alphas_cumprod, sigma) for sigma in SIGMAS}
   steps = schedule.steps_at(tables, list(levels.values()))
@@ -83,6 +85,5 @@ def run(prior: Prior, data: Path, out: Path, *, limit: int = 0, seed: int = 0) -
           row.setdefault(f"{name}, {kind}", {})[f"sigma {sigma}"] = psnr(estimate, clean)
       for name, values in row.items():
         scores.setdefault(name, []).append(values)
-  out.mkdir(parents=True, exist_ok=True)
-  (out / "prior_psnr.json").write_text(json_text(scores, images=[path.stem for path in paths]))
+  write_text(out / "prior_psnr.json", json_text(scores, images=[path.name for path in paths]))
   return markdown(scores)

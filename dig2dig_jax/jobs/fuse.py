@@ -5,9 +5,7 @@ The only place with a batch axis: `jit(vmap(fuse))`, one program per bucket, par
 
 import dataclasses
 import json
-import os
 import time
-import uuid
 from pathlib import Path
 
 import jax
@@ -21,6 +19,7 @@ from dig2dig_jax.data.pairs import LoadedPair, find_pairs
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import sheet
 from dig2dig_jax.jobs.batches import Batch, batches
+from dig2dig_jax.jobs.record import make_folder, write_text
 from dig2dig_jax.methods.base import FusionTrace, Method, evaluations, fuse
 
 SHEET_ROWS = 12
@@ -49,7 +48,8 @@ class FuseReport:
   """What happened: printed by the job, returned to callers."""
 
   done: int = 0
-  failed: list[str] = dataclasses.field(default_factory=list)
+  failed: list[str] = dataclasses.field(default_factory=list)  # one line per pair
+  left_out: list[str] = dataclasses.field(default_factory=list)  # one line per file without partner, or no image
   seconds: float = 0.0  # from the first image read to the last written, compilation excluded
   compile_seconds: float = 0.0
   programs: int = 0
@@ -97,13 +97,12 @@ def run(config: FuseConfig, method: Method, params) -> FuseReport:
 
   Raises UserError when no pair can be found at all.
   """
-  pairs, left_out = find_pairs(config.data, config.sources)
-  for line in left_out:
-    tqdm.write(f"note: {line}")
   if config.bit_depth not in (0, 8, 16):
     raise UserError(f"--bit_depth={config.bit_depth}: expected 8, 16 or 0 for the sources' own")
+  pairs, left_out = find_pairs(config.data, config.sources)
+  make_folder(config.out)
   fuser = Fuser(method, params, seed=config.seed)
-  report = FuseReport(evaluations=evaluations(method, len(config.sources)))
+  report = FuseReport(left_out=left_out, evaluations=evaluations(method, len(config.sources)))
   rows: list[np.ndarray] = []
   start = time.monotonic()
   with tqdm(total=len(pairs), unit="pair", disable=None) as bar:
@@ -154,8 +153,4 @@ def _write_record(config: FuseConfig, report: FuseReport):
     "device": jax.devices()[0].device_kind,
     **dataclasses.asdict(report),
   }
-  path = config.out / "run.json"
-  temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-  config.out.mkdir(parents=True, exist_ok=True)
-  temporary.write_text(json.dumps(record, indent=1, default=str) + "\n")
-  os.replace(temporary, path)
+  write_text(config.out / "run.json", json.dumps(record, indent=1, default=str) + "\n")

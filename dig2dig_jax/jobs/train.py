@@ -1,7 +1,7 @@
 """The train job: learn a prior from a folder of images, restartable at any moment, and export its averaged weights.
 
-`out/` receives `checkpoints/` (orbax, the whole training state every `save_every` steps), `log.jsonl` (one line per
-`log_every` steps) and `prior/` (the averaged weights with their card, for `--prior=`).
+`out/` receives `checkpoints/` (orbax, the whole training state every `save_every` steps, never one that is not
+finite), `log.jsonl` (one line per `log_every` steps) and `prior/` (the averaged weights and their card, for `--prior`).
 """
 
 import dataclasses
@@ -17,6 +17,8 @@ from tqdm import tqdm
 
 from dig2dig_jax import checkpoint
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.jobs.prior import DTYPES
+from dig2dig_jax.jobs.record import make_folder
 from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.guided_unet import UNet
 from dig2dig_jax.sampling import schedule
@@ -54,7 +56,22 @@ class TrainConfig:
   resume: bool = False
 
 
-def _train_dir_state(config: TrainConfig, manager: ocp.CheckpointManager) -> int | None:
+def _validate(config: TrainConfig, devices: int) -> None:
+  warmup = config.step.warmup_steps
+  for ok, flag, found, expected in (
+    (config.step.total_steps > warmup, "steps", config.step.total_steps, f"more than the {warmup} of the warm-up"),
+    (config.step.learning_rate > 0, "learning_rate", config.step.learning_rate, "above 0"),
+    (config.batch_size > 0 and config.batch_size % devices == 0, "batch_size", config.batch_size,
+     f"a multiple of the {devices} local devices"),
+    (config.crop.size >= 1, "crop_size", config.crop.size, "at least 1 pixel"),
+    (config.save_every >= 1, "save_every", config.save_every, "at least 1 step"),
+    (config.dtype in DTYPES, "dtype", config.dtype, f"one of {', '.join(DTYPES)}"),
+  ):
+    if not ok:
+      raise UserError(f"--{flag}={found}: expected {expected}")
+
+
+def _latest_step(config: TrainConfig, manager: ocp.CheckpointManager) -> int | None:
   latest = manager.latest_step()
   if latest is not None and not config.resume:
     raise UserError(f"{config.out}: expected a new folder, found a run at step {latest}; add --resume or change --out")
@@ -73,8 +90,7 @@ def _initial_params(config: TrainConfig):
 def train(config: TrainConfig) -> Path:
   """Runs to `config.step.total_steps`; returns the folder of the exported prior. Raises UserError for bad input."""
   devices = jax.local_devices()
-  if config.batch_size % len(devices):
-    raise UserError(f"--batch_size={config.batch_size}: expected a multiple of the {len(devices)} local devices")
+  _validate(config, len(devices))
   mesh = jax.make_mesh((len(devices),), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
   by_example = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
   replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
@@ -84,18 +100,18 @@ def train(config: TrainConfig) -> Path:
   apply = lambda params, x, t: network.apply({"params": params}, x, t, train=True)  # noqa: E731
   step_fn = jax.jit(make_step(apply, tables.alphas_cumprod, config.step, seed=config.seed), donate_argnums=0)
 
-  config.out.mkdir(parents=True, exist_ok=True)
-  options = ocp.CheckpointManagerOptions(max_to_keep=config.keep)
+  make_folder(config.out)
+  # A save that has returned is on disk, whatever happens next; these states are too small to save beside the steps.
+  options = ocp.CheckpointManagerOptions(max_to_keep=config.keep, enable_async_checkpointing=False)
   with ocp.CheckpointManager((config.out / "checkpoints").absolute(), options=options) as manager:
-    latest = _train_dir_state(config, manager)
+    latest = _latest_step(config, manager)
+    batches = crop_batches(
+      config.data, config=config.crop, batch_size=config.batch_size, seed=config.seed, first_batch=latest or 0
+    )
     state = jax.device_put(init_state(_initial_params(config), config.step), replicated)
     if latest is not None:
-      abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
-      state = TrainState(*manager.restore(latest, args=ocp.args.StandardRestore(abstract)))
-    first = int(state.step)
-    batches = crop_batches(
-      config.data, config=config.crop, batch_size=config.batch_size, seed=config.seed, first_batch=first
-    )
+      abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, state._asdict())
+      state = TrainState(**manager.restore(latest, args=ocp.args.StandardRestore(abstract)))
     state = _run(config, step_fn, state, batches, by_example, manager)
   return _export(config, state)
 
@@ -113,14 +129,29 @@ def _run(config: TrainConfig, step_fn, state: TrainState, batches, sharding, man
         rate = len(losses) * config.batch_size / (time.monotonic() - since)
         losses, since = [], time.monotonic()
         if not np.isfinite(loss):
-          raise UserError(f"{config.out}: the loss is {loss} at step {step}; lower --learning_rate and --resume")
+          raise _diverged(config, manager, step)
         row = {"step": step, "loss": round(loss, 6), "gradient_norm": round(float(metrics["gradient_norm"]), 4)}
         log.write(json.dumps({**row, "images_per_second": round(rate, 2)}) + "\n")
         log.flush()
         bar.set_postfix(loss=f"{loss:.4f}", images_per_s=f"{rate:.1f}")
       if step % config.save_every == 0 or step == total:
+        if not _finite(state):
+          raise _diverged(config, manager, step)
         manager.save(step, args=ocp.args.StandardSave(state._asdict()))
   return state
+
+
+@jax.jit
+def _finite(state: TrainState) -> jax.Array:
+  return jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state)]).all()
+
+
+def _diverged(config: TrainConfig, manager: ocp.CheckpointManager, step: int) -> UserError:
+  again = "run again" if manager.latest_step() is None else f"--resume from step {manager.latest_step()}"
+  return UserError(
+    f"{config.out}: expected a finite loss and finite weights, found others by step {step}; lower --learning_rate and "
+    f"{again}"
+  )
 
 
 def _export(config: TrainConfig, state: TrainState) -> Path:

@@ -66,7 +66,7 @@ def fuse(method: Method, params: Any, key: jax.Array, images: jax.Array) -> tupl
   """Fuses K registered images into one.
 
   Args:
-    method: what to do; static under `jit`.
+    method: what to do; closed over under `jit`, not an argument: it holds functions.
     params: the network's parameters, an argument so that compiled programs hold no weights.
     key: all randomness of this pair; the result depends on (params, key, images) only, never on a batch around it.
     images: [K, H, W, 3] in [-1, 1], K >= 2.
@@ -74,6 +74,7 @@ def fuse(method: Method, params: Any, key: jax.Array, images: jax.Array) -> tupl
   Returns:
     (fused [H, W, 3] in [-1, 1], FusionTrace).
   """
+  images = jnp.asarray(images)
   chex.assert_rank(images, 4)
   chex.assert_axis_dimension(images, -1, 3)
   chex.assert_axis_dimension_gteq(images, 0, 2)
@@ -82,7 +83,8 @@ def fuse(method: Method, params: Any, key: jax.Array, images: jax.Array) -> tupl
   sources = method.codec.encode(images)
   weights = method.weighting.compute(weight_key, sources, denoise)
   if method.steps is None:
-    return method.codec.decode(_one_pass(method, run_key, sources, weights, denoise), images), FusionTrace(weights, None)
+    x0 = _one_pass(method, run_key, sources, weights, denoise)
+    return method.codec.decode(x0, images), FusionTrace(weights, None)
   x_init = jax.random.normal(start_key, sources.shape[1:])
   x_0, trace = sample(
     run_key,

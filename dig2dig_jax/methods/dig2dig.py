@@ -60,8 +60,12 @@ class Dig2DigOptions:
       (self.bands >= 1, "bands", "at least 1", self.bands),
       (self.strength >= 0, "strength", "at least 0", self.strength),
       (0 <= self.eta <= 1, "eta", "0 to 1", self.eta),
-      (0 <= self.t_low < self.t_high < num_timesteps, "dig_t_low", f"0 <= t_low < t_high < {num_timesteps}", self.t_low),
     )
+    if self.weights == "dig" and self.window == "cumulative":
+      checks += (
+        (0 < self.t_high < num_timesteps, "dig_t_high", f"1 to {num_timesteps - 1}", self.t_high),
+        (0 <= self.t_low < self.t_high, "dig_t_low", f"0 to below --dig_t_high={self.t_high}", self.t_low),
+      )
     for ok, flag, expected, found in checks:
       if not ok:
         raise UserError(f"--{flag}={found}: expected {expected}")
@@ -81,6 +85,13 @@ class Dig2DigOptions:
         raise UserError(f"--{flag}={found}: expected one of {', '.join(accepted)}")
     if self.steps == 0 and self.weights == "dig" and self.window == "interval":
       raise UserError("--steps=0 has no steps to take intervals of; add --dig_window=cumulative")
+    if self.weights == "dig" and self.window == "interval" and 0 < self.steps <= self.interval:
+      raise UserError(
+        f"--dig_interval={self.interval}: expected below --steps={self.steps}, else the weights stay uniform; "
+        "lower it, or ask for --weights=uniform"
+      )
+    if self.steps == 0 and self.strength_schedule == "likelihood":
+      raise UserError("--steps=0 has no noise to take a likelihood at; use --strength_schedule=constant")
     if self.steps == 0 and self.guidance == "dps":
       raise UserError("--steps=0 runs no network on the fused image, so --guidance=dps has no gradient; use quadratic")
 

@@ -100,7 +100,7 @@ def dps(strength: float | Callable = 1.0, *, levels: int = 1, base: str = "unifo
   """The same likelihood without the Jacobian-free approximation: the gradient goes through the network.
 
   x0 <- x0 + lambda_t sqrt(alpha_bar) J^T (sum_k w_k y_k - x0), J = d x0 / d x_t. Where J = I / sqrt(alpha_bar) this is
-  `quadratic`. One backward pass per step.
+  `quadratic`. One more forward pass and one backward pass per step.
   """
 
   def f(prediction, sources, *, x_t, step, weights, denoise, **kw):

@@ -20,7 +20,8 @@ _CACHE_BYTES = 2 * 2**30  # decoded images kept in memory; later ones are decode
 @dataclasses.dataclass(frozen=True)
 class CropConfig:
   """size: side of a crop in pixels. gray_share: share of luminance-only crops, since fusion of gray sources feeds the
-  prior images of three equal channels. max_scale: crops come from windows up to this many times larger, area-averaged."""
+  prior images of three equal channels. max_scale: half of the crops are area-averaged from windows up to this many
+  times larger."""
 
   size: int = 64
   gray_share: float = 0.3
@@ -75,11 +76,14 @@ class _RandomCrop(grain.transforms.RandomMap):
 def crop_batches(folder: Path, *, config: CropConfig, batch_size: int, seed: int, first_batch: int = 0):
   """Endless iterator of batches, starting at batch number `first_batch`.
 
-  Raises UserError when the folder holds no image as large as a crop.
+  Decodes every image once before it returns. UserError for a folder without images, with an unreadable one, or with
+  one that is smaller than a crop.
   """
   paths = list_images(folder)
+  if not paths:
+    raise UserError(f"{folder}: expected images to learn from, found none; check --data")
   source = _Decoded(paths)
-  small = [path.name for path, index in zip(paths, range(len(paths)), strict=True) if min(source[index].shape[:2]) < config.size]
+  small = [path.name for i, path in enumerate(paths) if min(source[i].shape[:2]) < config.size]
   if small:
     raise UserError(
       f"{folder}: expected images of at least {config.size} pixels a side, found {len(small)} smaller ones"

@@ -8,6 +8,8 @@ import toys
 
 from dig2dig_jax.ops.filters import gaussian_blur, gaussian_kernel, separable_filter
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 @pytest.mark.parametrize(
   ("size", "sigma"),

@@ -8,6 +8,8 @@ import toys
 
 from dig2dig_jax.ops import pyramid
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 TAPS = np.array([1, 4, 6, 4, 1]) / 16
 
 

@@ -8,6 +8,8 @@ from skimage.metrics import structural_similarity
 
 from dig2dig_jax.ops.ssim import ssim_map
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 @pytest.mark.parametrize("data_range", [2.0, 1.0])
 def test_map_is_scikit_image_s(data_range):

@@ -13,7 +13,9 @@ import toys
 from dig2dig_jax.sampling import guidance, process
 from dig2dig_jax.sampling.types import Guidance, Prediction
 
-STEP = toys.row(toys.run_steps(10), 4)
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+STEP = toys.row(toys.run_steps(10), 7)
 LEVEL = float(STEP.alpha_bar)
 SHAPE = (6, 5, 3)
 
@@ -42,8 +44,8 @@ def test_one_level_is_the_weighted_mean(count):
 
 @pytest.mark.parametrize("base", guidance.BASE_RULES)
 def test_equal_sources_return_themselves_in_every_band(base):
-  image = toys.images(2, 16, 13, 3)
-  mixed = blend(np.stack([image] * 3), toys.convex(3, 3, 16, 13, 1), levels=4, base=base)
+  image = toys.images(2, 9, 13, 3)
+  mixed = blend(np.stack([image] * 3), toys.convex(3, 3, 9, 13, 1), levels=3, base=base)
   np.testing.assert_allclose(mixed, image, atol=2e-6)
 
 
@@ -86,10 +88,9 @@ def test_one_hot_weights_choose_a_source_unless_the_base_is_uniform():
   weights = np.zeros((2, 8, 8, 1), np.float32)
   weights[1] = 1
   for base in ("dig", "mean"):
-    np.testing.assert_allclose(blend(sources, weights, levels=3, base=base), sources[1], atol=2e-6)
-  uniform = blend(sources, weights, levels=3)  # the default keeps the mean of the coarsest band
+    np.testing.assert_allclose(blend(sources, weights, levels=2, base=base), sources[1], atol=2e-6)
+  uniform = blend(sources, weights, levels=2)  # the default keeps the mean of the coarsest band
   assert np.abs(uniform - sources[1]).max() > 0.05
-  np.testing.assert_allclose(uniform - sources[1], (uniform - sources[1])[::-1, ::-1][::-1, ::-1])
 
 
 @pytest.mark.parametrize("size", [(2, 9), (1, 1)])
@@ -100,7 +101,7 @@ def test_tiny_images_limit_the_levels(size):
 
 def test_unknown_base_is_refused():
   with pytest.raises(ValueError, match="uniform"):
-    guidance.blend(toys.images(0, 2, 8, 8, 3), toys.convex(1, 2, 8, 8, 1), levels=2, base="none")
+    blend(toys.images(0, 2, 4, 4, 3), toys.convex(1, 2, 4, 4, 1), levels=2, base="none")
 
 
 @pytest.mark.parametrize("strength", [0.7, lambda step: 1 - step.alpha_bar])

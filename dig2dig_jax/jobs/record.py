@@ -1,0 +1,35 @@
+"""How does a job write down what it did? Folders, and small text files that appear whole or not at all."""
+
+import contextlib
+import os
+import uuid
+from pathlib import Path
+
+from dig2dig_jax.errors import UserError
+
+
+def make_folder(path: Path) -> None:
+  """Creates a folder for results and all above it. UserError where that cannot be: asked for before any computing."""
+  with _explained(path):
+    path.mkdir(parents=True, exist_ok=True)
+  if not os.access(path, os.W_OK):
+    raise UserError(f"{path}: expected a folder to write to, found no permission; change --out")
+
+
+def write_text(path: Path, text: str) -> None:
+  """Writes UTF-8 text into an existing folder; other processes see the old file or the whole new one."""
+  temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+  with _explained(path):
+    try:
+      temporary.write_text(text, encoding="utf-8")
+      os.replace(temporary, path)
+    finally:
+      temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _explained(path: Path):
+  try:
+    yield
+  except OSError as error:
+    raise UserError(f"{path}: expected a place to write, found {error.strerror}; change --out") from error

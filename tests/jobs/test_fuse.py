@@ -1,0 +1,170 @@
+"""Does the fuse job do every pair, the same in any company, and say what it could not do?"""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from scenes import read, write, write_pair
+from toys import conv_denoiser, conv_params
+
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.jobs import fuse
+from dig2dig_jax.methods.base import luminance_codec, rgb_codec
+from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
+
+SIZES = {"a": (24, 32), "b": (30, 20), "c": (40, 24), "d": (32, 32)}  # a, b, d fit the bucket 32 x 32, c needs 48 x 32
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+COLOURED = ("a", "c")
+OPTIONS = Dig2DigOptions(steps=2, strength=0.8, window="cumulative", temperature=0.01)
+
+
+def write_pairs(root, names=SIZES):
+  for name in names:
+    write_pair(root, name, SIZES[name], channels={"ir": 1, "vi": 3 if name in COLOURED else 1})
+  return root
+
+
+def fuse_folder(data, out, *, sources=("ir", "vi"), codec=None, **changes):
+  # Two convolutions stand for the network: what is asked here is not whether the images are good.
+  codec = codec or luminance_codec(1)
+  method = dig2dig(conv_denoiser, codec, noise={"name": "linear", "num_timesteps": 1000}, options=OPTIONS)
+  config = fuse.FuseConfig(data=data, out=out, sources=sources, bucket=16, **changes)
+  return fuse.run(config, method, conv_params())
+
+
+@pytest.fixture(scope="module")
+def first(quick_compile, tmp_path_factory):
+  """(folder of pairs, results, report) of a run one by one, with two files that belong to no pair."""
+  root = tmp_path_factory.mktemp("fuse")
+  data = write_pairs(root / "data")
+  shutil.copy(data / "vi" / "a.png", data / "vi" / "lonely.png")
+  (data / "ir" / "notes.txt").write_text("no image")
+  return data, root / "out", fuse_folder(data, root / "out", settings={"note": "kept"})
+
+
+def differences(out, reference):
+  return {
+    path.stem: np.abs(read(path).astype(int) - read(reference / path.name)).max()
+    for path in out.glob("?.png")
+  }
+
+
+def test_every_pair_has_its_size_and_its_colour(first):
+  _, out, report = first
+  assert (report.done, report.failed) == (4, [])
+  for name, size in SIZES.items():
+    image = read(out / f"{name}.png")
+    assert image.dtype == np.uint8
+    assert image.shape == (*size, 3) if name in COLOURED else size
+    assert image.std() > 10
+  assert np.ptp(read(out / "a.png").astype(int), axis=-1).max() > 10
+
+
+def test_files_without_partner_are_reported_by_name(first):
+  *_, report = first
+  assert len(report.left_out) == 2
+  assert any("notes.txt" in line and "not an image" in line for line in report.left_out)
+  assert any("lonely.png" in line and "missing in ir" in line for line in report.left_out)
+
+
+def test_programs_count_buckets_and_evaluations_the_network(first):
+  *_, report = first
+  assert report.programs == 2
+  assert report.evaluations == 2 + 2 * 2  # steps, and two sources at two noise levels
+  assert report.compile_seconds > 0 and report.seconds > 0
+  assert report.summary().startswith("4 pairs fused, 0 failed; ")
+
+
+def test_the_record_holds_settings_and_outcome(first):
+  data, out, report = first
+  record = json.loads((out / "run.json").read_text())
+  assert record["settings"] == {"note": "kept", "seed": 0, "sources": ["ir", "vi"], "data": str(data)}
+  assert (record["done"], record["failed"], record["programs"]) == (4, [], 2)
+  assert record["left_out"] == report.left_out
+  assert record["jax"] and record["device"]
+
+
+def test_the_sheet_has_a_row_per_pair(first):
+  _, out, _ = first
+  sheet = read(out / "contact_sheet.png")
+  assert sheet.shape[0] == 4 * (220 + 18 + 4) and sheet.shape[1] > 3 * 220
+  assert not list(out.glob(".*")), "temporary files are left"
+
+
+def test_batches_and_order_do_not_change_pixels(first, tmp_path, monkeypatch):
+  data, reference, _ = first
+  find_pairs = fuse.find_pairs
+
+  def reversed_pairs(*args):
+    pairs, report = find_pairs(*args)
+    return pairs[::-1], report
+
+  monkeypatch.setattr(fuse, "find_pairs", reversed_pairs)
+  report = fuse_folder(data, tmp_path, batch_size=4, sheet=False)
+  assert report.done == 4 and not (tmp_path / "contact_sheet.png").exists()
+  found = differences(tmp_path, reference)
+  assert sorted(found) == sorted(SIZES) and max(found.values()) <= 1
+
+
+def test_company_does_not_matter_and_the_seed_does(first, tmp_path):
+  _, reference, _ = first
+  data = write_pairs(tmp_path / "data", ["a"])
+  fuse_folder(data, tmp_path / "alone", sheet=False)
+  assert differences(tmp_path / "alone", reference) == {"a": 0}
+  fuse_folder(data, tmp_path / "other_seed", seed=1, sheet=False)
+  assert differences(tmp_path / "other_seed", reference)["a"] > 1
+
+
+def test_a_bad_pair_is_named_and_the_others_are_done(first, tmp_path):
+  _, reference, _ = first
+  data, out = write_pairs(tmp_path / "data"), tmp_path / "out"
+  whole = (data / "vi" / "b.png").read_bytes()
+  (data / "vi" / "b.png").write_bytes(whole[: len(whole) // 2])
+  write(data / "ir" / "c.png", np.zeros((8, 8, 1), np.uint8))
+  write_pair(data, "e", (32, 32), channels={"ir": 1, "vi": 1})
+  (data / "vi" / "e.png").write_text("this is no image")
+  (out / "d.png").mkdir(parents=True)  # where a file should go
+  report = fuse_folder(data, out)
+  assert report.done == 1 and len(report.failed) == 4
+  faults = {"vi/b.png": "truncated", "vi/c.png": "8x8", "vi/e.png": "other data", "out/d.png": "write"}
+  for name, reason in faults.items():
+    (line,) = [line for line in report.failed if name in line]
+    assert reason in line and "\n" not in line
+  (out / "d.png").rmdir()
+  assert differences(out, reference) == {"a": 0}
+  assert json.loads((out / "run.json").read_text())["failed"] == report.failed
+  assert "1 pairs fused, 4 failed" in report.summary()
+
+
+def test_three_sources_in_colour_with_maps(tmp_path):
+  sources = {"x": 3, "y": 3, "z": 1}
+  write_pair(tmp_path, "p", (20, 24), channels=sources)
+  write(tmp_path / "z" / "p.png", (read(tmp_path / "z" / "p.png")[..., None].astype(np.uint16) * 257))  # 16 bits
+  out = tmp_path / "out"
+  report = fuse_folder(tmp_path, out, sources=tuple(sources), codec=rgb_codec(), bit_depth=0, maps=True)
+  assert (report.done, report.evaluations) == (1, 2 + 3 * 2)
+  assert read(out / "p.png").shape == (20, 24, 3) and read(out / "p.png").dtype == np.uint16
+  maps = [read(out / "weights" / f"p_{name}.png") for name in sources]
+  assert {part.shape for part in maps} == {(20, 24)}
+  total = np.sum(maps, axis=0, dtype=float)  # convex: they add up to white, each rounded to a level
+  assert np.abs(total - 255).max() <= 1.5 and np.ptp(maps[0]) > 5
+
+
+def test_what_cannot_run_is_refused_before_anything_is_compiled(tmp_path):
+  data, out = write_pairs(tmp_path / "data", ["a"]), tmp_path / "out"
+  (tmp_path / "empty").mkdir()
+  (tmp_path / "file").write_text("")
+  (tmp_path / "hollow" / "ir").mkdir(parents=True)
+  (tmp_path / "hollow" / "vi").mkdir()
+  for call, message in (
+    (lambda: fuse_folder(tmp_path / "missing", out), "missing: expected a folder .* check --data"),
+    (lambda: fuse_folder(tmp_path / "empty", out), "empty: expected a folder for source 'ir'"),
+    (lambda: fuse_folder(tmp_path / "hollow", out), "hollow/ir: expected images, found none"),
+    (lambda: fuse_folder(data, tmp_path / "file"), "file: expected a place to write, .*; change --out"),
+    (lambda: fuse_folder(data, out, bit_depth=9), "--bit_depth=9: expected 8, 16 or 0"),
+  ):
+    with pytest.raises(UserError, match=message):
+      call()
+  assert not out.exists()

@@ -1,0 +1,153 @@
+"""Does the command line do what it says, and end with the status that scripts rely on?"""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+from scenes import read, write_pair
+from toys import conv_denoiser, conv_params
+
+import launch
+
+ROOT = pathlib.Path(launch.__file__).resolve().parent
+FLAG_FILES = sorted([*ROOT.glob("*.flags"), *ROOT.glob("presets/*.flags")])
+SUMMARY = (
+  r"(?P<done>\d+) pairs fused, (?P<failed>\d+) failed; \d+\.\d\d s per pair, "
+  r"(?P<evaluations>\d+) network evaluations per pair; "
+  r"(?P<programs>\d+) programs compiled or loaded in \d+\.\d s; results in (?P<out>\S+)\n"
+)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+  root = tmp_path_factory.mktemp("pairs")
+  for name in ("p", "q"):
+    write_pair(root, name, (24, 28), channels={"ir": 1, "vi": 3})
+  return root
+
+
+@pytest.fixture
+def run(capsys, tmp_path, quick_compile):
+  """launch.py in this process: run(*flags) -> (status, stdout, stderr)."""
+
+  def call(*arguments):
+    with flagsaver.flagsaver():
+      status = launch.main(launch.parse(["launch.py", "--compile_cache=", f"--out={tmp_path / 'out'}", *arguments]))
+    return status, *capsys.readouterr()
+
+  return call
+
+
+def as_process(*arguments, **environment):
+  # As a user's shell would: no JAX_PLATFORMS, output into a pipe.
+  env = {name: value for name, value in os.environ.items() if name != "JAX_PLATFORMS"} | environment
+  command = [sys.executable, str(ROOT / "launch.py"), *arguments]
+  return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def test_the_whole_way_through_a_process(pairs, tiny_prior, tmp_path):
+  found = as_process(
+    "--flagfile=vif.flags", f"--prior={tiny_prior}", f"--data={pairs}", f"--out={tmp_path}", "--compile_cache=",
+    "--bucket=32", JAX_DISABLE_MOST_OPTIMIZATIONS="1",
+  )
+  assert found.returncode == 0, found.stderr
+  summary = re.fullmatch(SUMMARY, found.stdout)
+  assert summary, found.stdout
+  assert summary["done"] == "2" and summary["failed"] == "0" and summary["programs"] == "1"
+  assert summary["evaluations"] == str(25 + 2 * 2) and summary["out"] == str(tmp_path)
+  assert found.stderr == ""
+  assert read(tmp_path / "p.png").shape == (24, 28, 3)
+  settings = json.loads((tmp_path / "run.json").read_text())["settings"]
+  assert settings["prior"] == str(tiny_prior) and settings["options"]["window"] == "cumulative"
+
+
+def test_help_names_the_flags_and_is_no_error():
+  found = as_process("--help")
+  assert found.returncode == 0 and found.stderr == ""
+  assert "--dig_temperature" in found.stdout and "fuse every pair of a folder" in found.stdout
+
+
+@pytest.mark.parametrize(
+  "arguments, message",
+  [
+    ((), "--data: expected a folder, found nothing; add --data=FOLDER"),
+    (("--data={tmp}/missing",), "/missing: expected a folder .*; check --data"),
+    (("--data={pairs}", "--sources=ir,uv"), "expected a folder for source 'uv', found ir, vi; .*--sources="),
+    (("--data={pairs}", "--sources=ir"), "expected at least two sources to fuse, found 1; .*--sources=A,B"),
+    (("--data={pairs}", "--dig_temperature=0"), "--dig_temperature=0.0: expected above 0"),
+    (("--data={pairs}", "--spacing=cubic"), "expected .*'cubic'; "),
+    (("--data={pairs}", "--chroma_from=uv"), "--chroma_from=uv: expected one of --sources=ir,vi"),
+    (("--data={pairs}", "--batch_size=0"), "--batch_size and --bucket: expected at least 1"),
+    (("--data={pairs}", "--dtype=int8"), "--dtype=int8: expected one of float32"),
+    (("--data={pairs}", "--prior={tmp}/none"), "/none: expected a folder with card.json and .*; make one with"),
+    (("--job=evaluate", "--data={pairs}"), "expected images to denoise, found none; check --data"),
+    (("--job=benchmark", "--data={tmp}/missing"), "/missing: expected a folder .*; check --data"),
+    (("--job=train", "--data={pairs}"), "--steps=25: expected more than the 200 of the warm-up"),
+  ],
+)
+def test_bad_input_is_one_line_and_status_2(run, pairs, tiny_prior, tmp_path, arguments, message):
+  arguments = [argument.format(tmp=tmp_path, pairs=pairs) for argument in arguments]
+  status, out, err = run(f"--prior={tiny_prior}", *arguments)
+  assert (status, out) == (2, "")
+  assert err.startswith("error: ") and err.endswith("\n") and err.count("\n") == 1
+  assert re.search(message, err), err
+
+
+@pytest.mark.parametrize(
+  "arguments, message",
+  [
+    (("--dig_temprature=1",), "Unknown command line flag 'dig_temprature'. Did you mean: dig_temperature"),
+    (("--job=dance",), "job=dance: value should be one of <fuse|evaluate|benchmark|train>"),
+    (("--steps=many",), "steps=many: "),
+    (("--flagfile=none.flags",), "none.flags"),
+  ],
+)
+def test_bad_flags_are_one_line_and_status_2(run, capsys, arguments, message):
+  with pytest.raises(SystemExit) as end:
+    run(*arguments)
+  out, err = capsys.readouterr()
+  assert end.value.code == 2 and out == ""
+  assert err.startswith("error: ") and err.count("\n") == 1 and message in err
+
+
+def test_words_that_are_no_flags_are_refused(run):
+  status, _, err = run("examples/vif")
+  assert status == 2 and "examples/vif" in err and "--data=FOLDER" in err
+
+
+def test_a_failed_pair_is_status_3(run, tmp_path, monkeypatch):
+  class Prior:
+    params, noise, directory = conv_params(), {"name": "linear", "num_timesteps": 1000}, "toy"
+    denoiser = staticmethod(conv_denoiser)
+
+  monkeypatch.setattr(launch, "_prior", Prior)
+  for name in ("good", "bad"):
+    write_pair(tmp_path / "data", name, (8, 8), channels={"ir": 1, "vi": 1})
+  (tmp_path / "data" / "vi" / "bad.png").write_text("")
+  (tmp_path / "data" / "vi" / "more.txt").write_text("")
+  status, out, err = run(f"--data={tmp_path / 'data'}", "--steps=2", "--dig_interval=1", "--bucket=8")
+  assert status == 3
+  notes, failures = err.splitlines()
+  assert notes.startswith("note: ") and "more.txt" in notes
+  assert failures.startswith("failed: ") and "vi/bad.png" in failures and "empty file" in failures
+  assert re.fullmatch(SUMMARY, out)["failed"] == "1"
+  assert (tmp_path / "out" / "good.png").exists()
+
+
+def test_there_are_flag_files():
+  assert ROOT / "vif.flags" in FLAG_FILES
+
+
+@pytest.mark.parametrize("path", FLAG_FILES, ids=lambda path: path.name)
+def test_flag_files_name_flags_that_exist_with_values_that_run(path):
+  with flagsaver.flagsaver():
+    assert launch.parse(["launch.py", f"--flagfile={path}"]) == ["launch.py"]
+    if flags.FLAGS.job in ("fuse", "benchmark"):
+      launch._method_options().validate(1000)
+      launch._codec()
