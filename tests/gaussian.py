@@ -38,6 +38,16 @@ def expected_error(source, a, mean, spread):
   return (1 - g * a**0.5) ** 2 * (source - mean) ** 2 + g**2 * (1 - a)
 
 
+def posterior_strength(spread, noise):
+  """lambda_t of `dps` for r_t^2 = noise^2 + Var(x0 | x_t): with it p(y | x_t) is exact for y = x0 + noise."""
+
+  def strength(step):
+    a = step.alpha_bar
+    return (1 - a) / (a * (noise**2 + spread**2 * (1 - a) / (a * spread**2 + 1 - a)))
+
+  return strength
+
+
 def guided_path(x, steps, *, mean, spread, target, strength):
   """All x_{t-1} [S, ...] of DDIM whose clean estimate is drawn to `target` by `strength` (one per step, or a number).
 

@@ -119,7 +119,8 @@ def train(config: TrainConfig) -> Path:
 def _run(config: TrainConfig, step_fn, state: TrainState, batches, sharding, manager) -> TrainState:
   total, first = config.step.total_steps, int(state.step)
   losses, since = [], time.monotonic()
-  with (config.out / "log.jsonl").open("a") as log, tqdm(total=total, initial=first, unit="step", mininterval=5) as bar:
+  progress = tqdm(total=total, initial=first, unit="step", mininterval=5, disable=None)
+  with (config.out / "log.jsonl").open("a") as log, progress as bar:
     for step in range(first + 1, total + 1):
       state, metrics = step_fn(state, jax.device_put(next(batches), sharding))
       losses.append(metrics["loss"])
@@ -141,9 +142,8 @@ def _run(config: TrainConfig, step_fn, state: TrainState, batches, sharding, man
   return state
 
 
-@jax.jit
-def _finite(state: TrainState) -> jax.Array:
-  return jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state)]).all()
+def _finite(state: TrainState) -> bool:
+  return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(state)))
 
 
 def _diverged(config: TrainConfig, manager: ocp.CheckpointManager, step: int) -> UserError:

@@ -24,7 +24,8 @@ class Codec(NamedTuple):
 
 
 class Method(NamedTuple):
-  """One fusion method for one pair. `denoiser(params) -> Denoiser`; `steps` has no rows for the one-pass limit."""
+  """One fusion method for one pair. `denoiser(params) -> Denoiser`; `steps` is None for the one-pass limit;
+  `passes_per_step`: forward passes of the network that a reverse step costs."""
 
   codec: Codec
   denoiser: Callable[[Any], Denoiser]
@@ -32,6 +33,7 @@ class Method(NamedTuple):
   guidance: Guidance
   weighting: Weighting
   transition: Transition
+  passes_per_step: int = 1
 
 
 class FusionTrace(NamedTuple):
@@ -125,6 +127,6 @@ def _one_pass(method, key, sources, weights, denoise):
 
 
 def evaluations(method: Method, sources: int) -> int:
-  """Network evaluations that one pair of `sources` images costs: S + K x (noise levels x draws)."""
+  """Forward passes that one pair of `sources` images costs: S x passes per step + K x (noise levels x draws)."""
   steps = 0 if method.steps is None else method.steps.t.shape[0]
-  return steps + sources * method.weighting.evaluations
+  return steps * method.passes_per_step + sources * method.weighting.evaluations

@@ -19,7 +19,8 @@ class Dig2DigOptions:
   steps: reverse steps S; 0 is the one-pass limit (the guidance applied once, no diffusion loop).
   spacing: `uniform`, `quadratic`, `logsnr`, or counts per section such as `10,10,5`.
   transition, eta (ddim), variance (ancestral): how x_{t-1} is drawn; see `sampling/transition.py`.
-  guidance: `quadratic` or `dps`. strength: lambda; with the `likelihood` schedule, the variance r^2 of the sources.
+  guidance: `quadratic` or `dps`. strength: lambda, 0 to 1; with the `likelihood` schedule, the variance r^2 of the
+    sources around the fused image (images are in [-1, 1]).
   bands, base: levels of the Laplacian pyramid in which sources are blended (1: per pixel), rule of its base.
   weights: `dig` or `uniform`. window: gains per `interval` steps, or accumulated between timesteps t_high and t_low.
   distance, temperature, smoothing, normalise, draws, shared_noise: see `sampling/gain.py` and `sampling/weighting.py`.
@@ -58,7 +59,7 @@ class Dig2DigOptions:
       (self.draws >= 1, "dig_draws", "at least 1", self.draws),
       (self.chunk >= 0, "dig_chunk", "at least 0", self.chunk),
       (self.bands >= 1, "bands", "at least 1", self.bands),
-      (self.strength >= 0, "strength", "at least 0", self.strength),
+      (0 <= self.strength <= 1, "strength", "0 to 1", self.strength),
       (0 <= self.eta <= 1, "eta", "0 to 1", self.eta),
     )
     if self.weights == "dig" and self.window == "cumulative":
@@ -90,6 +91,8 @@ class Dig2DigOptions:
         f"--dig_interval={self.interval}: expected below --steps={self.steps}, else the weights stay uniform; "
         "lower it, or ask for --weights=uniform"
       )
+    if self.strength_schedule == "likelihood" and self.strength == 0:
+      raise UserError("--strength=0: expected a variance above 0 for --strength_schedule=likelihood")
     if self.steps == 0 and self.strength_schedule == "likelihood":
       raise UserError("--steps=0 has no noise to take a likelihood at; use --strength_schedule=constant")
     if self.steps == 0 and self.guidance == "dps":
@@ -117,6 +120,7 @@ def dig2dig(denoiser: Callable, codec: Codec, *, noise: dict, options: Dig2DigOp
     guidance=_guidance(options),
     weighting=_weighting(options, steps, noise),
     transition=_transition(options),
+    passes_per_step=2 if options.guidance == "dps" else 1,  # dps predicts again to differentiate (and runs backwards)
   )
 
 

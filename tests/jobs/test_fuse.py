@@ -108,13 +108,17 @@ def test_batches_and_order_do_not_change_pixels(first, tmp_path, monkeypatch):
   assert sorted(found) == sorted(SIZES) and max(found.values()) <= 1
 
 
-def test_company_does_not_matter_and_the_seed_does(first, tmp_path):
+def test_company_does_not_matter_but_seed_and_name_do(first, tmp_path):
   _, reference, _ = first
   data = write_pairs(tmp_path / "data", ["a"])
   fuse_folder(data, tmp_path / "alone", sheet=False)
   assert differences(tmp_path / "alone", reference) == {"a": 0}
+  for source in ("ir", "vi"):
+    shutil.copy(data / source / "a.png", data / source / "twin.png")
   fuse_folder(data, tmp_path / "other_seed", seed=1, sheet=False)
   assert differences(tmp_path / "other_seed", reference)["a"] > 1
+  a, twin = (read(tmp_path / "other_seed" / f"{name}.png").astype(int) for name in ("a", "twin"))
+  assert np.abs(a - twin).max() > 1, "pairs share their noise"
 
 
 def test_a_bad_pair_is_named_and_the_others_are_done(first, tmp_path):

@@ -6,6 +6,7 @@ import json
 
 import conftest
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
@@ -37,6 +38,25 @@ def config(data, out, **changes):
   return dataclasses.replace(defaults, **changes)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once():
+  """Runs of one recipe get one step function, which JAX then compiles once."""
+  make_step, initial_params, steps, params = train.make_step, train._initial_params, {}, {}
+
+  def shared_step(apply, alphas_cumprod, config, *, seed):
+    return steps.setdefault((config, seed), make_step(apply, alphas_cumprod, config, seed=seed))
+
+  def shared_params(config):
+    if (config.model, config.seed) not in params:
+      params[config.model, config.seed] = jax.device_get(initial_params(config))
+    return params[config.model, config.seed]
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(train, "make_step", shared_step)
+    patch.setattr(train, "_initial_params", shared_params)
+    yield
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
   folder = tmp_path_factory.mktemp("data")
@@ -59,9 +79,9 @@ def use_toy(monkeypatch, *, fail_at=None, poison=None):
   def make_step(*args, **kw):
     def step(state, batch):
       number = state.step + 1
-      loss = jax.numpy.where(number >= fail_at, np.nan, 1.0) if fail_at else jax.numpy.float32(1.0)
-      spoilt = jax.numpy.where(number >= poison, np.inf, 1.0) if poison else jax.numpy.float32(1.0)
-      return state._replace(step=number, params={"w": state.params["w"] * spoilt}), {"loss": loss, "gradient_norm": loss}
+      loss = jnp.where(number >= fail_at, np.nan, 1.0) if fail_at else jnp.float32(1.0)
+      weight = state.params["w"] * (jnp.where(number >= poison, np.inf, 1.0) if poison else 1.0)
+      return state._replace(step=number, params={"w": weight}), {"loss": loss, "gradient_norm": loss}
 
     return step
 

@@ -5,14 +5,16 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+import scipy.ndimage
 import scipy.special
 import toys
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.base import evaluations, fuse, luminance_codec, rgb_codec
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
-from dig2dig_jax.sampling import schedule
+from dig2dig_jax.sampling import schedule, transition
 from dig2dig_jax.sampling.denoiser import eps_denoiser
+from dig2dig_jax.sampling.types import Prediction
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -73,23 +75,25 @@ def test_equal_sources_are_the_fixed_guidance_baseline():
     np.testing.assert_allclose(dig, fixed, atol=1e-5)
 
 
-def test_cumulative_window_lies_between_its_timesteps():
+def test_cumulative_window_with_every_option_of_the_gains():
   images = toys.images(2, 2, 6, 5, 3)
-  m = method(steps=0, window="cumulative", t_high=700, t_low=30, temperature=0.05, distance="l1", draws=2)
-  fused, trace = run(m, images)
+  options = dict(distance="l1", draws=2, shared_noise=False, temperature=0.7, smoothing=0.8, normalise="mean_abs")
+  fused, trace = run(method(steps=0, window="cumulative", t_high=700, t_low=30, **options), images)
   bounds = schedule.steps_at(schedule.make_schedule(), [700, 30])
   _, weight_key, _ = jax.random.split(KEY, 3)
   denoise = jax.jit(eps_denoiser(toys.conv_apply, PARAMS))
   error = np.zeros((2, 2, 6, 5, 1))
   for draw in range(2):
-    noise = jax.random.normal(jax.random.fold_in(weight_key, draw), images.shape[1:])
     for level in range(2):
       step = toys.row(bounds, level)
       a = float(step.alpha_bar)
       for k, y in enumerate(images):
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.fold_in(weight_key, draw), level), k)
+        noise = jax.random.normal(key, y.shape)
         restored = denoise((np.sqrt(a) * y + np.sqrt(1 - a) * noise).astype(np.float32), step).x0
         error[level, k] += np.abs(np.asarray(restored, np.float64) - y).mean(axis=-1, keepdims=True) / 2
-  truth = scipy.special.softmax((error[0] - error[1]) / 0.05, axis=0)
+  gains = scipy.ndimage.gaussian_filter(error[0] - error[1], 0.8, radius=3, axes=(1, 2), mode="reflect")
+  truth = scipy.special.softmax(gains / np.abs(gains).mean() / 0.7, axis=0)
   np.testing.assert_allclose(trace.weights[0], truth, atol=1e-4)
   np.testing.assert_allclose(fused, (trace.weights[0] * images).sum(axis=0), atol=1e-6)  # one pass is the blend
 
@@ -110,6 +114,18 @@ def test_options_run_on_three_gray_sources(options):
   np.testing.assert_allclose(fused[..., :1] - fused, 0, atol=1e-6)
   np.testing.assert_allclose(trace.weights.sum(axis=1), 1, atol=1e-5)
   assert trace.steps.t.shape == (5,)
+
+
+@pytest.mark.parametrize(
+  ("name", "own"), [("ddim", {"eta": 0.5}), ("ancestral", {"variance": "fixed_large"}), ("dpm_solver_pp_2m", {})]
+)
+def test_transition_gets_its_options(name, own):
+  x, prediction, step = toys.normal(5, 2, 2, 3), Prediction(*toys.normal(6, 2, 2, 2, 3)), toys.row(toys.run_steps(5), 2)
+  ours, truth = (
+    t.update(KEY, x, prediction, step, t.init(x))[0]
+    for t in (method(transition=name, **own).transition, transition.TRANSITIONS[name](**own))
+  )
+  np.testing.assert_array_equal(ours, truth)
 
 
 def test_cost_of_the_paper_s_settings():

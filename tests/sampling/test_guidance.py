@@ -166,23 +166,13 @@ def test_dps_on_a_gaussian_prior():
   np.testing.assert_allclose(out.x0 - prediction.x0, score_term, atol=1e-6)
 
 
-def posterior_strength(spread, noise):
-  """lambda_t of `dps` for r_t^2 = noise^2 + Var(x0 | x_t): with it p(y | x_t) is exact for y = x0 + noise."""
-
-  def strength(step):
-    a = step.alpha_bar
-    return (1 - a) / (a * (noise**2 + spread**2 * (1 - a) / (a * spread**2 + 1 - a)))
-
-  return strength
-
-
 def test_dps_gives_the_exact_posterior_mean():
   """Conjugate Gaussians: precisions of prior, of x_t and of y add up."""
   mean, spread, noise = -0.3, 0.6, 0.4
   denoise = gaussian.denoiser(mean, spread)
   y, x_t = toys.images(0, *SHAPE), toys.normal(1, *SHAPE)
   weights = np.ones((1, 6, 5, 1), np.float32)
-  g = guidance.dps(posterior_strength(spread, noise))
+  g = guidance.dps(gaussian.posterior_strength(spread, noise))
   out = correct(g, denoise(x_t, STEP), y[None], weights, x_t=x_t, denoise=denoise)
   precisions = 1 / spread**2, LEVEL / (1 - LEVEL), 1 / noise**2
   truth = (mean * precisions[0] + x_t / np.sqrt(LEVEL) * precisions[1] + y * precisions[2]) / sum(precisions)

@@ -153,16 +153,11 @@ def test_exact_likelihood_takes_noise_to_the_posterior():
   """dps with r_t^2 = noise^2 + Var(x0 | x_t) is the posterior's own score: the run is its probability flow."""
   mean, spread, noise, steps = 0.15, 0.6, 0.3, toys.run_steps(200, "logsnr")
   x, y = toys.normal(7, *SHAPE), toys.images(8, *SHAPE)
-
-  def strength(step):
-    a = step.alpha_bar
-    return (1 - a) / (a * (noise**2 + spread**2 * (1 - a) / (a * spread**2 + 1 - a)))
-
   x_0, _ = run(
     x,
     np.stack([y, y]),
     np.full((1, 2, 6, 5, 1), 0.5, np.float32),
-    guide=consistent(guidance.dps(strength)),
+    guide=consistent(guidance.dps(gaussian.posterior_strength(spread, noise))),
     denoise=gaussian.denoiser(mean, spread),
     steps=steps,
   )
