@@ -8,13 +8,22 @@
 Exit status: 0 all done, 2 bad input (one line says what and how to mend it), 3 some pairs failed.
 """
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
 
+import jax
 from absl import app, flags, logging
 
+from dig2dig_jax.checkpoint import EMBEDDED
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.jobs import benchmark, evaluate_prior, fuse, train
+from dig2dig_jax.methods.base import Codec, luminance_codec, rgb_codec
+from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
+from dig2dig_jax.prior import Prior, load_prior
+from dig2dig_jax.training.data import CropConfig
+from dig2dig_jax.training.step import StepConfig
 
 _JOBS = ("fuse", "evaluate", "benchmark", "train")
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "dig2dig_jax" / "programs"
@@ -34,7 +43,7 @@ MAPS = flags.DEFINE_bool("maps", False, "Write the weight maps as PNG.")
 # The method. Defaults are the paper's; flag files hold the tuned ones.
 METHOD = flags.DEFINE_enum("method", "dig2dig", ["dig2dig"], "Fusion method.")
 STEPS = flags.DEFINE_integer("steps", 25, "Reverse steps (train: optimiser steps); 0 fuses without a diffusion loop.")
-SPACING = flags.DEFINE_string("spacing", "uniform", "uniform, quadratic, logsnr, or counts per section '10,10,5'.")
+SPACING = flags.DEFINE_string("spacing", "uniform", "uniform, quadratic, logsnr, ddim, or counts per section.")
 TRANSITION = flags.DEFINE_string("transition", "ddim", "ddim, ancestral or dpm_solver_pp_2m.")
 ETA = flags.DEFINE_float("eta", 0.0, "Noise of DDIM, 0 to 1.")
 VARIANCE = flags.DEFINE_string("variance", "fixed_small", "Of ancestral: learned_range, fixed_small, fixed_large.")
@@ -73,9 +82,7 @@ SAVE_EVERY = flags.DEFINE_integer("save_every", 500, "train: steps between check
 RESUME = flags.DEFINE_bool("resume", False, "train: go on from the last checkpoint in --out.")
 
 
-def _method_options():
-  from dig2dig_jax.methods.dig2dig import Dig2DigOptions
-
+def _method_options() -> Dig2DigOptions:
   return Dig2DigOptions(
     steps=STEPS.value,
     spacing=SPACING.value,
@@ -108,30 +115,23 @@ def _data() -> Path:
   return Path(DATA.value)
 
 
-def _prior():
-  from dig2dig_jax import checkpoint
-  from dig2dig_jax.jobs.prior import load_prior
-
-  return load_prior(Path(PRIOR.value) if PRIOR.value else checkpoint.EMBEDDED, dtype=DTYPE.value)
+def _prior() -> Prior:
+  return load_prior(Path(PRIOR.value) if PRIOR.value else EMBEDDED, dtype=DTYPE.value)
 
 
-def _codec():
-  from dig2dig_jax.methods import base
-
+def _codec() -> Codec:
   if COLOUR.value == "rgb":
-    return base.rgb_codec()
+    return rgb_codec()
   chroma = CHROMA_FROM.value or SOURCES.value[-1]
   if chroma not in SOURCES.value:
     raise UserError(f"--chroma_from={chroma}: expected one of --sources={','.join(SOURCES.value)}")
-  return base.luminance_codec(SOURCES.value.index(chroma))
+  return luminance_codec(SOURCES.value.index(chroma))
 
 
-def _fuse_config():
-  from dig2dig_jax.jobs.fuse import FuseConfig
-
+def _fuse_config() -> fuse.FuseConfig:
   if BATCH_SIZE.value < 1 or BUCKET.value < 1:
     raise UserError("--batch_size and --bucket: expected at least 1")
-  return FuseConfig(
+  return fuse.FuseConfig(
     data=_data(),
     out=Path(OUT.value),
     sources=tuple(SOURCES.value),
@@ -145,11 +145,6 @@ def _fuse_config():
 
 
 def _fuse() -> int:
-  import dataclasses
-
-  from dig2dig_jax.jobs import fuse
-  from dig2dig_jax.methods.dig2dig import dig2dig
-
   config, options, codec = _fuse_config(), _method_options(), _codec()
   prior = _prior()
   method = dig2dig(prior.denoiser, codec, noise=prior.noise, options=options)
@@ -172,24 +167,16 @@ def _fuse() -> int:
 
 
 def _evaluate() -> int:
-  from dig2dig_jax.jobs import evaluate_prior
-
   print(evaluate_prior.run(_prior(), _data(), Path(OUT.value), limit=LIMIT.value, seed=SEED.value))
   return 0
 
 
 def _benchmark() -> int:
-  from dig2dig_jax.jobs import benchmark
-
   print(benchmark.run(_prior(), _codec(), _fuse_config(), _method_options(), limit=LIMIT.value))
   return 0
 
 
 def _train() -> int:
-  from dig2dig_jax.jobs import train
-  from dig2dig_jax.training.data import CropConfig
-  from dig2dig_jax.training.step import StepConfig
-
   config = train.TrainConfig(
     data=_data(),
     out=Path(OUT.value),
@@ -223,8 +210,6 @@ def main(argv) -> int:
   if len(argv) > 1:
     print(f"error: unexpected arguments {argv[1:]}; flags look like --data=FOLDER", file=sys.stderr)
     return 2
-  import jax
-
   if PRECISION.value != "default":
     jax.config.update("jax_default_matmul_precision", PRECISION.value)
   if CACHE.value:

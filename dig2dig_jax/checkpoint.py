@@ -4,11 +4,9 @@
 The card names the hash of the weights, so that a folder written half, or edited by half, is refused and not used.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import safetensors.numpy
 from flax import traverse_util
 
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.files import replacing
 from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.shapes import parameter_shapes
 
@@ -67,7 +66,7 @@ def save_checkpoint(
   stored = {path: _stored(path, leaf, dtype) for path, leaf in flat.items()}
   directory = Path(directory)
   directory.mkdir(parents=True, exist_ok=True)
-  with _replacing(directory / WEIGHTS) as weights, _replacing(directory / CARD) as text:
+  with replacing(directory / WEIGHTS) as weights, replacing(directory / CARD) as text:
     safetensors.numpy.save_file(stored, weights)
     facts = {
       "format": FORMAT,
@@ -153,14 +152,3 @@ def _read_card(directory: Path) -> dict[str, Any]:
 def _sha256(path: Path) -> str:
   with open(path, "rb") as file:
     return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def _replacing(path: Path):
-  """Yields a path beside `path` that takes its place on a clean exit, and is removed on any other."""
-  temporary = path.with_name(f".{path.name}.{os.getpid()}")
-  try:
-    yield temporary
-    os.replace(temporary, path)
-  finally:
-    temporary.unlink(missing_ok=True)

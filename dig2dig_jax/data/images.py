@@ -7,7 +7,6 @@ What formats are read, and what becomes of alpha and orientation: see `decode`.
 
 import os
 import re
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,7 @@ import numpy as np
 
 from dig2dig_jax.data import decode
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.files import replacing
 
 _EXTENSIONS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
 
@@ -121,13 +121,9 @@ def write_png(path: str | os.PathLike, pixels: np.ndarray, *, bit_depth: int = 8
   ok, encoded = cv2.imencode(".png", levels[..., ::-1], options)
   if not ok:
     raise UserError(f"{path}: expected an image that PNG can hold, found {pixels.shape}; crop it")
-  temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")  # same folder, so that the replacement is one rename
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary.write_bytes(encoded)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+      temporary.write_bytes(encoded)
   except OSError as error:
     raise UserError(f"{path}: expected a place to write, found {error.strerror}; choose another output") from error
-  finally:
-    if temporary.exists():
-      temporary.unlink()

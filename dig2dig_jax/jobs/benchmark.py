@@ -18,11 +18,11 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import sheet
 from dig2dig_jax.jobs.batches import batches
 from dig2dig_jax.jobs.fuse import SHEET_ROWS, FuseConfig, Fuser
-from dig2dig_jax.jobs.prior import Prior
 from dig2dig_jax.jobs.record import make_folder, write_text
 from dig2dig_jax.jobs.table import csv_text, json_text, markdown
 from dig2dig_jax.methods.base import Codec, evaluations
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
+from dig2dig_jax.prior import Prior
 
 
 def variants(tuned: Dig2DigOptions) -> dict[str, Dig2DigOptions]:

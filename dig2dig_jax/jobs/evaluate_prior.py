@@ -12,10 +12,10 @@ from dig2dig_jax.data.images import list_images, read_image
 from dig2dig_jax.data.padding import crop, reflect_pad
 from dig2dig_jax.data.pairs import content_id
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs.prior import Prior
 from dig2dig_jax.jobs.record import make_folder, write_text
 from dig2dig_jax.jobs.table import json_text, markdown
 from dig2dig_jax.ops.color import luma
+from dig2dig_jax.prior import Prior
 from dig2dig_jax.sampling import schedule
 
 SIGMAS = (5, 15, 25, 50, 100)  # standard deviations of the noise, of 255

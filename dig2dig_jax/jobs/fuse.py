@@ -114,7 +114,7 @@ def run(config: FuseConfig, method: Method, params) -> FuseReport:
   report.compile_seconds, report.programs = fuser.compile_seconds, fuser.programs
   report.seconds = time.monotonic() - start - fuser.compile_seconds
   if rows:
-    sheet.write_sheet(config.out / "contact_sheet.png", rows)
+    sheet.write_sheet(config.out / "report" / "contact_sheet.png", rows)
   _write_record(config, report)
   return report
 

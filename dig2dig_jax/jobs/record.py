@@ -2,10 +2,10 @@
 
 import contextlib
 import os
-import uuid
 from pathlib import Path
 
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.files import replacing
 
 
 def make_folder(path: Path) -> None:
@@ -18,13 +18,8 @@ def make_folder(path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
   """Writes UTF-8 text into an existing folder; other processes see the old file or the whole new one."""
-  temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-  with _explained(path):
-    try:
-      temporary.write_text(text, encoding="utf-8")
-      os.replace(temporary, path)
-    finally:
-      temporary.unlink(missing_ok=True)
+  with _explained(path), replacing(path) as temporary:
+    temporary.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager

@@ -17,10 +17,10 @@ from tqdm import tqdm
 
 from dig2dig_jax import checkpoint
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs.prior import DTYPES
 from dig2dig_jax.jobs.record import make_folder
 from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.guided_unet import UNet
+from dig2dig_jax.prior import DTYPES
 from dig2dig_jax.sampling import schedule
 from dig2dig_jax.training.data import CropConfig, crop_batches
 from dig2dig_jax.training.step import StepConfig, TrainState, init_state, make_step

@@ -17,7 +17,7 @@ class Dig2DigOptions:
   """Every choice that the method leaves open. The defaults are the paper's, literally; flag files hold the tuned ones.
 
   steps: reverse steps S; 0 is the one-pass limit (the guidance applied once, no diffusion loop).
-  spacing: `uniform`, `quadratic`, `logsnr`, or counts per section such as `10,10,5`.
+  spacing: `uniform`, `quadratic`, `logsnr`, `ddim`, or counts per section such as `10,10,5`.
   transition, eta (ddim), variance (ancestral): how x_{t-1} is drawn; see `sampling/transition.py`.
   guidance: `quadratic` or `dps`. strength: lambda, 0 to 1; with the `likelihood` schedule, the variance r^2 of the
     sources around the fused image (images are in [-1, 1]).

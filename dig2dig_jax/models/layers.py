@@ -96,7 +96,9 @@ class ResBlock(nn.Module):
 
 
 def _softmax_attention(query, key, value):
-  # Not jax.nn.dot_product_attention: its float16 precision (F16_F16_F32) does not lower on CPU or TPU.
+  if query.dtype != jnp.float16:
+    return jax.nn.dot_product_attention(query, key, value)
+  # In float16 it asks for a precision (F16_F16_F32) that does not lower on CPU or TPU; the same by hand:
   logits = jnp.einsum("nqhd,nkhd->nhqk", query, key, preferred_element_type=jnp.float32)
   weights = jax.nn.softmax(logits / math.sqrt(query.shape[-1]), axis=-1).astype(value.dtype)
   return jnp.einsum("nhqk,nkhd->nqhd", weights, value)

@@ -14,7 +14,7 @@ import numpy as np
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.sampling.types import Step
 
-SPACINGS = ("uniform", "quadratic", "logsnr")
+SPACINGS = ("uniform", "quadratic", "logsnr", "ddim")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -102,8 +102,9 @@ def spacing_timesteps(num_timesteps: int, steps: int, spacing: str, *, name: str
   """Exactly `steps` distinct timesteps, increasing ints, from 0 to num_timesteps - 1 (a single one: the noisiest).
 
   `spacing`: "uniform" in t; "quadratic", t ~ i^2, so gaps grow with the noise (paper section 4.5); "logsnr", uniform in
-  log(alpha_bar / (1 - alpha_bar)) of the schedule `name`; or counts per section "a,b,c" that add up to `steps`.
-  UserError for anything else, and for more steps than timesteps.
+  log(alpha_bar / (1 - alpha_bar)) of the schedule `name`; "ddim", guided-diffusion's constant integer stride, which ends
+  below num_timesteps - 1; or counts per section "a,b,c" that add up to `steps`.
+  UserError for anything else, for more steps than timesteps, and for a number of steps that no stride gives.
   """
   if not 1 <= steps <= num_timesteps:
     raise UserError(f"steps: expected 1 to {num_timesteps}, found {steps}; change the number of steps")
@@ -120,6 +121,8 @@ def spacing_timesteps(num_timesteps: int, steps: int, spacing: str, *, name: str
     return np.array([num_timesteps - 1])  # a run of one step starts from noise
   if spacing == "uniform":
     return space_timesteps(num_timesteps, str(steps))
+  if spacing == "ddim":
+    return space_timesteps(num_timesteps, f"ddim{steps}")
   if spacing == "quadratic":
     wanted = (num_timesteps - 1) * np.linspace(0, 1, steps) ** 2
   else:

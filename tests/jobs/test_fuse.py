@@ -88,7 +88,7 @@ def test_the_record_holds_settings_and_outcome(first):
 
 def test_the_sheet_has_a_row_per_pair(first):
   _, out, _ = first
-  sheet = read(out / "contact_sheet.png")
+  sheet = read(out / "report" / "contact_sheet.png")
   assert sheet.shape[0] == 4 * (220 + 18 + 4) and sheet.shape[1] > 3 * 220
   assert not list(out.glob(".*")), "temporary files are left"
 
@@ -103,7 +103,7 @@ def test_batches_and_order_do_not_change_pixels(first, tmp_path, monkeypatch):
 
   monkeypatch.setattr(fuse, "find_pairs", reversed_pairs)
   report = fuse_folder(data, tmp_path, batch_size=4, sheet=False)
-  assert report.done == 4 and not (tmp_path / "contact_sheet.png").exists()
+  assert report.done == 4 and not (tmp_path / "report").exists()
   found = differences(tmp_path, reference)
   assert sorted(found) == sorted(SIZES) and max(found.values()) <= 1
 

@@ -15,7 +15,7 @@ from scenes import scene, write
 from dig2dig_jax import checkpoint
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import train
-from dig2dig_jax.jobs.prior import load_prior
+from dig2dig_jax.prior import load_prior
 from dig2dig_jax.training.data import CropConfig
 from dig2dig_jax.training.step import StepConfig
 

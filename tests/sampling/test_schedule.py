@@ -94,7 +94,7 @@ def test_unreadable_respacing_names_what_is_accepted(spec):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 15, 25, 50, 250, 999, 1000])
-@pytest.mark.parametrize("spacing", schedule.SPACINGS)
+@pytest.mark.parametrize("spacing", [spacing for spacing in schedule.SPACINGS if spacing != "ddim"])
 @pytest.mark.parametrize("name", ["linear", "cosine"])
 def test_spacing_is_distinct_and_spans_the_range(name, spacing, steps):
   kept = schedule.spacing_timesteps(1000, steps, spacing, name=name)
@@ -119,10 +119,11 @@ def test_logsnr_gaps_are_equal_where_timesteps_are_dense():
   np.testing.assert_allclose(np.diff(log_snr[kept])[inside], ideal, rtol=0.05)
 
 
-def test_uniform_and_sections_are_the_reference_rules():
+def test_uniform_ddim_and_sections_are_the_reference_rules():
   np.testing.assert_array_equal(
     schedule.spacing_timesteps(1000, 25, "uniform"), schedule.space_timesteps(1000, "25")
   )
+  np.testing.assert_array_equal(schedule.spacing_timesteps(1000, 25, "ddim"), np.arange(0, 1000, 40))
   np.testing.assert_array_equal(
     schedule.spacing_timesteps(1000, 45, "10,15,20"), schedule.space_timesteps(1000, "10,15,20")
   )
@@ -134,6 +135,7 @@ def test_uniform_and_sections_are_the_reference_rules():
     (25, "cubic", "uniform, quadratic, logsnr"),
     (25, "10,15,20", "add up to 25"),
     (0, "uniform", "1 to 1000"),
+    (401, "ddim", "ddim401"),
     (1001, "uniform", "1 to 1000"),
   ],
 )

@@ -1,0 +1,28 @@
+"""Training-free diffusion image fusion in JAX: what may be imported.
+
+`fuse(method, params, key, images)` is a pure function for one pair; jit it, vmap it over pairs, differentiate it.
+"""
+
+from dig2dig_jax.checkpoint import EMBEDDED, load_checkpoint, save_checkpoint
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.methods.base import Codec, FusionTrace, Method, evaluations, fuse, luminance_codec, rgb_codec
+from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
+from dig2dig_jax.prior import Prior, load_prior
+
+__all__ = [
+  "EMBEDDED",
+  "Codec",
+  "Dig2DigOptions",
+  "FusionTrace",
+  "Method",
+  "Prior",
+  "UserError",
+  "dig2dig",
+  "evaluations",
+  "fuse",
+  "load_checkpoint",
+  "load_prior",
+  "luminance_codec",
+  "rgb_codec",
+  "save_checkpoint",
+]
