@@ -15,9 +15,9 @@ $(VENV)/installed: $(REQUIREMENTS) pyproject.toml
 	@touch $@
 
 fuse: $(VENV)/installed
-	$(BIN)/python launch.py --flagfile=vif.flags --data=examples/vif --out=out/vif
-	$(BIN)/python launch.py --flagfile=mff.flags --data=examples/mff --out=out/mff
-	$(BIN)/python launch.py --flagfile=mef.flags --data=examples/mef --out=out/mef
+	$(BIN)/python launch.py --flagfile=vif.flags --out=out/vif
+	$(BIN)/python launch.py --flagfile=mff.flags --out=out/mff
+	$(BIN)/python launch.py --flagfile=mef.flags --out=out/mef
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest

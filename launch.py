@@ -31,6 +31,7 @@ _CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "dig2d
 # Input and output.
 JOB = flags.DEFINE_enum("job", "fuse", _JOBS, "What to do.")
 DATA = flags.DEFINE_string("data", None, "Folder of images; for pairs, one sub-folder per source.")
+EXAMPLES = flags.DEFINE_string("examples", None, "fuse: folder of pairs to take when --data is not given.")
 OUT = flags.DEFINE_string("out", "out", "Folder for results.")
 SOURCES = flags.DEFINE_list("sources", "ir,vi", "Names of the sources, which are sub-folders of --data. Two or more.")
 PRIOR = flags.DEFINE_string("prior", None, "Checkpoint folder of the diffusion prior; the embedded one by default.")
@@ -110,9 +111,12 @@ def _method_options() -> Dig2DigOptions:
 
 
 def _data() -> Path:
-  if not DATA.value:
-    raise UserError("--data: expected a folder, found nothing; add --data=FOLDER")
-  return Path(DATA.value)
+  if DATA.value:
+    return Path(DATA.value)
+  if JOB.value == "fuse" and EXAMPLES.value:
+    print(f"note: no --data, so the bundled examples in {EXAMPLES.value} are fused", file=sys.stderr)
+    return Path(__file__).resolve().parent / EXAMPLES.value
+  raise UserError("--data: expected a folder, found nothing; add --data=FOLDER")
 
 
 def _prior() -> Prior:

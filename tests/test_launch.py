@@ -116,6 +116,16 @@ def test_bad_flags_are_one_line_and_status_2(run, capsys, arguments, message):
   assert err.startswith("error: ") and err.count("\n") == 1 and message in err
 
 
+def test_a_flag_file_alone_takes_the_examples_and_data_wins_in_any_order(monkeypatch):
+  found = []
+  monkeypatch.setattr(launch, "_fuse", lambda: found.append(launch._data()) or 0)
+  monkeypatch.chdir(ROOT)
+  for arguments in (("--flagfile=vif.flags",), ("--data=mine", "--flagfile=vif.flags")):
+    with flagsaver.flagsaver():
+      assert launch.main(launch.parse(["launch.py", "--compile_cache=", *arguments])) == 0
+  assert found == [ROOT / "examples" / "vif", pathlib.Path("mine")]
+
+
 def test_words_that_are_no_flags_are_refused(run):
   status, _, err = run("examples/vif")
   assert status == 2 and "examples/vif" in err and "--data=FOLDER" in err

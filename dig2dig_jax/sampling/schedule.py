@@ -102,7 +102,7 @@ def spacing_timesteps(num_timesteps: int, steps: int, spacing: str, *, name: str
   """Exactly `steps` distinct timesteps, increasing ints, from 0 to num_timesteps - 1 (a single one: the noisiest).
 
   `spacing`: "uniform" in t; "quadratic", t ~ i^2, so gaps grow with the noise (paper section 4.5); "logsnr", uniform in
-  log(alpha_bar / (1 - alpha_bar)) of the schedule `name`; "ddim", guided-diffusion's constant integer stride, which ends
+  log(alpha_bar / (1 - alpha_bar)) of the schedule `name`; "ddim", guided-diffusion's constant integer stride, ending
   below num_timesteps - 1; or counts per section "a,b,c" that add up to `steps`.
   UserError for anything else, for more steps than timesteps, and for a number of steps that no stride gives.
   """
