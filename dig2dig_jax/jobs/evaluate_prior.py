@@ -9,7 +9,7 @@ from skimage.restoration import denoise_nl_means, denoise_wavelet
 from tqdm import tqdm
 
 from dig2dig_jax.data.images import list_images, read_image
-from dig2dig_jax.data.padding import crop, reflect_pad
+from dig2dig_jax.data.padding import bucket_size, crop, reflect_pad
 from dig2dig_jax.data.pairs import content_id
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs.record import make_folder, write_text
@@ -73,7 +73,7 @@ def run(prior: Prior, data: Path, out: Path, *, limit: int = 0, seed: int = 0) -
       for i, sigma in enumerate(SIGMAS):
         noisy = clean + noise * np.float32(sigma / 127.5)
         step = jax.tree.map(lambda table, i=i: table[i], steps)
-        size = tuple(-(-side // 64) * 64 for side in clean.shape[:2])  # few programs for many sizes
+        size = bucket_size(*clean.shape[:2], multiple=64)  # few programs for many sizes
         scaled = reflect_pad(noisy, size) / np.sqrt(1 + np.float32(sigma / 127.5) ** 2)
         estimates = {
           "prior": crop(np.asarray(denoise(prior.params, jnp.asarray(scaled), step)), clean.shape[:2]),
