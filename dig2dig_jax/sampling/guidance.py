@@ -34,7 +34,11 @@ def chain(*guidances: Guidance) -> Guidance:
       states.append(own)
     return prediction, tuple(states)
 
-  return Guidance(init, update)
+  def diagnose(state):
+    told = [guidance.diagnose(own) for guidance, own in zip(guidances, state, strict=True)]
+    return {name: value for part in told for name, value in part.items()}
+
+  return Guidance(init, update, diagnose)
 
 
 def identity() -> Guidance:

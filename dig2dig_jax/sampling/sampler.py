@@ -19,6 +19,7 @@ class Trace(NamedTuple):
   residual: jax.Array  # [S, K] root mean square of y_k - x0 after the guidance
   weight: jax.Array  # [S, K] weights averaged over the image
   x0_max: jax.Array  # [S] largest |x0| after the guidance; above 1 is outside the range of images
+  guidance: dict[str, jax.Array]  # [S, ...] what the guidance tells of its state
 
 
 def sample(
@@ -58,6 +59,7 @@ def sample(
       residual=jax.vmap(lambda source: _rms(source - prediction.x0))(sources),
       weight=row.mean(axis=(1, 2, 3)),
       x0_max=jnp.max(jnp.abs(prediction.x0)),
+      guidance=guidance.diagnose(guidance_state),
     )
     return (x_prev, guidance_state, transition_state), trace
 

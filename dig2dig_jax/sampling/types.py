@@ -47,8 +47,10 @@ class Guidance(NamedTuple):
 
   `init(sources [K, H, W, C]) -> state`;
   `update(prediction, state, sources, *, x_t, step, key, weights, denoise) -> (prediction, state)`
-  with weights [K, H, W, 1], convex over K.
+  with weights [K, H, W, 1], convex over K;
+  `diagnose(state) -> {name: array}`: what a person reads of the state after each step.
   """
 
   init: Callable[[Array], PyTree]
   update: Callable[..., tuple[Prediction, PyTree]]
+  diagnose: Callable[[PyTree], dict[str, Array]] = lambda state: {}

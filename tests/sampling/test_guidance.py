@@ -250,3 +250,17 @@ def test_contract(name, options):
       assert np.all(np.isfinite(leaf))
       np.testing.assert_allclose(leaf, row[i], atol=1e-5)
   assert len(traces) == 2, "one trace alone, one in the batch"
+
+
+def test_a_chain_tells_what_its_links_tell():
+  counting = Guidance(
+    lambda sources: 0,
+    lambda prediction, state, sources, **kw: (prediction, state + 1),
+    lambda state: {"count": jnp.asarray(state)},
+  )
+  both = guidance.chain(guidance.quadratic(0.5), counting)
+  sources = toys.images(40, 2, *SHAPE)
+  prediction = Prediction(*toys.normal(41, 2, *SHAPE))
+  options = dict(x_t=sources[0], step=STEP, key=jax.random.key(0), weights=toys.convex(42, 2, 6, 5, 1), denoise=None)
+  _, state = both.update(prediction, both.init(sources), sources, **options)
+  assert guidance.quadratic().diagnose(()) == {} and both.diagnose(state) == {"count": 1}

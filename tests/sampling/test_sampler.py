@@ -83,8 +83,9 @@ def test_a_run_is_the_loop_over_its_steps(inputs):
     np.testing.assert_allclose(trace.x0_max[i], np.abs(out.x0).max(), rtol=1e-4)
   np.testing.assert_allclose(x_0, x, atol=1e-5)
   assert x_0.shape == SHAPE and x_0.dtype == jnp.float32
-  assert {field: leaf.shape for field, leaf in trace._asdict().items()} == {
-    "t": (8,), "correction": (8,), "residual": (8, 3), "weight": (8, 3), "x0_max": (8,)
+  assert trace.guidance == {}
+  assert {field: leaf.shape for field, leaf in trace._replace(guidance=trace.t)._asdict().items()} == {
+    "t": (8,), "correction": (8,), "residual": (8, 3), "weight": (8, 3), "x0_max": (8,), "guidance": (8,)
   }  # fmt: skip
 
 
