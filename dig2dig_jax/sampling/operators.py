@@ -1,0 +1,207 @@
+"""How was a source degraded? Linear operators A with their adjoint and their regularised inverse.
+
+A source is observed as z = A y + n with n ~ N(0, sigma^2 I). All that guidance needs of A is
+`solve(r, rho) = A^T (A A^T + rho I)^-1 r`: at rho = 0 the pseudo-inverse of r; with rho = sigma^2 / r_t^2 the step that
+minimises |z - A x|^2 / sigma^2 + |x - x0|^2 / r_t^2 from x0, for r = z - A x0 (DiffPIR, arXiv 2305.08995, Eq. 12).
+Images are float32 [H, W, C]; constructors take the clean image's size (H, W) and compute in float64 once. Singular
+values below `CUT` of the largest count as zero: inverting them would multiply rounding, not detail.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.ops.filters import gaussian_kernel
+
+CUT = 1e-3
+Size = tuple[int, int]
+
+
+class Operator(NamedTuple):
+  """`apply [H, W, C] -> [h, w, C]`, `adjoint [h, w, C] -> [H, W, C]`, `solve([h, w, C], rho) -> [H, W, C]`."""
+
+  apply: Callable[[jax.Array], jax.Array]
+  adjoint: Callable[[jax.Array], jax.Array]
+  solve: Callable[[jax.Array, jax.Array | float], jax.Array]
+  size: Size  # of what it takes
+  observed: Size  # of what it gives
+
+  def pinv(self, residual: jax.Array) -> jax.Array:
+    """The pseudo-inverse."""
+    return self.solve(residual, 0.0)
+
+
+def identity(size: Size) -> Operator:
+  """Nothing but noise."""
+  return Operator(lambda x: x, lambda z: z, lambda r, rho: r / (1 + rho), size, size)
+
+
+def masked(mask: np.ndarray) -> Operator:
+  """Inpainting: mask [H, W], 1 where a pixel is known, else 0. Adjoint and pseudo-inverse are the mask."""
+  if not np.isin(mask, (0, 1)).all():
+    raise ValueError("mask: expected zeros and ones")
+  keep = jnp.asarray(mask, jnp.float32)[..., None]
+  return Operator(lambda x: keep * x, lambda z: keep * z, lambda r, rho: keep * r / (1 + rho), mask.shape, mask.shape)
+
+
+def dropped_lines(size: Size, *, rows: tuple[int, ...] = (), columns: tuple[int, ...] = ()) -> Operator:
+  """Dead rows and columns of a detector, by index. UserError for one outside the image."""
+  mask = np.ones(size)
+  for axis, lines in enumerate((rows, columns)):
+    for line in lines:
+      if not 0 <= line < size[axis]:
+        raise UserError(f"dead {('row', 'column')[axis]} {line}: expected 0 to {size[axis] - 1} in an image of {size}")
+  mask[list(rows)] = 0
+  mask[:, list(columns)] = 0
+  return masked(mask)
+
+
+def separable(rows: np.ndarray, columns: np.ndarray) -> Operator:
+  """A x = R x C^T with R [h, H] and C [w, W]: its singular values are the products of theirs."""
+  (left, s_rows, right), (left_c, s_columns, right_c) = (
+    np.linalg.svd(np.asarray(matrix, np.float64), full_matrices=False) for matrix in (rows, columns)
+  )
+  spectrum = s_rows[:, None] * s_columns
+  kept = spectrum > CUT * spectrum.max()
+  spectrum, kept = (jnp.asarray(a, jnp.float32)[..., None] for a in (np.where(kept, spectrum, 0), kept))
+  u, v, u_c, v_c = (jnp.asarray(matrix, jnp.float32) for matrix in (left, right, left_c, right_c))
+
+  # The cut is part of the operator: A has exactly the singular values that its inverses invert.
+  def apply(x):
+    return _sides(u, spectrum * _sides(v, x, v_c), u_c)
+
+  def from_left(z):
+    return _sides(u.T, z, u_c.T)
+
+  def adjoint(z):
+    return _sides(v.T, spectrum * from_left(z), v_c.T)
+
+  def solve(r, rho):
+    scale = spectrum / jnp.where(kept > 0, spectrum**2 + rho, 1)
+    return _sides(v.T, scale * from_left(r), v_c.T)
+
+  return Operator(apply, adjoint, solve, (rows.shape[1], columns.shape[1]), (rows.shape[0], columns.shape[0]))
+
+
+def _sides(left: jax.Array, x: jax.Array, right: jax.Array) -> jax.Array:
+  """left [a, H], x [H, W, C], right [b, W] -> left x right^T [a, b, C]."""
+  y = jnp.einsum("ah,hwc->awc", left, x, precision=jax.lax.Precision.HIGHEST)
+  return jnp.einsum("bw,awc->abc", right, y, precision=jax.lax.Precision.HIGHEST)
+
+
+def gaussian_blur(size: Size, sigma: float) -> Operator:
+  """Gaussian of standard deviation `sigma` pixels, mirrored at the borders."""
+  taps = gaussian_kernel(sigma)
+  _check_kernel(len(taps), len(taps), size)
+  return separable(*(_band_matrix(taps, side) for side in size))
+
+
+def _band_matrix(taps: np.ndarray, side: int) -> np.ndarray:
+  radius = len(taps) // 2
+  reach = np.pad(np.arange(side), radius, mode="symmetric")
+  matrix = np.zeros((side, side))
+  for shift, tap in enumerate(taps):
+    np.add.at(matrix, (np.arange(side), reach[shift : shift + side]), tap)
+  return matrix
+
+
+def blur(size: Size, kernel: np.ndarray) -> Operator:
+  """Any kernel [a, b] of odd sides, centred; the image repeats at its borders (circular), so that FFT is exact."""
+  kernel = np.asarray(kernel, np.float64)
+  if kernel.ndim != 2 or kernel.shape[0] % 2 == 0 or kernel.shape[1] % 2 == 0:
+    raise UserError(f"blur kernel: expected two odd sides, found {kernel.shape}; pad it with zeros")
+  _check_kernel(*kernel.shape, size)
+  padded = np.zeros(size)
+  padded[: kernel.shape[0], : kernel.shape[1]] = kernel[::-1, ::-1]  # correlation, as filters are usually given
+  otf = np.fft.rfft2(np.roll(padded, (-(kernel.shape[0] // 2), -(kernel.shape[1] // 2)), axis=(0, 1)))
+  kept = np.abs(otf) > CUT * np.abs(otf).max()
+  otf, kept = jnp.asarray(np.where(kept, otf, 0), jnp.complex64)[..., None], jnp.asarray(kept)[..., None]
+
+  def filtered(x, response):
+    return jnp.fft.irfft2(response * jnp.fft.rfft2(x, axes=(0, 1)), s=size, axes=(0, 1))
+
+  def solve(r, rho):
+    return filtered(r, jnp.conj(otf) / jnp.where(kept, jnp.abs(otf) ** 2 + rho, 1))
+
+  return Operator(lambda x: filtered(x, otf), lambda z: filtered(z, jnp.conj(otf)), solve, size, size)
+
+
+def motion_blur(size: Size, length: int, angle: float) -> Operator:
+  """A straight motion of `length` pixels (odd) at `angle` degrees, anticlockwise from the horizontal."""
+  if length < 1 or length % 2 == 0:
+    raise UserError(f"motion blur: expected an odd length in pixels, found {length}")
+  line = np.zeros((length, length))
+  line[length // 2] = 1
+  turned = cv2.warpAffine(line, cv2.getRotationMatrix2D((length // 2, length // 2), angle, 1), (length, length))
+  return blur(size, turned / turned.sum())
+
+
+def average_downsample(size: Size, scale: int) -> Operator:
+  """Means of scale x scale pixels, as a detector with larger pixels sees; a last block may be smaller."""
+  _check_scale(scale, size)
+
+  def matrix(side):
+    block = np.arange(side) // scale
+    rows = (block == np.arange(block[-1] + 1)[:, None]).astype(np.float64)
+    return rows / rows.sum(axis=1, keepdims=True)
+
+  return separable(*(matrix(side) for side in size))
+
+
+def bicubic_downsample(size: Size, scale: int) -> Operator:
+  """Bicubic (Keys, a = -1/2) with the kernel widened by `scale` against aliasing, mirrored at the borders."""
+  _check_scale(scale, size)
+  return separable(*(_bicubic_matrix(side, scale) for side in size))
+
+
+def _bicubic_matrix(side: int, scale: int) -> np.ndarray:
+  coarse = -(-side // scale)
+  centres = (np.arange(coarse) + 0.5) * scale - 0.5
+  reach = np.arange(-2 * scale, side + 2 * scale)
+  distance = np.abs(centres[:, None] - reach) / scale
+  near = 1.5 * distance**3 - 2.5 * distance**2 + 1
+  far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
+  weight = np.where(distance <= 1, near, np.where(distance < 2, far, 0))
+  weight /= weight.sum(axis=1, keepdims=True)
+  mirrored = np.pad(np.arange(side), 2 * scale, mode="symmetric")
+  matrix = np.zeros((coarse, side))
+  np.add.at(matrix.T, mirrored, weight.T)
+  return matrix
+
+
+def compose(*operators: Operator, iterations: int = 30) -> Operator:
+  """The first operator acts first. Its inverse takes `iterations` of conjugate gradients on A A^T + rho."""
+  for first, second in zip(operators, operators[1:], strict=False):
+    if first.observed != second.size:
+      raise ValueError(f"expected an operator on {first.observed}, found one on {second.size}")
+
+  def apply(x):
+    for operator in operators:
+      x = operator.apply(x)
+    return x
+
+  def adjoint(z):
+    for operator in reversed(operators):
+      z = operator.adjoint(z)
+    return z
+
+  def solve(r, rho):
+    normal = lambda z: apply(adjoint(z)) + rho * z  # noqa: E731
+    return adjoint(jax.scipy.sparse.linalg.cg(normal, r, maxiter=iterations, tol=1e-6)[0])
+
+  return Operator(apply, adjoint, solve, operators[0].size, operators[-1].observed)
+
+
+def _check_kernel(height: int, width: int, size: Size) -> None:
+  if height > size[0] or width > size[1]:
+    raise UserError(f"blur: expected a kernel that fits the image of {size}, found one of {(height, width)}; shrink it")
+
+
+def _check_scale(scale: int, size: Size) -> None:
+  if scale < 1 or scale > min(size):
+    raise UserError(f"downsampling: expected a scale from 1 to the image's smaller side {min(size)}, found {scale}")
