@@ -41,6 +41,26 @@ def luma(rgb: jax.Array) -> jax.Array:
   return _product(rgb, _TO_YCBCR[:, :1])
 
 
+# ITU-R BT.601 in studio range, which is meant for RGB in [0, 1]. Released DDFM applies it to values in [-1, 1].
+_STUDIO = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]])
+_STUDIO_OFFSET = np.array([16.0, 128.0, 128.0])
+
+
+def released_ycbcr(rgb: jax.Array) -> jax.Array:
+  """RGB [..., 3] in [-1, 1] -> the Y, Cb, Cr [..., 3] that released DDFM works on; Y in [-0.80, 0.92]."""
+  return _product(rgb, _STUDIO.T / 255) + _offset(rgb, _STUDIO_OFFSET / 255)
+
+
+def from_released_ycbcr(ycbcr: jax.Array) -> jax.Array:
+  """Inverse of `released_ycbcr`; nothing is clipped."""
+  inverse = np.linalg.inv(_STUDIO)
+  return _product(ycbcr, inverse.T * 255) - _offset(ycbcr, inverse @ _STUDIO_OFFSET)
+
+
+def _offset(pixels: jax.Array, values: np.ndarray) -> jax.Array:
+  return jnp.broadcast_to(jnp.asarray(values, jnp.float32), pixels.shape)
+
+
 def _product(pixels: jax.Array, matrix: np.ndarray) -> jax.Array:
   pixels = jnp.asarray(pixels)
   chex.assert_axis_dimension(pixels, -1, 3)
