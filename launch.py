@@ -18,9 +18,12 @@ from absl import app, flags, logging
 
 from dig2dig_jax.checkpoint import EMBEDDED
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs import benchmark, evaluate_prior, fuse, train
+from dig2dig_jax.jobs import benchmark, evaluate_prior, fuse, sample_prior, train, train_config
+from dig2dig_jax.jobs.ablations import TABLES
 from dig2dig_jax.methods.base import Codec, luminance_codec, rgb_codec
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
+from dig2dig_jax.methods.options import MethodOptions
+from dig2dig_jax.methods.registry import METHODS, make_method
+from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.prior import Prior, load_prior
 from dig2dig_jax.training.data import CropConfig
 from dig2dig_jax.training.step import StepConfig
@@ -38,33 +41,44 @@ PRIOR = flags.DEFINE_string("prior", None, "Checkpoint folder of the diffusion p
 BIT_DEPTH = flags.DEFINE_integer("bit_depth", 8, "Of the fused PNGs: 8, 16, or 0 for the deepest source's.")
 COLOUR = flags.DEFINE_enum("colour", "luminance", ["luminance", "rgb"], "What is fused: luminance, or all of RGB.")
 CHROMA_FROM = flags.DEFINE_string("chroma_from", None, "Source whose chroma goes onto fused luminance; default: last.")
+STRETCH = flags.DEFINE_bool("stretch", False, "Stretch fused images to the full range, as released DDFM and CCF do.")
 SHEET = flags.DEFINE_bool("sheet", True, "Write a contact sheet of the first pairs.")
-MAPS = flags.DEFINE_bool("maps", False, "Write the weight maps as PNG.")
+MAPS = flags.DEFINE_bool("maps", False, "Write the weight maps, and CCF's selected conditions, as PNG.")
 
-# The method. Defaults are the paper's; flag files hold the tuned ones.
-METHOD = flags.DEFINE_enum("method", "dig2dig", ["dig2dig"], "Fusion method.")
-STEPS = flags.DEFINE_integer("steps", 25, "Reverse steps (train: optimiser steps); 0 fuses without a diffusion loop.")
-SPACING = flags.DEFINE_string("spacing", "uniform", "uniform, quadratic, logsnr, ddim, or counts per section.")
-TRANSITION = flags.DEFINE_string("transition", "ddim", "ddim, ancestral or dpm_solver_pp_2m.")
-ETA = flags.DEFINE_float("eta", 0.0, "Noise of DDIM, 0 to 1.")
-VARIANCE = flags.DEFINE_string("variance", "fixed_small", "Of ancestral: learned_range, fixed_small, fixed_large.")
-GUIDANCE = flags.DEFINE_string("guidance", "quadratic", "quadratic, or dps with the gradient through the network.")
-STRENGTH = flags.DEFINE_float("strength", 1.0, "lambda; with --strength_schedule=likelihood the variance r^2.")
-STRENGTH_SCHEDULE = flags.DEFINE_string("strength_schedule", "constant", "constant or likelihood.")
-BANDS = flags.DEFINE_integer("bands", 1, "Levels of the Laplacian pyramid in which sources are blended; 1 per pixel.")
-BASE = flags.DEFINE_string("base", "uniform", "Weights of the pyramid's coarsest band: uniform, dig, mean.")
-WEIGHTS = flags.DEFINE_string("weights", "dig", "dig or uniform (fixed guidance).")
-DIG_WINDOW = flags.DEFINE_string("dig_window", "interval", "Gains per interval of steps, or cumulative between bounds.")
-DIG_INTERVAL = flags.DEFINE_integer("dig_interval", 10, "Steps between updates of the weights.")
-DIG_T_HIGH = flags.DEFINE_integer("dig_t_high", 600, "Noisier bound of the cumulative gain, a timestep.")
-DIG_T_LOW = flags.DEFINE_integer("dig_t_low", 20, "Cleaner bound of the cumulative gain, a timestep.")
-DIG_DISTANCE = flags.DEFINE_string("dig_distance", "l2", "l2, l1 or ssim.")
-DIG_TEMPERATURE = flags.DEFINE_float("dig_temperature", 1.0, "Of the softmax over gains.")
-DIG_SMOOTHING = flags.DEFINE_float("dig_smoothing", 0.0, "Gaussian average of the gains, in pixels.")
-DIG_NORMALISE = flags.DEFINE_string("dig_normalise", "none", "none, or mean_abs for scale-free gains.")
-DIG_DRAWS = flags.DEFINE_integer("dig_draws", 1, "Noise draws averaged over.")
-DIG_SHARED_NOISE = flags.DEFINE_bool("dig_shared_noise", True, "One noise image for all sources and levels of a draw.")
-DIG_CHUNK = flags.DEFINE_integer("dig_chunk", 0, "Network calls per batch of the gains; 0 chooses.")
+# The method. Without a flag, the method's own paper decides; flag files hold the tuned values.
+METHOD = flags.DEFINE_enum("method", "dig2dig", list(METHODS), "Fusion method.")
+STEPS = flags.DEFINE_integer("steps", None, "Reverse steps (train: optimiser steps); 0: Dig2DIG without the loop.")
+_OPTIONS = {  # name of the option -> its flag
+  "steps": STEPS,
+  "spacing": flags.DEFINE_string("spacing", None, "uniform, quadratic, logsnr, ddim, or counts per section."),
+  "transition": flags.DEFINE_string("transition", None, "ddim, ancestral or dpm_solver_pp_2m."),
+  "eta": flags.DEFINE_float("eta", None, "Noise of DDIM, 0 to 1."),
+  "variance": flags.DEFINE_string("variance", None, "Of ancestral: learned_range, fixed_small, fixed_large."),
+  "weights": flags.DEFINE_string("weights", None, "dig or uniform (fixed guidance)."),
+  "window": flags.DEFINE_string("dig_window", None, "Gains per interval of steps, or cumulative between bounds."),
+  "interval": flags.DEFINE_integer("dig_interval", None, "Steps between updates of the weights."),
+  "t_high": flags.DEFINE_integer("dig_t_high", None, "Noisier bound of the cumulative gain, a timestep."),
+  "t_low": flags.DEFINE_integer("dig_t_low", None, "Cleaner bound of the cumulative gain, a timestep."),
+  "distance": flags.DEFINE_string("dig_distance", None, "l2, l1 or ssim."),
+  "temperature": flags.DEFINE_float("dig_temperature", None, "Of the softmax over gains."),
+  "smoothing": flags.DEFINE_float("dig_smoothing", None, "Gaussian average of the gains, in pixels."),
+  "normalise": flags.DEFINE_string("dig_normalise", None, "none, or mean_abs for scale-free gains."),
+  "draws": flags.DEFINE_integer("dig_draws", None, "Noise draws averaged over."),
+  "shared_noise": flags.DEFINE_bool("dig_shared_noise", None, "One noise image for all sources and levels of a draw."),
+  "chunk": flags.DEFINE_integer("dig_chunk", None, "Network calls per batch of the gains; 0 chooses."),
+  "guidance": flags.DEFINE_string("guidance", None, "dig2dig: quadratic, or dps with the network's gradient."),
+  "strength": flags.DEFINE_float("strength", None, "dig2dig: lambda; of the likelihood schedule the variance r^2."),
+  "strength_schedule": flags.DEFINE_string("strength_schedule", None, "dig2dig: constant or likelihood."),
+  "bands": flags.DEFINE_integer("bands", None, "dig2dig: levels of the pyramid of the blend; 1: pixels."),
+  "base": flags.DEFINE_string("base", None, "dig2dig: weights of the pyramid's coarsest band: uniform, dig, mean."),
+  "em_lambda": flags.DEFINE_float("em_lambda", None, "ddfm: lambda, weight of the total variation's splitting."),
+  "em_rho": flags.DEFINE_float("em_rho", None, "ddfm: rho, of the same."),
+  "em_colour": flags.DEFINE_string("em_colour", None, "ddfm: corrected, or released for the script's YCbCr scale."),
+  "em_roles": flags.DEFINE_string("em_roles", None, "ddfm: paper, or released for the script's swapped sources."),
+  "conditions": flags.DEFINE_list("conditions", None, "ccf: names of the conditions to select from."),
+  "top_k": flags.DEFINE_integer("ccf_top_k", None, "ccf: conditions that act at a step."),
+  "rate": flags.DEFINE_float("ccf_rate", None, "ccf: rate of Adam on the image."),
+}
 
 # The machine.
 SEED = flags.DEFINE_integer("seed", 0, "Of all randomness.")
@@ -75,39 +89,40 @@ PRECISION = flags.DEFINE_string("matmul_precision", "default", "JAX's default_ma
 CACHE = flags.DEFINE_string("compile_cache", str(_CACHE), "Folder of compiled programs; empty for none.")
 
 # Evaluation and training.
-SUITE = flags.DEFINE_enum("suite", "prior", ["prior"], "evaluate: what to measure.")
+SUITE = flags.DEFINE_enum("suite", "prior", ["prior", "samples"], "evaluate: PSNR of a prior, or its samples.")
+CLASSICAL = flags.DEFINE_bool("classical", True, "evaluate a prior: score classical denoisers too, which takes long.")
+SAMPLES = flags.DEFINE_integer("samples", 16, "evaluate --suite=samples: how many to draw.")
+SAMPLE_SIZE = flags.DEFINE_integer("sample_size", 128, "Side of the unconditional samples in pixels.")
+SAMPLE_STEPS = flags.DEFINE_integer("sample_steps", 250, "Steps of the unconditional samples; train: 0 draws none.")
+TABLE = flags.DEFINE_list("table", "methods", f"benchmark: all, or names among {', '.join(TABLES)}.")
 LIMIT = flags.DEFINE_integer("limit", 0, "evaluate, benchmark: first images or pairs only; 0 takes all.")
 LEARNING_RATE = flags.DEFINE_float("learning_rate", 5e-4, "train: peak of the schedule.")
 CROP_SIZE = flags.DEFINE_integer("crop_size", 64, "train: side of a crop in pixels.")
 SAVE_EVERY = flags.DEFINE_integer("save_every", 500, "train: steps between checkpoints.")
+ACCUMULATE = flags.DEFINE_integer("accumulate", 1, "train: parts that a batch is taken in, for less memory.")
+DECAY_SHARE = flags.DEFINE_float("decay_share", 0.5, "train: last share of the steps, in which the rate falls.")
+SHEET_EVERY = flags.DEFINE_integer("sheet_every", 0, "train: steps between sheets; 0 writes them at the end.")
+WIDTH = flags.DEFINE_integer("width", None, "train: channels of the network's first level.")
+CHANNEL_MULT = flags.DEFINE_list("channel_mult", None, "train: width of each level, as multiples of --width.")
+BLOCKS = flags.DEFINE_integer("blocks", None, "train: residual blocks per level.")
+PATCH = flags.DEFINE_integer("patch", None, "train: side of the space-to-depth stem, 1 for none.")
+MIDDLE_ATTENTION = flags.DEFINE_bool("middle_attention", None, "train: attention at the lowest resolution.")
+DISTRIBUTED = flags.DEFINE_bool("distributed", False, "train: join the other processes, as the cluster tells.")
+COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, where no cluster tells.")
+PROCESSES = flags.DEFINE_integer("num_processes", None, "How many processes, where no cluster tells.")
+PROCESS = flags.DEFINE_integer("process_id", None, "Which of them this is, from 0, where no cluster tells.")
+INIT = flags.DEFINE_string("init", None, "train: prior whose weights to start from; a resumed run has its own.")
 RESUME = flags.DEFINE_bool("resume", False, "train: go on from the last checkpoint in --out.")
 
 
-def _method_options() -> Dig2DigOptions:
-  return Dig2DigOptions(
-    steps=STEPS.value,
-    spacing=SPACING.value,
-    transition=TRANSITION.value,
-    eta=ETA.value,
-    variance=VARIANCE.value,
-    guidance=GUIDANCE.value,
-    strength=STRENGTH.value,
-    strength_schedule=STRENGTH_SCHEDULE.value,
-    bands=BANDS.value,
-    base=BASE.value,
-    weights=WEIGHTS.value,
-    window=DIG_WINDOW.value,
-    interval=DIG_INTERVAL.value,
-    t_high=DIG_T_HIGH.value,
-    t_low=DIG_T_LOW.value,
-    distance=DIG_DISTANCE.value,
-    temperature=DIG_TEMPERATURE.value,
-    smoothing=DIG_SMOOTHING.value,
-    normalise=DIG_NORMALISE.value,
-    draws=DIG_DRAWS.value,
-    shared_noise=DIG_SHARED_NOISE.value,
-    chunk=DIG_CHUNK.value,
-  )
+def _method_options() -> MethodOptions:
+  kind, _ = METHODS[METHOD.value]
+  known = {field.name for field in dataclasses.fields(kind)}
+  given = {name: flag.value for name, flag in _OPTIONS.items() if flag.value is not None}
+  if unused := [f"--{_OPTIONS[name].name}" for name in given if name not in known]:
+    print(f"note: --method={METHOD.value} does not use {', '.join(unused)}", file=sys.stderr)
+  given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if name in known}
+  return kind(**given)
 
 
 def _data() -> Path:
@@ -125,11 +140,11 @@ def _prior() -> Prior:
 
 def _codec() -> Codec:
   if COLOUR.value == "rgb":
-    return rgb_codec()
+    return rgb_codec(stretch=STRETCH.value)
   chroma = CHROMA_FROM.value or SOURCES.value[-1]
   if chroma not in SOURCES.value:
     raise UserError(f"--chroma_from={chroma}: expected one of --sources={','.join(SOURCES.value)}")
-  return luminance_codec(SOURCES.value.index(chroma))
+  return luminance_codec(SOURCES.value.index(chroma), stretch=STRETCH.value)
 
 
 def _fuse_config() -> fuse.FuseConfig:
@@ -151,17 +166,19 @@ def _fuse_config() -> fuse.FuseConfig:
 def _fuse() -> int:
   config, options, codec = _fuse_config(), _method_options(), _codec()
   prior = _prior()
-  method = dig2dig(prior.denoiser, codec, noise=prior.noise, options=options)
+  method = make_method(prior.denoiser, codec, noise=prior.noise, options=options)
   settings = {
     "method": METHOD.value,
     "options": dataclasses.asdict(options),
     "colour": COLOUR.value,
+    "stretch": STRETCH.value,
     "prior": str(prior.directory),
     "dtype": DTYPE.value,
     "batch_size": BATCH_SIZE.value,
     "bucket": BUCKET.value,
   }
-  report = fuse.run(dataclasses.replace(config, settings=settings), method, prior.params)
+  conditions = getattr(options, "conditions", ())
+  report = fuse.run(dataclasses.replace(config, settings=settings, conditions=conditions), method, prior.params)
   for line in report.left_out:
     print(f"note: {line}", file=sys.stderr)
   for line in report.failed:
@@ -171,26 +188,72 @@ def _fuse() -> int:
 
 
 def _evaluate() -> int:
-  print(evaluate_prior.run(_prior(), _data(), Path(OUT.value), limit=LIMIT.value, seed=SEED.value))
+  prior, out, seed = _prior(), Path(OUT.value), SEED.value
+  if SUITE.value == "samples":
+    transition = _OPTIONS["transition"].value or "ancestral"
+    options = {"count": SAMPLES.value, "size": SAMPLE_SIZE.value, "steps": SAMPLE_STEPS.value}
+    print(f"samples written to {sample_prior.run(prior, out, transition=transition, seed=seed, **options)}")
+  else:
+    print(evaluate_prior.run(prior, _data(), out, limit=LIMIT.value, seed=seed, classical=CLASSICAL.value))
   return 0
 
 
 def _benchmark() -> int:
-  print(benchmark.run(_prior(), _codec(), _fuse_config(), _method_options(), limit=LIMIT.value))
+  tables = tuple(TABLES) if TABLE.value == ["all"] else tuple(TABLE.value)
+  print(benchmark.run(_prior(), _codec(), _fuse_config(), _method_options(), tables=tables, limit=LIMIT.value))
   return 0
 
 
+def _share(flag: str, value: float) -> float:
+  if not 0 < value <= 1:
+    raise UserError(f"--{flag}={value}: expected above 0 and at most 1")
+  return value
+
+
+def _network() -> UNetConfig:
+  given = {
+    "model_channels": WIDTH.value,
+    "channel_mult": CHANNEL_MULT.value and tuple(_integer("channel_mult", mult) for mult in CHANNEL_MULT.value),
+    "num_res_blocks": BLOCKS.value,
+    "patch": PATCH.value,
+    "middle_attention": MIDDLE_ATTENTION.value,
+  }
+  try:
+    given = {name: value for name, value in given.items() if value is not None}
+    return dataclasses.replace(train_config.EMBEDDED, **given)
+  except ValueError as error:
+    raise UserError(f"--width, --channel_mult: {error}") from error
+
+
+def _integer(flag: str, text: str) -> int:
+  if not text.isdecimal() or int(text) < 1:
+    raise UserError(f"--{flag}={text}: expected whole numbers from 1 up, such as 1,2,4")
+  return int(text)
+
+
 def _train() -> int:
-  config = train.TrainConfig(
+  if DISTRIBUTED.value:  # before anything else asks for devices
+    jax.distributed.initialize(COORDINATOR.value, PROCESSES.value, PROCESS.value)
+  config = train_config.TrainConfig(
     data=_data(),
     out=Path(OUT.value),
+    model=_network(),
     crop=CropConfig(size=CROP_SIZE.value),
-    step=StepConfig(learning_rate=LEARNING_RATE.value, total_steps=STEPS.value),
+    step=StepConfig(
+      learning_rate=LEARNING_RATE.value,
+      total_steps=StepConfig.total_steps if STEPS.value is None else STEPS.value,
+      decay_share=_share("decay_share", DECAY_SHARE.value),
+      accumulate=ACCUMULATE.value,
+    ),
     batch_size=BATCH_SIZE.value,
     dtype=DTYPE.value,
     seed=SEED.value,
     save_every=SAVE_EVERY.value,
+    sheet_every=SHEET_EVERY.value,
+    sample_steps=SAMPLE_STEPS.value,
+    sample_size=SAMPLE_SIZE.value,
     resume=RESUME.value,
+    init=Path(INIT.value) if INIT.value else None,
   )
   print(f"prior written to {train.train(config)}")
   return 0

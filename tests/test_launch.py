@@ -88,7 +88,7 @@ def test_help_names_the_flags_and_is_no_error():
     (("--data={pairs}", "--prior={tmp}/none"), "/none: expected a folder with card.json and .*; make one with"),
     (("--job=evaluate", "--data={pairs}"), "expected images to denoise, found none; check --data"),
     (("--job=benchmark", "--data={tmp}/missing"), "/missing: expected a folder .*; check --data"),
-    (("--job=train", "--data={pairs}"), "--steps=25: expected more than the 200 of the warm-up"),
+    (("--job=train", "--steps=25", "--data={pairs}"), "--steps=25: expected more than the 200 of the warm-up"),
   ],
 )
 def test_bad_input_is_one_line_and_status_2(run, pairs, tiny_prior, tmp_path, arguments, message):
@@ -148,6 +148,14 @@ def test_a_failed_pair_is_status_3(run, tmp_path, monkeypatch):
   assert failures.startswith("failed: ") and "vi/bad.png" in failures and "empty file" in failures
   assert re.fullmatch(SUMMARY, out)["failed"] == "1"
   assert (tmp_path / "out" / "good.png").exists()
+
+
+def test_flags_of_another_method_are_named_and_left(capsys):
+  with flagsaver.flagsaver():
+    launch.parse(["launch.py", "--method=ddfm", "--bands=4", "--steps=7", "--em_rho=0.1"])
+    options = launch._method_options()
+  assert (options.steps, options.em_rho, options.em_lambda) == (7, 0.1, 0.5)
+  assert capsys.readouterr().err == "note: --method=ddfm does not use --bands\n"
 
 
 def test_there_are_flag_files():

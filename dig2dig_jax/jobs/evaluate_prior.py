@@ -47,11 +47,12 @@ def _non_local_means(noisy, sigma):
   return clean * 2 - 1
 
 
-def run(prior: Prior, data: Path, out: Path, *, limit: int = 0, seed: int = 0) -> str:
+def run(prior: Prior, data: Path, out: Path, *, limit: int = 0, seed: int = 0, classical: bool = True) -> str:
   """Scores every image of a folder, in colour and as gray; writes `prior_psnr.json`, returns a Markdown table.
 
   Gray means luminance replicated to three channels, as fusion feeds the prior; its noise is drawn per channel, and
-  all denoisers are scored on the three channels alike.
+  all denoisers are scored on the three channels alike. classical: run wavelets and non-local means too, which take
+  most of the time.
   """
   paths = list_images(data)[: limit or None]
   if not paths:
@@ -77,10 +78,10 @@ def run(prior: Prior, data: Path, out: Path, *, limit: int = 0, seed: int = 0) -
         scaled = reflect_pad(noisy, size) / np.sqrt(1 + np.float32(sigma / 127.5) ** 2)
         estimates = {
           "prior": crop(np.asarray(denoise(prior.params, jnp.asarray(scaled), step)), clean.shape[:2]),
-          "wavelet": _wavelet(noisy, sigma),
-          "non-local means": _non_local_means(noisy, sigma),
           "noisy": noisy,
         }
+        if classical:
+          estimates |= {"wavelet": _wavelet(noisy, sigma), "non-local means": _non_local_means(noisy, sigma)}
         for name, estimate in estimates.items():
           row.setdefault(f"{name}, {kind}", {})[f"sigma {sigma}"] = psnr(estimate, clean)
       for name, values in row.items():

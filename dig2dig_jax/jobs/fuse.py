@@ -17,10 +17,11 @@ from dig2dig_jax.data.images import write_png
 from dig2dig_jax.data.padding import crop
 from dig2dig_jax.data.pairs import LoadedPair, find_pairs
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs import sheet
+from dig2dig_jax.jobs import plots, sheet
 from dig2dig_jax.jobs.batches import Batch, batches
 from dig2dig_jax.jobs.record import make_folder, write_text
 from dig2dig_jax.methods.base import FusionTrace, Method, evaluations, fuse
+from dig2dig_jax.sampling.sampler import Trace
 
 SHEET_ROWS = 12
 
@@ -29,7 +30,8 @@ SHEET_ROWS = 12
 class FuseConfig:
   """data: folder with one sub-folder per name in `sources`. bucket: padded sides are multiples of it (pixels).
   bit_depth: of the PNGs, 8 or 16; 0 takes the sources' largest. sheet: write a contact sheet of the first pairs.
-  maps: write every weight map as PNG. settings: what the run record says of method, prior and flags."""
+  maps: write every weight map as PNG, and what CCF selected per step. conditions: names of CCF's conditions.
+  settings: what the run record says of method, prior and flags."""
 
   data: Path
   out: Path
@@ -40,6 +42,7 @@ class FuseConfig:
   bit_depth: int = 8
   sheet: bool = True
   maps: bool = False
+  conditions: tuple[str, ...] = ()
   settings: dict = dataclasses.field(default_factory=dict)
 
 
@@ -131,12 +134,19 @@ def _write(config, batch: Batch, fused, trace: FusionTrace, report: FuseReport, 
       if config.maps:
         for name, weight in zip(config.sources, weights, strict=True):
           write_png(config.out / "weights" / f"{pair.name}_{name}.png", weight * 2 - 1)
+        if config.conditions:
+          _write_selection(config, pair.name, jax.tree.map(lambda leaf, i=i: leaf[i], trace.steps))
     except UserError as error:
       report.failed.append(str(error))
       continue
     report.done += 1
     if config.sheet and len(rows) < SHEET_ROWS:
       rows.append(sheet.row(_tiles(config, pair, image, weights)))
+
+
+def _write_selection(config: FuseConfig, name: str, steps: Trace) -> None:
+  path = config.out / "conditions" / f"{name}.png"
+  plots.write_selection(path, config.conditions, t=steps.t, **steps.guidance)
 
 
 def _tiles(config, pair: LoadedPair, image, weights):

@@ -43,15 +43,17 @@ class FusionTrace(NamedTuple):
   steps: Trace | None
 
 
-def rgb_codec() -> Codec:
-  """Colour images as they are (multi-focus and multi-exposure fusion)."""
-  return Codec(lambda images: images, lambda x0, images: jnp.clip(x0, -1, 1))
+def rgb_codec(*, stretch: bool = False) -> Codec:
+  """Colour images as they are (multi-focus and multi-exposure fusion). stretch: from the darkest to the brightest
+  channel of the image to all of [-1, 1]."""
+  return Codec(lambda images: images, lambda x0, images: _into_range(x0, stretch))
 
 
-def luminance_codec(chroma_from: int) -> Codec:
+def luminance_codec(chroma_from: int, *, stretch: bool = False) -> Codec:
   """Luminance replicated to three channels; the fused luminance receives the chroma of source number `chroma_from`.
 
-  A gray source has no chroma, and the fused image is then gray. Range: clipped to [-1, 1], never stretched.
+  A gray source has no chroma, and the fused image is then gray. Range: clipped to [-1, 1]; with `stretch` the luminance
+  is taken from its smallest to its largest value to all of [-1, 1], as the released DDFM and CCF write their images.
   """
 
   def encode(images):
@@ -59,9 +61,18 @@ def luminance_codec(chroma_from: int) -> Codec:
 
   def decode(x0, images):
     chroma = color.rgb_to_ycbcr(images[chroma_from])[..., 1:]
-    return jnp.clip(color.ycbcr_to_rgb(jnp.concatenate([color.luma(x0), chroma], axis=-1)), -1, 1)
+    luma = _into_range(color.luma(x0), stretch)
+    return jnp.clip(color.ycbcr_to_rgb(jnp.concatenate([luma, chroma], axis=-1)), -1, 1)
 
   return Codec(encode, decode)
+
+
+def _into_range(x: jax.Array, stretch: bool) -> jax.Array:
+  if stretch:
+    low, high = x.min(), x.max()
+    # A constant image has nothing to stretch.
+    x = jnp.where(high > low, (x - low) / jnp.where(high > low, high - low, 1) * 2 - 1, x)
+  return jnp.clip(x, -1, 1)
 
 
 def fuse(method: Method, params: Any, key: jax.Array, images: jax.Array) -> tuple[jax.Array, FusionTrace]:

@@ -1,4 +1,4 @@
-"""Separable smoothing of maps: float32 [..., H, W, C], filtered over H and W, mirrored at the borders."""
+"""Separable smoothing of maps: float32 [..., H, W, C], filtered over H and W, mirrored at the borders unless asked."""
 
 import jax
 import jax.numpy as jnp
@@ -12,19 +12,19 @@ def gaussian_kernel(sigma: float, radius: int | None = None) -> np.ndarray:
   return taps / taps.sum()
 
 
-def _along(x: jax.Array, taps: np.ndarray, axis: int) -> jax.Array:
+def _along(x: jax.Array, taps: np.ndarray, axis: int, border: str) -> jax.Array:
   # A sum of shifted slices: one fused loop on CPU and GPU, where a one-channel convolution would be slow.
   radius = len(taps) // 2
   pad = [(0, 0)] * x.ndim
   pad[axis] = (radius, radius)
-  padded = jnp.pad(x, pad, mode="symmetric")
+  padded = jnp.pad(x, pad, mode=border)
   size = x.shape[axis]
   return sum(float(tap) * jax.lax.slice_in_dim(padded, i, i + size, axis=axis) for i, tap in enumerate(taps))
 
 
-def separable_filter(x: jax.Array, taps: np.ndarray) -> jax.Array:
-  """`taps` (odd length) along H, then along W; same shape out."""
-  return _along(_along(x, taps, x.ndim - 3), taps, x.ndim - 2)
+def separable_filter(x: jax.Array, taps: np.ndarray, *, border: str = "symmetric") -> jax.Array:
+  """`taps` (odd length) along H, then along W; same shape out. border: a mode of `jnp.pad`, `constant` for zeros."""
+  return _along(_along(x, taps, x.ndim - 3, border), taps, x.ndim - 2, border)
 
 
 def gaussian_blur(x: jax.Array, sigma: float) -> jax.Array:

@@ -1,8 +1,9 @@
-"""What is DDFM's correction? One expectation-maximization step on the luminance of the clean estimate (arXiv 2303.06840).
+"""What is DDFM's correction? An expectation-maximization step on the luminance of the clean estimate.
 
-The fused luminance f lies between two sources I and V with Laplacian differences, whose latent variances the E-step
-takes from the present estimate; the M-step blends the sources by them, under a total-variation prior that half-quadratic
-splitting solves by FFT. Images are [..., H, W, 1]; what the released code does is followed to its quirks, which are named.
+arXiv 2303.06840. The fused luminance f lies between two sources I and V with Laplacian differences, whose latent
+variances the E-step takes from the present estimate; the M-step blends the sources by them, under a total-variation
+prior that half-quadratic splitting solves by FFT. Images are [..., H, W, 1]; what the released code does is followed to
+its quirks, which are named.
 """
 
 from typing import NamedTuple

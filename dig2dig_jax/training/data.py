@@ -73,9 +73,19 @@ class _RandomCrop(grain.transforms.RandomMap):
     return np.ascontiguousarray(crop)
 
 
-def crop_batches(folder: Path, *, config: CropConfig, batch_size: int, seed: int, first_batch: int = 0):
-  """Endless iterator of batches, starting at batch number `first_batch`.
+def crop_batches(
+  folder: Path,
+  *,
+  config: CropConfig,
+  batch_size: int,
+  seed: int,
+  first_batch: int = 0,
+  process: int = 0,
+  processes: int = 1,
+):
+  """Endless iterator over the rows that `process` of `processes` has of every batch, from batch number `first_batch`.
 
+  A batch is the same images whatever the number of processes, which share it in equal parts, in order.
   Decodes every image once before it returns. UserError for a folder without images, with an unreadable one, or with
   one that is smaller than a crop.
   """
@@ -89,8 +99,9 @@ def crop_batches(folder: Path, *, config: CropConfig, batch_size: int, seed: int
       f"{folder}: expected images of at least {config.size} pixels a side, found {len(small)} smaller ones"
       f" ({', '.join(small[:3])}); remove them or lower --crop_size"
     )
-  dataset = (
-    grain.MapDataset.source(source).seed(seed).shuffle().repeat().random_map(_RandomCrop(config)).batch(batch_size)
-  )
+  if batch_size % processes:
+    raise ValueError(f"batch_size: expected a multiple of the {processes} processes, found {batch_size}")
+  crops = grain.MapDataset.source(source).seed(seed).shuffle().repeat().random_map(_RandomCrop(config))
+  parts = crops.batch(batch_size // processes, drop_remainder=True)  # endless: there is none
   options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)
-  return iter(dataset[first_batch:].to_iter_dataset(options))
+  return iter(parts[first_batch * processes + process :: processes].to_iter_dataset(options))

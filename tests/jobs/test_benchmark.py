@@ -1,6 +1,7 @@
 """Does the benchmark score every method and every baseline on every pair?"""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -10,7 +11,7 @@ from toys import conv_denoiser, conv_params
 
 from dig2dig_jax import metrics
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs import benchmark
+from dig2dig_jax.jobs import ablations, benchmark
 from dig2dig_jax.jobs.fuse import FuseConfig
 from dig2dig_jax.methods.base import luminance_codec
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions
@@ -18,10 +19,17 @@ from dig2dig_jax.methods.dig2dig import Dig2DigOptions
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 TUNED = Dig2DigOptions(steps=3, strength=0.8, window="cumulative", temperature=0.01)
-ROWS = [
-  "average", "pixel maximum", "Laplacian pyramid",
-  "fixed guidance", "Dig2DIG, literal", "Dig2DIG, one pass", "Dig2DIG, tuned",
-]
+BASELINES = list(metrics.BASELINES)
+ROWS = [*BASELINES, "fixed guidance", "Dig2DIG, one pass", "Dig2DIG, tuned"]
+
+
+def few(tuned):
+  """A table that compiles in seconds."""
+  return {name: options for name, options in ablations.methods(tuned).items() if name in ROWS}
+
+
+def none(tuned):
+  return {"fixed": dataclasses.replace(tuned, weights="uniform")}
 
 
 class Prior:
@@ -31,7 +39,10 @@ class Prior:
 
 def run(data, out, **options):
   config = FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=32, batch_size=2)
-  return benchmark.run(Prior, luminance_codec(1), config, TUNED, **options)
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setitem(ablations.TABLES, "few", few)
+    patch.setitem(ablations.TABLES, "none", none)
+    return benchmark.run(Prior, luminance_codec(1), config, TUNED, **{"tables": ("few", "none"), **options})
 
 
 @pytest.fixture(scope="module")
@@ -43,20 +54,51 @@ def results(quick_compile, tmp_path_factory):
   return root / "data", root / "out", run(root / "data", root / "out", limit=3)
 
 
+def test_a_method_in_two_tables_runs_once(results):
+  _, out, _ = results
+  first, second = (json.loads((out / name / "scores.json").read_text()) for name in ("few", "none"))
+  assert list(second) == [*BASELINES, "fixed"] and second["fixed"] == first["fixed guidance"]  # its seconds too
+
+
+def test_an_unknown_table_is_refused(tmp_path):
+  with pytest.raises(UserError, match="--table=6: expected all, or names among methods, 3, 4, 5"):
+    run(tmp_path, tmp_path / "out", tables=("3", "6"))
+
+
+def test_every_table_varies_what_it_says_around_the_tuned_options():
+  tuned = Dig2DigOptions(window="cumulative", temperature=0.01, chunk=3)
+  for name in ablations.TABLES:
+    rows = ablations.rows_for(name, tuned, sources=2)
+    assert len(rows) >= 4 and len(set(rows.values())) == len(rows), f"{name}: a row twice"
+    for options in rows.values():
+      options.validate(1000)
+      assert options.chunk == 3
+  rows = ablations.rows_for("4", tuned, sources=2)
+  assert {options.interval for options in rows.values()} == {1, 5, 10, 20}
+  assert {options.steps for options in ablations.rows_for("5", tuned, sources=2).values()} >= {0, 15, 20, 25, 50, 100}
+  assert "DDFM" not in ablations.rows_for("methods", tuned, sources=3)
+
+
+def test_plots_are_written(results):
+  _, out, _ = results
+  assert read(out / "few" / "plot.png").std() > 1
+
+
 def test_the_table_has_a_row_per_method_and_a_column_per_metric(results):
   _, out, table = results
+  table = table.split("Table none")[0].removeprefix("Table few\n\n").removesuffix("\n")
   header, _, *lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
   assert [line[0] for line in lines] == ROWS
-  assert [name.split()[0] for name in header] == ["method", "images", *metrics.METRICS]
+  assert [name.split()[0] for name in header] == ["method", "images", *metrics.METRICS, *benchmark.COST]
   assert {line[1] for line in lines} == {"3"}
-  assert (out / "scores.md").read_text() == table
+  assert (out / "few" / "scores.md").read_text() == table
 
 
 def test_every_score_is_that_of_its_image(results):
   data, out, _ = results
-  lines = list(csv.DictReader((out / "scores.csv").read_text().splitlines()))
+  lines = list(csv.DictReader((out / "few" / "scores.csv").read_text().splitlines()))
   assert [(line["method"], line["image"]) for line in lines] == [(row, name) for row in ROWS for name in "pqr"]
-  report = json.loads((out / "scores.json").read_text())
+  report = json.loads((out / "few" / "scores.json").read_text())
   assert list(report) == ROWS
   # Scored here again, from the files: infrared is gray, the visible image is 0.299 R + 0.587 G + 0.114 B.
   infrared, visible = read(data / "ir" / "q.png").astype(float), read(data / "vi" / "q.png") @ [0.299, 0.587, 0.114]
@@ -68,21 +110,22 @@ def test_every_score_is_that_of_its_image(results):
   assert report["Dig2DIG, tuned"]["images"]["q"] != report["fixed guidance"]["images"]["q"]
 
 
-def test_settings_say_what_a_row_costs(results):
+def test_settings_and_cost_say_what_a_row_is(results):
   _, out, _ = results
-  settings = json.loads((out / "settings.json").read_text())
-  assert settings["evaluations"] == {
-    "fixed guidance": 3,
-    "Dig2DIG, literal": 25 + 2 * 3,
-    "Dig2DIG, one pass": 2 * 2,
-    "Dig2DIG, tuned": 3 + 2 * 2,
-  }
-  assert settings["tuned"]["steps"] == 3 and settings["prior"] == "toy" and settings["seed"] == 0
+  settings = json.loads((out / "few" / "settings.json").read_text())
+  assert settings["rows"]["Dig2DIG, tuned"]["steps"] == 3 and settings["rows"]["Dig2DIG, one pass"]["steps"] == 0
+  assert settings["prior"] == "toy" and settings["seed"] == 0
+  report = json.loads((out / "few" / "scores.json").read_text())
+  costs = {name: row["mean"]["evaluations"] for name, row in report.items()}
+  assert costs == {
+    **dict.fromkeys(BASELINES, 0), "fixed guidance": 3, "Dig2DIG, one pass": 2 * 2, "Dig2DIG, tuned": 3 + 2 * 2
+  }  # fmt: skip
+  assert all(row["mean"]["seconds"] > 0 for row in report.values())
 
 
 def test_the_sheet_has_a_tile_per_source_and_row(results):
   _, out, _ = results
-  sheet = read(out / "contact_sheet.png")
+  sheet = read(out / "few" / "contact_sheet.png")
   assert sheet.shape == (3 * (220 + 18 + 4), 220 * (2 + len(ROWS)), 3)
 
 

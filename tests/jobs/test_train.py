@@ -3,6 +3,11 @@
 import dataclasses
 import itertools
 import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import conftest
 import jax
@@ -10,11 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
-from scenes import scene, write
+from scenes import read, scene, write
 
 from dig2dig_jax import checkpoint
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs import train
+from dig2dig_jax.jobs import sample_prior, train
+from dig2dig_jax.jobs.train_config import TrainConfig
+from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.prior import load_prior
 from dig2dig_jax.training.data import CropConfig
 from dig2dig_jax.training.step import StepConfig
@@ -25,7 +32,7 @@ STEPS = 6
 
 
 def config(data, out, **changes):
-  defaults = train.TrainConfig(
+  defaults = TrainConfig(
     data=data,
     out=out,
     model=dataclasses.replace(conftest.TINY, channel_mult=(1,)),
@@ -34,6 +41,7 @@ def config(data, out, **changes):
     batch_size=2 * jax.local_device_count(),
     save_every=2,
     log_every=2,
+    sample_steps=0,
   )
   return dataclasses.replace(defaults, **changes)
 
@@ -47,6 +55,8 @@ def compiled_once():
     return steps.setdefault((config, seed), make_step(apply, alphas_cumprod, config, seed=seed))
 
   def shared_params(config):
+    if config.init:
+      return initial_params(config)
     if (config.model, config.seed) not in params:
       params[config.model, config.seed] = jax.device_get(initial_params(config))
     return params[config.model, config.seed]
@@ -147,6 +157,126 @@ def test_a_killed_run_ends_as_if_it_had_not_been(trained, data, tmp_path, monkey
   assert [row["loss"] for row in log(tmp_path)] == [row["loss"] for row in log(trained)]
 
 
+def test_the_log_of_a_killed_run_has_every_step_once(tmp_path):
+  lines = [json.dumps({"step": step, "loss": 0.1}) + "\n" for step in (2, 4, 6)]
+  log_file = tmp_path / "log.jsonl"
+  log_file.write_text("".join(lines) + '{"step": 8, "lo')
+  train.cut_log(log_file, 4)
+  assert log_file.read_text() == "".join(lines[:2])
+  train.cut_log(tmp_path / "none.jsonl", 4)
+  assert not (tmp_path / "none.jsonl").exists()
+
+
+KILLED = """
+import os, sys
+sys.path[:0] = [{tests!r}, {root!r}]
+import jax
+jax.config.update("jax_disable_most_optimizations", True)  # the bits of the tests beside it
+jax.config.update("jax_numpy_rank_promotion", "raise")
+from test_train import config, train
+from pathlib import Path
+batches = train.crop_batches
+def killed_after_a_save(*args, **kw):
+  for number, batch in enumerate(batches(*args, **kw)):
+    if number == 5:
+      os.kill(os.getpid(), 9)  # step 5 is lost: the last checkpoint is of step 4
+    yield batch
+train.crop_batches = killed_after_a_save
+train.train(config(Path({data!r}), Path({out!r})))
+"""
+
+
+def test_kill_9_loses_only_what_came_after_the_last_checkpoint(trained, data, tmp_path):
+  """A process of its own, killed by the system; the resumed run ends with the same bits."""
+  root = Path(__file__).resolve().parents[2]
+  names = dict(tests=str(root / "tests" / "jobs"), root=str(root / "tests"))
+  out = tmp_path / "out"
+  code = KILLED.format(**names, data=str(data), out=str(out))
+  environment = {**os.environ, "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""), "PYTHONPATH": str(root)}
+  ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
+  assert ended.returncode == -9, ended.stderr
+  assert saved_steps(out) == [2, 4] and not (out / "prior").exists()
+  train.train(config(data, out, resume=True))
+  first, second = final_state(trained), final_state(out)
+  for path, leaf in first.items():
+    np.testing.assert_array_equal(leaf, second[path], err_msg=path)
+  assert [row["step"] for row in log(out)] == [2, 4, 6]
+
+
+TOGETHER = """
+import sys
+sys.path[:0] = [{tests!r}, {root!r}]
+import jax
+jax.config.update("jax_disable_most_optimizations", True)
+jax.distributed.initialize("localhost:{port}", 2, int(sys.argv[1]))
+from test_train import config, train
+from pathlib import Path
+assert jax.device_count() == 2 and jax.local_device_count() == 1
+print(train.train(config(Path({data!r}), Path({out!r}), batch_size=2)))
+"""
+
+
+def test_two_processes_learn_what_one_does(data, tmp_path):
+  """Each reads its rows of the batch; gradients meet between the processes; the first alone writes the results."""
+  root = Path(__file__).resolve().parents[2]
+  with socket.socket() as free:
+    free.bind(("localhost", 0))
+    port = free.getsockname()[1]
+  names = dict(tests=str(root / "tests" / "jobs"), root=str(root / "tests"), port=port)
+  code = TOGETHER.format(**names, data=str(data), out=str(tmp_path / "two"))
+  environment = {**os.environ, "XLA_FLAGS": "", "PYTHONPATH": str(root), "JAX_PLATFORMS": "cpu"}
+  options = dict(env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+  team = [subprocess.Popen([sys.executable, "-c", code, str(number)], **options) for number in range(2)]
+  told = [member.communicate(timeout=300) for member in team]
+  assert [member.returncode for member in team] == [0, 0], told
+  train.train(config(data, tmp_path / "one", batch_size=2))
+  one, two = (load_prior(tmp_path / name / "prior").params for name in ("one", "two"))
+  for alone, together in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
+    np.testing.assert_allclose(alone, together, atol=2e-3)  # float16, after steps of 1e-2
+  losses = [[row["loss"] for row in log(tmp_path / name)] for name in ("one", "two")]
+  np.testing.assert_allclose(*losses, rtol=1e-3)
+
+
+def test_a_run_starts_from_the_weights_of_a_prior(trained, data, tmp_path, monkeypatch):
+  started = []
+  monkeypatch.setattr(train, "_run", lambda config, step, apply, state, *rest: started.append(state) or state)
+  monkeypatch.setattr(train, "write_sheets", lambda *args: None)
+  train.train(config(data, tmp_path / "a", init=trained / "prior"))
+  for found, kept in zip(
+    jax.tree.leaves(started[0].params), jax.tree.leaves(load_prior(trained / "prior").params), strict=True
+  ):
+    np.testing.assert_array_equal(found, kept)
+  other = dataclasses.replace(config(data, trained).model, num_res_blocks=2)
+  with pytest.raises(UserError, match="expected the network to train, found another configuration; change --init"):
+    train.train(config(data, tmp_path / "b", init=trained / "prior", model=other))
+
+
+def test_sheets_show_crops_and_samples(trained, data, tmp_path):
+  sheet = read(trained / "sheets" / f"denoised_{STEPS:06d}.png")
+  assert sheet.shape == (8 * 18 - 2, 7 * 18 - 2, 3) and sheet.std() > 10
+  assert not list((trained / "sheets").glob("samples*"))  # none were asked for
+  prior = load_prior(trained / "prior")
+  path = sample_prior.run(prior, tmp_path, count=3, size=8, steps=2)
+  samples = read(path)
+  assert samples.shape == (18, 18, 3) and np.any(samples[:8, :8] != samples[:8, 10:])
+
+
+def test_a_run_is_recorded_and_resumed_with_its_own_network(trained, data):
+  record = json.loads((trained / "run.json").read_text())
+  assert record["format"] == 1 and record["schedule"]["name"] == "linear" and record["recipe"]["batch_size"] >= 2
+  assert UNetConfig.from_dict(record["config"]) == config(data, trained).model
+  other = dataclasses.replace(config(data, trained).model, num_res_blocks=2)
+  with pytest.raises(UserError, match="run.json: expected the network of this run, found another"):
+    train.train(config(data, trained, model=other, resume=True))
+
+
+def test_half_precision_keeps_full_weights(data, tmp_path):
+  train.train(config(data, tmp_path, dtype="bfloat16"))
+  state = final_state(tmp_path)
+  kinds = {path: leaf.dtype for path, leaf in state.items() if leaf.dtype.kind == "f"}
+  assert len(kinds) > 20 and set(kinds.values()) == {np.dtype("float32")}
+
+
 def test_resuming_a_finished_run_exports_again(trained, data):
   before = (trained / "prior" / "model.safetensors").read_bytes()
   (trained / "prior" / "card.json").unlink()
@@ -181,6 +311,10 @@ def test_what_cannot_run_is_refused(data, tmp_path):
     ({"resume": True}, "expected a run to resume, found no checkpoint; drop --resume"),
     ({"data": tmp_path / "missing"}, "missing: expected a folder of images"),
     ({"batch_size": 0}, "--batch_size=0: expected a multiple of the"),
+    ({"step": dataclasses.replace(step, accumulate=0)}, "--accumulate=0: expected at least 1 part"),
+    ({"step": dataclasses.replace(step, accumulate=3)}, "devices times the 3 parts of a step"),
+    ({"sheet_every": -1}, "--sheet_every=-1: expected at least 0 steps"),
+    ({"crop": CropConfig(size=17)}, "--crop_size=17: expected a multiple of the network's 2 pixels"),
     ({"save_every": 0}, "--save_every=0: expected at least 1 step"),
     ({"dtype": "int8"}, "--dtype=int8: expected one of float32"),
     ({"crop": CropConfig(size=0)}, "--crop_size=0: expected at least 1 pixel"),

@@ -132,3 +132,13 @@ def test_fused_sources_start_from_noise_of_the_key():
 def test_wrong_shapes_are_refused_before_anything_runs(shape):
   with pytest.raises(AssertionError):
     fuse(method(), PARAMS, jax.random.key(0), np.zeros(shape, np.float32))
+
+
+def test_stretch_takes_the_image_to_the_full_range():
+  images = np.repeat(toys.images(50, 2, 4, 4, 1), 3, axis=-1)
+  x0 = np.linspace(-1.3, 0.4, 16, dtype=np.float32).reshape(4, 4, 1) + np.zeros(3, np.float32)
+  for codec in (rgb_codec(stretch=True), luminance_codec(0, stretch=True)):
+    stretched = np.asarray(codec.decode(jnp.asarray(x0), jnp.asarray(images)))
+    np.testing.assert_allclose(stretched, (x0 + 1.3) / 1.7 * 2 - 1, atol=1e-5)  # before clipping, not after
+    flat = np.asarray(codec.decode(jnp.full((4, 4, 3), 0.3), jnp.asarray(images)))
+    np.testing.assert_allclose(flat, 0.3, atol=1e-6)

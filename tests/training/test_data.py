@@ -91,3 +91,15 @@ def test_folders_that_cannot_be_learned_from_are_refused(photographs, tmp_path):
   (tmp_path / "broken.png").write_bytes(b"")
   with pytest.raises(UserError, match="broken.png: expected an image, found an empty file"):
     crop_batches(tmp_path, config=CONFIG, batch_size=1, seed=0)
+
+
+def test_processes_share_the_batches_of_one(photographs):
+  whole = take(3, photographs, batch_size=4)
+  parts = [
+    list(itertools.islice(crop_batches(photographs, config=CONFIG, batch_size=4, seed=0, process=p, processes=2), 3))
+    for p in range(2)
+  ]
+  for batch, rows in zip(whole, zip(*parts, strict=True), strict=True):
+    np.testing.assert_array_equal(batch, np.concatenate(rows))
+  with pytest.raises(ValueError, match="a multiple of the 3 processes, found 4"):
+    crop_batches(photographs, config=CONFIG, batch_size=4, seed=0, processes=3)

@@ -127,11 +127,39 @@ def test_weight_decay_spares_biases_and_the_rate_warms_up():
     assert np.all(np.asarray(updates["bias"]) == 0)
     sizes.append(-float(updates["kernel"][0, 0]))
   # Without gradients an update is the decay alone: rate x 0.5, over a warm-up of 5 steps.
-  np.testing.assert_allclose(sizes[:6], 0.5 * 3e-3 * np.arange(6) / 5, rtol=1e-5, atol=1e-9)
-  assert sizes[6] < sizes[5]
+  np.testing.assert_allclose(sizes, 0.5 * 3e-3 * np.minimum(np.arange(7) / 5, 1), rtol=1e-5, atol=1e-9)
+
+
+def test_a_batch_in_parts_gives_the_same_update():
+  batch, updates = images(3, 8, 8, 8, 3), []
+  for parts in (1, 4):
+    config = dataclasses.replace(CONFIG, accumulate=parts)
+    step = jax.jit(training.make_step(conv_apply, ALPHAS, config, seed=0))
+    state, metrics = step(training.init_state(conv_params(), config), batch)
+    updates.append((metrics["loss"], metrics["gradient_norm"], state.opt_state))
+  for one, four in zip(*(jax.tree.leaves(update) for update in updates), strict=True):
+    np.testing.assert_allclose(one, four, rtol=1e-4, atol=1e-6)
+
+
+def test_the_rate_is_constant_until_the_last_share_of_the_steps():
+  """And does not depend on the length of the run before: a run may be lengthened while it goes."""
+  params = {"kernel": np.ones((2, 2), np.float32)}
+  rates = []
+  for total in (20, 40):
+    tx = training.optimizer(dataclasses.replace(CONFIG, weight_decay=0.5, total_steps=total, decay_share=0.5))
+    state, own = tx.init(params), []
+    for _ in range(total):
+      updates, state = tx.update(jax.tree.map(jnp.zeros_like, params), state, params)
+      own.append(-float(updates["kernel"][0, 0]) / 0.5)
+    rates.append(own)
+  np.testing.assert_allclose(rates[0][:10], rates[1][:10], rtol=1e-5)
+  np.testing.assert_allclose(rates[1][5:20], 3e-3, rtol=1e-5)
+  assert rates[1][39] < 0.08 * 3e-3 and np.all(np.diff(rates[1][20:]) < 0)
 
 
 def test_unknown_recipes_are_refused():
+  with pytest.raises(ValueError, match="decay_share: expected above 0"):
+    training.StepConfig(decay_share=0.0)
   with pytest.raises(ValueError, match="time_sampling: expected one of .*'often'"):
     training.StepConfig(time_sampling="often")
   with pytest.raises(ValueError, match="weighting: expected one of .*'heavy'"):

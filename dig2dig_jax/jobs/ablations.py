@@ -1,0 +1,115 @@
+"""Which rows does each table of the benchmark have? The paper's tables 3, 4 and 5, and what it leaves open.
+
+Every table is {row name: options}, around the options that the flags ask for ("tuned") and the paper's literal ones.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+from dig2dig_jax.methods.ccf import CcfOptions
+from dig2dig_jax.methods.ddfm import DdfmOptions
+from dig2dig_jax.methods.dig2dig import Dig2DigOptions
+from dig2dig_jax.methods.options import MethodOptions
+
+Rows = dict[str, MethodOptions]
+
+
+def methods(tuned: Dig2DigOptions) -> Rows:
+  """Dig2DIG and its limits beside the methods it grew out of, each as its paper sets it."""
+  return {
+    "DDFM": DdfmOptions(),
+    "CCF": CcfOptions(),
+    "fixed guidance": dataclasses.replace(tuned, weights="uniform"),
+    "Dig2DIG, literal": Dig2DigOptions(),
+    "Dig2DIG, one pass": _one_pass(tuned),
+    "Dig2DIG, tuned": tuned,
+  }
+
+
+def distances(tuned: Dig2DigOptions) -> Rows:
+  """Table 3: what the gains measure. In the tuned rows gains are scale-free, so that one temperature suits all."""
+  rows: Rows = {}
+  for name, basis in (
+    ("literal", Dig2DigOptions()),
+    ("tuned", dataclasses.replace(tuned, normalise="mean_abs", temperature=SCALE_FREE_TEMPERATURE)),
+  ):
+    rows[f"{name}, no gains"] = dataclasses.replace(basis, weights="uniform")
+    for distance in ("l1", "ssim", "l2"):
+      rows[f"{name}, {distance}"] = dataclasses.replace(basis, distance=distance)
+  return rows
+
+
+def intervals(tuned: Dig2DigOptions) -> Rows:
+  """Table 4: steps between updates of the weights."""
+  rows: Rows = {}
+  for name, basis in (("literal", Dig2DigOptions()), ("tuned", dataclasses.replace(tuned, window="interval"))):
+    for interval in (1, 5, 10, 20):
+      rows[f"{name}, interval {interval}"] = dataclasses.replace(basis, interval=interval)
+  return rows
+
+
+def step_counts(tuned: Dig2DigOptions) -> Rows:
+  """Table 5: quality against cost."""
+  return {
+    "DDFM-100": DdfmOptions(),
+    "CCF-200": CcfOptions(),
+    **{f"DIG-{steps}, literal": Dig2DigOptions(steps=steps) for steps in (15, 20, 25, 50)},
+    **{f"DIG-{steps}, tuned": dataclasses.replace(tuned, steps=steps) for steps in (15, 20, 25, 50)},
+    "one pass, tuned": _one_pass(tuned),
+  }
+
+
+def temperatures(tuned: Dig2DigOptions) -> Rows:
+  """Temperature x smoothing of the gains."""
+  return {
+    f"temperature {temperature:g}, {smoothing:g} px": dataclasses.replace(
+      tuned, temperature=temperature, smoothing=smoothing
+    )
+    for temperature in (1.0, 0.02, 0.005, 0.002, 0.0005)
+    for smoothing in (0.0, 4.0, 8.0)
+  }
+
+
+def schedules(tuned: Dig2DigOptions) -> Rows:
+  """Transition x spacing of the steps."""
+  return {
+    f"{transition}, {spacing}": dataclasses.replace(tuned, transition=transition, spacing=spacing)
+    for transition in ("ddim", "dpm_solver_pp_2m")
+    for spacing in ("uniform", "quadratic", "logsnr")
+  }
+
+
+def noises(tuned: Dig2DigOptions) -> Rows:
+  """Noise shared by all sources and levels or drawn for each, and the number of draws averaged over."""
+  return {
+    f"{'shared' if shared else 'own'} noise, {draws} {'draw' if draws == 1 else 'draws'}": dataclasses.replace(
+      tuned, shared_noise=shared, draws=draws
+    )
+    for shared in (True, False)
+    for draws in (1, 4)
+  }
+
+
+def _one_pass(tuned: Dig2DigOptions) -> Dig2DigOptions:
+  window = tuned.window if tuned.weights == "uniform" else "cumulative"
+  return dataclasses.replace(tuned, steps=0, strength=1.0, strength_schedule="constant", window=window)
+
+
+# A share of the mean absolute gain: about what the tuned temperature of squared errors is on infrared + visible pairs.
+SCALE_FREE_TEMPERATURE = 0.3
+
+TABLES: dict[str, Callable[[Dig2DigOptions], Rows]] = {
+  "methods": methods,
+  "3": distances,
+  "4": intervals,
+  "5": step_counts,
+  "temperature": temperatures,
+  "schedule": schedules,
+  "noise": noises,
+}
+
+
+def rows_for(table: str, tuned: Dig2DigOptions, *, sources: int) -> Rows:
+  """The rows of one of TABLES that `sources` sources allow: DDFM fuses two."""
+  rows = {name: dataclasses.replace(options, chunk=tuned.chunk) for name, options in TABLES[table](tuned).items()}
+  return {name: options for name, options in rows.items() if sources == 2 or not isinstance(options, DdfmOptions)}

@@ -1,0 +1,102 @@
+"""What does a prior know of images? Sheets of unconditional samples, and of crops that it denoised in one step."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dig2dig_jax.data.images import write_png
+from dig2dig_jax.jobs.evaluate_prior import nearest_timestep
+from dig2dig_jax.jobs.record import make_folder
+from dig2dig_jax.prior import Prior
+from dig2dig_jax.sampling import guidance, process, schedule
+from dig2dig_jax.sampling.sampler import sample
+from dig2dig_jax.sampling.transition import TRANSITIONS
+from dig2dig_jax.sampling.types import Denoiser
+
+SIGMAS = (15, 50, 100)  # of the denoising sheet, of 255
+_BATCH = 8
+
+
+def run(
+  prior: Prior, out: Path, *, count: int = 16, size: int = 128, steps: int = 250, transition: str = "ancestral", seed=0
+) -> Path:
+  """Writes `samples.png`, a square of `count` unconditional samples of size x size pixels; returns its path."""
+  make_folder(out)
+  path = out / "samples.png"
+  images = samples(prior.denoiser, prior.params, prior.noise, count=count, size=size, steps=steps,
+                   transition=transition, seed=seed)  # fmt: skip
+  write_png(path, tiled(images, columns=int(np.ceil(np.sqrt(count)))))
+  return path
+
+
+def samples(
+  denoiser: Callable[..., Denoiser],
+  params,
+  noise: dict,
+  *,
+  count: int,
+  size: int,
+  steps: int,
+  transition: str = "ancestral",
+  seed: int = 0,
+) -> np.ndarray:
+  """[count, size, size, 3] in [-1, 1], drawn from noise with clean estimates clipped, as guided-diffusion does.
+  Sample number i depends on seed and i only."""
+  kept = schedule.spacing_timesteps(noise["num_timesteps"], steps, "uniform", name=noise["name"])
+  rows = schedule.steps(schedule.make_schedule(noise["name"], num_timesteps=noise["num_timesteps"], timesteps=kept))
+  own = {"variance": "fixed_large"} if transition == "ancestral" else {}
+
+  def draw(params, index):
+    start_key, key = jax.random.split(jax.random.fold_in(jax.random.key(seed), index))
+    x_init = jax.random.normal(start_key, (size, size, 3))
+    x_0, _ = sample(
+      key,
+      x_init,
+      x_init[None],  # nobody guides
+      denoise=denoiser(params),
+      guidance=guidance.identity(),
+      transition=TRANSITIONS[transition](**own),
+      steps=rows,
+      weights=jnp.ones((1, 1, 1, 1, 1)),
+      interval=steps,
+    )
+    return jnp.clip(x_0, -1, 1)
+
+  batched = jax.jit(jax.vmap(draw, in_axes=(None, 0)))
+  batch = min(count, _BATCH)
+  starts = range(0, count, batch)
+  return np.concatenate([np.asarray(batched(params, start + jnp.arange(batch))) for start in starts])[:count]
+
+
+def denoised(denoiser: Callable[..., Denoiser], params, noise: dict, crops: np.ndarray, *, seed: int = 0) -> np.ndarray:
+  """A row per crop [N, size, size, 3]: the crop, then for each of SIGMAS the noisy crop and its one-step estimate."""
+  tables = schedule.make_schedule(noise["name"], num_timesteps=noise["num_timesteps"])
+  levels = [nearest_timestep(tables.alphas_cumprod, sigma) for sigma in SIGMAS]
+  rows = schedule.steps_at(tables, levels)
+
+  @jax.jit
+  def restore(params, crops, key, row):
+    noisy = process.q_sample(crops, jax.random.normal(key, crops.shape), row.alpha_bar)
+    clean = jax.vmap(lambda x: denoiser(params)(x, row).x0)(noisy)
+    return noisy / jnp.sqrt(row.alpha_bar), clean
+
+  tiles = [crops]
+  for number in range(len(SIGMAS)):
+    row = jax.tree.map(lambda table, number=number: table[number], rows)
+    tiles += [np.asarray(tile) for tile in restore(params, crops, jax.random.key(seed), row)]
+  return np.stack(tiles, axis=1).reshape(-1, *crops.shape[1:])
+
+
+def tiled(images: np.ndarray, *, columns: int) -> np.ndarray:
+  """[N, h, w, 3] -> one image of `columns` tiles a row, two white pixels between them."""
+  gap = 2
+  rows = -(-len(images) // columns)
+  height, width = images.shape[1:3]
+  sheet = np.ones((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), np.float32)
+  for number, image in enumerate(images):
+    top, left = number // columns * (height + gap), number % columns * (width + gap)
+    sheet[top : top + height, left : left + width] = np.clip(image, -1, 1)
+  return sheet

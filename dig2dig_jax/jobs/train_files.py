@@ -1,0 +1,81 @@
+"""What does a training run write beside its checkpoints? Its record, its log, sheets to look at, and the prior."""
+
+import dataclasses
+import itertools
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from dig2dig_jax import checkpoint
+from dig2dig_jax.data.images import write_png
+from dig2dig_jax.jobs import sample_prior
+from dig2dig_jax.jobs.record import write_text
+from dig2dig_jax.jobs.train_config import NOISE, TrainConfig
+from dig2dig_jax.sampling.denoiser import eps_denoiser
+from dig2dig_jax.training.data import crop_batches
+from dig2dig_jax.training.step import TrainState
+
+_SHEET_CROPS = 8
+
+
+def _recipe(config: TrainConfig) -> dict:
+  return {
+    "data": config.data.name,
+    "batch_size": config.batch_size,
+    "dtype": config.dtype,
+    "seed": config.seed,
+    "init": None if config.init is None else config.init.name,
+    "crop": dataclasses.asdict(config.crop),
+    "step": dataclasses.asdict(config.step),
+  }
+
+
+def write_run(config: TrainConfig) -> None:
+  """What the checkpoints are of, so that a run can serve as a prior before its end."""
+  record = {"format": 1, "config": config.model.to_dict(), "schedule": NOISE, "recipe": _recipe(config)}
+  write_text(config.out / "run.json", json.dumps(record, indent=1) + "\n")
+
+
+def cut_log(path: Path, step: int) -> None:
+  """Drops what a killed run logged after the checkpoint that it goes on from: every step stands in the log once."""
+  if path.is_file():
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+      try:
+        if json.loads(line)["step"] <= step:
+          kept.append(line)
+      except ValueError:
+        break  # the line that was being written when the run was killed
+    write_text(path, "".join(kept))
+
+
+def write_sheets(config: TrainConfig, apply, state: TrainState) -> None:
+  """`sheets/denoised_STEP.png` (a row per crop: clean, then noisy and restored by rising noise), `samples_STEP.png`."""
+  params, step = jax.device_get(state.ema), int(state.step)
+  denoiser = lambda params: eps_denoiser(apply, params)  # noqa: E731
+  one_by_one = crop_batches(config.data, config=config.crop, batch_size=1, seed=config.seed + 1)
+  crops = np.concatenate(list(itertools.islice(one_by_one, _SHEET_CROPS)))
+  tiles = sample_prior.denoised(denoiser, params, NOISE, crops, seed=config.seed)
+  columns = len(tiles) // len(crops)
+  write_png(config.out / "sheets" / f"denoised_{step:06d}.png", sample_prior.tiled(tiles, columns=columns))
+  if config.sample_steps:
+    drawn = sample_prior.samples(
+      denoiser, params, NOISE, count=4, size=config.sample_size, steps=config.sample_steps, seed=config.seed
+    )
+    write_png(config.out / "sheets" / f"samples_{step:06d}.png", sample_prior.tiled(drawn, columns=2))
+
+
+def export(config: TrainConfig, state: TrainState) -> Path:
+  """Writes the averaged weights as a prior that `--prior=` accepts."""
+  directory = config.out / "prior"
+  checkpoint.save_checkpoint(
+    directory,
+    params=jax.device_get(state.ema),
+    config=config.model,
+    schedule=NOISE,
+    card={"trained_by": "launch.py --job=train", "recipe": {**_recipe(config), "steps_taken": int(state.step)}},
+    dtype="float16",
+  )
+  return directory

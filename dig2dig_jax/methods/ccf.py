@@ -1,0 +1,50 @@
+"""What is CCF? DDIM whose clean estimate takes one optimiser step on conditions that are selected as it goes.
+
+arXiv 2411.01573. The noise estimate stays that of the network, unlike in DDFM: so the released code does.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import optax
+
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.methods.base import Codec, Method
+from dig2dig_jax.methods.options import MethodOptions, assemble, require
+from dig2dig_jax.sampling.conditions import CONDITIONS
+from dig2dig_jax.sampling.controlled import controlled
+
+RELEASED = ("ssim", "mse", "edge", "low_freq", "high_freq", "sf", "ei", "sd")
+
+
+@dataclasses.dataclass(frozen=True)
+class CcfOptions(MethodOptions):
+  """The released script's settings: 200 steps, Adam of rate 0.03, 3 of 8 conditions at a time. `weights=dig` weighs the
+  source terms of the conditions by the information gains.
+
+  conditions: names of `sampling.conditions.CONDITIONS`. top_k: how many act at a step. rate: of Adam on the image.
+  """
+
+  steps: int = 200
+  weights: str = "uniform"
+  conditions: tuple[str, ...] = RELEASED
+  top_k: int = 3
+  rate: float = 0.03
+
+  def validate(self, num_timesteps: int, *, least_steps: int = 1) -> None:
+    """Raises UserError, naming the flag, for a value that cannot run on a prior of `num_timesteps`."""
+    super().validate(num_timesteps, least_steps=least_steps)
+    for name in self.conditions:
+      if name not in CONDITIONS:
+        raise UserError(f"--conditions={name}: expected names among {', '.join(CONDITIONS)}")
+    require(
+      (1 <= self.top_k <= len(self.conditions), "ccf_top_k", f"1 to the {len(self.conditions)} conditions", self.top_k),
+      (self.rate > 0, "ccf_rate", "above 0", self.rate),
+    )
+
+
+def ccf(denoiser: Callable, codec: Codec, *, noise: dict, options: CcfOptions) -> Method:
+  """CCF as one `Method`; arguments and errors as in `methods.dig2dig.dig2dig`."""
+  options.validate(noise["num_timesteps"])
+  correct = controlled(options.conditions, optimiser=optax.adam(options.rate), top_k=options.top_k)
+  return assemble(denoiser, codec, noise=noise, options=options, guidance=correct)

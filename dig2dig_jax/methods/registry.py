@@ -1,0 +1,23 @@
+"""Which methods are there, by name? Each as the class of its options and its constructor."""
+
+from collections.abc import Callable
+
+from dig2dig_jax.methods.base import Codec, Method
+from dig2dig_jax.methods.ccf import CcfOptions, ccf
+from dig2dig_jax.methods.ddfm import DdfmOptions, ddfm
+from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
+from dig2dig_jax.methods.options import MethodOptions
+
+METHODS: dict[str, tuple[type[MethodOptions], Callable[..., Method]]] = {
+  "dig2dig": (Dig2DigOptions, dig2dig),
+  "ddfm": (DdfmOptions, ddfm),
+  "ccf": (CcfOptions, ccf),
+}
+
+
+def make_method(denoiser: Callable, codec: Codec, *, noise: dict, options: MethodOptions) -> Method:
+  """The method whose options these are. Raises UserError for values out of range."""
+  for kind, constructor in METHODS.values():
+    if type(options) is kind:
+      return constructor(denoiser, codec, noise=noise, options=options)
+  raise ValueError(f"options: expected those of one of {', '.join(METHODS)}, found {type(options).__name__}")

@@ -1,0 +1,92 @@
+"""Do all methods run on the same parts: one sampler, weights from gains or uniform, clear errors for what they lack?"""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+import toys
+
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.methods.base import evaluations, fuse, luminance_codec, rgb_codec
+from dig2dig_jax.methods.registry import METHODS, make_method
+from dig2dig_jax.sampling.denoiser import eps_denoiser
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+NOISE = {"name": "linear", "num_timesteps": 1000}
+PARAMS = toys.conv_params()
+IMAGES = np.repeat(toys.images(60, 2, 12, 16, 1), 3, axis=-1)
+
+
+def method(name, codec=None, **options):
+  kind, _ = METHODS[name]
+  denoiser = lambda params: eps_denoiser(toys.conv_apply, params)  # noqa: E731
+  return make_method(denoiser, codec or luminance_codec(1), noise=NOISE, options=kind(**options))
+
+
+def run(method, images=IMAGES):
+  return jax.jit(lambda images: fuse(method, PARAMS, jax.random.key(0), images))(images)
+
+
+@pytest.mark.parametrize("name", ["ddfm", "ccf"])
+def test_gains_weigh_what_uniform_weights_leave_as_published(name):
+  options = dict(steps=4, window="cumulative", temperature=0.02)
+  published, _ = run(method(name, **options))
+  weighed, trace = run(method(name, weights="dig", **options))
+  assert published.shape == (12, 16, 3) and np.isfinite(published).all()
+  assert np.ptp(trace.weights) > 0.1, "the weights must choose for this test to mean anything"
+  assert np.abs(weighed - published).max() > 1e-3
+  # Equal sources have equal gains: the same image as without.
+  same = np.stack([IMAGES[0]] * 2)
+  np.testing.assert_allclose(
+    run(method(name, weights="dig", **options), same)[0], run(method(name, **options), same)[0], atol=1e-4
+  )
+
+
+def test_ccf_tells_what_it_selects():
+  _, trace = run(method("ccf", steps=4, top_k=2))
+  assert trace.steps.guidance["selected"].shape == (4, 8)
+  np.testing.assert_array_equal(trace.steps.guidance["selected"].sum(axis=1), 2)
+
+
+def test_ccf_fuses_three_sources_and_ddfm_says_that_it_does_not():
+  three = np.repeat(toys.images(61, 3, 12, 16, 1), 3, axis=-1)
+  fused, _ = run(method("ccf", codec=rgb_codec(), steps=3), three)
+  assert np.isfinite(fused).all()
+  with pytest.raises(UserError, match="two sources"):
+    run(method("ddfm", steps=3), three)
+
+
+def test_costs_are_one_evaluation_per_step_as_published():
+  assert evaluations(method("ddfm"), 2) == 100 and evaluations(method("ccf"), 2) == 200
+  assert evaluations(method("ddfm", weights="dig", steps=25), 2) == 25 + 2 * 3
+
+
+@pytest.mark.parametrize(
+  "name, flag, options",
+  [
+    ("ddfm", "steps", dict(steps=0)),
+    ("ddfm", "em_lambda", dict(em_lambda=0.0)),
+    ("ddfm", "em_rho", dict(em_rho=-1.0)),
+    ("ddfm", "em_colour", dict(em_colour="lab")),
+    ("ddfm", "em_roles", dict(em_roles="both")),
+    ("ddfm", "dig_temperature", dict(temperature=0.0)),
+    ("ccf", "steps", dict(steps=0)),
+    ("ccf", "conditions", dict(conditions=("ssim", "beauty"))),
+    ("ccf", "ccf_top_k", dict(top_k=9)),
+    ("ccf", "ccf_rate", dict(rate=0.0)),
+  ],
+)
+def test_errors_name_the_flag(name, flag, options):
+  with pytest.raises(UserError, match=f"^--{flag}="):
+    method(name, **options)
+
+
+def test_options_of_no_method_are_refused():
+  @dataclasses.dataclass(frozen=True)
+  class Other:
+    steps: int = 3
+
+  with pytest.raises(ValueError, match="expected those of one of dig2dig, ddfm, ccf, found Other"):
+    make_method(None, rgb_codec(), noise=NOISE, options=Other())
