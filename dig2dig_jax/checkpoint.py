@@ -1,32 +1,35 @@
-"""What is a prior on disk? A folder of `model.safetensors` (parameters by flat names, `input_blocks_0_0/kernel`) and
-`card.json` (the network, its noise schedule, the weights' SHA-256, where they come from).
+"""What is a prior on disk? A folder of parameters and `card.json` (network, noise schedule, hashes, origin).
 
-The card names the hash of the weights, so that a folder written half, or edited by half, is refused and not used.
+Parameters lie in `model.safetensors` (by flat names, `input_blocks_0_0/kernel`), in the orbax checkpoint `orbax/`, or
+in both. The card names their hashes, so that a folder written half, or edited by half, is refused and not used. A
+folder of the train job is one too: its exported prior, or before its end the averages of its newest checkpoint.
 """
 
+import contextlib
 import dataclasses
-import hashlib
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import safetensors
-import safetensors.numpy
 from flax import traverse_util
 
+from dig2dig_jax import orbax_store, tensor_file
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import replacing
 from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.shapes import parameter_shapes
 
 FORMAT = 1
-WEIGHTS, CARD = "model.safetensors", "card.json"
+WEIGHTS, ORBAX, CARD, RUN = "model.safetensors", "orbax", "card.json", "run.json"
 # The prior that ships with the repository.
 EMBEDDED = Path(__file__).resolve().parents[1] / "checkpoints" / "embedded"
 STORAGE_DTYPES = ("float32", "bfloat16", "float16")
+FORMATS = ("safetensors", "orbax", "both")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,73 +51,126 @@ def save_checkpoint(
   schedule: Mapping[str, Any],
   card: Mapping[str, Any],
   dtype: str = "float32",
+  formats: str = "safetensors",
 ) -> None:
   """Writes a prior, or replaces one; each file appears whole or not at all.
 
-  params: nested or flat parameters of the network of `config`. card: JSON-able facts beside those that are always
-  written (format, config, schedule, parameters, dtype, sha256). dtype: of storage, one of `STORAGE_DTYPES`.
+  params: nested or flat parameters of the network of `config`; read one at a time. card: JSON-able facts beside those
+  that are always written (format, config, schedule, parameters, dtype, hashes). dtype: of storage, one of
+  `STORAGE_DTYPES`. formats: one of `FORMATS`.
   Raises ValueError for parameters that are not the network's, or not finite in `dtype`.
   """
-  if dtype not in STORAGE_DTYPES:
-    raise ValueError(f"dtype: expected one of {STORAGE_DTYPES}, found {dtype!r}")
-  reserved = ("format", "config", "schedule", "parameters", "dtype", "sha256")
+  if dtype not in STORAGE_DTYPES or formats not in FORMATS:
+    raise ValueError(
+      f"dtype, formats: expected one of {STORAGE_DTYPES} and one of {FORMATS}, found {dtype!r} and {formats!r}"
+    )
+  reserved = ("format", "config", "schedule", "parameters", "dtype", "sha256", "orbax_sha256")
   if clash := sorted(set(reserved) & set(card)):
     raise ValueError(f"card: {clash} are written by save_checkpoint")
   flat = traverse_util.flatten_dict(dict(params), sep="/")
-  if fault := _misfit({path: np.shape(leaf) for path, leaf in flat.items()}, config):
+  shapes = {path: tuple(np.shape(leaf)) for path, leaf in flat.items()}
+  if fault := _misfit(shapes, config):
     raise ValueError(f"params: {fault}")
-  stored = {path: _stored(path, leaf, dtype) for path, leaf in flat.items()}
+  facts: dict[str, Any] = {
+    "format": FORMAT,
+    "config": config.to_dict(),
+    "schedule": dict(schedule),
+    "parameters": sum(int(np.prod(shape)) for shape in shapes.values()),
+    "dtype": dtype,
+  }
   directory = Path(directory)
-  directory.mkdir(parents=True, exist_ok=True)
-  with replacing(directory / WEIGHTS) as weights, replacing(directory / CARD) as text:
-    safetensors.numpy.save_file(stored, weights)
-    facts = {
-      "format": FORMAT,
-      "config": config.to_dict(),
-      "schedule": dict(schedule),
-      "parameters": sum(leaf.size for leaf in stored.values()),
-      "dtype": dtype,
-      "sha256": _sha256(weights),
-    }
+  with _folder(directory), replacing(directory / CARD) as text:
+    if formats != "orbax":
+      with replacing(directory / WEIGHTS) as weights:
+        facts["sha256"] = tensor_file.write(weights, shapes, flat.__getitem__, dtype=dtype)
+    if formats != "safetensors":
+      facts["orbax_sha256"] = orbax_store.save(directory / ORBAX, flat, dtype=dtype)
     text.write_text(json.dumps({**facts, **card}, indent=2) + "\n", encoding="utf-8")
+  if formats == "orbax":
+    (directory / WEIGHTS).unlink(missing_ok=True)
+  elif formats == "safetensors":
+    orbax_store.remove(directory / ORBAX)
 
 
-def load_checkpoint(directory: str | Path, *, dtype: Any = jnp.float32) -> Checkpoint:
-  """Reads a prior; its parameters come in `dtype`, as numpy arrays. Raises UserError for whatever is amiss with it."""
+def load_checkpoint(
+  directory: str | Path, *, dtype: Any = jnp.float32, place: Callable[[str, np.ndarray], Any] | None = None
+) -> Checkpoint:
+  """Reads a prior. Raises UserError for whatever is amiss with it.
+
+  dtype: of the parameters, which come as numpy arrays. place: instead, what becomes of each parameter as it is read,
+  `place(path, array in the stored dtype) -> leaf`, so that a model too large for two copies goes straight to devices.
+  """
   directory = Path(directory)
-  card = _read_card(directory)
+  place = place or (lambda path, array: array.astype(dtype))
+  if (directory / RUN).is_file() and not (directory / CARD).is_file():
+    if (directory / "prior" / CARD).is_file():
+      return load_checkpoint(directory / "prior", place=place)
+    return _load_run(directory, place)
+  card = _read_json(directory / CARD) if (directory / CARD).is_file() else _no_card(directory)
+  config, schedule = _described(directory / CARD, card)
+  shapes = parameter_shapes(config)
+  if "sha256" in card:
+    flat = _load_safetensors(directory / WEIGHTS, card["sha256"], config, place)
+  elif "orbax_sha256" in card:
+    stored, sha256 = str(card.get("dtype")), str(card["orbax_sha256"])
+    flat = orbax_store.load(directory / ORBAX, shapes, stored=stored, sha256=sha256, place=place)
+  else:
+    raise UserError(f"{directory / CARD}: expected a checkpoint's card, found no 'sha256'; convert again")
+  return Checkpoint(traverse_util.unflatten_dict(flat, sep="/"), config, schedule, card)
+
+
+@contextlib.contextmanager
+def _folder(directory: Path):
+  """Makes a folder, and takes a new one away again if what is put into it fails."""
+  fresh = not directory.exists()
+  directory.mkdir(parents=True, exist_ok=True)
   try:
-    if card["format"] != FORMAT:
-      raise UserError(f"{directory / CARD}: expected format {FORMAT}, found {card['format']!r}; update dig2dig_jax")
-    config, schedule, sha256 = UNetConfig.from_dict(card["config"]), dict(card["schedule"]), card["sha256"]
-  except (KeyError, TypeError, ValueError) as error:
-    what = f"no {error}" if isinstance(error, KeyError) else str(error)
-    raise UserError(f"{directory / CARD}: expected a checkpoint's card, found {what}; convert again") from error
-  weights = directory / WEIGHTS
+    yield
+  except BaseException:
+    if fresh:
+      shutil.rmtree(directory, ignore_errors=True)
+    raise
+
+
+def _load_safetensors(weights: Path, sha256: str, config: UNetConfig, place: Callable) -> dict[str, Any]:
   if not weights.is_file():
     raise UserError(f"{weights}: expected the weights beside {CARD}, found no file; convert or copy the folder again")
-  if (found := _sha256(weights)) != sha256:
+  if (found := tensor_file.sha256(weights)) != sha256:
     raise UserError(
       f"{weights}: expected sha256 {str(sha256)[:12]}..., found {found[:12]}...; the file is damaged or "
       "not the card's: convert or copy the folder again"
     )
   try:
-    with safetensors.safe_open(weights, framework="np") as file:
-      shapes = {path: tuple(file.get_slice(path).get_shape()) for path in file.keys()}
-      if fault := _misfit(shapes, config):
-        raise UserError(f"{weights}: {fault}; convert again with the right name")
-      flat = {path: file.get_tensor(path).astype(dtype) for path in shapes}
+    shapes, arrays = tensor_file.read(weights)
+    if fault := _misfit(shapes, config):
+      raise UserError(f"{weights}: {fault}; convert again with the right name")
+    return {path: place(path, array) for path, array in arrays}
   except safetensors.SafetensorError as error:
     raise UserError(f"{weights}: expected a safetensors file, found {error}; convert or copy it again") from error
-  return Checkpoint(traverse_util.unflatten_dict(flat, sep="/"), config, schedule, card)
 
 
-def _stored(path: str, leaf: Any, dtype: str) -> np.ndarray:
-  with np.errstate(over="ignore"):
-    array = np.ascontiguousarray(np.asarray(leaf), dtype=jnp.dtype(dtype))
-  if not np.isfinite(array).all():
-    raise ValueError(f"params: {path} is not finite as {dtype}")
-  return array
+def _load_run(directory: Path, place: Callable) -> Checkpoint:
+  """A training run that has not exported its prior yet."""
+  record = _read_json(directory / RUN)
+  config, schedule = _described(directory / RUN, record)
+  flat, step = orbax_store.newest_average(directory)
+  if fault := _misfit({path: leaf.shape for path, leaf in flat.items()}, config):
+    raise UserError(f"{directory / 'checkpoints'}: {fault}; the run began with another network")
+  params = traverse_util.unflatten_dict({path: place(path, leaf) for path, leaf in flat.items()}, sep="/")
+  return Checkpoint(params, config, schedule, {**record, "step": step})
+
+
+def _described(path: Path, card: dict[str, Any]) -> tuple[UNetConfig, dict[str, Any]]:
+  try:
+    if card["format"] != FORMAT:
+      raise UserError(f"{path}: expected format {FORMAT}, found {card['format']!r}; update dig2dig_jax")
+    config, schedule = UNetConfig.from_dict(card["config"]), dict(card["schedule"])
+    if not isinstance(schedule["name"], str) or not isinstance(schedule["num_timesteps"], int):
+      raise ValueError(f"a schedule of {schedule}")
+    return config, schedule
+  except (KeyError, TypeError, ValueError) as error:
+    what = f"no {error}" if isinstance(error, KeyError) else str(error)
+    raise UserError(f"{path}: expected a checkpoint's card, found {what}; convert again") from error
 
 
 def _misfit(shapes: Mapping[str, tuple[int, ...]], config: UNetConfig) -> str | None:
@@ -131,15 +187,16 @@ def _misfit(shapes: Mapping[str, tuple[int, ...]], config: UNetConfig) -> str | 
   return f"expected the {len(expected)} tensors of the network, found {'; '.join(found)}" if found else None
 
 
-def _read_card(directory: Path) -> dict[str, Any]:
-  path = directory / CARD
-  if not path.is_file():
-    shelf = Path(__file__).parents[1] / "checkpoints"
-    there = sorted(str(card.parent) for folder in {directory.parent, shelf} for card in folder.glob(f"*/{CARD}"))
-    raise UserError(
-      f"{directory}: expected a folder with {CARD} and {WEIGHTS}, found none; there are: {', '.join(there) or 'none'}; "
-      "make one with python -m convert.guided_diffusion"
-    )
+def _no_card(directory: Path):
+  shelf = Path(__file__).parents[1] / "checkpoints"
+  there = sorted(str(card.parent) for folder in {directory.parent, shelf} for card in folder.glob(f"*/{CARD}"))
+  raise UserError(
+    f"{directory}: expected a folder with {CARD} and {WEIGHTS}, found none; there are: {', '.join(there) or 'none'}; "
+    "make one with python -m convert.guided_diffusion"
+  )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
   try:
     card = json.loads(path.read_text(encoding="utf-8"))
   except ValueError as error:
@@ -147,8 +204,3 @@ def _read_card(directory: Path) -> dict[str, Any]:
   if not isinstance(card, dict):
     raise UserError(f"{path}: expected a JSON object, found a {type(card).__name__}; convert or copy the folder again")
   return card
-
-
-def _sha256(path: Path) -> str:
-  with open(path, "rb") as file:
-    return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors
 from flax import traverse_util
 
-from dig2dig_jax import checkpoint
+from dig2dig_jax import checkpoint, tensor_file
 from dig2dig_jax.checkpoint import load_checkpoint, save_checkpoint
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.models.config import UNetConfig
@@ -82,7 +83,8 @@ def test_save_refuses_a_programmer_s_mistakes(params, tmp_path):
   flat = traverse_util.flatten_dict(params, sep="/")
   huge = {**flat, "out_2/bias": np.full(3, 1e6, np.float32)}
   for changes, match in (
-    ({"dtype": "int8"}, "dtype: expected one of"),
+    ({"dtype": "int8"}, "dtype, formats: expected one of"),
+    ({"formats": "zip"}, "dtype, formats: expected one of"),
     ({"card": {"sha256": "0"}}, "written by save_checkpoint"),
     ({"params": {"params": params}}, "missing"),
     ({"params": {**flat, "out_2/bias": np.zeros(6)}}, r"1 mis-shaped \(out_2/bias\)"),
@@ -94,15 +96,56 @@ def test_save_refuses_a_programmer_s_mistakes(params, tmp_path):
 
 
 def test_a_failing_write_leaves_the_old_prior(prior, params, monkeypatch):
-  def fail(path):
+  def fail(*args, **kw):
     raise OSError("disk full")
 
-  monkeypatch.setattr(checkpoint, "_sha256", fail)
+  monkeypatch.setattr(checkpoint.json, "dumps", fail)
   with pytest.raises(OSError, match="disk full"):
     save_checkpoint(prior, params=jax.tree.map(jnp.zeros_like, params), config=CONFIG, schedule=SCHEDULE, card={})
   monkeypatch.undo()
   _same(load_checkpoint(prior).params, params, rtol=0)
   assert sorted(os.listdir(prior)) == ["card.json", "model.safetensors"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_orbax_alone_and_both_formats(dtype, params, tmp_path):
+  for formats, files in (("orbax", ["card.json", "orbax"]), ("both", ["card.json", "model.safetensors", "orbax"])):
+    save_checkpoint(
+      tmp_path / formats, params=params, config=CONFIG, schedule=SCHEDULE, card={}, dtype=dtype, formats=formats
+    )
+    assert sorted(os.listdir(tmp_path / formats)) == files
+  loaded = [load_checkpoint(tmp_path / formats).params for formats in ("orbax", "both")]
+  _same(*loaded, rtol=0)
+  _same(loaded[0], params, rtol=1e-2 if dtype == "bfloat16" else 0, atol=1e-6)
+  save_checkpoint(tmp_path / "both", params=params, config=CONFIG, schedule=SCHEDULE, card={})
+  assert sorted(os.listdir(tmp_path / "both")) == ["card.json", "model.safetensors"]  # the card names no orbax now
+
+
+def test_damaged_orbax(params, tmp_path):
+  save_checkpoint(tmp_path, params=params, config=CONFIG, schedule=SCHEDULE, card={}, formats="orbax")
+  card = json.loads((tmp_path / "card.json").read_text())
+  _edit(tmp_path, orbax_sha256="0" * 64)
+  _refused(tmp_path, "orbax: expected an orbax checkpoint, found other files than the card's")
+  _edit(tmp_path, orbax_sha256=card["orbax_sha256"])
+  largest = max((tmp_path / "orbax").rglob("d/*"), key=lambda path: path.stat().st_size)
+  content = largest.read_bytes()
+  largest.write_bytes(content[: len(content) // 2])
+  _refused(tmp_path, "orbax: expected an orbax checkpoint, found other files than the card's")
+
+
+def test_parameters_go_where_they_belong_one_by_one(prior, params):
+  seen = []
+  loaded = load_checkpoint(prior, place=lambda path, array: seen.append((path, array.dtype)) or array.sum())
+  assert len(seen) == len(parameter_shapes(CONFIG)) and {dtype for _, dtype in seen} == {np.dtype(np.float32)}
+  _same(loaded.params, jax.tree.map(np.sum, params), rtol=0)
+
+
+def test_the_format_is_safetensors_own(prior, params):
+  with safetensors.safe_open(prior / "model.safetensors", framework="np") as file:
+    flat = traverse_util.flatten_dict(params, sep="/")
+    assert set(file.keys()) == set(flat)
+    for path, leaf in flat.items():
+      np.testing.assert_array_equal(file.get_tensor(path), leaf)
 
 
 def _refused(directory, match):
@@ -131,7 +174,7 @@ def _edit(prior, **changes):
 
 def test_not_safetensors_at_all(prior):
   (prior / "model.safetensors").write_bytes(b"{}")
-  _edit(prior, sha256=checkpoint._sha256(prior / "model.safetensors"))
+  _edit(prior, sha256=tensor_file.sha256(prior / "model.safetensors"))
   _refused(prior, "expected a safetensors file")
 
 

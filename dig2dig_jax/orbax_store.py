@@ -1,0 +1,75 @@
+"""How do parameters go to and from orbax? As a standard checkpoint folder, with one hash over all its files."""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from flax import traverse_util
+
+from dig2dig_jax import tensor_file
+from dig2dig_jax.errors import UserError
+
+
+def save(directory: Path, params: Mapping[str, np.ndarray], *, dtype: str) -> str:
+  """Writes flat parameters as the orbax checkpoint `directory`, whole or not at all, in place of an older one; returns
+  the hash of its files."""
+  cast = {path: np.asarray(leaf).astype(jnp.dtype(dtype), copy=False) for path, leaf in params.items()}
+  with ocp.StandardCheckpointer() as checkpointer:
+    checkpointer.save(directory.absolute(), traverse_util.unflatten_dict(cast, sep="/"), force=True)
+  return _digest(directory)
+
+
+def load(
+  directory: Path, shapes: Mapping[str, tuple[int, ...]], *, stored: str, sha256: str, place: Callable[[str, Any], Any]
+) -> dict[str, Any]:
+  """Flat parameters of `shapes`, each through `place(path, array)`. UserError for a damaged or foreign checkpoint."""
+  if _digest(directory) != sha256:  # orbax is not asked to read what was damaged
+    raise _damaged(directory, "other files than the card's")
+  abstract = {path: jax.ShapeDtypeStruct(shape, jnp.dtype(stored)) for path, shape in shapes.items()}
+  try:
+    with ocp.StandardCheckpointer() as checkpointer:
+      tree = checkpointer.restore(directory.absolute(), traverse_util.unflatten_dict(abstract, sep="/"))
+  except Exception as error:  # orbax and tensorstore raise ValueError, KeyError, FileNotFoundError and others
+    raise _damaged(directory, f"one that cannot be read ({type(error).__name__})") from error
+  flat = traverse_util.flatten_dict(tree, sep="/")
+  if flat.keys() != shapes.keys() or any(flat[path].shape != tuple(shape) for path, shape in shapes.items()):
+    raise _damaged(directory, "one of another network")
+  return {path: place(path, np.asarray(flat.pop(path))) for path in list(flat)}
+
+
+def newest_average(run: Path) -> tuple[dict[str, np.ndarray], int]:
+  """(flat averaged weights, step) of the newest checkpoint of a training run. UserError where there is none."""
+  folder = run / "checkpoints"
+  steps = sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit()) if folder.is_dir() else []
+  if not steps:
+    raise UserError(f"{run}: expected a training run with a checkpoint, found none yet; wait for it, or choose another")
+  try:
+    with ocp.StandardCheckpointer() as checkpointer:
+      state = checkpointer.restore((folder / str(steps[-1]) / "default").absolute())
+  except Exception as error:
+    raise _damaged(folder / str(steps[-1]), f"one that cannot be read ({type(error).__name__})") from error
+  flat = traverse_util.flatten_dict(state["ema"], sep="/")
+  return {path: np.asarray(leaf) for path, leaf in flat.items()}, steps[-1]
+
+
+def remove(directory: Path) -> None:
+  """Deletes an older checkpoint that the card no longer names."""
+  shutil.rmtree(directory, ignore_errors=True)
+
+
+def _damaged(directory: Path, found: str) -> UserError:
+  return UserError(f"{directory}: expected an orbax checkpoint, found {found}; convert or copy the folder again")
+
+
+def _digest(directory: Path) -> str:
+  """SHA-256 over all files of a folder, their names and their bytes."""
+  digest = hashlib.sha256()
+  for path in sorted(path for path in directory.rglob("*") if path.is_file()):
+    digest.update(f"{path.relative_to(directory)}:{tensor_file.sha256(path)};".encode())
+  return digest.hexdigest()
