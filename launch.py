@@ -38,6 +38,7 @@ EXAMPLES = flags.DEFINE_string("examples", None, "fuse: folder of pairs to take 
 OUT = flags.DEFINE_string("out", "out", "Folder for results.")
 SOURCES = flags.DEFINE_list("sources", "ir,vi", "Names of the sources, which are sub-folders of --data. Two or more.")
 PRIOR = flags.DEFINE_string("prior", None, "Checkpoint folder of the diffusion prior; the embedded one by default.")
+CLASS_LABEL = flags.DEFINE_integer("class_label", None, "Class that a class-conditional prior is asked for.")
 BIT_DEPTH = flags.DEFINE_integer("bit_depth", 8, "Of the fused PNGs: 8, 16, or 0 for the deepest source's.")
 COLOUR = flags.DEFINE_enum("colour", "luminance", ["luminance", "rgb"], "What is fused: luminance, or all of RGB.")
 CHROMA_FROM = flags.DEFINE_string("chroma_from", None, "Source whose chroma goes onto fused luminance; default: last.")
@@ -135,7 +136,7 @@ def _data() -> Path:
 
 
 def _prior() -> Prior:
-  return load_prior(Path(PRIOR.value) if PRIOR.value else EMBEDDED, dtype=DTYPE.value)
+  return load_prior(Path(PRIOR.value) if PRIOR.value else EMBEDDED, dtype=DTYPE.value, label=CLASS_LABEL.value)
 
 
 def _codec() -> Codec:

@@ -1,92 +1,33 @@
-"""OpenAI's guided-diffusion checkpoints: which network is each, and what does it become here?
+"""OpenAI's guided-diffusion checkpoints, and others of that family, to priors and back.
 
-  python -m convert.guided_diffusion --pt=FILE --name=256x256_diffusion_uncond [--out=DIR] [--dtype=float32]
+  python -m convert.guided_diffusion --name=256x256_diffusion_uncond        downloads and converts a released one
+  python -m convert.guided_diffusion --pt=FILE [--name=... | --config=...]  converts a file; says what it was taken for
+  python -m convert.guided_diffusion --to=torch --prior=DIR --out=FILE.pt   writes a state dict of a prior
 
-writes a folder that `--prior=DIR` takes.
+The first two write a folder that `--prior=DIR` takes (checkpoints/NAME, or --out).
 """
 
 import argparse
-import dataclasses
-import hashlib
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from flax import traverse_util
 
+from convert import detect, download, to_torch
+from convert.official import OFFICIAL
 from convert.torch_file import read_state_dict
 from convert.torch_tree import ConversionError, convert_tree, nest
-from dig2dig_jax.checkpoint import STORAGE_DTYPES, save_checkpoint
+from dig2dig_jax import tensor_file
+from dig2dig_jax.checkpoint import CARD, FORMATS, STORAGE_DTYPES, load_checkpoint, save_checkpoint
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.models.config import UNetConfig, classifier_config, diffusion_config, super_resolution_config
+from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.shapes import parameter_shapes
 
-_URL = "https://openaipublic.blob.core.windows.net/diffusion/jul-2021/{name}.pt"
-
-
-@dataclasses.dataclass(frozen=True)
-class Official:
-  """A released checkpoint: its network and its noise schedule (of 1000 steps); a classifier's is that of the model of
-  the same size, which it guides."""
-
-  name: str
-  config: UNetConfig
-  schedule: str = "linear"
-
-  @property
-  def url(self) -> str:
-    return _URL.format(name=self.name)
-
-
-# What every released diffusion model shares, and most of them.
-_ALL = {"num_res_blocks": 2, "learn_sigma": True, "resblock_updown": True, "attention_resolutions": "32,16,8"}
-_WIDE = _ALL | {"num_channels": 256, "num_head_channels": 64}
-
-OFFICIAL: dict[str, Official] = {
-  official.name: official
-  for official in (
-    Official(
-      "64x64_diffusion",
-      diffusion_config(
-        image_size=64,
-        **_ALL
-        | {
-          "num_res_blocks": 3,
-          "num_channels": 192,
-          "num_head_channels": 64,
-          "class_cond": True,
-          "dropout": 0.1,
-          "use_new_attention_order": True,
-        },
-      ),
-      "cosine",
-    ),
-    Official("128x128_diffusion", diffusion_config(image_size=128, num_channels=256, class_cond=True, **_ALL)),
-    Official("256x256_diffusion", diffusion_config(image_size=256, class_cond=True, **_WIDE)),
-    Official("256x256_diffusion_uncond", diffusion_config(image_size=256, **_WIDE)),
-    Official("512x512_diffusion", diffusion_config(image_size=512, class_cond=True, **_WIDE)),
-    Official("64_256_upsampler", super_resolution_config(large_size=256, num_channels=192, class_cond=True, **_ALL)),
-    Official(
-      "128_512_upsampler",
-      super_resolution_config(
-        large_size=512,
-        num_channels=192,
-        num_head_channels=64,
-        class_cond=True,
-        **_ALL | {"attention_resolutions": "32,16"},
-      ),
-    ),
-    Official("lsun_bedroom", diffusion_config(image_size=256, dropout=0.1, **_WIDE)),
-    Official("lsun_cat", diffusion_config(image_size=256, dropout=0.1, **_WIDE)),
-    Official("lsun_horse", diffusion_config(image_size=256, dropout=0.1, **_WIDE)),
-    Official("lsun_horse_nodropout", diffusion_config(image_size=256, **_WIDE)),
-    Official("64x64_classifier", classifier_config(image_size=64, classifier_depth=4), "cosine"),
-    Official("128x128_classifier", classifier_config(image_size=128)),
-    Official("256x256_classifier", classifier_config(image_size=256)),
-    Official("512x512_classifier", classifier_config(image_size=512)),
-  )
-}
+VERSION = 2  # of the conversion: raised when the same file would give other parameters
 
 
 def convert(
@@ -97,60 +38,91 @@ def convert(
   try:
     return nest(convert_tree(state_dict, parameter_shapes(config), source=source))
   except ConversionError as error:
-    shapes = {name: tuple(array.shape) for name, array in state_dict.items()}
-    raise ConversionError(f"{error}; it looks like {describe(shapes)}, not {_describe_config(config)}") from error
-
-
-def describe(shapes: Mapping[str, tuple[int, ...]]) -> str:
-  """What kind of network has tensors of these names and shapes, in words, for messages."""
-  stem = shapes.get("input_blocks.0.0.weight", ())
-  if len(stem) != 4:
-    return "no guided-diffusion network"
-  if any(name.startswith("output_blocks.") for name in shapes):
-    kind = "an upsampler" if stem[1] == 6 else "a diffusion model"
-  else:
-    kind = "a classifier"
-  blocks = len({name.split(".")[1] for name in shapes if name.startswith("input_blocks.")})
-  return _words(kind, "label_emb.weight" in shapes, stem[0], blocks)
-
-
-def _describe_config(config: UNetConfig) -> str:
-  kind = "a classifier" if config.pool else "an upsampler" if config.super_resolution else "a diffusion model"
-  levels = len(config.channel_mult)
-  blocks = levels * (config.num_res_blocks + 1)
-  return _words(kind, config.num_classes is not None, int(config.channel_mult[0] * config.model_channels), blocks)
-
-
-def _words(kind: str, conditional: bool, width: int, blocks: int) -> str:
-  return f"{kind} ({'with' if conditional else 'without'} classes, first width {width}, {blocks} input blocks)"
+    found, wanted = detect.describe(_shapes(state_dict)), detect.describe_config(config)
+    raise ConversionError(f"{error}; it looks like {found}, not {wanted}") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
   """The command line. Returns the exit status: 0, or 2 for a fault that the user can mend."""
-  parser = argparse.ArgumentParser(prog="python -m convert.guided_diffusion", description=__doc__.splitlines()[0])
-  parser.add_argument("--pt", required=True, type=Path, metavar="FILE", help="the downloaded checkpoint")
-  parser.add_argument("--name", required=True, choices=sorted(OFFICIAL), help="which of OpenAI's checkpoints it is")
+  parser = argparse.ArgumentParser(
+    prog="python -m convert.guided_diffusion", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+  )
+  parser.add_argument("--name", choices=sorted(OFFICIAL), help="which of OpenAI's checkpoints it is")
+  parser.add_argument("--pt", type=Path, metavar="FILE", help="the checkpoint; downloaded by --name if it is not given")
+  parser.add_argument("--config", metavar="FLAGS", help="network of --pt: FILE.json or image_size=64,num_channels=...")
   parser.add_argument("--out", type=Path, metavar="DIR", help="the folder to write (default: checkpoints/NAME)")
   parser.add_argument("--dtype", choices=STORAGE_DTYPES, default="float32", help="of storage")
+  parser.add_argument("--format", choices=FORMATS, default="safetensors", help="of the parameters")
+  parser.add_argument("--to", choices=("flax", "torch"), default="flax", help="direction")
+  parser.add_argument("--prior", type=Path, metavar="DIR", help="with --to=torch: the prior to export")
   options = parser.parse_args(arguments)
-  official, out = OFFICIAL[options.name], options.out or Path("checkpoints") / options.name
   try:
-    write(options.pt, official, out, dtype=options.dtype)
+    if options.to == "torch":
+      return _export(options)
+    return _import(options)
   except UserError as error:
     print(error, file=sys.stderr)
     return 2
+
+
+def _export(options) -> int:
+  if options.prior is None or options.out is None:
+    raise UserError("--to=torch: expected --prior=DIR and --out=FILE.pt")
+  loaded = load_checkpoint(options.prior)
+  flat = traverse_util.flatten_dict(loaded.params, sep="/")
+  to_torch.write(options.out, to_torch.state_dict(flat, loaded.config, source=str(options.prior)))
+  print(options.out)
+  return 0
+
+
+def _import(options) -> int:
+  if options.name and options.config:
+    raise UserError("--name and --config both say which network it is: give one of them")
+  if options.pt is None and options.name is None:
+    raise UserError("expected --name of a released checkpoint, or --pt=FILE; see --help")
+  out = options.out or Path("checkpoints") / (options.name or options.pt.stem)
+  pt = options.pt or download.fetch(OFFICIAL[options.name].url, sha256=_known_hash(out))
+  tensors = read_state_dict(pt)
+  if options.config:
+    (config, schedule), url = detect.configured(options.config), None
+  elif options.name:
+    config, schedule, url = OFFICIAL[options.name].config, OFFICIAL[options.name].schedule, OFFICIAL[options.name].url
+  else:
+    official, words = detect.detect(_shapes(tensors), source=str(pt))
+    print(f"{pt}: {words}")
+    config, schedule, url = official.config, official.schedule, official.url
+  card = {
+    "name": options.name or options.pt.stem,
+    "url": url,
+    "source_file": pt.name,
+    "source_bytes": pt.stat().st_size,
+    "source_sha256": tensor_file.sha256(pt),
+    "conversion": VERSION,
+  }
+  params = convert(tensors, config, source=str(pt))
+  save_checkpoint(
+    out,
+    params=params,
+    config=config,
+    schedule={"name": schedule, "num_timesteps": 1000},
+    card=card,
+    dtype=options.dtype,
+    formats=options.format,
+  )
   print(out)
   return 0
 
 
-def write(pt: Path, official: Official, out: Path, *, dtype: str = "float32") -> None:
-  """Converts the file `pt`, which should be `official`, into the checkpoint folder `out`. Raises UserError."""
-  params = convert(read_state_dict(pt), official.config, source=str(pt))
-  with open(pt, "rb") as file:
-    digest = hashlib.file_digest(file, "sha256").hexdigest()
-  card = {"name": official.name, "url": official.url, "source_file": pt.name, "source_sha256": digest}
-  schedule = {"name": official.schedule, "num_timesteps": 1000}
-  save_checkpoint(out, params=params, config=official.config, schedule=schedule, card=card, dtype=dtype)
+def _known_hash(out: Path) -> str | None:
+  """The source's hash that an earlier conversion into the same folder recorded."""
+  try:
+    return json.loads((out / CARD).read_text(encoding="utf-8")).get("source_sha256")
+  except (OSError, ValueError):
+    return None
+
+
+def _shapes(tensors: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+  return {name: tuple(array.shape) for name, array in tensors.items()}
 
 
 if __name__ == "__main__":

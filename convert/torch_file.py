@@ -1,10 +1,11 @@
 """What is in a PyTorch checkpoint file? Its tensors as numpy arrays by name, without running anything the file says.
 
-The only module of the project that imports torch, and only when a file is read.
+Torch is imported when a file is read, not before: nothing else needs it.
 """
 
 import pickle
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +19,8 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
 
   Floating tensors (half, bfloat16, float, double) come as float32, all others in their own dtype. Takes any mapping
   from names to tensors or Parameters, zipped or in the older container. Raises UserError naming the file otherwise.
+  A zipped file is checked against its own checksums, then mapped: float32 arrays are views of it and take memory only
+  as they are read.
   """
   path = Path(path)
   torch = _import_torch(path)
@@ -26,7 +29,12 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
   try:
     with warnings.catch_warnings():
       warnings.simplefilter("ignore")  # about pickle protocols; what cannot be read raises
-      content = torch.load(path, map_location="cpu", weights_only=True)
+      zipped = zipfile.is_zipfile(path)
+      if zipped and (broken := _broken_member(path)):
+        raise UserError(f"{path}: expected a PyTorch checkpoint, found damaged bytes in {broken}; download it again")
+      content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+  except UserError:
+    raise
   except pickle.UnpicklingError as error:
     if "global" in str(error).lower():
       raise UserError(
@@ -38,6 +46,12 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
   if not isinstance(content, Mapping):
     raise UserError(f"{path}: expected a state dict, found a {type(content).__name__}; save model.state_dict() instead")
   return {_checked_name(path, name): _to_numpy(torch, path, name, value) for name, value in content.items()}
+
+
+def _broken_member(path: Path) -> str | None:
+  """The first member of a zip file whose bytes are not those of its checksum."""
+  with zipfile.ZipFile(path) as file:
+    return file.testzip()
 
 
 def _import_torch(path: Path):

@@ -1,10 +1,11 @@
 """Which network does a job run? A checkpoint folder as a denoiser constructor and its parameters."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dig2dig_jax import checkpoint
 from dig2dig_jax.errors import UserError
@@ -14,33 +15,57 @@ from dig2dig_jax.sampling.denoiser import eps_denoiser
 from dig2dig_jax.sampling.types import Denoiser
 
 DTYPES = ("float32", "bfloat16", "float16")
+_TORSO = ("input_blocks", "middle_block", "output_blocks")
 
 
 class Prior(NamedTuple):
-  """`denoiser(params) -> Denoiser`; `noise`: {"name", "num_timesteps"} of the process it was trained on."""
+  """`denoiser(params) -> Denoiser`; `noise`: {"name", "num_timesteps"} of the process it was trained on; `label`: class
+  that a class-conditional network is asked for, else None."""
 
   params: dict
   config: UNetConfig
   noise: dict
   dtype: str
   directory: Path
+  label: int | None = None
 
   def denoiser(self, params) -> Denoiser:
     network = UNet(self.config, dtype=jnp.dtype(self.dtype))
-    return eps_denoiser(lambda weights, x, t: network.apply({"params": weights}, x, t), params)
+    if self.label is None:
+      return eps_denoiser(lambda weights, x, t: network.apply({"params": weights}, x, t), params)
+
+    def apply(weights, x, t):
+      return network.apply({"params": weights}, x, t, labels=jnp.full(x.shape[:1], self.label))
+
+    return eps_denoiser(apply, params)
 
 
-def load_prior(directory: Path, *, dtype: str = "float32") -> Prior:
-  """Reads a checkpoint folder. Raises UserError for a damaged one, and for a network that is no unconditional prior."""
+def load_prior(
+  directory: Path, *, dtype: str = "float32", label: int | None = None, sharding: jax.sharding.Sharding | None = None
+) -> Prior:
+  """Reads a checkpoint folder, parameter by parameter onto the devices of `sharding` (the default device if None).
+
+  dtype: of the torso. Its convolutions' kernels are kept in it, which computes the same and halves their memory; all
+  other parameters are float32. label: class of a class-conditional network.
+  Raises UserError for a damaged folder, and for a network that is no diffusion prior.
+  """
   if dtype not in DTYPES:
     raise UserError(f"--dtype={dtype}: expected one of {', '.join(DTYPES)}")
-  loaded = checkpoint.load_checkpoint(directory)
+
+  def place(path: str, array: np.ndarray) -> Any:
+    convolution = path.endswith("/kernel") and path.startswith(_TORSO) and "emb_layers" not in path
+    return jax.device_put(array.astype(jnp.dtype(dtype if convolution else "float32"), copy=False), sharding)
+
+  loaded = checkpoint.load_checkpoint(directory, place=place)
   config = loaded.config
-  for wrong, kind in (
-    (config.pool is not None, "a classifier"),
-    (config.num_classes is not None, "a class-conditional model"),
-    (config.super_resolution, "a super-resolution model"),
-  ):
+  for wrong, kind in ((config.pool is not None, "a classifier"), (config.super_resolution, "a super-resolution model")):
     if wrong:
-      raise UserError(f"{directory}: expected an unconditional diffusion model, found {kind}; choose another --prior")
-  return Prior(jax.device_put(loaded.params), config, loaded.schedule, dtype, Path(directory))
+      raise UserError(f"{directory}: expected a diffusion model of whole images, found {kind}; choose another --prior")
+  if config.num_classes is None and label is not None:
+    raise UserError(f"--class_label={label}: {directory} knows no classes; drop it")
+  if config.num_classes is not None and (label is None or not 0 <= label < config.num_classes):
+    found = "none" if label is None else label
+    raise UserError(
+      f"{directory}: a class-conditional model takes --class_label=0 to {config.num_classes - 1}, found {found}"
+    )
+  return Prior(loaded.params, config, loaded.schedule, dtype, Path(directory), label)

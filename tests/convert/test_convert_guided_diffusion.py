@@ -8,37 +8,37 @@ import pytest
 import recipe
 from conftest import golden_path
 
-from convert import guided_diffusion
+from convert import guided_diffusion, official
 from convert.torch_tree import ConversionError
 from dig2dig_jax.checkpoint import load_checkpoint
 
 
 def test_the_table_is_the_manifests():
   manifests = recipe.manifests()
-  assert set(guided_diffusion.OFFICIAL) == set(manifests)
-  for name, official in guided_diffusion.OFFICIAL.items():
-    assert official.config == recipe.config_of(manifests[name]), name
-    assert official.url == manifests[name]["url"]
-    assert manifests[name]["noise_schedule"] in (official.schedule, None), name
+  assert set(official.OFFICIAL) == set(manifests)
+  for name, entry in official.OFFICIAL.items():
+    assert entry.config == recipe.config_of(manifests[name]), name
+    assert entry.url == manifests[name]["url"]
+    assert manifests[name]["noise_schedule"] in (entry.schedule, None), name
 
 
 @pytest.fixture
-def official(monkeypatch):
+def released(monkeypatch):
   """Makes a golden network pass for an official checkpoint."""
 
   def add(tag):
     config, _ = recipe.model(tag)
-    entry = guided_diffusion.Official(tag, config)
-    monkeypatch.setitem(guided_diffusion.OFFICIAL, tag, entry)
+    entry = official.Official(tag, config)
+    monkeypatch.setitem(official.OFFICIAL, tag, entry)
     return entry
 
   return add
 
 
 @pytest.mark.parametrize("tag", ["superres_tiny", "classifier_tiny"])
-def test_the_command_writes_a_prior(tag, official, tmp_path, capsys):
+def test_the_command_writes_a_prior(tag, released, tmp_path, capsys):
   pytest.importorskip("torch", reason="PyTorch is not installed (pip install torch)")
-  entry = official(tag)
+  entry = released(tag)
   pt = golden_path(f"guided_diffusion/unet_{tag}.pt")
   out = tmp_path / "prior"
   assert guided_diffusion.main([f"--pt={pt}", f"--name={tag}", f"--out={out}", "--dtype=float16"]) == 0
@@ -56,9 +56,9 @@ def test_the_command_writes_a_prior(tag, official, tmp_path, capsys):
   jax.tree.map(np.testing.assert_array_equal, prior.params, expected)
 
 
-def test_the_command_reports_a_wrong_file_in_one_line(official, tmp_path, capsys):
+def test_the_command_reports_a_wrong_file_in_one_line(released, tmp_path, capsys):
   pytest.importorskip("torch", reason="PyTorch is not installed (pip install torch)")
-  official("superres_tiny")
+  released("superres_tiny")
   pt = golden_path("guided_diffusion/unet_classifier_tiny.pt")
   assert guided_diffusion.main([f"--pt={pt}", "--name=superres_tiny", f"--out={tmp_path / 'prior'}"]) == 2
   message = capsys.readouterr().err.strip()
