@@ -96,6 +96,7 @@ SAMPLES = flags.DEFINE_integer("samples", 16, "evaluate --suite=samples: how man
 SAMPLE_SIZE = flags.DEFINE_integer("sample_size", 128, "Side of the unconditional samples in pixels.")
 SAMPLE_STEPS = flags.DEFINE_integer("sample_steps", 250, "Steps of the unconditional samples; train: 0 draws none.")
 TABLE = flags.DEFINE_list("table", "methods", f"benchmark: all, or names among {', '.join(TABLES)}.")
+ROWS = flags.DEFINE_string("rows", "", "benchmark: rows of the table to run, separated by semicolons; all if empty.")
 LIMIT = flags.DEFINE_integer("limit", 0, "evaluate, benchmark: first images or pairs only; 0 takes all.")
 LEARNING_RATE = flags.DEFINE_float("learning_rate", 5e-4, "train: peak of the schedule.")
 CROP_SIZE = flags.DEFINE_integer("crop_size", 64, "train: side of a crop in pixels.")
@@ -201,7 +202,9 @@ def _evaluate() -> int:
 
 def _benchmark() -> int:
   tables = tuple(TABLES) if TABLE.value == ["all"] else tuple(TABLE.value)
-  print(benchmark.run(_prior(), _codec(), _fuse_config(), _method_options(), tables=tables, limit=LIMIT.value))
+  keep = tuple(row.strip() for row in ROWS.value.split(";") if row.strip())
+  config, options = _fuse_config(), _method_options()
+  print(benchmark.run(_prior(), _codec(), config, options, tables=tables, keep=keep, limit=LIMIT.value))
   return 0
 
 

@@ -4,7 +4,7 @@
 
 Random weights of the full layout go PyTorch -> folder -> launch.py -> image, and folder -> PyTorch, each in a process
 of its own. Prints seconds and peak memory of each, in GB and in multiples of the weights' float32 size; that of an idle
-process with JAX is taken off. Needs three times the file's size on disk.
+process with JAX is taken off. Needs Linux, and three times the file's size on disk.
 """
 
 import argparse
@@ -24,12 +24,14 @@ from dig2dig_jax.models.shapes import parameter_shapes
 
 ROOT = Path(__file__).resolve().parents[1]
 _MEASURED = """
-import resource, runpy, sys
+import runpy, sys
 sys.argv = {argv!r}
 try:
   {code}
 finally:
-  print("PEAK", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+  # Not ru_maxrss, which a process inherits from the one that started it.
+  peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+  print("PEAK", peak.split()[1], file=sys.stderr)
 """
 _MODULE = "runpy.run_module({module!r}, run_name='__main__')"
 _SCRIPT = "runpy.run_path('launch.py', run_name='__main__')"

@@ -6,6 +6,7 @@ Every table is {row name: options}, around the options that the flags ask for ("
 import dataclasses
 from collections.abc import Callable
 
+from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.ccf import CcfOptions
 from dig2dig_jax.methods.ddfm import DdfmOptions
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions
@@ -109,7 +110,14 @@ TABLES: dict[str, Callable[[Dig2DigOptions], Rows]] = {
 }
 
 
-def rows_for(table: str, tuned: Dig2DigOptions, *, sources: int) -> Rows:
-  """The rows of one of TABLES that `sources` sources allow: DDFM fuses two."""
+def rows_for(table: str, tuned: Dig2DigOptions, *, sources: int, keep: tuple[str, ...] = ()) -> Rows:
+  """The rows of one of TABLES that `sources` sources allow (DDFM fuses two); of them, those that `keep` names, if any.
+  UserError where it names another."""
   rows = {name: dataclasses.replace(options, chunk=tuned.chunk) for name, options in TABLES[table](tuned).items()}
-  return {name: options for name, options in rows.items() if sources == 2 or not isinstance(options, DdfmOptions)}
+  if unknown := [name for name in keep if name not in rows]:
+    raise UserError(f"--rows={unknown[0]}: expected rows of table {table}: {'; '.join(rows)}")
+  return {
+    name: options
+    for name, options in rows.items()
+    if (sources == 2 or not isinstance(options, DdfmOptions)) and (not keep or name in keep)
+  }

@@ -51,10 +51,11 @@ def run(
   tuned: Dig2DigOptions,
   *,
   tables: tuple[str, ...] = ("methods",),
+  keep: tuple[str, ...] = (),
   limit: int = 0,
 ) -> str:
   """Fuses and scores; each table's scores.{md,csv,json}, plot.png, contact_sheet.png and settings.json go into a folder
-  of its name under `config.out`. Returns the tables of means, in Markdown.
+  of its name under `config.out`. Returns the tables of means, in Markdown. keep: rows to run, all if empty.
 
   Raises UserError when a pair cannot be read: means over different pairs cannot be compared.
   """
@@ -64,7 +65,7 @@ def run(
     raise UserError("--job=benchmark varies Dig2DIG and has the other methods as rows; leave out --method")
   pairs, _ = find_pairs(config.data, config.sources)
   pairs = pairs[: limit or None]
-  rows = {table: rows_for(table, tuned, sources=len(config.sources)) for table in tables}
+  rows = {table: rows_for(table, tuned, sources=len(config.sources), keep=keep) for table in tables}
   wanted = {options: None for table in rows.values() for options in table.values()}
   methods = {
     options: make_method(prior.denoiser, codec, noise=prior.noise, options=options) for options in wanted

@@ -77,6 +77,9 @@ def test_every_table_varies_what_it_says_around_the_tuned_options():
   assert {options.interval for options in rows.values()} == {1, 5, 10, 20}
   assert {options.steps for options in ablations.rows_for("5", tuned, sources=2).values()} >= {0, 15, 20, 25, 50, 100}
   assert "DDFM" not in ablations.rows_for("methods", tuned, sources=3)
+  assert list(ablations.rows_for("methods", tuned, sources=2, keep=("CCF", "DDFM"))) == ["DDFM", "CCF"]
+  with pytest.raises(UserError, match="--rows=TDFM: expected rows of table methods: DDFM; CCF; fixed guidance"):
+    ablations.rows_for("methods", tuned, sources=2, keep=("TDFM",))
 
 
 def test_plots_are_written(results):

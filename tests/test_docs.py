@@ -1,0 +1,39 @@
+"""Do the examples of the documents run?"""
+
+import pathlib
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import toys
+
+from dig2dig_jax.sampling.types import Prediction
+
+DOCS = pathlib.Path(__file__).resolve().parents[1] / "docs"
+
+
+def code(name):
+  return "\n".join(re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(), re.DOTALL))
+
+
+def test_the_condition_of_the_document_guides():
+  names: dict = {}
+  exec(code("conditions.md"), names)
+  guide, step = names["guidance"], toys.row(toys.run_steps(5), 0)
+  sources, x0 = toys.images(0, 2, 8, 10, 3), toys.images(1, 8, 10, 3)
+
+  @jax.jit
+  def run(x0, sources):
+    weights = jnp.full((2, 8, 10, 1), 0.5)
+    return guide.update(Prediction(x0, x0), guide.init(sources), sources, step=step, weights=weights)
+
+  found, state = run(x0, sources)
+  assert np.abs(found.x0 - x0).max() > 0.01 and state.selected.sum() == 2
+
+
+def test_the_example_of_the_converter_names_what_there_is():
+  for name in re.findall(r"^from (\S+) import (.+)$", code("converter.md"), re.MULTILINE):
+    module = __import__(name[0], fromlist=["_"])
+    for member in name[1].split(", "):
+      assert hasattr(module, member), f"{name[0]}.{member}"
