@@ -68,9 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _export(options) -> int:
   if options.prior is None or options.out is None:
     raise UserError("--to=torch: expected --prior=DIR and --out=FILE.pt")
-  loaded = load_checkpoint(options.prior)
+  # Turned as they are read, so that no second copy of a large model is ever in memory.
+  loaded = load_checkpoint(options.prior, place=to_torch.torch_array)
+  to_torch.require_expressible(loaded.config, source=str(options.prior))
   flat = traverse_util.flatten_dict(loaded.params, sep="/")
-  to_torch.write(options.out, to_torch.state_dict(flat, loaded.config, source=str(options.prior)))
+  to_torch.write(options.out, {to_torch.torch_name(path): leaf for path, leaf in flat.items()})
   print(options.out)
   return 0
 

@@ -31,16 +31,29 @@ def torch_axes(array: np.ndarray, path: str) -> np.ndarray:
   return array.T[..., None] if modules[-1] in _CONV1D else array.T
 
 
-def state_dict(params: Mapping[str, np.ndarray], config: UNetConfig, *, source: str = "prior") -> dict[str, np.ndarray]:
-  """{PyTorch name: float32 array} of flat parameters. UserError for a network that guided-diffusion cannot build."""
+def torch_array(path: str, array: np.ndarray) -> np.ndarray:
+  """A parameter as `torch.save` wants it: float32, contiguous, PyTorch's axes."""
+  return np.ascontiguousarray(torch_axes(np.asarray(array, np.float32), path))
+
+
+def require_expressible(config: UNetConfig, *, source: str = "prior") -> None:
+  """UserError for a network that guided-diffusion cannot build."""
   for wrong, what in (
     (config.patch != 1, f"a {config.patch} x {config.patch} space-to-depth stem"),
     (config.norm_groups != 32, f"GroupNorm of {config.norm_groups} groups"),
     (not config.middle_attention, "no attention in the middle"),
   ):
     if wrong:
-      raise UserError(f"{source}: guided-diffusion has no network with {what}; train one with --patch=1 to export it")
-  return {torch_name(path): torch_axes(np.asarray(leaf, np.float32), path) for path, leaf in params.items()}
+      raise UserError(
+        f"{source}: expected a network of guided-diffusion, found one with {what}, which it cannot build; export a "
+        "prior with patch 1, 32 groups and attention in the middle"
+      )
+
+
+def state_dict(params: Mapping[str, np.ndarray], config: UNetConfig, *, source: str = "prior") -> dict[str, np.ndarray]:
+  """{PyTorch name: float32 array} of flat parameters. UserError for a network that guided-diffusion cannot build."""
+  require_expressible(config, source=source)
+  return {torch_name(path): torch_array(path, leaf) for path, leaf in params.items()}
 
 
 def write(path: Path, tensors: Mapping[str, np.ndarray]) -> None:

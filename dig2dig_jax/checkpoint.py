@@ -1,12 +1,14 @@
 """What is a prior on disk? A folder of parameters and `card.json` (network, noise schedule, hashes, origin).
 
 Parameters lie in `model.safetensors` (by flat names, `input_blocks_0_0/kernel`), in the orbax checkpoint `orbax/`, or
-in both. The card names their hashes, so that a folder written half, or edited by half, is refused and not used. A
-folder of the train job is one too: its exported prior, or before its end the averages of its newest checkpoint.
+in both. The card names their hashes, and one of what it says of the network itself, so that a folder written half, or
+edited by half, is refused and not used. A folder of the train job is one too: its exported prior, or before its end the
+averages of its newest checkpoint.
 """
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -30,6 +32,8 @@ WEIGHTS, ORBAX, CARD, RUN = "model.safetensors", "orbax", "card.json", "run.json
 EMBEDDED = Path(__file__).resolve().parents[1] / "checkpoints" / "embedded"
 STORAGE_DTYPES = ("float32", "bfloat16", "float16")
 FORMATS = ("safetensors", "orbax", "both")
+# What the card says of the network has a hash of its own: another number of heads would fit the same parameters.
+_DESCRIPTION = ("format", "config", "schedule", "parameters", "dtype")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +68,7 @@ def save_checkpoint(
     raise ValueError(
       f"dtype, formats: expected one of {STORAGE_DTYPES} and one of {FORMATS}, found {dtype!r} and {formats!r}"
     )
-  reserved = ("format", "config", "schedule", "parameters", "dtype", "sha256", "orbax_sha256")
+  reserved = (*_DESCRIPTION, "description_sha256", "sha256", "orbax_sha256")
   if clash := sorted(set(reserved) & set(card)):
     raise ValueError(f"card: {clash} are written by save_checkpoint")
   flat = traverse_util.flatten_dict(dict(params), sep="/")
@@ -78,6 +82,7 @@ def save_checkpoint(
     "parameters": sum(int(np.prod(shape)) for shape in shapes.values()),
     "dtype": dtype,
   }
+  facts["description_sha256"] = _description_hash(facts)
   directory = Path(directory)
   with _folder(directory), replacing(directory / CARD) as text:
     if formats != "orbax":
@@ -117,6 +122,12 @@ def load_checkpoint(
   else:
     raise UserError(f"{directory / CARD}: expected a checkpoint's card, found no 'sha256'; convert again")
   return Checkpoint(traverse_util.unflatten_dict(flat, sep="/"), config, schedule, card)
+
+
+def _description_hash(card: Mapping[str, Any]) -> str:
+  """SHA-256 of what a card says of the network, in one spelling: white space and the order of keys do not matter."""
+  text = json.dumps({name: card.get(name) for name in _DESCRIPTION}, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
 
 
 @contextlib.contextmanager
@@ -164,11 +175,18 @@ def _described(path: Path, card: dict[str, Any]) -> tuple[UNetConfig, dict[str, 
   try:
     if card["format"] != FORMAT:
       raise UserError(f"{path}: expected format {FORMAT}, found {card['format']!r}; update dig2dig_jax")
+    # Cards of older versions, and records of training runs, have no such hash.
+    if "description_sha256" in card and card["description_sha256"] != _description_hash(card):
+      raise UserError(
+        f"{path}: expected the network and schedule of its 'description_sha256', found others; the card is damaged or "
+        "was edited: convert or copy the folder again"
+      )
     config, schedule = UNetConfig.from_dict(card["config"]), dict(card["schedule"])
     if not isinstance(schedule["name"], str) or not isinstance(schedule["num_timesteps"], int):
       raise ValueError(f"a schedule of {schedule}")
+    parameter_shapes(config)  # raises for a network that nobody can build
     return config, schedule
-  except (KeyError, TypeError, ValueError) as error:
+  except (KeyError, TypeError, ValueError, ArithmeticError) as error:
     what = f"no {error}" if isinstance(error, KeyError) else str(error)
     raise UserError(f"{path}: expected a checkpoint's card, found {what}; convert again") from error
 

@@ -168,8 +168,11 @@ def test_damaged_weights(prior):
 
 
 def _edit(prior, **changes):
+  """Changes a card and gives up the hash of its description, as cards of older versions have none."""
   path = prior / "card.json"
-  path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+  card = json.loads(path.read_text())
+  card.pop("description_sha256", None)
+  path.write_text(json.dumps(card | changes))
 
 
 def test_not_safetensors_at_all(prior):
@@ -184,9 +187,27 @@ def test_weights_of_another_network(prior):
   _refused(prior, rf"expected the {expected} tensors .*1 missing \(label_emb/embedding\); 2 mis-shaped \(out_2")
 
 
+def test_a_description_that_fits_the_parameters_and_is_another(prior):
+  """Heads, size and schedule change the image and no shape."""
+  whole = json.loads((prior / "card.json").read_text())
+  for changes in (
+    {"config": whole["config"] | {"num_heads": 2}},
+    {"config": whole["config"] | {"image_size": 16}},
+    {"schedule": {"name": "linear", "num_timesteps": 1001}},
+    {"dtype": "float16"},
+    {"description_sha256": "0" * 64},
+  ):
+    (prior / "card.json").write_text(json.dumps(whole | changes))
+    _refused(prior, "card.json: expected the network and schedule of its 'description_sha256', found others")
+  (prior / "card.json").write_text(json.dumps(whole, sort_keys=True, indent=8))
+  load_checkpoint(prior)
+
+
 def test_damaged_card(prior):
   card = json.loads((prior / "card.json").read_text())
+  del card["description_sha256"]
   for changes, match in (
+    ({"config": card["config"] | {"num_head_channels": 0}}, "found .*zero"),
     ({"format": 2}, "expected format 1, found 2; update dig2dig_jax"),
     ({"config": {"image_size": 8}}, "incomplete network configuration"),
     ({"config": card["config"] | {"depth": 1}}, "unknown network fields"),

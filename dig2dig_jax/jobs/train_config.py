@@ -13,11 +13,11 @@ from dig2dig_jax.training.step import StepConfig
 # no block attends, so that time and memory grow with the number of pixels only.
 EMBEDDED = UNetConfig(
   image_size=64,
-  model_channels=32,
+  model_channels=64,
   out_channels=3,
   num_res_blocks=1,
   attention_ds=(),
-  channel_mult=(1, 2, 3, 4),
+  channel_mult=(1, 1, 2),
   patch=2,
   norm_groups=8,
   middle_attention=False,

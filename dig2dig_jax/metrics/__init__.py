@@ -1,41 +1,38 @@
-"""How good is a fused image? Reference measures in float64 NumPy, by name, with the values of the public toolkits.
+"""How good is a fused image? Every measure of the field in JAX, by name, with the values of the public toolkits.
 
 Images: gray [H, W], whole levels 0..255, as `to_gray` makes them: fractions break ties that the definitions rely on.
-Sources: K >= 2 of the fused image's size. EN and SD look at the fused image alone; over the sources SSIM, VIF and SCD
-are sums, CC and MSE means, Qabf one weighted mean, and `_min` the smallest value (METRICS.md). NaN means undefined
-(0/0, or an image smaller than the measure's window): count it, do not average it.
+Sources: K >= 2 of the fused image's size. `METRICS` has all names, `PROTOCOLS` those of a table. NaN means undefined
+(0/0, or an image smaller than the measure's window): count it, do not average it; a PSNR may be infinite.
 """
 
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from dig2dig_jax.metrics import baselines, gradient, information, statistics, structure
+from dig2dig_jax.metrics import baselines
+from dig2dig_jax.metrics.registry import DEFAULT, METRICS, PROTOCOLS, Metric
 
-# name -> (function(sources, fused) -> float, whether more is better)
-METRICS = {
-  "EN": (information.entropy, True),
-  "SD": (statistics.standard_deviation, True),
-  "Qabf": (gradient.q_abf, True),
-  "VIF": (structure.vif, True),
-  "VIF_min": (structure.vif_min, True),
-  "SSIM": (structure.ssim, True),
-  "SSIM_min": (structure.ssim_min, True),
-  "SCD": (statistics.sum_of_correlations_of_differences, True),
-  "MSE": (statistics.mean_squared_error, False),
-  "CC": (statistics.correlation, True),
-}
+__all__ = ["BASELINES", "DEFAULT", "METRICS", "PROTOCOLS", "Metric", "score", "score_batch", "to_gray"]
 
 # name as tables print it -> function(sources) -> fused
 BASELINES = {
   "average": baselines.average,
   "pixel maximum": baselines.pixel_maximum,
   "Laplacian pyramid": baselines.laplacian_pyramid,
+  "wavelet": baselines.wavelet,
 }
 
+_MULTIPLE = 128  # sides of the arrays that images are laid into: few programs for many sizes
 
-def score(sources, fused) -> dict[str, float]:
-  """Every measure of METRICS for one fused image. ValueError unless all images are gray, of one size, in levels 0..255.
 
-  sources: sequence of K >= 2 arrays [H, W]; fused: [H, W].
+def score(sources, fused, metrics: Sequence[str] = DEFAULT) -> dict[str, float]:
+  """The named measures of one fused image. ValueError unless all images are gray, of one size, in levels 0..255.
+
+  sources: sequence of K >= 2 arrays [H, W]; fused: [H, W]. Sizes that share a multiple of 128 share a program, except
+  for the few measures that need a size of their own (`Metric.fills_array`).
   """
   sources = [_checked(f"source {index}", source) for index, source in enumerate(sources)]
   fused = _checked("the fused image", fused)
@@ -44,7 +41,55 @@ def score(sources, fused) -> dict[str, float]:
   for index, source in enumerate(sources):
     if source.shape != fused.shape:
       raise ValueError(f"source {index}: expected the size of the fused image {fused.shape}, found {source.shape}")
-  return {name: function(sources, fused) for name, (function, _) in METRICS.items()}
+  found = score_batch(np.stack(sources)[None], fused[None], metrics)
+  return {name: float(values[0]) for name, values in found.items()}
+
+
+def score_batch(sources, fused, metrics: Sequence[str] = DEFAULT) -> dict[str, np.ndarray]:
+  """The named measures, float64 [B], of sources [B, K, H, W] and fused [B, H, W], levels 0..255, all of one size.
+
+  Computed in float64, whatever JAX's default is: whether a patch counts as flat, and whether two edges are equally
+  strong, is decided by the definitions beyond float32. The functions of METRICS keep the dtype they are given.
+  """
+  if unknown := [name for name in metrics if name not in METRICS]:
+    raise ValueError(f"metrics: expected names among {', '.join(METRICS)}, found {unknown[0]!r}")
+  sources, fused = np.asarray(sources), np.asarray(fused)
+  if sources.ndim != 4 or fused.ndim != 3 or sources.shape[0::2] != (len(fused), fused.shape[1]) or (
+    sources.shape[3] != fused.shape[2]
+  ):
+    raise ValueError(f"expected sources [B, K, H, W] and fused [B, H, W], found {sources.shape} and {fused.shape}")
+  size = fused.shape[1:]
+  margins = [(0, -length % _MULTIPLE) for length in size]
+  padded = tuple(name for name in metrics if not METRICS[name].fills_array)
+  filling = tuple(name for name in metrics if METRICS[name].fills_array)
+  found = {}
+  with jax.enable_x64(True):
+    # Eight bits cross to the device, and become float64 there.
+    if padded:
+      laid = (np.pad(x.astype(np.uint8), [(0, 0)] * (x.ndim - 2) + margins) for x in (sources, fused))
+      found |= _padded(padded)(*laid, np.array(size, np.int32))
+    if filling:
+      found |= _filling(filling)(sources.astype(np.uint8), fused.astype(np.uint8))
+    found = jax.device_get(found)
+  return {name: np.asarray(found[name], np.float64) for name in metrics}
+
+
+@functools.cache
+def _padded(names: tuple[str, ...]):
+  def one(sources, fused, size):
+    sources, fused = sources.astype(jnp.float64), fused.astype(jnp.float64)
+    return {name: METRICS[name].function(sources, fused, (size[0], size[1])) for name in names}
+
+  return jax.jit(jax.vmap(one, in_axes=(0, 0, None)))
+
+
+@functools.cache
+def _filling(names: tuple[str, ...]):
+  def one(sources, fused):
+    sources, fused = sources.astype(jnp.float64), fused.astype(jnp.float64)
+    return {name: METRICS[name].function(sources, fused, fused.shape) for name in names}
+
+  return jax.jit(jax.vmap(one))
 
 
 def to_gray(image) -> np.ndarray:

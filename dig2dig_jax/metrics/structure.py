@@ -1,113 +1,111 @@
-"""Did the structure of each source survive? SSIM (two windows) and pixel-domain VIF, summed and of the worst source.
+"""Did the structure of each source survive? SSIM in the windows and ranges of the toolkits, and MS-SSIM.
 
-Images: gray [H, W], 0..255. Sources: a sequence of K >= 2 images of the fused image's size. METRICS.md 4.10 and 4.14.
-Only windows that lie wholly inside the image count, so an image too small for one gives NaN. The smaller of the values
-per source (`*_min`) exposes a fusion that copies one source: it is NaN as soon as one source's value is.
+Every measure here takes (sources [K, H, W], fused [H, W], size) as `canvas` explains, grey levels 0..255, and gives a
+scalar, [K] for `*_per_source`. METRICS.md sections 4.10 and 4.11. Unless said otherwise only windows that lie wholly
+inside the image count, so an image too small for one gives NaN. The smallest value per source (`*_min`) exposes a
+fusion that copies one source.
 """
 
-import cv2
+import math
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-_EPSILON = 1e-10  # VIF: below this a variance counts as zero
-_NOISE = 2.0  # VIF: variance of the noise of vision
+from dig2dig_jax.metrics import canvas
+from dig2dig_jax.metrics.canvas import Size
+
+_SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # exponents of MS-SSIM, Wang et al. 2003
 
 
-def ssim(sources, fused, *, window="gaussian", data_range=255.0) -> float:
-  """Sum over the K sources of SSIM(X, F); at most K. Options: see `ssim_per_source`."""
-  return sum(ssim_per_source(sources, fused, window=window, data_range=data_range))
+def ssim(sources: jax.Array, fused: jax.Array, size: Size, *, reduce: str = "sum", **options) -> jax.Array:
+  """Over the K sources the "sum", "mean" or "min" of SSIM(X, F). Options: see `ssim_per_source`."""
+  return _reduced(ssim_per_source(sources, fused, size, **options), reduce)
 
 
-def ssim_min(sources, fused, *, window="gaussian", data_range=255.0) -> float:
-  """Smallest over the K sources of SSIM(X, F); at most 1. Options: see `ssim_per_source`."""
-  return float(np.min(ssim_per_source(sources, fused, window=window, data_range=data_range)))
+def ssim_per_source(
+  sources: jax.Array,
+  fused: jax.Array,
+  size: Size,
+  *,
+  window: str = "gaussian",
+  data_range: float = 255,
+  border: str = "valid",
+) -> jax.Array:
+  """Mean SSIM of `fused` with each source (Wang et al. 2004), [K].
 
-
-def vif(sources, fused) -> float:
-  """Sum over the K sources of VIF(X, F): about K when nothing is lost, 0 for a flat `fused`, NaN for a flat source."""
-  return sum(vif_per_source(sources, fused))
-
-
-def vif_min(sources, fused) -> float:
-  """Smallest over the K sources of VIF(X, F), about 0..1."""
-  return float(np.min(vif_per_source(sources, fused)))
-
-
-def ssim_per_source(sources, fused, *, window="gaussian", data_range=255.0) -> list[float]:
-  """Mean SSIM of `fused` with each source (Wang et al. 2004).
-
-  window: "gaussian" is 11 x 11, sigma 1.5, population moments (Wang, VIFB; the default); "uniform" is 7 x 7 with the
-  sample covariance, factor 49/48 (scikit-image's default). data_range is L in C1 = (0.01 L)^2, C2 = (0.03 L)^2; the
-  DDFM tables used 2 on 0..255 data.
+  window: "gaussian" is 11 x 11, sigma 1.5, population moments (Wang, VIFB); "uniform" is 7 x 7 with the sample
+  covariance, factor 49/48 (scikit-image's default). data_range is L in C1 = (0.01 L)^2, C2 = (0.03 L)^2; the DDFM
+  tables used 2 on 0..255 data. border: "valid", or "edge" for MATLAB's replicated border and all pixels.
   """
-  if window == "gaussian":
-    kernel, correction = _gaussian(11, 1.5), 1.0
-  elif window == "uniform":
-    kernel, correction = np.full(7, 1 / 7), 49 / 48
-  else:
+  if window not in ("gaussian", "uniform"):
     raise ValueError(f'window: expected "gaussian" or "uniform", found {window!r}')
-  c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
-  values = []
-  for source in sources:
-    mean_x, mean_f, var_x, var_f, cov = _moments(source, fused, kernel)
-    luminance = (2 * mean_x * mean_f + c1) / (mean_x**2 + mean_f**2 + c1)
-    structure = (2 * correction * cov + c2) / (correction * (var_x + var_f) + c2)
-    values.append(float(np.mean(luminance * structure)) if cov.size else float("nan"))
-  return values
+  taps = canvas.gaussian(11, 1.5) if window == "gaussian" else np.full(7, 1 / 7)
+  correction = 1.0 if window == "gaussian" else 49 / 48
+  images, level = _centred(jnp.concatenate([sources, fused[None]]), size)
+  inner = canvas.fitting(size, len(taps))
+  if border == "edge":
+    images, inner = canvas.framed(images, size, "edge", len(taps) // 2), size
+  luminance, structure = _similarity(images, level, taps, data_range, correction)
+  return canvas.mean(luminance * structure, inner)
 
 
-def vif_per_source(sources, fused) -> list[float]:
-  """Pixel-domain visual information fidelity of `fused` with respect to each source (Sheikh and Bovik 2006).
+def ms_ssim(sources: jax.Array, fused: jax.Array, size: Size, *, reduce: str = "sum", data_range: float = 255):
+  """Wang's MS-SSIM over five scales, "sum", "mean" or "min" over the sources; NaN unless both sides exceed 160.
 
-  sum log10(1 + g^2 s_x / (s_v + 2)) / sum log10(1 + s_x / 2) over four scales: what the eye can still learn about the
-  source from the fused image, over what it learns from the source. Needs at least 41 x 41 pixels.
+  Product of the mean contrast-structure of scales 1 to 4, not below 0, and the mean SSIM of scale 5, to the powers
+  _SCALES; 2 x 2 means between scales, odd sizes padded with zeros.
   """
-  return [_vif(np.asarray(source, np.float64), np.asarray(fused, np.float64)) for source in sources]
+  images = jnp.concatenate([sources, fused[None]])
+  taps = canvas.gaussian(11, 1.5)
+  product = jnp.ones(sources.shape[0], fused.dtype)
+  for scale, power in enumerate(_SCALES):
+    luminance, structure = _similarity(*_centred(images, size), taps, data_range, 1.0)
+    last = scale == len(_SCALES) - 1
+    value = canvas.mean(luminance * structure if last else structure, canvas.fitting(size, len(taps)))
+    product = product * jnp.maximum(value, 0) ** power
+    if not last:
+      images, size = _halved(images, size)
+  # maximum() lets no NaN through on every platform: say it once more where the coarsest window does not fit.
+  fits = jnp.minimum(jnp.asarray(size[0]), jnp.asarray(size[1])) >= len(taps)
+  return _reduced(jnp.where(fits, product, jnp.nan), reduce)
 
 
-def _vif(source: np.ndarray, fused: np.ndarray) -> float:
-  kept = total = 0.0
-  for size in (17, 9, 5, 3):
-    kernel = _gaussian(size, size / 5)
-    if size < 17:
-      source, fused = _filter(source, kernel)[::2, ::2], _filter(fused, kernel)[::2, ::2]
-    _, _, var_x, var_f, cov = _moments(source, fused, kernel)
-    if not cov.size:
-      return float("nan")
-    gain = cov / (var_x + _EPSILON)
-    rest = var_f - gain * cov
-    # In this order, each on the outcome of the one before: flat source, flat fused image, inverted contrast, rounding.
-    flat = var_x < _EPSILON
-    gain, rest, var_x = np.where(flat, 0, gain), np.where(flat, var_f, rest), np.where(flat, 0, var_x)
-    flat = var_f < _EPSILON
-    gain, rest = np.where(flat, 0, gain), np.where(flat, 0, rest)
-    inverted = gain < 0
-    gain, rest = np.where(inverted, 0, gain), np.where(inverted, var_f, rest)
-    rest = np.maximum(rest, _EPSILON)
-    kept += float(np.sum(np.log10(1 + gain**2 * var_x / (rest + _NOISE))))
-    total += float(np.sum(np.log10(1 + var_x / _NOISE)))
-  return kept / total if total > 0 else float("nan")
+def _centred(images: jax.Array, size: Size) -> tuple[jax.Array, jax.Array]:
+  """Images about whole levels near their means, and these levels [n, 1, 1]: E[x^2] - E[x]^2 cancels least there."""
+  level = jnp.rint(canvas.mean(images, size))[:, None, None]
+  return images - level, level
 
 
-def _moments(x, y, kernel: np.ndarray) -> tuple[np.ndarray, ...]:
-  """Windowed means of x and y, their variances and their covariance."""
-  x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-  # E[x^2] - E[x]^2 cancels: about a level near the mean it loses least, and flat patches come out flat.
-  level_x, level_y = np.rint(x.mean()), np.rint(y.mean())
-  x, y = x - level_x, y - level_y
-  mean_x, mean_y = _filter(x, kernel), _filter(y, kernel)
-  var_x = _filter(x * x, kernel) - mean_x**2
-  var_y = _filter(y * y, kernel) - mean_y**2
-  return mean_x + level_x, mean_y + level_y, var_x, var_y, _filter(x * y, kernel) - mean_x * mean_y
+def _similarity(images: jax.Array, level: jax.Array, taps: np.ndarray, data_range: float, correction: float):
+  """Luminance and contrast-structure terms of SSIM, [K, H', W'] each, of images [K + 1, H, W] (the last one fused)
+  that `level` was taken from."""
+  c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+  count = images.shape[0] - 1
+  filtered = canvas.correlate(jnp.concatenate([images, images**2, images[:-1] * images[-1:]]), taps)
+  mean, square, cross = filtered[: count + 1], filtered[count + 1 : 2 * count + 2], filtered[2 * count + 2 :]
+  variance = correction * (square - mean**2)
+  covariance = correction * (cross - mean[:-1] * mean[-1:])
+  mean = mean + level
+  luminance = (2 * mean[:-1] * mean[-1:] + c1) / (mean[:-1] ** 2 + mean[-1:] ** 2 + c1)
+  return luminance, (2 * covariance + c2) / (variance[:-1] + variance[-1:] + c2)
 
 
-def _filter(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-  """Rows and columns weighted by an odd 1-D `kernel`, where it fits: [H, W] -> [H - n + 1, W - n + 1], maybe empty."""
-  margin = len(kernel) // 2
-  if min(image.shape) < len(kernel):
-    return np.empty((0, 0))
-  return cv2.sepFilter2D(image, cv2.CV_64F, kernel, kernel)[margin:-margin, margin:-margin]
+def _halved(x: jax.Array, size: Size) -> tuple[jax.Array, Size]:
+  """2 x 2 means of [n, H, W]; an odd side gets a zero at both ends first, as average pooling with padding does."""
+  x = jnp.where(canvas.inside(x.shape, size)[None], x, 0)
+  for axis, length in ((1, size[0]), (2, size[1])):
+    start = 2 * jnp.arange(math.ceil(x.shape[axis] / 2)) - length % 2
+    first = jnp.take(x, jnp.clip(start, 0, x.shape[axis] - 1), axis=axis)
+    second = jnp.take(x, jnp.clip(start + 1, 0, x.shape[axis] - 1), axis=axis)
+    there = [1, 1, 1]
+    there[axis] = -1
+    both = [jnp.logical_and(start + k >= 0, start + k < length).astype(x.dtype).reshape(there) for k in (0, 1)]
+    x = (first * both[0] + second * both[1]) / 2
+  return x, (-(-size[0] // 2), -(-size[1] // 2))
 
 
-def _gaussian(size: int, sigma: float) -> np.ndarray:
-  weights = np.exp(-((np.arange(size) - size // 2) ** 2) / (2 * sigma**2))
-  return weights / weights.sum()
+def _reduced(values: jax.Array, reduce: str) -> jax.Array:
+  if reduce not in ("sum", "mean", "min"):
+    raise ValueError(f'reduce: expected "sum", "mean" or "min", found {reduce!r}')
+  return {"sum": jnp.sum, "mean": jnp.mean, "min": jnp.min}[reduce](values)

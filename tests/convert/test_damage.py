@@ -1,5 +1,6 @@
 """Does a damaged or foreign file ever become a prior? Bytes flipped all over, ends cut off, tensors renamed."""
 
+import itertools
 import shutil
 
 import jax
@@ -10,7 +11,7 @@ from conftest import golden_path
 
 from convert import guided_diffusion
 from convert.official import OFFICIAL, Official
-from dig2dig_jax.checkpoint import save_checkpoint
+from dig2dig_jax.checkpoint import load_checkpoint, save_checkpoint
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.prior import load_prior
 
@@ -29,6 +30,24 @@ def prior(tmp_path_factory):
 def places(size):
   """Offsets all over a file, its first and last bytes among them."""
   return sorted({0, 1, 7, 8, 9, 60, size // 2, size - 2, size - 1, *np.random.default_rng(0).integers(size, size=12)})
+
+
+def test_no_flipped_bit_of_a_card_gives_another_network(prior, tmp_path):
+  """Three bits of every byte: a digit that became another digit is what JSON does not notice."""
+  whole = (prior / "card.json").read_bytes()
+  expected = load_checkpoint(prior, place=lambda path, array: None)
+  (tmp_path / "model.safetensors").symlink_to(prior / "model.safetensors")
+  refused = 0
+  for place, bit in itertools.product(range(len(whole)), (1, 2, 4)):
+    (tmp_path / "card.json").write_bytes(whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1 :])
+    try:
+      found = load_checkpoint(tmp_path, place=lambda path, array: None)
+    except UserError as error:
+      refused += 1
+      assert str(tmp_path) in str(error) and "\n" not in str(error)
+    else:
+      assert (found.config, found.schedule) == (expected.config, expected.schedule), (place, bit)
+  assert refused > len(whole)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "card.json"])

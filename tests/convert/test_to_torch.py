@@ -50,6 +50,6 @@ def test_the_command_writes_what_the_command_reads(tmp_path, capsys):
 def test_what_guided_diffusion_cannot_build_is_refused(tmp_path, capsys):
   pt = tmp_path / "embedded.pt"
   assert guided_diffusion.main(["--to=torch", f"--prior={EMBEDDED}", f"--out={pt}"]) == 2
-  assert "no network with a 2 x 2 space-to-depth stem" in capsys.readouterr().err and not pt.exists()
+  assert "found one with a 2 x 2 space-to-depth stem" in capsys.readouterr().err and not pt.exists()
   assert guided_diffusion.main(["--to=torch", f"--out={pt}"]) == 2
   assert "expected --prior=DIR and --out=FILE.pt" in capsys.readouterr().err

@@ -92,7 +92,7 @@ def test_the_table_has_a_row_per_method_and_a_column_per_metric(results):
   table = table.split("Table none")[0].removeprefix("Table few\n\n").removesuffix("\n")
   header, _, *lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
   assert [line[0] for line in lines] == ROWS
-  assert [name.split()[0] for name in header] == ["method", "images", *metrics.METRICS, *benchmark.COST]
+  assert [name.split()[0] for name in header] == ["method", "images", *metrics.DEFAULT, *benchmark.COST]
   assert {line[1] for line in lines} == {"3"}
   assert (out / "few" / "scores.md").read_text() == table
 

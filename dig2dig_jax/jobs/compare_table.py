@@ -1,0 +1,166 @@
+"""How does a comparison of methods become text? Markdown, LaTeX and JSON with means, spread, ranks and paired tests.
+
+`Comparison` holds what `jobs.compare` computed; the functions here only write it down. Metric names print with the
+arrow that says where better is; in the table of means the best of a column is bold and the second underlined (LaTeX).
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from dig2dig_jax.jobs.compare import LEVEL, RESAMPLES, Difference, Summary
+
+
+class Comparison(NamedTuple):
+  """images: their names. summaries: {method: {metric: Summary}}; ranks: {method: mean rank}, or empty; reference: the
+  method that `differences` {metric: {method: Difference}} are to."""
+
+  protocol: str
+  images: list[str]
+  higher_is_better: dict[str, bool]
+  summaries: dict[str, dict[str, Summary]]
+  ranks: dict[str, float]
+  reference: str
+  differences: dict[str, dict[str, Difference]]
+  notes: list[str]
+
+
+def markdown(comparison: Comparison) -> str:
+  """Three tables (means and ranks; spread; paired differences) with a line on each, and the notes."""
+  names = list(comparison.higher_is_better)
+  heads = [f"{name} {_arrow(comparison, name)}" for name in names]
+  best, _ = _leaders(comparison)
+  means, spread = [], []
+  for method, row in comparison.summaries.items():
+    cells = [f"**{_mean(row[name])}**" if method in best[name] else _mean(row[name]) for name in names]
+    rank = [f"{comparison.ranks[method]:.2f}"] if comparison.ranks else []
+    means.append([_escape(method), *cells, *rank])
+    spread.append([_escape(method), *(_spread(row[name]) for name in names)])
+  text = f"Protocol {comparison.protocol}, {len(comparison.images)} images, means over images\n\n"
+  text += _table(["method", *heads, *(["mean rank ↓"] if comparison.ranks else [])], means)
+  text += f"\nDeviation over images, and {LEVEL:.0%} bootstrap interval of the mean ({RESAMPLES} resamples)\n\n"
+  text += _table(["method", *heads], spread)
+  if others := [method for method in comparison.summaries if method != comparison.reference]:
+    rows = [[_escape(method), *(_paired(comparison, method, name) for name in names)] for method in others]
+    text += f"\nPaired difference to {comparison.reference} with interval; p of Wilcoxon's test, by Holm per metric\n\n"
+    text += _table(["method", *heads], rows)
+  return text + "".join(f"\nNote: {note}\n" for note in comparison.notes)
+
+
+def latex(comparison: Comparison) -> str:
+  """The table of means for booktabs."""
+  names = list(comparison.higher_is_better)
+  best, second = _leaders(comparison)
+  arrows = {True: r"$\uparrow$", False: r"$\downarrow$"}
+  heads = [f"{_tex(name)} {arrows[comparison.higher_is_better[name]]}" for name in names]
+  lines = [
+    f"% protocol {comparison.protocol}, {len(comparison.images)} images",
+    rf"\begin{{tabular}}{{l{'r' * (len(names) + bool(comparison.ranks))}}}",
+    r"\toprule",
+    " & ".join(["method", *heads, *(["rank"] if comparison.ranks else [])]) + r" \\",
+    r"\midrule",
+  ]
+  for method, row in comparison.summaries.items():
+    cells = [_tex(method)]
+    for name in names:
+      value = _number(row[name].mean, "--").replace("inf", r"$\infty$")
+      value = rf"\textbf{{{value}}}" if method in best[name] else value
+      cells.append(rf"\underline{{{value}}}" if method in second[name] else value)
+    rank = [f"{comparison.ranks[method]:.2f}"] if comparison.ranks else []
+    lines.append(" & ".join([*cells, *rank]) + r" \\")
+  return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def json_text(comparison: Comparison) -> str:
+  """Everything at full precision. Strict JSON: NaN is null, infinity the string "Infinity" or "-Infinity"."""
+  report = {
+    "protocol": comparison.protocol,
+    "images": comparison.images,
+    "higher_is_better": comparison.higher_is_better,
+    "summary": {
+      method: {name: _plain(summary) for name, summary in row.items()} for method, row in comparison.summaries.items()
+    },
+    "mean_rank": comparison.ranks,
+    "reference": comparison.reference,
+    "difference": {
+      name: {method: _plain(difference) for method, difference in row.items()}
+      for name, row in comparison.differences.items()
+    },
+    "notes": comparison.notes,
+  }
+  return json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _leaders(comparison: Comparison) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+  """Per metric the methods with the best and with the second best mean; none where a single method is compared."""
+  best, second = {}, {}
+  for name, higher in comparison.higher_is_better.items():
+    means = {method: row[name].mean for method, row in comparison.summaries.items() if not math.isnan(row[name].mean)}
+    values = sorted(set(means.values()), reverse=higher)
+    if len(comparison.summaries) < 2:
+      values = []
+    best[name], second[name] = (
+      {method for method, mean in means.items() if values[place : place + 1] == [mean]} for place in (0, 1)
+    )
+  return best, second
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+  lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+  return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _mean(summary: Summary) -> str:
+  return _number(summary.mean) + (f" ({summary.undefined} undefined)" if summary.undefined else "")
+
+
+def _spread(summary: Summary) -> str:
+  if math.isnan(summary.deviation):
+    return "–"
+  return f"± {_number(summary.deviation)} [{_number(summary.low)}, {_number(summary.high)}]"
+
+
+def _paired(comparison: Comparison, method: str, name: str) -> str:
+  difference = comparison.differences[name][method]
+  if math.isnan(difference.p):
+    return "–"
+  p = "p < 0.001" if difference.adjusted < 0.001 else f"p = {difference.adjusted:.3f}"
+  count = "" if difference.images == len(comparison.images) else f", {difference.images} images"
+  interval = f"[{_number(difference.low)}, {_number(difference.high)}]"
+  return f"{_number(difference.mean)} {interval}, {p}{count}"
+
+
+def _number(value: float, undefined: str = "–") -> str:
+  if math.isnan(value):
+    return undefined
+  decimals = next((n for n, limit in enumerate((1000, 100, 10, 1)) if abs(value) >= limit), 4)
+  return f"{value:z.{decimals}f}"  # z: a tiny negative mean is 0.0000, not -0.0000
+
+
+def _arrow(comparison: Comparison, name: str) -> str:
+  return "↑" if comparison.higher_is_better[name] else "↓"
+
+
+def _escape(text: str) -> str:
+  return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _tex(text: str) -> str:
+  for character in "&%$#_{}":
+    text = text.replace(character, "\\" + character)
+  return text
+
+
+def _plain(values: NamedTuple) -> Mapping[str, float | str | None]:
+  return {name: _json(value) for name, value in values._asdict().items()}
+
+
+def _json(value):
+  if isinstance(value, int | np.integer):
+    return int(value)
+  if math.isnan(value):
+    return None
+  return float(value) if math.isfinite(value) else "Infinity" if value > 0 else "-Infinity"
