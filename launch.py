@@ -16,15 +16,19 @@ from pathlib import Path
 import jax
 from absl import app, flags, logging
 
+from convert.detect import configured
+from convert.official import OFFICIAL
+from convert.peer import DdfmPeer
 from dig2dig_jax.checkpoint import EMBEDDED
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs import benchmark, evaluate_prior, fuse, sample_prior, train, train_config
+from dig2dig_jax.jobs import benchmark, evaluate_fused, evaluate_prior, fuse, sample_prior, speed, train, train_config
 from dig2dig_jax.jobs.ablations import TABLES
 from dig2dig_jax.methods.base import Codec, luminance_codec, rgb_codec
 from dig2dig_jax.methods.options import MethodOptions
 from dig2dig_jax.methods.registry import METHODS, make_method
+from dig2dig_jax.metrics import PROTOCOLS
 from dig2dig_jax.models.config import UNetConfig
-from dig2dig_jax.prior import Prior, load_prior
+from dig2dig_jax.prior import Prior, load_prior, random_prior
 from dig2dig_jax.training.data import CropConfig
 from dig2dig_jax.training.step import StepConfig
 
@@ -90,7 +94,23 @@ PRECISION = flags.DEFINE_string("matmul_precision", "default", "JAX's default_ma
 CACHE = flags.DEFINE_string("compile_cache", str(_CACHE), "Folder of compiled programs; empty for none.")
 
 # Evaluation and training.
-SUITE = flags.DEFINE_enum("suite", "prior", ["prior", "samples"], "evaluate: PSNR of a prior, or its samples.")
+SUITE = flags.DEFINE_enum(
+  "suite", None, ["prior", "samples", "fused", "tables", "speed"],
+  "evaluate: PSNR of a prior (the default), its samples, or the scores of fused images (with --fused the default); "
+  "benchmark: tables of scores (the default), or speed.",
+)  # fmt: skip
+FUSED = flags.DEFINE_list("fused", None, "evaluate: folders of fused images, of any program, one per method.")
+PROTOCOL = flags.DEFINE_string("protocol", "panel", f"evaluate --fused: one of {', '.join(PROTOCOLS)}.")
+BASELINES = flags.DEFINE_bool("baselines", True, "evaluate --fused: rows of trivial fusions, for comparison.")
+SIZES = flags.DEFINE_list("sizes", ["512x384"], "benchmark --suite=speed: WIDTHxHEIGHT of the pairs.")
+BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["1"], "benchmark --suite=speed: pairs per compiled call.")
+SPEED_DTYPES = flags.DEFINE_list("dtypes", None, "benchmark --suite=speed: of the torso; --dtype if not given.")
+REPEATS = flags.DEFINE_integer("repeats", 3, "benchmark --suite=speed: timed runs, of which the median counts.")
+RANDOM_PRIOR = flags.DEFINE_string(
+  "random_prior", None, "benchmark --suite=speed: random weights: a layout's official name, or as convert's --config."
+)
+PEER = flags.DEFINE_string("peer", None, "benchmark --suite=speed: checkout of MMIF-DDFM to run beside, in PyTorch.")
+PEER_STEPS = flags.DEFINE_integer("peer_steps", 100, "benchmark --suite=speed: steps really run of the peer's 100.")
 CLASSICAL = flags.DEFINE_bool("classical", True, "evaluate a prior: score classical denoisers too, which takes long.")
 SAMPLES = flags.DEFINE_integer("samples", 16, "evaluate --suite=samples: how many to draw.")
 SAMPLE_SIZE = flags.DEFINE_integer("sample_size", 128, "Side of the unconditional samples in pixels.")
@@ -190,6 +210,8 @@ def _fuse() -> int:
 
 
 def _evaluate() -> int:
+  if FUSED.value or SUITE.value == "fused":
+    return _evaluate_fused()
   prior, out, seed = _prior(), Path(OUT.value), SEED.value
   if SUITE.value == "samples":
     transition = _OPTIONS["transition"].value or "ancestral"
@@ -200,7 +222,58 @@ def _evaluate() -> int:
   return 0
 
 
+def _evaluate_fused() -> int:
+  folders = evaluate_fused.named(FUSED.value or [])
+  arguments = {"protocol": PROTOCOL.value, "baselines": BASELINES.value, "limit": LIMIT.value}
+  report = evaluate_fused.run(folders, _data(), tuple(SOURCES.value), Path(OUT.value), **arguments)
+  for line in report.left_out:
+    print(f"note: {line}", file=sys.stderr)
+  for line in report.failed:
+    print(f"failed: {line}", file=sys.stderr)
+  print(report.text)
+  return 3 if report.failed else 0
+
+
+def _speed() -> int:
+  sizes = []
+  for text in SIZES.value:
+    width, cross, height = text.partition("x")
+    if not cross:
+      raise UserError(f"--sizes={text}: expected WIDTHxHEIGHT, such as 512x384")
+    sizes.append((_integer("sizes", height), _integer("sizes", width)))
+  if REPEATS.value < 1:
+    raise UserError(f"--repeats={REPEATS.value}: expected at least 1")
+  config = speed.SpeedConfig(
+    out=Path(OUT.value),
+    sizes=tuple(sizes),
+    batches=tuple(_integer("batch_sizes", text) for text in BATCH_SIZES.value),
+    dtypes=tuple(SPEED_DTYPES.value or [DTYPE.value]),
+    repeats=REPEATS.value,
+  )
+  methods = {METHOD.value: _method_options()}
+  peer = None
+  if PEER.value:
+    methods.setdefault("ddfm", METHODS["ddfm"][0]())
+    released = DdfmPeer(Path(PEER.value), measured=PEER_STEPS.value)
+    peer = lambda prior, height, width: released(prior.params, prior.config, height, width)  # noqa: E731
+  print(speed.run(_speed_prior, _codec(), methods, config, peer=peer, peer_name="ddfm, as released, PyTorch"))
+  return 0
+
+
+def _speed_prior(dtype: str) -> Prior:
+  if not RANDOM_PRIOR.value:
+    return load_prior(Path(PRIOR.value) if PRIOR.value else EMBEDDED, dtype=dtype, label=CLASS_LABEL.value)
+  if RANDOM_PRIOR.value in OFFICIAL:
+    config, schedule = OFFICIAL[RANDOM_PRIOR.value].config, OFFICIAL[RANDOM_PRIOR.value].schedule
+  else:
+    config, schedule = configured(RANDOM_PRIOR.value)
+  noise = {"name": schedule, "num_timesteps": 1000}
+  return random_prior(config, noise, name=f"of random weights, {RANDOM_PRIOR.value}", dtype=dtype)
+
+
 def _benchmark() -> int:
+  if SUITE.value == "speed":
+    return _speed()
   tables = tuple(TABLES) if TABLE.value == ["all"] else tuple(TABLE.value)
   keep = tuple(row.strip() for row in ROWS.value.split(";") if row.strip())
   config, options = _fuse_config(), _method_options()

@@ -24,7 +24,7 @@ from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.shapes import network
 
 TIMESTEP = 500
-_SHARED = (
+SHARED = (
   "model_channels", "out_channels", "num_res_blocks", "channel_mult", "num_heads", "num_head_channels",
   "num_heads_upsample", "use_scale_shift_norm", "resblock_updown", "use_new_attention_order",
 )  # fmt: skip
@@ -72,7 +72,7 @@ def reference_output(checkout: Path, flat: dict[str, np.ndarray], config: UNetCo
     raise UserError(f"{checkout}: expected PyTorch and a checkout of openai/guided-diffusion, found {error}") from error
   finally:
     sys.path.remove(str(checkout))
-  options = {name: getattr(config, name) for name in _SHARED}
+  options = {name: getattr(config, name) for name in SHARED}
   options |= {"image_size": config.image_size, "in_channels": 3, "attention_resolutions": config.attention_ds}
   if config.pool:
     options |= {"pool": config.pool}

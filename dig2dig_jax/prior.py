@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import traverse_util
 
 from dig2dig_jax import checkpoint
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.guided_unet import UNet
+from dig2dig_jax.models.shapes import parameter_shapes
 from dig2dig_jax.sampling.denoiser import eps_denoiser
 from dig2dig_jax.sampling.types import Denoiser
 
@@ -40,6 +42,23 @@ class Prior(NamedTuple):
     return eps_denoiser(apply, params)
 
 
+def random_prior(config: UNetConfig, noise: dict, *, name: str, dtype: str = "float32", seed: int = 0) -> Prior:
+  """A prior of random weights, normal with variance 1 / fan-in: for measuring time and memory of a layout, which do not
+  depend on the weights. name: stands in place of the folder."""
+  random = np.random.default_rng(seed)
+  flat = {}
+  for path, shape in parameter_shapes(config).items():
+    scale = np.float32(1 / np.sqrt(max(1, np.prod(shape[:-1]))))
+    values = random.standard_normal(shape, np.float32) * scale
+    flat[path] = jax.device_put(values.astype(jnp.dtype(_kept_dtype(path, dtype)), copy=False))
+  return Prior(traverse_util.unflatten_dict(flat, sep="/"), config, noise, dtype, Path(name))
+
+
+def _kept_dtype(path: str, dtype: str) -> str:
+  convolution = path.endswith("/kernel") and path.startswith(_TORSO) and "emb_layers" not in path
+  return dtype if convolution else "float32"
+
+
 def load_prior(
   directory: Path, *, dtype: str = "float32", label: int | None = None, sharding: jax.sharding.Sharding | None = None
 ) -> Prior:
@@ -53,8 +72,7 @@ def load_prior(
     raise UserError(f"--dtype={dtype}: expected one of {', '.join(DTYPES)}")
 
   def place(path: str, array: np.ndarray) -> Any:
-    convolution = path.endswith("/kernel") and path.startswith(_TORSO) and "emb_layers" not in path
-    return jax.device_put(array.astype(jnp.dtype(dtype if convolution else "float32"), copy=False), sharding)
+    return jax.device_put(array.astype(jnp.dtype(_kept_dtype(path, dtype)), copy=False), sharding)
 
   loaded = checkpoint.load_checkpoint(directory, place=place)
   config = loaded.config

@@ -88,7 +88,7 @@ class UNetConfig:
 
 
 def _attention_factors(image_size: int, attention_resolutions: str) -> tuple[int, ...]:
-  return tuple(image_size // int(resolution) for resolution in attention_resolutions.split(","))
+  return tuple(image_size // int(resolution) for resolution in str(attention_resolutions).split(","))
 
 
 def _multipliers(image_size: int, channel_mult: str) -> tuple[float, ...]:

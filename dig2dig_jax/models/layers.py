@@ -5,6 +5,7 @@ Layout N H W C. Submodules carry the PyTorch names with the list indices joined 
 time embedding are float32 whatever `dtype` is.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -95,6 +96,23 @@ class ResBlock(nn.Module):
     return x + h
 
 
+@functools.cache
+def has_fused_attention() -> bool:
+  """Whether this process's accelerator runs cuDNN's fused attention: an NVIDIA GPU from Ampere up, and cuDNN 9."""
+  if jax.default_backend() != "gpu":
+    return False
+  heads = jax.ShapeDtypeStruct((1, 64, 1, 64), jnp.bfloat16)
+  try:
+    jax.jit(_fused_attention).lower(heads, heads, heads).compile()
+  except (RuntimeError, ValueError, NotImplementedError):  # what JAX and XLA raise where cuDNN does not serve
+    return False
+  return True
+
+
+def _fused_attention(query, key, value):
+  return jax.nn.dot_product_attention(query, key, value, implementation="cudnn")
+
+
 def _softmax_attention(query, key, value):
   if query.dtype != jnp.float16:
     return jax.nn.dot_product_attention(query, key, value)
@@ -107,6 +125,8 @@ def _softmax_attention(query, key, value):
 def attend(query, key, value):
   """Softmax attention [N, T, heads, d] with float32 logits, in chunks of queries when the map would not fit."""
   n, tokens, heads, depth = query.shape
+  if query.dtype in (jnp.bfloat16, jnp.float16) and depth % 8 == 0 and depth <= 128 and has_fused_attention():
+    return _fused_attention(query, key, value)  # never holds a map, so that nothing need be chunked
   rows = max(1, ATTENTION_BYTES // (4 * n * heads * tokens))
   if rows >= tokens:
     return _softmax_attention(query, key, value)

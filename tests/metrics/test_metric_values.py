@@ -152,8 +152,15 @@ def test_flat_sources_and_copies(images):
   assert copy["PSNR_sum"] == np.inf and copy["Nabf"] == 0
 
 
-@pytest.mark.parametrize("size, undefined", [(41, set()), (40, {"VIF", "VIFF", "MEF_MS_SSIM"}), (11, {"VIF", "VIFF", "MEF_MS_SSIM"}),
-                                             (10, {"VIF", "VIFF", "MEF_MS_SSIM", "SSIM"})])
+@pytest.mark.parametrize(
+  "size, undefined",
+  [
+    (41, set()),
+    (40, {"VIF", "VIFF", "MEF_MS_SSIM"}),
+    (11, {"VIF", "VIFF", "MEF_MS_SSIM"}),
+    (10, {"VIF", "VIFF", "MEF_MS_SSIM", "SSIM"}),
+  ],
+)
 def test_images_smaller_than_the_window_are_undefined(size, undefined):
   a, b, fused = np.random.default_rng(size).integers(1, 256, (3, size, 45))
   names = ("EN", "SD", "VIF", "VIF_min", "VIFF", "SSIM", "SSIM_min", "CC", "SCD", "Qabf", "MEF_MS_SSIM", "Nabf", "AG")
