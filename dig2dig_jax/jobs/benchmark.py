@@ -61,8 +61,6 @@ def run(
   """
   if unknown := [name for name in tables if name not in TABLES]:
     raise UserError(f"--table={unknown[0]}: expected all, or names among {', '.join(TABLES)}")
-  if not isinstance(tuned, Dig2DigOptions):
-    raise UserError("--job=benchmark varies Dig2DIG and has the other methods as rows; leave out --method")
   pairs, _ = find_pairs(config.data, config.sources)
   pairs = pairs[: limit or None]
   rows = {table: rows_for(table, tuned, sources=len(config.sources), keep=keep) for table in tables}
