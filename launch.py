@@ -112,7 +112,9 @@ SUITE = flags.DEFINE_enum(
   "benchmark: tables of scores (the default), speed, or the paper's bound on images whose ideal fusion is known.",
 )  # fmt: skip
 FUSED = flags.DEFINE_list("fused", None, "evaluate: folders of fused images, of any program, one per method.")
-PROTOCOL = flags.DEFINE_string("protocol", "panel", f"evaluate --fused: one of {', '.join(PROTOCOLS)}.")
+PROTOCOL = flags.DEFINE_list(
+  "protocol", None, f"evaluate --fused: one of {', '.join(PROTOCOLS)} (panel); benchmark: one or more (panel,common)."
+)
 BASELINES = flags.DEFINE_bool("baselines", True, "evaluate --fused: rows of trivial fusions, for comparison.")
 SIZES = flags.DEFINE_list("sizes", ["512x384"], "benchmark --suite=speed: WIDTHxHEIGHT of the pairs.")
 BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["1"], "benchmark --suite=speed: pairs per compiled call.")
@@ -131,7 +133,7 @@ TABLE = flags.DEFINE_list("table", "methods", f"benchmark: all, or names among {
 FIGURE = flags.DEFINE_list("figure", [], "benchmark: 1, 5 or both: gains over the noise levels, in place of tables.")
 BOXES = flags.DEFINE_string("boxes", "", "benchmark --figure: name:left,top,width,height;name:..., in pixels.")
 ROWS = flags.DEFINE_string("rows", "", "benchmark: rows of the table to run, separated by semicolons; all if empty.")
-LIMIT = flags.DEFINE_integer("limit", 0, "evaluate, benchmark: first images or pairs only; 0 takes all.")
+LIMIT = flags.DEFINE_integer("limit", 0, "evaluate: first images only; benchmark: so many pairs of all; 0 takes all.")
 LEARNING_RATE = flags.DEFINE_float("learning_rate", 5e-4, "train: peak of the schedule.")
 CROP_SIZE = flags.DEFINE_integer("crop_size", 64, "train: side of a crop in pixels.")
 SAVE_EVERY = flags.DEFINE_integer("save_every", 500, "train: steps between checkpoints.")
@@ -238,7 +240,7 @@ def _evaluate() -> int:
 
 def _evaluate_fused() -> int:
   folders = evaluate_fused.named(FUSED.value or [])
-  arguments = {"protocol": PROTOCOL.value, "baselines": BASELINES.value, "limit": LIMIT.value}
+  arguments = {"protocol": _one_protocol(), "baselines": BASELINES.value, "limit": LIMIT.value}
   report = evaluate_fused.run(folders, _data(), tuple(SOURCES.value), Path(OUT.value), **arguments)
   for line in report.left_out:
     print(f"note: {line}", file=sys.stderr)
@@ -246,6 +248,13 @@ def _evaluate_fused() -> int:
     print(f"failed: {line}", file=sys.stderr)
   print(report.text)
   return 3 if report.failed else 0
+
+
+def _one_protocol() -> str:
+  names = PROTOCOL.value or ["panel"]
+  if len(names) != 1:
+    raise UserError(f"--protocol={','.join(names)}: expected one name for --job=evaluate; run it once for each")
+  return names[0]
 
 
 def _speed() -> int:
@@ -321,7 +330,10 @@ def _benchmark() -> int:
   tables = tuple(TABLES) if TABLE.value == ["all"] else tuple(TABLE.value)
   keep = tuple(row.strip() for row in ROWS.value.split(";") if row.strip())
   config, options = _fuse_config(), _tuned()
-  print(benchmark.run(_prior(), _codec(), config, options, tables=tables, keep=keep, limit=LIMIT.value))
+  chosen = {"tables": tables, "keep": keep, "limit": LIMIT.value}
+  if PROTOCOL.value:
+    chosen["protocols"] = tuple(PROTOCOL.value)
+  print(benchmark.run(_prior(), _codec(), config, options, **chosen))
   return 0
 
 
