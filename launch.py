@@ -21,7 +21,17 @@ from convert.official import OFFICIAL
 from convert.peer import DdfmPeer
 from dig2dig_jax.checkpoint import EMBEDDED
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs import benchmark, evaluate_fused, evaluate_prior, fuse, sample_prior, speed, train, train_config
+from dig2dig_jax.jobs import (
+  benchmark,
+  evaluate_fused,
+  evaluate_prior,
+  fuse,
+  fused_folders,
+  sample_prior,
+  speed,
+  train,
+  train_config,
+)
 from dig2dig_jax.jobs.ablations import TABLES
 from dig2dig_jax.methods.base import Codec, luminance_codec, rgb_codec
 from dig2dig_jax.methods.options import MethodOptions
@@ -223,7 +233,7 @@ def _evaluate() -> int:
 
 
 def _evaluate_fused() -> int:
-  folders = evaluate_fused.named(FUSED.value or [])
+  folders = fused_folders.named(FUSED.value or [])
   arguments = {"protocol": PROTOCOL.value, "baselines": BASELINES.value, "limit": LIMIT.value}
   report = evaluate_fused.run(folders, _data(), tuple(SOURCES.value), Path(OUT.value), **arguments)
   for line in report.left_out:

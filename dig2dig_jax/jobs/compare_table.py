@@ -31,7 +31,7 @@ class Comparison(NamedTuple):
 def markdown(comparison: Comparison) -> str:
   """Three tables (means and ranks; spread; paired differences) with a line on each, and the notes."""
   names = list(comparison.higher_is_better)
-  heads = [f"{name} {_arrow(comparison, name)}" for name in names]
+  heads = [f"{name} {arrow(comparison, name)}" for name in names]
   best, _ = _leaders(comparison)
   means, spread = [], []
   for method, row in comparison.summaries.items():
@@ -66,7 +66,7 @@ def latex(comparison: Comparison) -> str:
   for method, row in comparison.summaries.items():
     cells = [_tex(method)]
     for name in names:
-      value = _number(row[name].mean, "--").replace("inf", r"$\infty$")
+      value = number(row[name].mean, "--").replace("inf", r"$\infty$")
       value = rf"\textbf{{{value}}}" if method in best[name] else value
       cells.append(rf"\underline{{{value}}}" if method in second[name] else value)
     rank = [f"{comparison.ranks[method]:.2f}"] if comparison.ranks else []
@@ -98,7 +98,8 @@ def _leaders(comparison: Comparison) -> tuple[dict[str, set[str]], dict[str, set
   """Per metric the methods with the best and with the second best mean; none where a single method is compared."""
   best, second = {}, {}
   for name, higher in comparison.higher_is_better.items():
-    means = {method: row[name].mean for method, row in comparison.summaries.items() if not math.isnan(row[name].mean)}
+    defined = {method: row[name].mean for method, row in comparison.summaries.items() if not math.isnan(row[name].mean)}
+    means = {method: float(f"{mean:.10g}") for method, mean in defined.items()}  # equal but for rounding is equal
     values = sorted(set(means.values()), reverse=higher)
     if len(comparison.summaries) < 2:
       values = []
@@ -114,13 +115,13 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def _mean(summary: Summary) -> str:
-  return _number(summary.mean) + (f" ({summary.undefined} undefined)" if summary.undefined else "")
+  return number(summary.mean) + (f" ({summary.undefined} undefined)" if summary.undefined else "")
 
 
 def _spread(summary: Summary) -> str:
   if math.isnan(summary.deviation):
     return "–"
-  return f"± {_number(summary.deviation)} [{_number(summary.low)}, {_number(summary.high)}]"
+  return f"± {number(summary.deviation)} [{number(summary.low)}, {number(summary.high)}]"
 
 
 def _paired(comparison: Comparison, method: str, name: str) -> str:
@@ -129,18 +130,20 @@ def _paired(comparison: Comparison, method: str, name: str) -> str:
     return "–"
   p = "p < 0.001" if difference.adjusted < 0.001 else f"p = {difference.adjusted:.3f}"
   count = "" if difference.images == len(comparison.images) else f", {difference.images} images"
-  interval = f"[{_number(difference.low)}, {_number(difference.high)}]"
-  return f"{_number(difference.mean)} {interval}, {p}{count}"
+  interval = f"[{number(difference.low)}, {number(difference.high)}]"
+  return f"{number(difference.mean)} {interval}, {p}{count}"
 
 
-def _number(value: float, undefined: str = "–") -> str:
+def number(value: float, undefined: str = "–") -> str:
+  """About four digits; `undefined` for NaN."""
   if math.isnan(value):
     return undefined
   decimals = next((n for n, limit in enumerate((1000, 100, 10, 1)) if abs(value) >= limit), 4)
   return f"{value:z.{decimals}f}"  # z: a tiny negative mean is 0.0000, not -0.0000
 
 
-def _arrow(comparison: Comparison, name: str) -> str:
+def arrow(comparison: Comparison, name: str) -> str:
+  """Where better is."""
   return "↑" if comparison.higher_is_better[name] else "↓"
 
 
