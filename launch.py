@@ -1,6 +1,8 @@
 """What did the user ask for? Reads the flags, once, and hands plain arguments to a job.
 
   python launch.py --flagfile=vif.flags --data=FOLDER --out=FOLDER      fuse every pair of a folder
+  python launch.py --job=evaluate --data=FOLDER --fused=FOLDER,FOLDER   scores of fused images, of any program
+  python launch.py --job=report --data=FOLDER --fused=FOLDER,FOLDER     the same, as a page with pictures
   python launch.py --job=evaluate --suite=prior --data=FOLDER           denoising PSNR of a prior
   python launch.py --job=benchmark --data=FOLDER                        methods and baselines, scored
   python launch.py --flagfile=train.flags --data=FOLDER --out=FOLDER    train a prior
@@ -10,6 +12,7 @@ Exit status: 0 all done, 2 bad input (one line says what and how to mend it), 3 
 
 import dataclasses
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -27,6 +30,7 @@ from dig2dig_jax.jobs import (
   evaluate_prior,
   fuse,
   fused_folders,
+  report,
   sample_prior,
   speed,
   train,
@@ -42,7 +46,7 @@ from dig2dig_jax.prior import Prior, load_prior, random_prior
 from dig2dig_jax.training.data import CropConfig
 from dig2dig_jax.training.step import StepConfig
 
-_JOBS = ("fuse", "evaluate", "benchmark", "train")
+_JOBS = ("fuse", "evaluate", "report", "benchmark", "train")
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "dig2dig_jax" / "programs"
 
 # Input and output.
@@ -109,9 +113,10 @@ SUITE = flags.DEFINE_enum(
   "evaluate: PSNR of a prior (the default), its samples, or the scores of fused images (with --fused the default); "
   "benchmark: tables of scores (the default), or speed.",
 )  # fmt: skip
-FUSED = flags.DEFINE_list("fused", None, "evaluate: folders of fused images, of any program, one per method.")
-PROTOCOL = flags.DEFINE_string("protocol", "panel", f"evaluate --fused: one of {', '.join(PROTOCOLS)}.")
-BASELINES = flags.DEFINE_bool("baselines", True, "evaluate --fused: rows of trivial fusions, for comparison.")
+FUSED = flags.DEFINE_list("fused", None, "evaluate, report: folders of fused images, of any program, one per method.")
+PROTOCOL = flags.DEFINE_string("protocol", "panel", f"evaluate --fused, report: one of {', '.join(PROTOCOLS)}.")
+BASELINES = flags.DEFINE_bool("baselines", True, "evaluate --fused, report: rows of trivial fusions, for comparison.")
+PAGE_MB = flags.DEFINE_float("page_mb", 50, "report: megabytes that the page's pictures may take; they shrink to fit.")
 SIZES = flags.DEFINE_list("sizes", ["512x384"], "benchmark --suite=speed: WIDTHxHEIGHT of the pairs.")
 BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["1"], "benchmark --suite=speed: pairs per compiled call.")
 SPEED_DTYPES = flags.DEFINE_list("dtypes", None, "benchmark --suite=speed: of the torso; --dtype if not given.")
@@ -127,7 +132,7 @@ SAMPLE_SIZE = flags.DEFINE_integer("sample_size", 128, "Side of the unconditiona
 SAMPLE_STEPS = flags.DEFINE_integer("sample_steps", 250, "Steps of the unconditional samples; train: 0 draws none.")
 TABLE = flags.DEFINE_list("table", "methods", f"benchmark: all, or names among {', '.join(TABLES)}.")
 ROWS = flags.DEFINE_string("rows", "", "benchmark: rows of the table to run, separated by semicolons; all if empty.")
-LIMIT = flags.DEFINE_integer("limit", 0, "evaluate, benchmark: first images or pairs only; 0 takes all.")
+LIMIT = flags.DEFINE_integer("limit", 0, "evaluate, report, benchmark: first images or pairs only; 0 takes all.")
 LEARNING_RATE = flags.DEFINE_float("learning_rate", 5e-4, "train: peak of the schedule.")
 CROP_SIZE = flags.DEFINE_integer("crop_size", 64, "train: side of a crop in pixels.")
 SAVE_EVERY = flags.DEFINE_integer("save_every", 500, "train: steps between checkpoints.")
@@ -208,15 +213,25 @@ def _fuse() -> int:
     "dtype": DTYPE.value,
     "batch_size": BATCH_SIZE.value,
     "bucket": BUCKET.value,
+    "command": _command(),
   }
   conditions = getattr(options, "conditions", ())
-  report = fuse.run(dataclasses.replace(config, settings=settings, conditions=conditions), method, prior.params)
-  for line in report.left_out:
+  done = fuse.run(dataclasses.replace(config, settings=settings, conditions=conditions), method, prior.params)
+  return _finish(done, f"{done.summary()}; results in {config.out}")
+
+
+def _command() -> str:
+  return shlex.join(["python", *sys.argv])
+
+
+def _finish(found, text: str) -> int:
+  """Prints a job's report, `left_out` and `failed` among it; the exit status."""
+  for line in found.left_out:
     print(f"note: {line}", file=sys.stderr)
-  for line in report.failed:
+  for line in found.failed:
     print(f"failed: {line}", file=sys.stderr)
-  print(f"{report.summary()}; results in {config.out}")
-  return 3 if report.failed else 0
+  print(text)
+  return 3 if found.failed else 0
 
 
 def _evaluate() -> int:
@@ -233,15 +248,21 @@ def _evaluate() -> int:
 
 
 def _evaluate_fused() -> int:
-  folders = fused_folders.named(FUSED.value or [])
+  folders, sources, arguments = _fused_arguments()
+  found = evaluate_fused.run(folders, _data(), sources, Path(OUT.value), **arguments)
+  return _finish(found, found.text)
+
+
+def _fused_arguments() -> tuple[dict[str, Path], tuple[str, ...], dict]:
   arguments = {"protocol": PROTOCOL.value, "baselines": BASELINES.value, "limit": LIMIT.value}
-  report = evaluate_fused.run(folders, _data(), tuple(SOURCES.value), Path(OUT.value), **arguments)
-  for line in report.left_out:
-    print(f"note: {line}", file=sys.stderr)
-  for line in report.failed:
-    print(f"failed: {line}", file=sys.stderr)
-  print(report.text)
-  return 3 if report.failed else 0
+  return fused_folders.named(FUSED.value or []), tuple(SOURCES.value), arguments
+
+
+def _report() -> int:
+  folders, sources, arguments = _fused_arguments()
+  out = Path(OUT.value)
+  found = report.run(folders, _data(), sources, out, command=_command(), budget_mb=PAGE_MB.value, **arguments)
+  return _finish(found, f"{found.text}\npage written to {out / report.PAGE}")
 
 
 def _speed() -> int:
@@ -369,7 +390,8 @@ def main(argv) -> int:
   if CACHE.value:
     jax.config.update("jax_compilation_cache_dir", CACHE.value)
   try:
-    return {"fuse": _fuse, "evaluate": _evaluate, "benchmark": _benchmark, "train": _train}[JOB.value]()
+    jobs = {"fuse": _fuse, "evaluate": _evaluate, "report": _report, "benchmark": _benchmark, "train": _train}
+    return jobs[JOB.value]()
   except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     return 2

@@ -103,7 +103,7 @@ def test_bad_input_is_one_line_and_status_2(run, pairs, tiny_prior, tmp_path, ar
   "arguments, message",
   [
     (("--dig_temprature=1",), "Unknown command line flag 'dig_temprature'. Did you mean: dig_temperature"),
-    (("--job=dance",), "job=dance: value should be one of <fuse|evaluate|benchmark|train>"),
+    (("--job=dance",), "job=dance: value should be one of <fuse|evaluate|report|benchmark|train>"),
     (("--steps=many",), "steps=many: "),
     (("--flagfile=none.flags",), "none.flags"),
   ],
