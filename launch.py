@@ -30,6 +30,7 @@ from dig2dig_jax.jobs import (
   evaluate_prior,
   fuse,
   fused_folders,
+  lpips,
   report,
   sample_prior,
   speed,
@@ -116,6 +117,7 @@ SUITE = flags.DEFINE_enum(
 FUSED = flags.DEFINE_list("fused", None, "evaluate, report: folders of fused images, of any program, one per method.")
 PROTOCOL = flags.DEFINE_string("protocol", "panel", f"evaluate --fused, report: one of {', '.join(PROTOCOLS)}.")
 BASELINES = flags.DEFINE_bool("baselines", True, "evaluate --fused, report: rows of trivial fusions, for comparison.")
+LPIPS = flags.DEFINE_string("lpips", None, "evaluate --fused, report: weights of LPIPS, of python -m convert.lpips.")
 PAGE_MB = flags.DEFINE_float("page_mb", 50, "report: megabytes that the page's pictures may take; they shrink to fit.")
 SIZES = flags.DEFINE_list("sizes", ["512x384"], "benchmark --suite=speed: WIDTHxHEIGHT of the pairs.")
 BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["1"], "benchmark --suite=speed: pairs per compiled call.")
@@ -255,6 +257,7 @@ def _evaluate_fused() -> int:
 
 def _fused_arguments() -> tuple[dict[str, Path], tuple[str, ...], dict]:
   arguments = {"protocol": PROTOCOL.value, "baselines": BASELINES.value, "limit": LIMIT.value}
+  arguments["lpips"] = lpips.load(Path(LPIPS.value)) if LPIPS.value else None
   return fused_folders.named(FUSED.value or []), tuple(SOURCES.value), arguments
 
 
