@@ -31,6 +31,7 @@ from dig2dig_jax.jobs import (
   fuse,
   fused_folders,
   lpips,
+  metric_speed,
   report,
   sample_prior,
   speed,
@@ -110,9 +111,9 @@ CACHE = flags.DEFINE_string("compile_cache", str(_CACHE), "Folder of compiled pr
 
 # Evaluation and training.
 SUITE = flags.DEFINE_enum(
-  "suite", None, ["prior", "samples", "fused", "tables", "speed"],
+  "suite", None, ["prior", "samples", "fused", "tables", "speed", "metrics"],
   "evaluate: PSNR of a prior (the default), its samples, or the scores of fused images (with --fused the default); "
-  "benchmark: tables of scores (the default), or speed.",
+  "benchmark: tables of scores (the default), speed of fusion, or speed of the metrics.",
 )  # fmt: skip
 FUSED = flags.DEFINE_list("fused", None, "evaluate, report: folders of fused images, of any program, one per method.")
 PROTOCOL = flags.DEFINE_string("protocol", "panel", f"evaluate --fused, report: one of {', '.join(PROTOCOLS)}.")
@@ -308,6 +309,9 @@ def _speed_prior(dtype: str) -> Prior:
 def _benchmark() -> int:
   if SUITE.value == "speed":
     return _speed()
+  if SUITE.value == "metrics":
+    print(metric_speed.run(Path(OUT.value), pairs=LIMIT.value or 100))
+    return 0
   tables = tuple(TABLES) if TABLE.value == ["all"] else tuple(TABLE.value)
   keep = tuple(row.strip() for row in ROWS.value.split(";") if row.strip())
   config, options = _fuse_config(), _method_options()
