@@ -26,6 +26,7 @@ from dig2dig_jax.checkpoint import EMBEDDED
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import (
   benchmark,
+  detect,
   evaluate_fused,
   evaluate_prior,
   fuse,
@@ -39,6 +40,7 @@ from dig2dig_jax.jobs import (
   train_config,
 )
 from dig2dig_jax.jobs.ablations import TABLES
+from dig2dig_jax.jobs.detector import LAYOUTS, Detector
 from dig2dig_jax.methods.base import Codec, luminance_codec, rgb_codec
 from dig2dig_jax.methods.options import MethodOptions
 from dig2dig_jax.methods.registry import METHODS, make_method
@@ -111,14 +113,20 @@ CACHE = flags.DEFINE_string("compile_cache", str(_CACHE), "Folder of compiled pr
 
 # Evaluation and training.
 SUITE = flags.DEFINE_enum(
-  "suite", None, ["prior", "samples", "fused", "tables", "speed", "metrics"],
-  "evaluate: PSNR of a prior (the default), its samples, or the scores of fused images (with --fused the default); "
+  "suite", None, ["prior", "samples", "fused", "detection", "tables", "speed", "metrics"],
+  "evaluate: PSNR of a prior (the default), its samples, the scores of fused images (with --fused the default), or a "
+  "detector's mean average precision on them; "
   "benchmark: tables of scores (the default), speed of fusion, or speed of the metrics.",
 )  # fmt: skip
 FUSED = flags.DEFINE_list("fused", None, "evaluate, report: folders of fused images, of any program, one per method.")
 PROTOCOL = flags.DEFINE_string("protocol", "panel", f"evaluate --fused, report: one of {', '.join(PROTOCOLS)}.")
 BASELINES = flags.DEFINE_bool("baselines", True, "evaluate --fused, report: rows of trivial fusions, for comparison.")
 LPIPS = flags.DEFINE_string("lpips", None, "evaluate --fused, report: weights of LPIPS, of python -m convert.lpips.")
+DETECTOR = flags.DEFINE_string("detector", None, "evaluate --suite=detection: ONNX model of a detector.")
+DETECTOR_LAYOUT = flags.DEFINE_enum("detector_layout", "yolov8", LAYOUTS, "Of the model's output.")
+DETECTOR_SIZE = flags.DEFINE_integer("detector_size", 640, "Side of its input, where the model leaves it open.")
+DETECTOR_CLASSES = flags.DEFINE_list("detector_classes", [], "Its class for each category of the labels, ascending.")
+LABELS = flags.DEFINE_string("labels", None, "evaluate --suite=detection: folder of YOLO's NAME.txt, or COCO's .json.")
 PAGE_MB = flags.DEFINE_float("page_mb", 50, "report: megabytes that the page's pictures may take; they shrink to fit.")
 SIZES = flags.DEFINE_list("sizes", ["512x384"], "benchmark --suite=speed: WIDTHxHEIGHT of the pairs.")
 BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["1"], "benchmark --suite=speed: pairs per compiled call.")
@@ -238,6 +246,8 @@ def _finish(found, text: str) -> int:
 
 
 def _evaluate() -> int:
+  if SUITE.value == "detection":
+    return _evaluate_detection()
   if FUSED.value or SUITE.value == "fused":
     return _evaluate_fused()
   prior, out, seed = _prior(), Path(OUT.value), SEED.value
@@ -253,6 +263,17 @@ def _evaluate() -> int:
 def _evaluate_fused() -> int:
   folders, sources, arguments = _fused_arguments()
   found = evaluate_fused.run(folders, _data(), sources, Path(OUT.value), **arguments)
+  return _finish(found, found.text)
+
+
+def _evaluate_detection() -> int:
+  if not DETECTOR.value or not LABELS.value:
+    raise UserError("--suite=detection: expected --detector=MODEL.onnx and --labels=FOLDER or FILE.json")
+  finder = Detector(Path(DETECTOR.value), layout=DETECTOR_LAYOUT.value, size=DETECTOR_SIZE.value)
+  folders, sources, _ = _fused_arguments()
+  classes = tuple(_whole("detector_classes", text) for text in DETECTOR_CLASSES.value)
+  options = {"classes": classes, "baselines": BASELINES.value, "limit": LIMIT.value}
+  found = detect.run(folders, _data(), sources, Path(LABELS.value), Path(OUT.value), finder, **options)
   return _finish(found, found.text)
 
 
@@ -341,8 +362,12 @@ def _network() -> UNetConfig:
 
 
 def _integer(flag: str, text: str) -> int:
-  if not text.isdecimal() or int(text) < 1:
-    raise UserError(f"--{flag}={text}: expected whole numbers from 1 up, such as 1,2,4")
+  return _whole(flag, text, least=1)
+
+
+def _whole(flag: str, text: str, least: int = 0) -> int:
+  if not text.isdecimal() or int(text) < least:
+    raise UserError(f"--{flag}={text}: expected whole numbers from {least} up, such as 1,2,4")
   return int(text)
 
 
