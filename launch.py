@@ -119,7 +119,9 @@ SUITE = flags.DEFINE_enum(
   "benchmark: tables of scores (the default), speed of fusion, or speed of the metrics.",
 )  # fmt: skip
 FUSED = flags.DEFINE_list("fused", None, "evaluate, report: folders of fused images, of any program, one per method.")
-PROTOCOL = flags.DEFINE_string("protocol", "panel", f"evaluate --fused, report: one of {', '.join(PROTOCOLS)}.")
+PROTOCOL = flags.DEFINE_enum(
+  "protocol", None, list(PROTOCOLS), "Columns of a table; panel if not given, in benchmark a choice of its own."
+)
 BASELINES = flags.DEFINE_bool("baselines", True, "evaluate --fused, report: rows of trivial fusions, for comparison.")
 LPIPS = flags.DEFINE_string("lpips", None, "evaluate --fused, report: weights of LPIPS, of python -m convert.lpips.")
 DETECTOR = flags.DEFINE_string("detector", None, "evaluate --suite=detection: ONNX model of a detector.")
@@ -278,7 +280,7 @@ def _evaluate_detection() -> int:
 
 
 def _fused_arguments() -> tuple[dict[str, Path], tuple[str, ...], dict]:
-  arguments = {"protocol": PROTOCOL.value, "baselines": BASELINES.value, "limit": LIMIT.value}
+  arguments = {"protocol": PROTOCOL.value or "panel", "baselines": BASELINES.value, "limit": LIMIT.value}
   arguments["lpips"] = lpips.load(Path(LPIPS.value)) if LPIPS.value else None
   return fused_folders.named(FUSED.value or []), tuple(SOURCES.value), arguments
 
@@ -336,7 +338,10 @@ def _benchmark() -> int:
   tables = tuple(TABLES) if TABLE.value == ["all"] else tuple(TABLE.value)
   keep = tuple(row.strip() for row in ROWS.value.split(";") if row.strip())
   config, options = _fuse_config(), _method_options()
-  print(benchmark.run(_prior(), _codec(), config, options, tables=tables, keep=keep, limit=LIMIT.value))
+  selection = {"tables": tables, "keep": keep, "limit": LIMIT.value}
+  if PROTOCOL.value:
+    selection["measures"] = PROTOCOLS[PROTOCOL.value]
+  print(benchmark.run(_prior(), _codec(), config, options, **selection))
   return 0
 
 

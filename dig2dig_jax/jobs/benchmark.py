@@ -53,9 +53,11 @@ def run(
   tables: tuple[str, ...] = ("methods",),
   keep: tuple[str, ...] = (),
   limit: int = 0,
+  measures: tuple[str, ...] = metrics.DEFAULT,
 ) -> str:
   """Fuses and scores; each table's scores.{md,csv,json}, plot.png, contact_sheet.png and settings.json go into a folder
   of its name under `config.out`. Returns the tables of means, in Markdown. keep: rows to run, all if empty.
+  measures: names of `metrics.METRICS`.
 
   Raises UserError when a pair cannot be read: means over different pairs cannot be compared.
   """
@@ -79,7 +81,7 @@ def run(
     for batch in batches(pairs, batch_size=config.batch_size, bucket=config.bucket, failed=failed):
       if failed:
         break
-      _score(batch, config, fusers, costs, results)
+      _score(batch, config, fusers, costs, results, measures)
       bar.update(len(batch.pairs))
   if failed:
     raise UserError(failed[0])
@@ -98,7 +100,7 @@ def run(
   return "\n".join(texts)
 
 
-def _score(batch: Batch, config: FuseConfig, fusers, costs, results: _Results) -> None:
+def _score(batch: Batch, config: FuseConfig, fusers, costs, results: _Results, measures: tuple[str, ...]) -> None:
   fused, seconds = {}, {}
   for options, fuser in fusers.items():
     compiling, start = fuser.compile_seconds, time.monotonic()
@@ -115,15 +117,17 @@ def _score(batch: Batch, config: FuseConfig, fusers, costs, results: _Results) -
       start = time.monotonic()
       image = blend(gray)
       tile = image[..., None] / 127.5 - 1 if shown else None
-      _add(results, name, gray, image, (0, time.monotonic() - start), tile)
+      _add(results, name, gray, image, (0, time.monotonic() - start), tile, measures)
     for options in fusers:
       pixels = crop(fused[options][i], pair.sources.shape[1:3])
       image = metrics.to_gray(to_uint8(pixels))
-      _add(results, options, gray, image, (costs[options], seconds[options]), pixels if shown else None)
+      cost = (costs[options], seconds[options])
+      _add(results, options, gray, image, cost, pixels if shown else None, measures)
 
 
-def _add(results: _Results, row, gray, image, cost: tuple[float, float], tile: np.ndarray | None) -> None:
-  results.scores.setdefault(row, []).append(metrics.score(gray, image) | dict(zip(COST, cost, strict=True)))
+def _add(results: _Results, row, gray, image, cost: tuple[float, float], tile: np.ndarray | None, measures) -> None:
+  scores = metrics.score(gray, image, measures) | dict(zip(COST, cost, strict=True))
+  results.scores.setdefault(row, []).append(scores)
   if tile is not None:
     results.tiles.setdefault(row, []).append(tile)
 
