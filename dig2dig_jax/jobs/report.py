@@ -23,6 +23,7 @@ from dig2dig_jax.jobs.record import environment, write_text
 from dig2dig_jax.jobs.report_pictures import Album, Pictures
 
 PAGE = "report.html"
+_NOTES = 8  # lines about what a folder lacks, before the rest is only counted
 
 
 def run(
@@ -66,8 +67,9 @@ def run(
 
   report = evaluate_fused.run(fused, data, sources, out, baselines=baselines, limit=limit, visit=visit, **options)
   records = {method: _json_file(folder / "run.json", notes) for method, folder in fused.items()}
-  curves = {method: _json_file(folder / "curves.json", notes) for method, folder in fused.items()}
+  curves = {method: _curves(folder, records[method], sources, notes) for method, folder in fused.items()}
   plots = _plots(report, records, {method: rows for method, rows in curves.items() if rows}, sources, baselines)
+  notes = [*notes[:_NOTES], *([f"and {len(notes) - _NOTES} more like these"] if len(notes) > _NOTES else [])]
   page = _template().render(
     title=f"Image fusion: {', '.join(fused) or 'plain fusions'}",
     css=_asset("report.css"),
@@ -196,6 +198,21 @@ def _json_file(path: Path, notes: list[str]):
   except (OSError, ValueError) as error:
     notes.append(f"{path}: expected JSON, found {error}; the page goes without it")
     return None
+
+
+def _curves(folder: Path, record: Mapping | None, sources: Sequence[str], notes: list[str]) -> dict[str, dict] | None:
+  """A run's curves with the sources in this page's order; None, with a note, where they are of other sources."""
+  path = folder / "curves.json"
+  rows = _json_file(path, notes)
+  own = list((record or {}).get("settings", {}).get("sources", sources))
+  if rows and not set(sources) <= set(own):
+    notes.append(f"{path}: expected curves of {', '.join(sources)}, found {', '.join(own)}; the page goes without them")
+    return None
+  order = [own.index(source) for source in sources if source in own]
+  return rows and {
+    name: {"t": row["t"], **{field: np.array(row[field])[:, order] for field in ("weight", "residual")}}
+    for name, row in rows.items()
+  }
 
 
 def _template() -> jinja2.Template:

@@ -43,7 +43,7 @@ def quality_against_cost(cost: Mapping[str, int], means: Mapping[str, Mapping[st
 def curves(runs: Mapping[str, Mapping[str, Mapping]], sources: Sequence[str]) -> str:
   """Per run the mean over pairs of each source's weight and of its distance from the estimate against the timestep.
 
-  runs: {method: {pair: {"t": [S], "weight": [S][K], "residual": [S][K]}}}, as the fuse job's curves.json.
+  runs: {method: {pair: {"t": [S], "weight": [S, K], "residual": [S, K]}}}, as the fuse job's curves.json.
   """
   heads = {(method, field): f"{method}: {field} of the sources" for method in runs for field in ("weight", "residual")}
 

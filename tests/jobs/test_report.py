@@ -32,7 +32,8 @@ def page(tmp_path_factory, quick_compile):
     write(root / "ours" / "weights" / f"{name}_ir.png", scene(2, *SIZE, 1))
     if name != "4":
       write(root / "theirs" / f"{name}.png", scene(3, *SIZE, 1))
-  record = {"settings": {"method": "dig2dig", "seed": 7, "command": "python launch.py --seed=7"}, "evaluations": 29}
+  settings = {"method": "dig2dig", "seed": 7, "command": "python launch.py --seed=7", "sources": ["vi", "ir"]}
+  record = {"settings": settings, "evaluations": 29}
   (root / "ours" / "run.json").write_text(json.dumps(record))
   curve = {"t": [999, 500, 0], "weight": [[0.5, 0.5]] * 3, "residual": [[0.2, 0.3]] * 3}
   (root / "ours" / "curves.json").write_text(json.dumps({name: curve for name in NAMES}))
@@ -91,6 +92,16 @@ def test_the_focus_is_where_detail_differs_and_not_where_brightness_does():
   b[150:170:2, 240:260] = 0
   x, y = report_pictures.focus([a, b])
   assert abs(x - 250 / 300) < 0.06 and abs(y - 160 / 200) < 0.06
+
+
+def test_curves_follow_the_names_of_the_sources_and_not_their_order(tmp_path):
+  curve = {"t": [9, 0], "weight": [[0.1, 0.9], [0.2, 0.8]], "residual": [[1, 2], [3, 4]]}
+  (tmp_path / "curves.json").write_text(json.dumps({"1": curve}))
+  notes = []
+  found = report._curves(tmp_path, {"settings": {"sources": ["vi", "ir"]}}, ("ir", "vi"), notes)
+  assert found["1"]["weight"].tolist() == [[0.9, 0.1], [0.8, 0.2]] and found["1"]["t"] == [9, 0] and notes == []
+  assert report._curves(tmp_path, {"settings": {"sources": ["a", "b"]}}, ("ir", "vi"), notes) is None
+  assert "expected curves of ir, vi, found a, b" in notes[0]
 
 
 def test_a_map_that_is_missing_is_a_note_and_a_damaged_record_too(tmp_path, quick_compile, monkeypatch):
