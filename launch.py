@@ -31,17 +31,20 @@ from dig2dig_jax.jobs import (
   evaluate_prior,
   fuse,
   fused_folders,
+  gain_figures,
   lpips,
   metric_speed,
   report,
   sample_prior,
   speed,
+  theory,
   train,
   train_config,
 )
 from dig2dig_jax.jobs.ablations import TABLES
 from dig2dig_jax.jobs.detector import LAYOUTS, Detector
 from dig2dig_jax.methods.base import Codec, luminance_codec, rgb_codec
+from dig2dig_jax.methods.dig2dig import Dig2DigOptions
 from dig2dig_jax.methods.options import MethodOptions
 from dig2dig_jax.methods.registry import METHODS, make_method
 from dig2dig_jax.metrics import PROTOCOLS
@@ -113,14 +116,15 @@ CACHE = flags.DEFINE_string("compile_cache", str(_CACHE), "Folder of compiled pr
 
 # Evaluation and training.
 SUITE = flags.DEFINE_enum(
-  "suite", None, ["prior", "samples", "fused", "detection", "tables", "speed", "metrics"],
+  "suite", None, ["prior", "samples", "fused", "detection", "tables", "speed", "metrics", "theory"],
   "evaluate: PSNR of a prior (the default), its samples, the scores of fused images (with --fused the default), or a "
   "detector's mean average precision on them; "
-  "benchmark: tables of scores (the default), speed of fusion, or speed of the metrics.",
+  "benchmark: tables of scores (the default), speed of fusion or of the metrics, or the paper's bound on images whose "
+  "ideal fusion is known.",
 )  # fmt: skip
 FUSED = flags.DEFINE_list("fused", None, "evaluate, report: folders of fused images, of any program, one per method.")
-PROTOCOL = flags.DEFINE_enum(
-  "protocol", None, list(PROTOCOLS), "Columns of a table; panel if not given, in benchmark a choice of its own."
+PROTOCOL = flags.DEFINE_list(
+  "protocol", None, f"evaluate, report: one of {', '.join(PROTOCOLS)} (panel); benchmark: one or more (panel,common)."
 )
 BASELINES = flags.DEFINE_bool("baselines", True, "evaluate --fused, report: rows of trivial fusions, for comparison.")
 LPIPS = flags.DEFINE_string("lpips", None, "evaluate --fused, report: weights of LPIPS, of python -m convert.lpips.")
@@ -144,8 +148,12 @@ SAMPLES = flags.DEFINE_integer("samples", 16, "evaluate --suite=samples: how man
 SAMPLE_SIZE = flags.DEFINE_integer("sample_size", 128, "Side of the unconditional samples in pixels.")
 SAMPLE_STEPS = flags.DEFINE_integer("sample_steps", 250, "Steps of the unconditional samples; train: 0 draws none.")
 TABLE = flags.DEFINE_list("table", "methods", f"benchmark: all, or names among {', '.join(TABLES)}.")
+FIGURE = flags.DEFINE_list("figure", [], "benchmark: 1, 5 or both: gains over the noise levels, in place of tables.")
+BOXES = flags.DEFINE_string("boxes", "", "benchmark --figure: name:left,top,width,height;name:..., in pixels.")
 ROWS = flags.DEFINE_string("rows", "", "benchmark: rows of the table to run, separated by semicolons; all if empty.")
-LIMIT = flags.DEFINE_integer("limit", 0, "evaluate, report, benchmark: first images or pairs only; 0 takes all.")
+LIMIT = flags.DEFINE_integer(
+  "limit", 0, "evaluate, report: first images only; benchmark: so many pairs of all; 0 takes all."
+)
 LEARNING_RATE = flags.DEFINE_float("learning_rate", 5e-4, "train: peak of the schedule.")
 CROP_SIZE = flags.DEFINE_integer("crop_size", 64, "train: side of a crop in pixels.")
 SAVE_EVERY = flags.DEFINE_integer("save_every", 500, "train: steps between checkpoints.")
@@ -280,7 +288,7 @@ def _evaluate_detection() -> int:
 
 
 def _fused_arguments() -> tuple[dict[str, Path], tuple[str, ...], dict]:
-  arguments = {"protocol": PROTOCOL.value or "panel", "baselines": BASELINES.value, "limit": LIMIT.value}
+  arguments = {"protocol": _one_protocol(), "baselines": BASELINES.value, "limit": LIMIT.value}
   arguments["lpips"] = lpips.load(Path(LPIPS.value)) if LPIPS.value else None
   return fused_folders.named(FUSED.value or []), tuple(SOURCES.value), arguments
 
@@ -290,6 +298,13 @@ def _report() -> int:
   out = Path(OUT.value)
   found = report.run(folders, _data(), sources, out, command=_command(), budget_mb=PAGE_MB.value, **arguments)
   return _finish(found, f"{found.text}\npage written to {out / report.PAGE}")
+
+
+def _one_protocol() -> str:
+  names = PROTOCOL.value or ["panel"]
+  if len(names) != 1:
+    raise UserError(f"--protocol={','.join(names)}: expected one name for --job={JOB.value}; run it once for each")
+  return names[0]
 
 
 def _speed() -> int:
@@ -329,19 +344,49 @@ def _speed_prior(dtype: str) -> Prior:
   return random_prior(config, noise, name=f"of random weights, {RANDOM_PRIOR.value}", dtype=dtype)
 
 
+def _tuned() -> Dig2DigOptions:
+  options = _method_options()
+  if not isinstance(options, Dig2DigOptions):
+    raise UserError("--job=benchmark varies Dig2DIG and has the other methods as rows; leave out --method")
+  return options
+
+
+def _theory() -> int:
+  tuned = _tuned()
+  rows = {
+    "uniform": dataclasses.replace(tuned, weights="uniform"),
+    "Dig2DIG, literal": Dig2DigOptions(steps=tuned.steps),
+    "Dig2DIG, tuned": tuned,
+  }
+  options = {"limit": LIMIT.value, "bucket": BUCKET.value, "seed": SEED.value}
+  print(theory.run(_prior(), _codec(), rows, _data(), Path(OUT.value), **options))
+  return 0
+
+
+def _figures() -> int:
+  wanted = {"figures": tuple(FIGURE.value), "boxes": gain_figures.parse_boxes(BOXES.value), "limit": LIMIT.value}
+  written = gain_figures.run(_prior(), _codec(), _fuse_config(), _tuned(), **wanted)
+  print("\n".join(f"written: {path}" for path in written))
+  return 0
+
+
 def _benchmark() -> int:
   if SUITE.value == "speed":
     return _speed()
   if SUITE.value == "metrics":
     print(metric_speed.run(Path(OUT.value), pairs=LIMIT.value or 100))
     return 0
+  if SUITE.value == "theory":
+    return _theory()
+  if FIGURE.value:
+    return _figures()
   tables = tuple(TABLES) if TABLE.value == ["all"] else tuple(TABLE.value)
   keep = tuple(row.strip() for row in ROWS.value.split(";") if row.strip())
-  config, options = _fuse_config(), _method_options()
-  selection = {"tables": tables, "keep": keep, "limit": LIMIT.value}
+  config, options = _fuse_config(), _tuned()
+  chosen = {"tables": tables, "keep": keep, "limit": LIMIT.value}
   if PROTOCOL.value:
-    selection["measures"] = PROTOCOLS[PROTOCOL.value]
-  print(benchmark.run(_prior(), _codec(), config, options, **selection))
+    chosen["protocols"] = tuple(PROTOCOL.value)
+  print(benchmark.run(_prior(), _codec(), config, options, **chosen))
   return 0
 
 
