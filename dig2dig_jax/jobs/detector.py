@@ -39,7 +39,7 @@ class Detector:
     try:
       import onnxruntime
     except ImportError as error:
-      raise UserError(f"{path}: running it takes onnxruntime; do: pip install 'dig2dig_jax[detect]'") from error
+      raise UserError(f"{path}: running it takes onnxruntime; do: pip install -e '.[detect]'") from error
     if not path.is_file():
       raise UserError(f"{path}: expected an ONNX model, found no file; check --detector")
     try:
