@@ -1,6 +1,8 @@
 """What did the user ask for? Reads the flags, once, and hands plain arguments to a job.
 
   python launch.py --flagfile=vif.flags --data=FOLDER --out=FOLDER      fuse every pair of a folder
+  python launch.py --job=evaluate --data=FOLDER --fused=FOLDER,FOLDER   scores of fused images, of any program
+  python launch.py --job=report --data=FOLDER --fused=FOLDER,FOLDER     the same, as a page with pictures
   python launch.py --job=evaluate --suite=prior --data=FOLDER           denoising PSNR of a prior
   python launch.py --job=benchmark --data=FOLDER                        methods and baselines, scored
   python launch.py --flagfile=train.flags --data=FOLDER --out=FOLDER    train a prior
@@ -10,6 +12,7 @@ Exit status: 0 all done, 2 bad input (one line says what and how to mend it), 3 
 
 import dataclasses
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -23,10 +26,15 @@ from dig2dig_jax.checkpoint import EMBEDDED
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import (
   benchmark,
+  detect,
   evaluate_fused,
   evaluate_prior,
   fuse,
+  fused_folders,
   gain_figures,
+  lpips,
+  metric_speed,
+  report,
   sample_prior,
   speed,
   theory,
@@ -34,6 +42,7 @@ from dig2dig_jax.jobs import (
   train_config,
 )
 from dig2dig_jax.jobs.ablations import TABLES
+from dig2dig_jax.jobs.detector import LAYOUTS, Detector
 from dig2dig_jax.methods.base import Codec, luminance_codec, rgb_codec
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions
 from dig2dig_jax.methods.options import MethodOptions
@@ -44,7 +53,7 @@ from dig2dig_jax.prior import Prior, load_prior, random_prior
 from dig2dig_jax.training.data import CropConfig
 from dig2dig_jax.training.step import StepConfig
 
-_JOBS = ("fuse", "evaluate", "benchmark", "train")
+_JOBS = ("fuse", "evaluate", "report", "benchmark", "train")
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "dig2dig_jax" / "programs"
 
 # Input and output.
@@ -107,15 +116,24 @@ CACHE = flags.DEFINE_string("compile_cache", str(_CACHE), "Folder of compiled pr
 
 # Evaluation and training.
 SUITE = flags.DEFINE_enum(
-  "suite", None, ["prior", "samples", "fused", "tables", "speed", "theory"],
-  "evaluate: PSNR of a prior (the default), its samples, or the scores of fused images (with --fused the default); "
-  "benchmark: tables of scores (the default), speed, or the paper's bound on images whose ideal fusion is known.",
+  "suite", None, ["prior", "samples", "fused", "detection", "tables", "speed", "metrics", "theory"],
+  "evaluate: PSNR of a prior (the default), its samples, the scores of fused images (with --fused the default), or a "
+  "detector's mean average precision on them; "
+  "benchmark: tables of scores (the default), speed of fusion or of the metrics, or the paper's bound on images whose "
+  "ideal fusion is known.",
 )  # fmt: skip
-FUSED = flags.DEFINE_list("fused", None, "evaluate: folders of fused images, of any program, one per method.")
+FUSED = flags.DEFINE_list("fused", None, "evaluate, report: folders of fused images, of any program, one per method.")
 PROTOCOL = flags.DEFINE_list(
-  "protocol", None, f"evaluate --fused: one of {', '.join(PROTOCOLS)} (panel); benchmark: one or more (panel,common)."
+  "protocol", None, f"evaluate, report: one of {', '.join(PROTOCOLS)} (panel); benchmark: one or more (panel,common)."
 )
-BASELINES = flags.DEFINE_bool("baselines", True, "evaluate --fused: rows of trivial fusions, for comparison.")
+BASELINES = flags.DEFINE_bool("baselines", True, "evaluate --fused, report: rows of trivial fusions, for comparison.")
+LPIPS = flags.DEFINE_string("lpips", None, "evaluate --fused, report: weights of LPIPS, of python -m convert.lpips.")
+DETECTOR = flags.DEFINE_string("detector", None, "evaluate --suite=detection: ONNX model of a detector.")
+DETECTOR_LAYOUT = flags.DEFINE_enum("detector_layout", "yolov8", LAYOUTS, "Of the model's output.")
+DETECTOR_SIZE = flags.DEFINE_integer("detector_size", 640, "Side of its input, where the model leaves it open.")
+DETECTOR_CLASSES = flags.DEFINE_list("detector_classes", [], "Its class for each category of the labels, ascending.")
+LABELS = flags.DEFINE_string("labels", None, "evaluate --suite=detection: folder of YOLO's NAME.txt, or COCO's .json.")
+PAGE_MB = flags.DEFINE_float("page_mb", 50, "report: megabytes that the page's pictures may take; they shrink to fit.")
 SIZES = flags.DEFINE_list("sizes", ["512x384"], "benchmark --suite=speed: WIDTHxHEIGHT of the pairs.")
 BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["1"], "benchmark --suite=speed: pairs per compiled call.")
 SPEED_DTYPES = flags.DEFINE_list("dtypes", None, "benchmark --suite=speed: of the torso; --dtype if not given.")
@@ -133,7 +151,9 @@ TABLE = flags.DEFINE_list("table", "methods", f"benchmark: all, or names among {
 FIGURE = flags.DEFINE_list("figure", [], "benchmark: 1, 5 or both: gains over the noise levels, in place of tables.")
 BOXES = flags.DEFINE_string("boxes", "", "benchmark --figure: name:left,top,width,height;name:..., in pixels.")
 ROWS = flags.DEFINE_string("rows", "", "benchmark: rows of the table to run, separated by semicolons; all if empty.")
-LIMIT = flags.DEFINE_integer("limit", 0, "evaluate: first images only; benchmark: so many pairs of all; 0 takes all.")
+LIMIT = flags.DEFINE_integer(
+  "limit", 0, "evaluate, report: first images only; benchmark: so many pairs of all; 0 takes all."
+)
 LEARNING_RATE = flags.DEFINE_float("learning_rate", 5e-4, "train: peak of the schedule.")
 CROP_SIZE = flags.DEFINE_integer("crop_size", 64, "train: side of a crop in pixels.")
 SAVE_EVERY = flags.DEFINE_integer("save_every", 500, "train: steps between checkpoints.")
@@ -214,18 +234,30 @@ def _fuse() -> int:
     "dtype": DTYPE.value,
     "batch_size": BATCH_SIZE.value,
     "bucket": BUCKET.value,
+    "command": _command(),
   }
   conditions = getattr(options, "conditions", ())
-  report = fuse.run(dataclasses.replace(config, settings=settings, conditions=conditions), method, prior.params)
-  for line in report.left_out:
+  done = fuse.run(dataclasses.replace(config, settings=settings, conditions=conditions), method, prior.params)
+  return _finish(done, f"{done.summary()}; results in {config.out}")
+
+
+def _command() -> str:
+  return shlex.join(["python", *sys.argv])
+
+
+def _finish(found, text: str) -> int:
+  """Prints a job's report, `left_out` and `failed` among it; the exit status."""
+  for line in found.left_out:
     print(f"note: {line}", file=sys.stderr)
-  for line in report.failed:
+  for line in found.failed:
     print(f"failed: {line}", file=sys.stderr)
-  print(f"{report.summary()}; results in {config.out}")
-  return 3 if report.failed else 0
+  print(text)
+  return 3 if found.failed else 0
 
 
 def _evaluate() -> int:
+  if SUITE.value == "detection":
+    return _evaluate_detection()
   if FUSED.value or SUITE.value == "fused":
     return _evaluate_fused()
   prior, out, seed = _prior(), Path(OUT.value), SEED.value
@@ -239,21 +271,39 @@ def _evaluate() -> int:
 
 
 def _evaluate_fused() -> int:
-  folders = evaluate_fused.named(FUSED.value or [])
+  folders, sources, arguments = _fused_arguments()
+  found = evaluate_fused.run(folders, _data(), sources, Path(OUT.value), **arguments)
+  return _finish(found, found.text)
+
+
+def _evaluate_detection() -> int:
+  if not DETECTOR.value or not LABELS.value:
+    raise UserError("--suite=detection: expected --detector=MODEL.onnx and --labels=FOLDER or FILE.json")
+  finder = Detector(Path(DETECTOR.value), layout=DETECTOR_LAYOUT.value, size=DETECTOR_SIZE.value)
+  folders, sources, _ = _fused_arguments()
+  classes = tuple(_whole("detector_classes", text) for text in DETECTOR_CLASSES.value)
+  options = {"classes": classes, "baselines": BASELINES.value, "limit": LIMIT.value}
+  found = detect.run(folders, _data(), sources, Path(LABELS.value), Path(OUT.value), finder, **options)
+  return _finish(found, found.text)
+
+
+def _fused_arguments() -> tuple[dict[str, Path], tuple[str, ...], dict]:
   arguments = {"protocol": _one_protocol(), "baselines": BASELINES.value, "limit": LIMIT.value}
-  report = evaluate_fused.run(folders, _data(), tuple(SOURCES.value), Path(OUT.value), **arguments)
-  for line in report.left_out:
-    print(f"note: {line}", file=sys.stderr)
-  for line in report.failed:
-    print(f"failed: {line}", file=sys.stderr)
-  print(report.text)
-  return 3 if report.failed else 0
+  arguments["lpips"] = lpips.load(Path(LPIPS.value)) if LPIPS.value else None
+  return fused_folders.named(FUSED.value or []), tuple(SOURCES.value), arguments
+
+
+def _report() -> int:
+  folders, sources, arguments = _fused_arguments()
+  out = Path(OUT.value)
+  found = report.run(folders, _data(), sources, out, command=_command(), budget_mb=PAGE_MB.value, **arguments)
+  return _finish(found, f"{found.text}\npage written to {out / report.PAGE}")
 
 
 def _one_protocol() -> str:
   names = PROTOCOL.value or ["panel"]
   if len(names) != 1:
-    raise UserError(f"--protocol={','.join(names)}: expected one name for --job=evaluate; run it once for each")
+    raise UserError(f"--protocol={','.join(names)}: expected one name for --job={JOB.value}; run it once for each")
   return names[0]
 
 
@@ -323,6 +373,9 @@ def _figures() -> int:
 def _benchmark() -> int:
   if SUITE.value == "speed":
     return _speed()
+  if SUITE.value == "metrics":
+    print(metric_speed.run(Path(OUT.value), pairs=LIMIT.value or 100))
+    return 0
   if SUITE.value == "theory":
     return _theory()
   if FIGURE.value:
@@ -359,8 +412,12 @@ def _network() -> UNetConfig:
 
 
 def _integer(flag: str, text: str) -> int:
-  if not text.isdecimal() or int(text) < 1:
-    raise UserError(f"--{flag}={text}: expected whole numbers from 1 up, such as 1,2,4")
+  return _whole(flag, text, least=1)
+
+
+def _whole(flag: str, text: str, least: int = 0) -> int:
+  if not text.isdecimal() or int(text) < least:
+    raise UserError(f"--{flag}={text}: expected whole numbers from {least} up, such as 1,2,4")
   return int(text)
 
 
@@ -415,7 +472,8 @@ def main(argv) -> int:
   if CACHE.value:
     jax.config.update("jax_compilation_cache_dir", CACHE.value)
   try:
-    return {"fuse": _fuse, "evaluate": _evaluate, "benchmark": _benchmark, "train": _train}[JOB.value]()
+    jobs = {"fuse": _fuse, "evaluate": _evaluate, "report": _report, "benchmark": _benchmark, "train": _train}
+    return jobs[JOB.value]()
   except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     return 2

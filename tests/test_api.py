@@ -14,7 +14,9 @@ ALLOWED = {
     "convert", "prior", "jobs", "methods", "checkpoint", "metrics", "training", "sampling", "models", "ops", "data"
   },  # fmt: skip
   "convert": {"checkpoint", "data", "models", "tensor_file"},
-  "jobs": {"prior", "data", "methods", "checkpoint", "metrics", "training", "sampling", "models", "ops"},
+  "jobs": {
+    "prior", "data", "methods", "checkpoint", "metrics", "training", "sampling", "models", "ops", "tensor_file"
+  },  # fmt: skip
   "training": {"data", "models", "sampling", "ops"},
   "methods": {"sampling", "ops"},
   "prior": {"checkpoint", "models", "sampling"},

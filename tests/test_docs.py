@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import toys
+from absl import flags
 
+import launch
 from dig2dig_jax.sampling.types import Prediction
 
 DOCS = pathlib.Path(__file__).resolve().parents[1] / "docs"
@@ -37,3 +39,16 @@ def test_the_example_of_the_converter_names_what_there_is():
     module = __import__(name[0], fromlist=["_"])
     for member in name[1].split(", "):
       assert hasattr(module, member), f"{name[0]}.{member}"
+
+
+def test_the_evaluation_document_and_the_readme_name_flags_protocols_and_files_that_exist():
+  text = (DOCS / "evaluation.md").read_text()
+  commands = re.findall(r"launch\.py[^`\n]*", text + (DOCS.parent / "README.md").read_text())
+  known = {*flags.FLAGS, "flagfile", "help"}
+  for name in re.findall(r"--(?:no)?([a-z_]+)", "\n".join(commands)):
+    assert name in known or f"no{name}" in known, name
+  for name in re.findall(r"^\| `(\w+)`", text, re.MULTILINE):
+    assert name in launch.PROTOCOLS, name
+  assert f"{len(launch.evaluate_fused.metrics.METRICS)} measures" in (DOCS.parent / "README.md").read_text()
+  for name in re.findall(r"`(table\w+?)(?:\.flags)?`", text):
+    assert (DOCS.parent / "presets" / f"{name}.flags").exists(), name

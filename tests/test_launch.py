@@ -88,6 +88,10 @@ def test_help_names_the_flags_and_is_no_error():
     (("--data={pairs}", "--prior={tmp}/none"), "/none: expected a folder with card.json and .*; make one with"),
     (("--job=evaluate", "--data={pairs}"), "expected images to denoise, found none; check --data"),
     (("--job=benchmark", "--data={tmp}/missing"), "/missing: expected a folder .*; check --data"),
+    (("--job=evaluate", "--suite=detection", "--data={pairs}"), "--suite=detection: expected --detector=MODEL.onnx"),
+    (("--job=evaluate", "--fused={tmp}/none", "--data={pairs}"), "/none: expected a folder of images"),
+    (("--job=report", "--fused={pairs}/ir", "--data={pairs}", "--page_mb=0"), "--page_mb=0.0: expected above 0"),
+    (("--job=report", "--fused={pairs}/ir", "--data={pairs}", "--lpips={tmp}"), "expected lpips.safetensors and card"),
     (("--job=train", "--steps=25", "--data={pairs}"), "--steps=25: expected more than the 200 of the warm-up"),
   ],
 )
@@ -103,7 +107,7 @@ def test_bad_input_is_one_line_and_status_2(run, pairs, tiny_prior, tmp_path, ar
   "arguments, message",
   [
     (("--dig_temprature=1",), "Unknown command line flag 'dig_temprature'. Did you mean: dig_temperature"),
-    (("--job=dance",), "job=dance: value should be one of <fuse|evaluate|benchmark|train>"),
+    (("--job=dance",), "job=dance: value should be one of <fuse|evaluate|report|benchmark|train>"),
     (("--steps=many",), "steps=many: "),
     (("--flagfile=none.flags",), "none.flags"),
   ],
@@ -148,6 +152,15 @@ def test_a_failed_pair_is_status_3(run, tmp_path, monkeypatch):
   assert failures.startswith("failed: ") and "vi/bad.png" in failures and "empty file" in failures
   assert re.fullmatch(SUMMARY, out)["failed"] == "1"
   assert (tmp_path / "out" / "good.png").exists()
+
+
+def test_a_report_of_a_folder_is_written_and_what_fails_is_status_3(run, pairs, tmp_path, monkeypatch):
+  monkeypatch.setattr(launch.evaluate_fused.metrics, "PROTOCOLS", {"panel": ("EN",)})
+  write_pair(tmp_path, "p", (24, 28), channels={"fused": 1})
+  status, out, err = run("--job=report", f"--data={pairs}", f"--fused={tmp_path / 'fused'}", "--nobaselines")
+  assert status == 3 and err.startswith(f"failed: {tmp_path / 'fused'}: expected an image named 'q', found none;")
+  assert "| fused |" in out and out.endswith(f"page written to {tmp_path / 'out' / 'report.html'}\n")
+  assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
 
 
 def test_flags_of_another_method_are_named_and_left(capsys):

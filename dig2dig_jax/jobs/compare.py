@@ -60,6 +60,8 @@ def mean_ranks(scores: Scores, higher_is_better: Mapping[str, bool]) -> dict[str
   ranks = []
   for metric, higher in higher_is_better.items():
     means = np.array([summarise(row[metric]).mean for row in scores.values()])
+    # Equal but for the rounding of sums (two copies in a symmetric measure) is equal.
+    means = np.array([float(f"{mean:.10g}") for mean in means])
     undefined = np.isnan(means)
     rank = np.full(len(means), len(means) - (undefined.sum() - 1) / 2)
     rank[~undefined] = stats.rankdata(-means[~undefined] if higher else means[~undefined])

@@ -31,20 +31,20 @@ class Comparison(NamedTuple):
 def markdown(comparison: Comparison) -> str:
   """Three tables (means and ranks; spread; paired differences) with a line on each, and the notes."""
   names = list(comparison.higher_is_better)
-  heads = [f"{name} {_arrow(comparison, name)}" for name in names]
-  best, _ = _leaders(comparison)
+  heads = [f"{name} {arrow(comparison, name)}" for name in names]
+  best, _ = leaders(comparison)
   means, spread = [], []
   for method, row in comparison.summaries.items():
-    cells = [f"**{_mean(row[name])}**" if method in best[name] else _mean(row[name]) for name in names]
+    cells = [f"**{mean_text(row[name])}**" if method in best[name] else mean_text(row[name]) for name in names]
     rank = [f"{comparison.ranks[method]:.2f}"] if comparison.ranks else []
     means.append([_escape(method), *cells, *rank])
-    spread.append([_escape(method), *(_spread(row[name]) for name in names)])
+    spread.append([_escape(method), *(spread_text(row[name]) for name in names)])
   text = f"Protocol {comparison.protocol}, {len(comparison.images)} images, means over images\n\n"
   text += _table(["method", *heads, *(["mean rank ↓"] if comparison.ranks else [])], means)
   text += f"\nDeviation over images, and {LEVEL:.0%} bootstrap interval of the mean ({RESAMPLES} resamples)\n\n"
   text += _table(["method", *heads], spread)
   if others := [method for method in comparison.summaries if method != comparison.reference]:
-    rows = [[_escape(method), *(_paired(comparison, method, name) for name in names)] for method in others]
+    rows = [[_escape(method), *(paired_text(comparison, method, name) for name in names)] for method in others]
     text += f"\nPaired difference to {comparison.reference} with interval; p of Wilcoxon's test, by Holm per metric\n\n"
     text += _table(["method", *heads], rows)
   return text + "".join(f"\nNote: {note}\n" for note in comparison.notes)
@@ -53,7 +53,7 @@ def markdown(comparison: Comparison) -> str:
 def latex(comparison: Comparison) -> str:
   """The table of means for booktabs."""
   names = list(comparison.higher_is_better)
-  best, second = _leaders(comparison)
+  best, second = leaders(comparison)
   arrows = {True: r"$\uparrow$", False: r"$\downarrow$"}
   heads = [f"{_tex(name)} {arrows[comparison.higher_is_better[name]]}" for name in names]
   lines = [
@@ -66,7 +66,7 @@ def latex(comparison: Comparison) -> str:
   for method, row in comparison.summaries.items():
     cells = [_tex(method)]
     for name in names:
-      value = _number(row[name].mean, "--").replace("inf", r"$\infty$")
+      value = number(row[name].mean, "--").replace("inf", r"$\infty$")
       value = rf"\textbf{{{value}}}" if method in best[name] else value
       cells.append(rf"\underline{{{value}}}" if method in second[name] else value)
     rank = [f"{comparison.ranks[method]:.2f}"] if comparison.ranks else []
@@ -81,12 +81,12 @@ def json_text(comparison: Comparison) -> str:
     "images": comparison.images,
     "higher_is_better": comparison.higher_is_better,
     "summary": {
-      method: {name: _plain(summary) for name, summary in row.items()} for method, row in comparison.summaries.items()
+      method: {name: _fields(summary) for name, summary in row.items()} for method, row in comparison.summaries.items()
     },
     "mean_rank": comparison.ranks,
     "reference": comparison.reference,
     "difference": {
-      name: {method: _plain(difference) for method, difference in row.items()}
+      name: {method: _fields(difference) for method, difference in row.items()}
       for name, row in comparison.differences.items()
     },
     "notes": comparison.notes,
@@ -94,11 +94,12 @@ def json_text(comparison: Comparison) -> str:
   return json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def _leaders(comparison: Comparison) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+def leaders(comparison: Comparison) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
   """Per metric the methods with the best and with the second best mean; none where a single method is compared."""
   best, second = {}, {}
   for name, higher in comparison.higher_is_better.items():
-    means = {method: row[name].mean for method, row in comparison.summaries.items() if not math.isnan(row[name].mean)}
+    defined = {method: row[name].mean for method, row in comparison.summaries.items() if not math.isnan(row[name].mean)}
+    means = {method: float(f"{mean:.10g}") for method, mean in defined.items()}  # equal but for rounding is equal
     values = sorted(set(means.values()), reverse=higher)
     if len(comparison.summaries) < 2:
       values = []
@@ -113,34 +114,39 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
   return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _mean(summary: Summary) -> str:
-  return _number(summary.mean) + (f" ({summary.undefined} undefined)" if summary.undefined else "")
+def mean_text(summary: Summary) -> str:
+  """The mean, and how many values had none."""
+  return number(summary.mean) + (f" ({summary.undefined} undefined)" if summary.undefined else "")
 
 
-def _spread(summary: Summary) -> str:
+def spread_text(summary: Summary) -> str:
+  """Deviation and interval."""
   if math.isnan(summary.deviation):
     return "–"
-  return f"± {_number(summary.deviation)} [{_number(summary.low)}, {_number(summary.high)}]"
+  return f"± {number(summary.deviation)} [{number(summary.low)}, {number(summary.high)}]"
 
 
-def _paired(comparison: Comparison, method: str, name: str) -> str:
+def paired_text(comparison: Comparison, method: str, name: str) -> str:
+  """Mean difference to the reference with interval and p."""
   difference = comparison.differences[name][method]
   if math.isnan(difference.p):
     return "–"
   p = "p < 0.001" if difference.adjusted < 0.001 else f"p = {difference.adjusted:.3f}"
   count = "" if difference.images == len(comparison.images) else f", {difference.images} images"
-  interval = f"[{_number(difference.low)}, {_number(difference.high)}]"
-  return f"{_number(difference.mean)} {interval}, {p}{count}"
+  interval = f"[{number(difference.low)}, {number(difference.high)}]"
+  return f"{number(difference.mean)} {interval}, {p}{count}"
 
 
-def _number(value: float, undefined: str = "–") -> str:
+def number(value: float, undefined: str = "–") -> str:
+  """About four digits; `undefined` for NaN."""
   if math.isnan(value):
     return undefined
   decimals = next((n for n, limit in enumerate((1000, 100, 10, 1)) if abs(value) >= limit), 4)
   return f"{value:z.{decimals}f}"  # z: a tiny negative mean is 0.0000, not -0.0000
 
 
-def _arrow(comparison: Comparison, name: str) -> str:
+def arrow(comparison: Comparison, name: str) -> str:
+  """Where better is."""
   return "↑" if comparison.higher_is_better[name] else "↓"
 
 
@@ -154,11 +160,12 @@ def _tex(text: str) -> str:
   return text
 
 
-def _plain(values: NamedTuple) -> Mapping[str, float | str | None]:
-  return {name: _json(value) for name, value in values._asdict().items()}
+def _fields(values: NamedTuple) -> Mapping[str, float | str | None]:
+  return {name: plain(value) for name, value in values._asdict().items()}
 
 
-def _json(value):
+def plain(value: float) -> float | str | None:
+  """For strict JSON: NaN is None, infinity a string."""
   if isinstance(value, int | np.integer):
     return int(value)
   if math.isnan(value):

@@ -19,7 +19,7 @@ from dig2dig_jax.data.pairs import LoadedPair, find_pairs
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import plots, sheet
 from dig2dig_jax.jobs.batches import Batch, batches
-from dig2dig_jax.jobs.record import make_folder, write_text
+from dig2dig_jax.jobs.record import environment, make_folder, write_text
 from dig2dig_jax.methods.base import FusionTrace, Method, evaluations, fuse
 from dig2dig_jax.sampling.sampler import Trace
 
@@ -107,17 +107,21 @@ def run(config: FuseConfig, method: Method, params) -> FuseReport:
   fuser = Fuser(method, params, seed=config.seed)
   report = FuseReport(left_out=left_out, evaluations=evaluations(method, len(config.sources)))
   rows: list[np.ndarray] = []
+  curves: dict[str, dict] = {}
   start = time.monotonic()
   with tqdm(total=len(pairs), unit="pair", disable=None) as bar:
     for batch in batches(pairs, batch_size=config.batch_size, bucket=config.bucket, failed=report.failed):
       fused, trace = fuser(batch.images, batch.ids)
       _write(config, batch, fused, trace, report, rows)
+      curves |= {} if trace.steps is None else _curves(batch, trace.steps)
       bar.n = report.done + len(report.failed)
       bar.refresh()
   report.compile_seconds, report.programs = fuser.compile_seconds, fuser.programs
   report.seconds = time.monotonic() - start - fuser.compile_seconds
   if rows:
     sheet.write_sheet(config.out / "report" / "contact_sheet.png", rows)
+  if curves:
+    write_text(config.out / "curves.json", json.dumps(curves) + "\n")
   _write_record(config, report)
   return report
 
@@ -155,12 +159,24 @@ def _tiles(config, pair: LoadedPair, image, weights):
   return [*sources, ("fused", image), *(maps[:1] if len(maps) == 2 else maps)]
 
 
+def _curves(batch: Batch, steps: Trace) -> dict[str, dict]:
+  """{pair: {"t": [S], "weight": [S][K], "residual": [S][K]}}: of each source over the run, over the padded image."""
+  return {
+    pair.name: {
+      "t": steps.t[i].tolist(),
+      **{field: np.round(np.float64(getattr(steps, field)[i]), 5).tolist() for field in ("weight", "residual")},
+    }
+    for i, pair in enumerate(batch.pairs)
+  }
+
+
 def _write_record(config: FuseConfig, report: FuseReport):
   """`run.json`: settings, versions, hardware and outcome, so that a folder of images can be reproduced."""
   record = {
     "settings": {**config.settings, "seed": config.seed, "sources": config.sources, "data": str(config.data)},
     "jax": jax.__version__,
     "device": jax.devices()[0].device_kind,
+    "environment": environment(),
     **dataclasses.asdict(report),
   }
   write_text(config.out / "run.json", json.dumps(record, indent=1, default=str) + "\n")

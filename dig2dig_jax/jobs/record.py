@@ -1,8 +1,12 @@
 """How does a job write down what it did? Folders, and small text files that appear whole or not at all."""
 
 import contextlib
+import importlib.metadata
 import os
+import platform
 from pathlib import Path
+
+import jax
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import replacing
@@ -20,6 +24,19 @@ def write_text(path: Path, text: str) -> None:
   """Writes UTF-8 text into an existing folder; other processes see the old file or the whole new one."""
   with _explained(path), replacing(path) as temporary:
     temporary.write_text(text, encoding="utf-8")
+
+
+def environment() -> dict[str, str | int]:
+  """Versions and hardware of this process, as a record of a run tells them."""
+  packages = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "numpy")}
+  return {
+    "python": platform.python_version(),
+    **packages,
+    "device": jax.devices()[0].device_kind,
+    "devices": jax.device_count(),
+    "cpu_cores": os.cpu_count() or 0,
+    "system": f"{platform.system()} {platform.machine()}",
+  }
 
 
 @contextlib.contextmanager

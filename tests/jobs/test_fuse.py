@@ -83,7 +83,17 @@ def test_the_record_holds_settings_and_outcome(first):
   assert record["settings"] == {"note": "kept", "seed": 0, "sources": ["ir", "vi"], "data": str(data)}
   assert (record["done"], record["failed"], record["programs"]) == (4, [], 2)
   assert record["left_out"] == report.left_out
-  assert record["jax"] and record["device"]
+  assert record["jax"] and record["device"] and record["environment"]["jax"] == record["jax"]
+
+
+def test_the_curves_have_every_step_of_every_pair(first):
+  _, out, _ = first
+  curves = json.loads((out / "curves.json").read_text())
+  assert set(curves) == set(SIZES)
+  for curve in curves.values():
+    assert len(curve["t"]) == OPTIONS.steps and sorted(curve["t"], reverse=True) == curve["t"]
+    assert np.shape(curve["residual"]) == (OPTIONS.steps, 2) and np.min(curve["residual"]) > 0
+    np.testing.assert_allclose(np.sum(curve["weight"], axis=1), 1, atol=2e-5)
 
 
 def test_the_sheet_has_a_row_per_pair(first):

@@ -1,0 +1,125 @@
+"""Which fused image belongs to which pair? Folders of any program's outputs, matched to the sources by name.
+
+What is missing, superfluous, unreadable or of another size is named, never passed over.
+"""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dig2dig_jax import metrics
+from dig2dig_jax.data import images
+from dig2dig_jax.data.pairs import Pair, load_pair
+from dig2dig_jax.errors import UserError
+
+Folders = Mapping[str, Mapping[str, Path]]  # {method: {key of the pair's name: file}}
+
+
+class Fused(NamedTuple):
+  """A pair's images, uint8 [H, W, 1 or 3] of one size: `sources` {source: image}, `methods` {method: image}."""
+
+  name: str
+  sources: dict[str, np.ndarray]
+  methods: dict[str, np.ndarray]
+
+
+def named(folders: Sequence[str | Path]) -> dict[str, Path]:
+  """Folders by the shortest ends of their paths that tell them apart. UserError for one folder given twice."""
+  paths = [Path(folder) for folder in folders]
+  resolved = [path.resolve() for path in paths]
+  if twice := [path for path, place in zip(paths, resolved, strict=True) if resolved.count(place) > 1]:
+    raise UserError(f"--fused: expected different folders, found {twice[0]} twice")
+  for depth in range(1, max((len(place.parts) for place in resolved), default=1) + 1):
+    names = ["/".join(place.parts[-depth:]) for place in resolved]
+    if len(set(names)) == len(names):
+      break
+  return dict(zip(names, paths, strict=True)) if paths else {}
+
+
+def index(folder: Path) -> dict[str, Path]:
+  """{key of a pair's name: file} of the images directly in a folder. UserError for none, or two of one name."""
+  found: dict[str, Path] = {}
+  for path in images.list_images(folder):
+    key = _key(path.stem)
+    if key in found:
+      raise UserError(f"{path}: expected one image named '{path.stem}', found {found[key].name} too; move one away")
+    found[key] = path
+  if not found:
+    raise UserError(f"{folder}: expected fused images, found none; check --fused")
+  return found
+
+
+def superfluous(folders: Folders, pairs: Sequence[Pair]) -> list[str]:
+  """One line per file that no pair has the name of."""
+  known = {_key(pair.name) for pair in pairs}
+  return [
+    f"{path}: no pair of that name; left out"
+    for files in folders.values() for key, path in files.items() if key not in known
+  ]  # fmt: skip
+
+
+def counts(folders: Folders, pairs: Sequence[Pair]) -> dict[str, int]:
+  """{method: how many of the pairs it has a file for}."""
+  return {method: sum(_key(pair.name) in files for pair in pairs) for method, files in folders.items()}
+
+
+def load(pair: Pair, paths: Mapping[str, Path], folders: Folders, failed: list[str]) -> Fused | None:
+  """A pair with every method's image; None when one is missing or of another size, each fault a line in `failed`.
+
+  paths: {method: folder}, for the message alone.
+  """
+  try:
+    loaded = load_pair(pair)
+  except UserError as error:
+    failed.append(str(error))
+    return None
+  found: dict[str, np.ndarray] = {}
+  size = loaded.sources.shape[1:3]
+  for method, files in folders.items():
+    path = files.get(_key(pair.name))
+    if path is None:
+      failed.append(f"{paths[method]}: expected an image named '{pair.name}', found none; left out for all methods")
+      continue
+    try:
+      image = images.read_image(path)
+    except UserError as error:
+      failed.append(f"{error}; left out for all methods")
+      continue
+    if image.pixels.shape[:2] != size:
+      expected, there = ("x".join(map(str, shape)) for shape in (size, image.pixels.shape[:2]))
+      failed.append(
+        f"{path}: expected {expected} (height x width) as the sources, found {there}; left out for all methods"
+      )
+      continue
+    found[method] = _levels(image.pixels, image.is_colour)
+  if len(found) < len(folders):
+    return None
+  sources = {
+    name: _levels(pixels, colour)
+    for name, pixels, colour in zip(pair.files, loaded.sources, loaded.is_colour, strict=True)
+  }
+  return Fused(pair.name, sources, found)
+
+
+def with_baselines(fused: Fused) -> Fused:
+  """With the fusions without any thought, and each source copied, as further methods."""
+  gray = [metrics.to_gray(source) for source in fused.sources.values()]
+  plain = {name: blend(gray).astype(np.uint8)[..., None] for name, blend in metrics.BASELINES.items()}
+  copies = {f"copy of {name}": source for name, source in fused.sources.items()}
+  return fused._replace(methods=fused.methods | plain | copies)
+
+
+def baseline_names(sources: Sequence[str]) -> list[str]:
+  """What `with_baselines` adds."""
+  return [*metrics.BASELINES, *(f"copy of {name}" for name in sources)]
+
+
+def _levels(pixels: np.ndarray, is_colour: bool) -> np.ndarray:
+  return images.to_uint8(pixels if is_colour else pixels[..., :1])
+
+
+def _key(name: str) -> str:
+  return unicodedata.normalize("NFC", name).casefold()  # as sources pair
