@@ -17,7 +17,7 @@ from tqdm import tqdm
 from dig2dig_jax import metrics
 from dig2dig_jax.data.images import to_uint8
 from dig2dig_jax.data.padding import crop
-from dig2dig_jax.data.pairs import LoadedPair, find_pairs
+from dig2dig_jax.data.pairs import LoadedPair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import plots, sheet
 from dig2dig_jax.jobs.ablations import TABLES, rows_for
@@ -63,7 +63,7 @@ def run(
     raise UserError(f"--table={unknown[0]}: expected all, or names among {', '.join(TABLES)}")
   if not isinstance(tuned, Dig2DigOptions):
     raise UserError("--job=benchmark varies Dig2DIG and has the other methods as rows; leave out --method")
-  pairs, _ = find_pairs(config.data, config.sources)
+  pairs, _ = config.find()
   pairs = pairs[: limit or None]
   rows = {table: rows_for(table, tuned, sources=len(config.sources), keep=keep) for table in tables}
   wanted = {options: None for table in rows.values() for options in table.values()}

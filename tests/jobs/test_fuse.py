@@ -95,13 +95,13 @@ def test_the_sheet_has_a_row_per_pair(first):
 
 def test_batches_and_order_do_not_change_pixels(first, tmp_path, monkeypatch):
   data, reference, _ = first
-  find_pairs = fuse.find_pairs
+  find = fuse.FuseConfig.find
 
-  def reversed_pairs(*args):
-    pairs, report = find_pairs(*args)
+  def reversed_pairs(config):
+    pairs, report = find(config)
     return pairs[::-1], report
 
-  monkeypatch.setattr(fuse, "find_pairs", reversed_pairs)
+  monkeypatch.setattr(fuse.FuseConfig, "find", reversed_pairs)
   report = fuse_folder(data, tmp_path, batch_size=4, sheet=False)
   assert report.done == 4 and not (tmp_path / "report").exists()
   found = differences(tmp_path, reference)
