@@ -247,7 +247,8 @@ def _fuse() -> int:
     print(f"note: {line}", file=sys.stderr)
   for line in report.failed:
     print(f"failed: {line}", file=sys.stderr)
-  print(f"{report.summary()}; results in {config.out}")
+  which = f"process {place.process} of {place.processes}: " if place.processes > 1 else ""
+  print(f"{which}{report.summary()}; results in {config.out}")
   return 3 if report.failed else 0
 
 

@@ -23,6 +23,7 @@ from dig2dig_jax.data.images import write_png
 from dig2dig_jax.data.padding import crop
 from dig2dig_jax.data.pairs import LoadedPair, Pair
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.files import sweep
 from dig2dig_jax.jobs import ledger, plots, shares, sheet
 from dig2dig_jax.jobs.batches import Batch, batches
 from dig2dig_jax.jobs.fuser import Fuser
@@ -128,6 +129,9 @@ def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> 
   todo = [pair for pair in mine if pair.name not in done]
   report = FuseReport(left_out=left_out, skipped=len(done), evaluations=evaluations(method, len(config.sources)))
   with ledger.Ledger(config.out, process=place.process, processes=place.processes) as log:
+    if place.process == 0:
+      for folder in (config.out, config.out / "weights", config.out / "conditions"):
+        sweep(folder, now=log.touched())
     _Run(config, method, params, report, log, run_identity, _first(pairs, todo) if config.sheet else ()).fuse(todo)
   _write_record(config, report, place)
   return report

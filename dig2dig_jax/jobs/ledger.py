@@ -52,6 +52,12 @@ class Ledger:
   def __exit__(self, *exception):
     self._file.close()
 
+  def touched(self) -> float:
+    """The present time, by the clock of the file system that the log is on."""
+    with explained(self.path):
+      os.utime(self.path)
+      return self.path.stat().st_mtime
+
   def append(self, entry: dict[str, Any]) -> None:
     """One line, by one write, handed to the operating system before it returns."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

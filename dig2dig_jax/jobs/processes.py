@@ -1,9 +1,9 @@
 """Which of how many processes is this, and how is it told to stop?
 
 Processes of the fuse job need nothing of each other: a pair is fused by one of them, and whoever is lost leaves its
-pairs to the next run while the others go on. Where a cluster says in the environment who is who, no connection is made
-at all. Only where there is a coordinator to ask does `jax.distributed.initialize` join them, and then so that any but
-the coordinator itself, process 0, may be lost.
+pairs to the next run while the others go on. JAX's own way of joining processes ends all of them soon after one is
+lost. So where the flags or the cluster's environment say who is who, no connection is made; elsewhere
+`jax.distributed.initialize` is asked, and left again at once.
 """
 
 import contextlib
@@ -19,12 +19,11 @@ from dig2dig_jax.errors import UserError
 
 # Clusters that tell every process its number and how many there are: (number, count).
 _CLUSTERS = {
-  "Slurm": ("SLURM_PROCID", "SLURM_NTASKS"),
+  "Slurm": ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),  # the second is there only under srun
   "Open MPI": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
   "MPICH, Intel MPI": ("PMI_RANK", "PMI_SIZE"),
 }
 _KUBERNETES = "JOB_COMPLETION_INDEX"  # of an indexed job, which does not tell how many there are
-_HEARTBEAT_SECONDS = 24 * 3600
 
 
 class Place(NamedTuple):
@@ -70,15 +69,15 @@ def _checked(process: int, processes: int) -> Place:
 
 
 def _joined(coordinator: str | None, processes: int | None, process: int | None) -> Place:
-  # By default JAX ends all processes soon after one is lost, and keeps the first to finish waiting for the last.
-  jax.config.update("jax_enable_recoverability", True)
   try:
-    jax.distributed.initialize(coordinator, processes, process, heartbeat_timeout_seconds=_HEARTBEAT_SECONDS)
+    jax.distributed.initialize(coordinator, processes, process)
   except (ValueError, RuntimeError) as error:
     reason = (str(error).splitlines() or [""])[0]
     raise UserError(f"--distributed: expected a cluster that tells who is who, found none ({reason}); give "
                     "--num_processes and --process_id") from error
-  return Place(jax.process_index(), jax.process_count())
+  found = Place(jax.process_index(), jax.process_count())
+  jax.distributed.shutdown()  # waits until all have got here; from now on each is on its own
+  return found
 
 
 @contextlib.contextmanager

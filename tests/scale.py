@@ -1,0 +1,192 @@
+"""Do many pairs come out the same, each once, over any processes and devices, killed at any moment?
+
+  python tests/scale.py layouts --pairs=300 --sizes=40     1 x 1, 1 x 4 and 2 x 2 processes x devices, compared
+  python tests/scale.py kills --pairs=300 --sizes=40 --kills=10     killed with -9 and restarted with other counts
+  python tests/scale.py memory --pairs=1000                resident memory of one process over small pairs
+
+The tests call the same functions with small numbers. Two convolutions stand for the network; simulated devices.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+TESTS = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(TESTS.parent), str(TESTS)]
+BUCKET = 16
+
+
+def make_pairs(root, count, sizes):
+  """`count` pairs of `sizes` sizes, up to 8 buckets; the same for the same numbers."""
+  from scenes import write_pair
+
+  rng = random.Random(0)
+  shapes = [(rng.randint(17, 64), rng.randint(17, 32)) for _ in range(sizes)]
+  for i in range(count):
+    write_pair(root, f"{i:04d}", shapes[i % sizes], channels={"ir": 1, "vi": 3 if i % 2 else 1})
+  return root
+
+
+def work(data, out, process, processes, batch_size, pause):
+  """One process's share, with a pause after every image, so that there is time to be killed."""
+  import jax
+  from toys import conv_denoiser, conv_params
+
+  from dig2dig_jax.jobs import fuse
+  from dig2dig_jax.jobs.processes import Place
+  from dig2dig_jax.methods.base import luminance_codec
+  from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
+
+  jax.config.update("jax_disable_most_optimizations", True)
+  if pause:
+    write_png = fuse.write_png
+
+    def slow(*args, **kw):
+      time.sleep(pause)
+      write_png(*args, **kw)
+
+    fuse.write_png = slow
+  options = Dig2DigOptions(steps=2, strength=0.8, window="cumulative", temperature=0.01)
+  noise = {"name": "linear", "num_timesteps": 1000}
+  method = dig2dig(conv_denoiser, luminance_codec(1), noise=noise, options=options)
+  config = fuse.FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=BUCKET, batch_size=batch_size, sheet=False)
+  report = fuse.run(config, method, conv_params(), place=Place(process, processes))
+  print(report.summary())
+  return report
+
+
+def start(data, out, process=0, processes=1, *, devices=1, batch_size=2, pause=0.0):
+  """A process of its own doing `work`."""
+  flags = f"--xla_force_host_platform_device_count={devices}"
+  command = [sys.executable, __file__, "work", f"--data={data}", f"--out={out}", f"--process={process}",
+             f"--processes={processes}", f"--batch_size={batch_size}", f"--pause={pause}"]  # fmt: skip
+  env = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "PYTHONDONTWRITEBYTECODE": "1"}
+  return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(running):
+  """Waits for processes; all must end well."""
+  for process in running:
+    out, err = process.communicate(timeout=600)
+    assert process.returncode == 0, f"status {process.returncode}: {out}{err}"
+
+
+def log_lines(out):
+  return [line for path in (out / "log").glob("*.jsonl") for line in path.read_text().splitlines()]
+
+
+def check(data, out, reference=None):
+  """All pairs are there, whole, once in the log with the hash of the file, and as in `reference` within a grey level.
+  Returns the largest difference."""
+  import hashlib
+
+  from scenes import read
+
+  entries = [json.loads(line) for line in log_lines(out)]
+  names = sorted(path.stem for path in (data / "ir").iterdir())
+  assert sorted(entry["id"] for entry in entries) == names, "each pair once"
+  largest = 0
+  for entry in entries:
+    path = out / f"{entry['id']}.png"
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == entry["sha256"], f"{path}: not what was logged"
+    image = read(path)
+    assert list(image.shape[:2]) == entry["size"]
+    if reference is not None:
+      largest = max(largest, int(np.abs(image.astype(int) - read(reference / path.name)).max()))
+  assert largest <= 1, f"{largest} grey levels from the reference"
+  return largest
+
+
+def layouts(root, pairs, sizes):
+  data = make_pairs(root / "data", pairs, sizes)
+  finish([start(data, root / "1x1", batch_size=1)])
+  check(data, root / "1x1")
+  finish([start(data, root / "1x4", devices=4)])
+  finish([start(data, root / "2x2", process, 2, devices=2) for process in range(2)])
+  found = {name: check(data, root / name, root / "1x1") for name in ("1x4", "2x2")}
+  shares = [len(path.read_text().splitlines()) for path in sorted((root / "2x2" / "log").iterdir())]
+  print(f"{pairs} pairs of {sizes} sizes, each once; largest difference from 1x1 in grey levels: {found}; {shares} by "
+        "process")
+  return found
+
+
+def kills(root, pairs, sizes, times, *, pause=0.02, counts=(1, 2, 3), seed=0):
+  """Kills all processes of a run with -9, `times` times at random moments, then lets the last run end."""
+  data = make_pairs(root / "data", pairs, sizes)
+  rng, progress = random.Random(seed), []
+  for _ in range(times):
+    count = rng.choice(counts)
+    before = len(log_lines(root / "out"))
+    running = [start(data, root / "out", process, count, pause=pause) for process in range(count)]
+    goal, deadline = before + rng.randint(0, max(1, pairs // (times + 2))), time.monotonic() + 60
+    while len(log_lines(root / "out")) < goal and time.monotonic() < deadline:
+      time.sleep(0.003)
+    time.sleep(rng.uniform(0, 2 * pause))
+    for process in running:
+      process.send_signal(signal.SIGKILL)
+      process.wait()
+    progress.append(len(log_lines(root / "out")))
+  finish([start(data, root / "out", process, 2) for process in range(2)])
+  finish([start(data, root / "plain", batch_size=1)])
+  check(data, root / "plain")
+  largest = check(data, root / "out", root / "plain")
+  print(f"killed {times} times, lines in the log after each: {progress}; all {pairs} pairs once, none torn, largest "
+        f"difference from an undisturbed run {largest}")
+  return progress
+
+
+def memory(root, pairs):
+  """MB resident after each tenth of the pairs, in a process of its own."""
+  data = make_pairs(root / "data", pairs, 4)
+  running = start(data, root / "out")
+  page, statm = os.sysconf("SC_PAGE_SIZE"), pathlib.Path(f"/proc/{running.pid}/statm")
+  found: dict[int, float] = {}
+  while running.poll() is None:
+    try:
+      resident = int(statm.read_text().split()[1]) * page / 1e6
+      found.setdefault(10 * len(log_lines(root / "out")) // pairs, resident)
+    except (OSError, IndexError):
+      break
+    time.sleep(0.02)
+  finish([running])
+  steady = [resident for tenth, resident in sorted(found.items()) if tenth >= 3]
+  spread = (max(steady) - min(steady)) / min(steady)
+  print(f"{pairs} pairs: MB resident by tenths {[round(found[key]) for key in sorted(found)]}; from the third tenth on "
+        f"within {spread:.1%}")
+  return spread
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("what", choices=["layouts", "kills", "memory", "work"])
+  numbers = {"pairs": 300, "sizes": 40, "kills": 10, "process": 0, "processes": 1, "batch_size": 1}
+  for name, default in numbers.items():
+    parser.add_argument(f"--{name}", type=int, default=default)
+  parser.add_argument("--pause", type=float, default=0.0)
+  parser.add_argument("--data", type=pathlib.Path)
+  parser.add_argument("--out", type=pathlib.Path)
+  given = parser.parse_args()
+  if given.what == "work":
+    work(given.data, given.out, given.process, given.processes, given.batch_size, given.pause)
+    return
+  with tempfile.TemporaryDirectory() as folder:
+    root = pathlib.Path(folder)
+    if given.what == "layouts":
+      layouts(root, given.pairs, given.sizes)
+    elif given.what == "kills":
+      kills(root, given.pairs, given.sizes, given.kills)
+    else:
+      memory(root, given.pairs)
+
+
+if __name__ == "__main__":
+  main()
