@@ -159,9 +159,10 @@ def memory(root, pairs):
     time.sleep(0.02)
   finish([running])
   steady = [resident for tenth, resident in sorted(found.items()) if tenth >= 3]
-  spread = (max(steady) - min(steady)) / min(steady)
+  middle = (max(steady) + min(steady)) / 2
+  spread = max(steady) / middle - 1
   print(f"{pairs} pairs: MB resident by tenths {[round(found[key]) for key in sorted(found)]}; from the third tenth on "
-        f"within {spread:.1%}")
+        f"{middle:.0f} +- {spread:.1%}")
   return spread
 
 

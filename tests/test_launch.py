@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -154,6 +155,24 @@ def test_a_failed_pair_is_status_3(run, tmp_path, monkeypatch):
   assert failures.startswith("failed: ") and "vi/bad.png" in failures and "empty file" in failures
   assert re.fullmatch(SUMMARY, out)["failed"] == "1"
   assert (tmp_path / "out" / "good.png").exists()
+
+
+def test_a_damaged_prior_is_one_line_and_status_2(run, pairs, tiny_prior, tmp_path):
+  shutil.copytree(tiny_prior, tmp_path / "prior")
+  weights = tmp_path / "prior" / "model.safetensors"
+  weights.write_bytes(weights.read_bytes()[:-9] + b"corrupted")
+  status, out, err = run(f"--data={pairs}", f"--prior={tmp_path / 'prior'}")
+  assert (status, out) == (2, "")
+  assert re.fullmatch("error: .*model.safetensors: expected sha256 .*; the file is damaged .*\n", err), err
+
+
+def test_the_list_names_pairs_and_runs_nothing(run, pairs, tmp_path):
+  status, out, err = run(f"--data={pairs}", "--list", "--bucket=16")
+  entries = [json.loads(line) for line in out.splitlines()]
+  assert status == 0 and not err and not (tmp_path / "out").exists()
+  assert [entry["id"] for entry in entries] == ["p", "q"]
+  assert entries[0]["size"] == [24, 28] and entries[0]["bucket"] == [32, 32]
+  assert entries[0]["files"] == {source: str(pairs / source / "p.png") for source in ("ir", "vi")}
 
 
 def test_flags_of_another_method_are_named_and_left(capsys):

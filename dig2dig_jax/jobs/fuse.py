@@ -34,6 +34,7 @@ from dig2dig_jax.sampling.sampler import Trace
 
 SHEET_ROWS = 12
 _IN_FLIGHT = 2  # batches that are computed or written while the next one is made ready
+_AHEAD = 8  # pairs per device that are read in advance, or two batches
 _WRITERS = 4
 # What a disk says when it will not take the next image either.
 _HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO}
@@ -178,7 +179,7 @@ class _Run:
       batch_size=self._batch_size,
       bucket=config.bucket,
       failed=report.failed,
-      ahead=2 * max(4, config.batch_size) * len(fuser.devices),
+      ahead=max(_AHEAD, 2 * config.batch_size) * len(fuser.devices),
       in_order=True,
     )
     with (

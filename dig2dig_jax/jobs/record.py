@@ -12,7 +12,7 @@ def make_folder(path: Path) -> None:
   """Creates a folder for results and all above it. UserError where that cannot be: asked for before any computing."""
   with explained(path):
     path.mkdir(parents=True, exist_ok=True)
-  if not os.access(path, os.W_OK):
+  if not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
     raise UserError(f"{path}: expected a folder to write to, found no permission; change --out")
 
 
