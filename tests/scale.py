@@ -3,6 +3,7 @@
   python tests/scale.py layouts --pairs=300 --sizes=40     1 x 1, 1 x 4 and 2 x 2 processes x devices, compared
   python tests/scale.py kills --pairs=300 --sizes=40 --kills=10     killed with -9 and restarted with other counts
   python tests/scale.py memory --pairs=1000                resident memory of one process over small pairs
+  python tests/scale.py startup                            until the embedded prior fuses, without and with a cache
 
 The tests call the same functions with small numbers. Two convolutions stand for the network; simulated devices.
 """
@@ -166,9 +167,29 @@ def memory(root, pairs):
   return spread
 
 
+def startup(root):
+  """Seconds from the start of the process to that of the first pair's computation: first run, second run."""
+  found = []
+  for name in ("cold", "warm"):
+    command = [sys.executable, str(TESTS.parent / "launch.py"), "--flagfile=vif.flags", "--bucket=64", "--nosheet",
+               f"--compile_cache={root / 'cache'}", f"--out={root / name}"]  # fmt: skip
+    begun = time.monotonic()
+    running = subprocess.Popen(command, cwd=TESTS.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (lines := log_lines(root / name)):
+      assert running.poll() is None, running.communicate()
+      time.sleep(0.02)
+    found.append(time.monotonic() - begun - json.loads(lines[0])["seconds"])
+    finish([running])
+    record = json.loads((root / name / "run.json").read_text())
+    programs = f"{record['programs']} programs compiled or loaded in {record['compile_seconds']:.1f} s"
+    print(f"{name}: {found[-1]:.1f} s until the first pair; {programs} in all")
+  print(f"second / first: {found[1] / found[0]:.2f}")
+  return found
+
+
 def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("what", choices=["layouts", "kills", "memory", "work"])
+  parser.add_argument("what", choices=["layouts", "kills", "memory", "startup", "work"])
   numbers = {"pairs": 300, "sizes": 40, "kills": 10, "process": 0, "processes": 1, "batch_size": 1}
   for name, default in numbers.items():
     parser.add_argument(f"--{name}", type=int, default=default)
@@ -185,8 +206,10 @@ def main():
       layouts(root, given.pairs, given.sizes)
     elif given.what == "kills":
       kills(root, given.pairs, given.sizes, given.kills)
-    else:
+    elif given.what == "memory":
       memory(root, given.pairs)
+    else:
+      startup(root)
 
 
 if __name__ == "__main__":
