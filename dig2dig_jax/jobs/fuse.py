@@ -298,9 +298,8 @@ def _tiles(config, pair: LoadedPair, image, weights):
 
 def _write_record(config: FuseConfig, report: FuseReport, place: Place):
   """`run.json`: settings, versions, hardware and outcome, so that a folder of images can be reproduced."""
-  settings = {**config.settings, **config.machine}
   record = {
-    "settings": {**settings, "seed": config.seed, "sources": config.sources, "data": str(config.data)},
+    "settings": {**config.decisive(), **config.machine, "dataset": config.dataset, "data": str(config.data)},
     "jax": jax.__version__,
     "device": jax.local_devices()[0].device_kind,
     "process": list(place),

@@ -80,7 +80,10 @@ def test_programs_count_buckets_and_evaluations_the_network(first):
 def test_the_record_holds_settings_and_outcome(first):
   data, out, report = first
   record = json.loads((out / "run.json").read_text())
-  assert record["settings"] == {"note": "kept", "seed": 0, "sources": ["ir", "vi"], "data": str(data)}
+  assert record["settings"] == {
+    "note": "kept", "seed": 0, "sources": ["ir", "vi"], "data": str(data), "dataset": "folders", "bucket": 16,
+    "tile": None, "overlap": 128, "bit_depth": 8, "maps": False,
+  }  # fmt: skip
   assert (record["done"], record["failed"], record["programs"]) == (4, [], 2)
   assert record["left_out"] == report.left_out
   assert record["jax"] and record["device"]
