@@ -4,6 +4,7 @@
   python tests/scale.py kills --pairs=300 --sizes=40 --kills=10     killed with -9 and restarted with other counts
   python tests/scale.py memory --pairs=1000                resident memory of one process over small pairs
   python tests/scale.py startup                            until the embedded prior fuses, without and with a cache
+  python tests/scale.py tiles                              whole and tiled fusion by the embedded prior, in dB
 
 The tests call the same functions with small numbers. Two convolutions stand for the network; simulated devices.
 """
@@ -187,9 +188,35 @@ def startup(root):
   return found
 
 
+def tiles(root, *, size=(768, 1024), sides=(512, 256), flags=("--steps=0", "--strength=1.0")):
+  """PSNR of tiled against whole fusion of an example pair that is enlarged to `size`; {side: dB}. With --steps=0 a fused
+  image follows the gains; `flags` may ask for the loop."""
+  import cv2
+  from scenes import read
+
+  height, width = size
+  for source in ("ir", "vi"):
+    path = min((TESTS.parent / "examples" / "vif" / source).iterdir())
+    pixels = cv2.resize(cv2.imread(str(path)), (width, height), interpolation=cv2.INTER_CUBIC)
+    (root / "data" / source).mkdir(parents=True)
+    cv2.imwrite(str(root / "data" / source / "pair.png"), pixels)
+  for side in (0, *sides):
+    command = [sys.executable, str(TESTS.parent / "launch.py"), "--flagfile=vif.flags", f"--data={root / 'data'}",
+               f"--out={root / str(side)}", f"--tile={side}", f"--overlap={side // 4}", "--nosheet", *flags]  # fmt: skip
+    finish([subprocess.Popen(command, cwd=TESTS.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)])
+  whole = read(root / "0" / "pair.png").astype(float)
+  found = {}
+  for side in sides:
+    error = read(root / str(side) / "pair.png") - whole
+    found[side] = 10 * np.log10(255**2 / max(np.mean(error**2), 1e-9))
+    print(f"tiles of {side}, overlap {side // 4}: {found[side]:.1f} dB, at most {np.abs(error).max():.0f} grey levels from "
+          "the whole image")
+  return found
+
+
 def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("what", choices=["layouts", "kills", "memory", "startup", "work"])
+  parser.add_argument("what", choices=["layouts", "kills", "memory", "startup", "tiles", "work"])
   numbers = {"pairs": 300, "sizes": 40, "kills": 10, "process": 0, "processes": 1, "batch_size": 1}
   for name, default in numbers.items():
     parser.add_argument(f"--{name}", type=int, default=default)
@@ -208,8 +235,10 @@ def main():
       kills(root, given.pairs, given.sizes, given.kills)
     elif given.what == "memory":
       memory(root, given.pairs)
-    else:
+    elif given.what == "startup":
       startup(root)
+    else:
+      tiles(root)
 
 
 if __name__ == "__main__":
