@@ -189,8 +189,8 @@ def startup(root):
 
 
 def tiles(root, *, size=(768, 1024), sides=(512, 256), flags=("--steps=0", "--strength=1.0")):
-  """PSNR of tiled against whole fusion of an example pair that is enlarged to `size`; {side: dB}. With --steps=0 a fused
-  image follows the gains; `flags` may ask for the loop."""
+  """PSNR of tiled against whole fusion of an example pair that is enlarged to `size`: {side: dB}. With --steps=0 a
+  fused image follows the gains; `flags` may ask for the loop."""
   import cv2
   from scenes import read
 
@@ -201,16 +201,17 @@ def tiles(root, *, size=(768, 1024), sides=(512, 256), flags=("--steps=0", "--st
     (root / "data" / source).mkdir(parents=True)
     cv2.imwrite(str(root / "data" / source / "pair.png"), pixels)
   for side in (0, *sides):
-    command = [sys.executable, str(TESTS.parent / "launch.py"), "--flagfile=vif.flags", f"--data={root / 'data'}",
-               f"--out={root / str(side)}", f"--tile={side}", f"--overlap={side // 4}", "--nosheet", *flags]  # fmt: skip
+    places = f"--data={root / 'data'}", f"--out={root / str(side)}"
+    tile = f"--tile={side}", f"--overlap={side // 4}"
+    command = [sys.executable, "launch.py", "--flagfile=vif.flags", "--nosheet", *places, *tile, *flags]
     finish([subprocess.Popen(command, cwd=TESTS.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)])
   whole = read(root / "0" / "pair.png").astype(float)
   found = {}
   for side in sides:
     error = read(root / str(side) / "pair.png") - whole
     found[side] = 10 * np.log10(255**2 / max(np.mean(error**2), 1e-9))
-    print(f"tiles of {side}, overlap {side // 4}: {found[side]:.1f} dB, at most {np.abs(error).max():.0f} grey levels from "
-          "the whole image")
+    largest = np.abs(error).max()
+    print(f"tiles of {side}, overlap {side // 4}: {found[side]:.1f} dB, at most {largest:.0f} grey levels from whole")
   return found
 
 
