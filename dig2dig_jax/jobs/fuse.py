@@ -34,7 +34,8 @@ from dig2dig_jax.sampling.sampler import Trace
 
 SHEET_ROWS = 12
 _IN_FLIGHT = 2  # batches that are computed or written while the next one is made ready
-_AHEAD = 8  # pairs per device that are read in advance, or two batches
+_AHEAD = 8  # pairs per device that are read in advance, or two batches, and
+_AHEAD_PIXELS = 2**26  # pixels of all of them at most
 _WRITERS = 4
 # What a disk says when it will not take the next image either.
 _HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO}
@@ -125,17 +126,26 @@ def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> 
   make_folder(config.out)
   run_identity = ledger.identity(config.decisive(), params)
   entries = ledger.read(config.out)
-  mine = [planned.pair for planned in shares.share(shares.plan(pairs, bucket=config.bucket), *place)]
-  done = ledger.finished(mine, entries, run_identity, config.out, overwrite=config.overwrite)
-  todo = [pair for pair in mine if pair.name not in done]
+  mine = shares.share(shares.plan(pairs, bucket=config.bucket), *place)
+  own = [planned.pair for planned in mine]
+  done = ledger.finished(own, entries, run_identity, config.out, overwrite=config.overwrite)
+  todo = [pair for pair in own if pair.name not in done]
   report = FuseReport(left_out=left_out, skipped=len(done), evaluations=evaluations(method, len(config.sources)))
   with ledger.Ledger(config.out, process=place.process, processes=place.processes) as log:
     if place.process == 0:
       for folder in (config.out, config.out / "weights", config.out / "conditions"):
         sweep(folder, now=log.touched())
-    _Run(config, method, params, report, log, run_identity, _first(pairs, todo) if config.sheet else ()).fuse(todo)
+    rows = _first(pairs, todo) if config.sheet else ()
+    _Run(config, method, params, report, log, run_identity, rows).fuse(todo, ahead=_ahead(config, mine))
   _write_record(config, report, place)
   return report
+
+
+def _ahead(config: FuseConfig, planned: list[shares.Planned]) -> int:
+  """How many pairs are read in advance: two batches for every device, as far as the largest images allow."""
+  count = max(_AHEAD, 2 * config.batch_size) * jax.local_device_count()
+  largest = max((entry.size[0] * entry.size[1] for entry in planned if entry.size), default=1)
+  return max(1, min(count, _AHEAD_PIXELS // largest))
 
 
 def _first(pairs: list[Pair], todo: list[Pair]) -> tuple[str, ...]:
@@ -170,7 +180,7 @@ class _Run:
     self.pairs: dict[str, Pair] = {}
     self.under_way: collections.deque[Future] = collections.deque()
 
-  def fuse(self, todo: list[Pair]) -> None:
+  def fuse(self, todo: list[Pair], *, ahead: int) -> None:
     config, report, fuser = self.config, self.report, self.fuser
     self.pairs = {pair.name: pair for pair in todo}
     start = time.monotonic()
@@ -179,7 +189,7 @@ class _Run:
       batch_size=self._batch_size,
       bucket=config.bucket,
       failed=report.failed,
-      ahead=max(_AHEAD, 2 * config.batch_size) * len(fuser.devices),
+      ahead=ahead,
       in_order=True,
     )
     with (
@@ -239,10 +249,12 @@ class _Run:
     seconds = (now - max(begun, self.ready)) / len(batch.pairs)
     self.ready = now
     tile = self.fuser.tile(batch.images.shape)
+    shown = self.config.maps or any(pair.name in self.rows for pair in batch.pairs)
+    kept = jax.device_get(result[1]) if shown else None
     done, failed = 0, []
     for i, pair in enumerate(batch.pairs):
       try:
-        self._write(pair, fused[i], jax.tree.map(lambda leaf, i=i: leaf[i], result[1]), seconds, tile)
+        self._write(pair, fused[i], jax.tree.map(lambda leaf, i=i: leaf[i], kept), seconds, tile)
         done += 1
       except UserError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in _HOPELESS:
@@ -257,17 +269,14 @@ class _Run:
       image = image[..., :1]
     path = config.out / f"{pair.name}.png"
     bit_depth = config.bit_depth or max(pair.bit_depths)
-    if config.maps or pair.name in self.rows:
-      weights, steps = jax.device_get(kept)
-      weights = crop(weights, size)
-      if config.maps:
-        for name, weight in zip(config.sources, weights, strict=True):
-          write_png(config.out / "weights" / f"{pair.name}_{name}.png", weight * 2 - 1)
-        if config.conditions:
-          _write_selection(config, pair.name, steps)
-      if pair.name in self.rows:
-        self.rows[pair.name] = sheet.row(_tiles(config, pair, image, weights))
-    write_png(path, image, bit_depth=bit_depth)  # last: whoever finds it finds the maps too
+    if config.maps:
+      for name, weight in zip(config.sources, crop(kept[0], size), strict=True):
+        write_png(config.out / "weights" / f"{pair.name}_{name}.png", weight * 2 - 1)
+      if config.conditions:
+        _write_selection(config, pair.name, kept[1])
+    write_png(path, image, bit_depth=bit_depth)  # after the maps: whoever finds it finds them too
+    if pair.name in self.rows:
+      self.rows[pair.name] = sheet.row(_tiles(config, pair, image, crop(kept[0], size)))
     self.log.append({
       "id": pair.name,
       "seed": config.seed,
