@@ -26,9 +26,9 @@ UNUSED = ("input_help_scale_factor", "merge_scale_factor")
 
 
 def described(shapes: Mapping[str, tuple[int, ...]], *, source: str = "state dict") -> DrFusionConfig:
-  """The configuration of a state dict, from its width and its learned levels. ConversionError where they are missing."""
+  """The configuration of a state dict, from its width and its learned levels. ConversionError without them."""
   if "unet.inBlock.bias" not in shapes or "alpha" not in shapes:
-    raise ConversionError(f"{source}: expected DRFusion's weights with unet.inBlock.bias and alpha, found neither or one")
+    raise ConversionError(f"{source}: expected DRFusion's weights, found no unet.inBlock.bias or no alpha")
   try:
     return DrFusionConfig(width=shapes["unet.inBlock.bias"][0], steps=shapes["alpha"][0])
   except (ValueError, IndexError) as error:

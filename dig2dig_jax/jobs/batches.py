@@ -3,7 +3,7 @@
 A pair's bucket depends on its own size alone, so its result does not depend on the data set around it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -21,15 +21,23 @@ class Batch(NamedTuple):
   ids: np.ndarray
 
 
-def batches(pairs: Iterable[Pair], *, batch_size: int, bucket: int, failed: list[str]) -> Iterator[Batch]:
+def batches(
+  pairs: Iterable[Pair],
+  *,
+  batch_size: int,
+  bucket: int,
+  failed: list[str],
+  load: Callable[[Pair], LoadedPair] = load_pair,
+) -> Iterator[Batch]:
   """Full batches as soon as a bucket fills up, then the remainders, padded to `batch_size` by repetition.
 
-  A pair that cannot be read is appended to `failed` as one line and left out.
+  load: reads a pair, and restores it where its sources are degraded. A pair that cannot be read is appended to
+  `failed` as one line and left out.
   """
   waiting: dict[tuple[int, ...], list[LoadedPair]] = {}
   for pair in pairs:
     try:
-      loaded = load_pair(pair)
+      loaded = load(pair)
     except UserError as error:
       failed.append(str(error))
       continue

@@ -15,11 +15,12 @@ from tqdm import tqdm
 
 from dig2dig_jax.data.images import write_png
 from dig2dig_jax.data.padding import crop
-from dig2dig_jax.data.pairs import LoadedPair, find_pairs
+from dig2dig_jax.data.pairs import LoadedPair, find_pairs, load_pair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import plots, sheet
 from dig2dig_jax.jobs.batches import Batch, batches
 from dig2dig_jax.jobs.record import make_folder, write_text
+from dig2dig_jax.jobs.restorer import Restorer
 from dig2dig_jax.methods.base import FusionTrace, Method, evaluations, fuse
 from dig2dig_jax.sampling.sampler import Trace
 
@@ -31,7 +32,7 @@ class FuseConfig:
   """data: folder with one sub-folder per name in `sources`. bucket: padded sides are multiples of it (pixels).
   bit_depth: of the PNGs, 8 or 16; 0 takes the sources' largest. sheet: write a contact sheet of the first pairs.
   maps: write every weight map as PNG, and what CCF selected per step. conditions: names of CCF's conditions.
-  settings: what the run record says of method, prior and flags."""
+  restorer: of degraded sources, None for clean ones. settings: what the run record says of method, prior and flags."""
 
   data: Path
   out: Path
@@ -43,6 +44,7 @@ class FuseConfig:
   sheet: bool = True
   maps: bool = False
   conditions: tuple[str, ...] = ()
+  restorer: Restorer | None = None
   settings: dict = dataclasses.field(default_factory=dict)
 
 
@@ -106,10 +108,14 @@ def run(config: FuseConfig, method: Method, params) -> FuseReport:
   make_folder(config.out)
   fuser = Fuser(method, params, seed=config.seed)
   report = FuseReport(left_out=left_out, evaluations=evaluations(method, len(config.sources)))
+  load = load_pair
+  if config.restorer is not None:
+    load, report.evaluations = config.restorer.load, report.evaluations + config.restorer.evaluations
   rows: list[np.ndarray] = []
   start = time.monotonic()
   with tqdm(total=len(pairs), unit="pair", disable=None) as bar:
-    for batch in batches(pairs, batch_size=config.batch_size, bucket=config.bucket, failed=report.failed):
+    grouped = batches(pairs, batch_size=config.batch_size, bucket=config.bucket, failed=report.failed, load=load)
+    for batch in grouped:
       fused, trace = fuser(batch.images, batch.ids)
       _write(config, batch, fused, trace, report, rows)
       bar.n = report.done + len(report.failed)

@@ -1,4 +1,4 @@
-"""What is DRFusion? A small network, trained for fusion, that restores two degraded sources and fuses them in three steps.
+"""What is DRFusion? A small trained network that restores two degraded sources and fuses them in three steps.
 
 arXiv 2604.08922. Not training-free: its prior is a checkpoint of `--job=train --network=drfusion`, or a converted one.
 It takes luminance of any size; odd sides are mirrored by a pixel and cropped.

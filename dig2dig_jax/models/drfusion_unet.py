@@ -85,9 +85,8 @@ class _Up(nn.Module):
 
   @nn.compact
   def __call__(self, x):
-    return nn.ConvTranspose(
-      self.features, (3, 3), strides=(2, 2), padding=((1, 2), (1, 2)), transpose_kernel=True, dtype=self.dtype, name="op"
-    )(x)
+    options = {"strides": (2, 2), "padding": ((1, 2), (1, 2)), "transpose_kernel": True, "dtype": self.dtype}
+    return nn.ConvTranspose(self.features, (3, 3), name="op", **options)(x)
 
 
 class _Attention(nn.Module):

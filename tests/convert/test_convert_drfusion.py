@@ -1,4 +1,4 @@
-"""Do DRFusion's released weights convert: every tensor used, the width and the steps recognised, anything else refused?"""
+"""Do DRFusion's released weights convert: every tensor used, width and steps recognised, anything else refused?"""
 
 import drfusion_recipe as recipe
 import numpy as np

@@ -1,4 +1,4 @@
-"""Does DRFusion sample and learn as released: coefficients, every step, the whole run, its losses and their gradients?"""
+"""Does DRFusion sample and learn as released: coefficients, steps, the whole run, its losses and their gradients?"""
 
 import drfusion_recipe as recipe
 import jax
