@@ -24,6 +24,7 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import (
   benchmark,
   degradation,
+  degraded,
   evaluate_fused,
   evaluate_prior,
   fuse,
@@ -122,10 +123,13 @@ CACHE = flags.DEFINE_string("compile_cache", str(_CACHE), "Folder of compiled pr
 
 # Evaluation and training.
 SUITE = flags.DEFINE_enum(
-  "suite", None, ["prior", "samples", "fused", "tables", "speed"],
+  "suite", None, ["prior", "samples", "fused", "tables", "speed", "degraded"],
   "evaluate: PSNR of a prior (the default), its samples, or the scores of fused images (with --fused the default); "
-  "benchmark: tables of scores (the default), or speed.",
+  "benchmark: tables of scores (the default), speed, or degraded sources.",
 )  # fmt: skip
+CASES = flags.DEFINE_list("cases", list(degraded.CASES), "benchmark --suite=degraded: degradations, by name.")
+MIDDLE = flags.DEFINE_integer("middle", 0, "benchmark --suite=degraded: side of the square taken of pairs; 0: all.")
+DRFUSION_PRIOR = flags.DEFINE_string("drfusion", None, "benchmark --suite=degraded: DRFusion checkpoint for its row.")
 FUSED = flags.DEFINE_list("fused", None, "evaluate: folders of fused images, of any program, one per method.")
 PROTOCOL = flags.DEFINE_string("protocol", "panel", f"evaluate --fused: one of {', '.join(PROTOCOLS)}.")
 BASELINES = flags.DEFINE_bool("baselines", True, "evaluate --fused: rows of trivial fusions, for comparison.")
@@ -330,9 +334,37 @@ def _speed_prior(dtype: str) -> Prior:
   return random_prior(config, noise, name=f"of random weights, {RANDOM_PRIOR.value}", dtype=dtype)
 
 
+def _degraded() -> int:
+  prior, codec, options = _prior(), _codec(), _method_options()
+  if METHOD.value == "drfusion":
+    raise UserError("--suite=degraded varies Dig2DIG; leave out --method; --drfusion=FOLDER adds DRFusion's row")
+  trained = None
+  if DRFUSION_PRIOR.value or DRFUSION.is_dir():
+    network = load_drfusion(Path(DRFUSION_PRIOR.value) if DRFUSION_PRIOR.value else DRFUSION, dtype=DTYPE.value)
+    method = make_method(network.denoiser, codec, noise=network.noise, options=DrFusionOptions())
+    trained = method, network.params
+  method = make_method(prior.denoiser, codec, noise=prior.noise, options=options)
+  settings = {"options": dataclasses.asdict(options), "prior": str(prior.directory)}
+  config = dataclasses.replace(_fuse_config(), settings=settings)
+  print(
+    degraded.run(
+      lambda degradations: Restorer(prior, degradations, steps=RESTORE_STEPS.value, seed=SEED.value),
+      (method, prior.params),
+      config,
+      drfusion=trained,
+      cases=tuple(CASES.value),
+      limit=LIMIT.value,
+      middle=MIDDLE.value,
+    )
+  )
+  return 0
+
+
 def _benchmark() -> int:
   if SUITE.value == "speed":
     return _speed()
+  if SUITE.value == "degraded":
+    return _degraded()
   tables = tuple(TABLES) if TABLE.value == ["all"] else tuple(TABLE.value)
   keep = tuple(row.strip() for row in ROWS.value.split(";") if row.strip())
   config, options = _fuse_config(), _method_options()

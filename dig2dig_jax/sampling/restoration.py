@@ -20,8 +20,8 @@ from dig2dig_jax.sampling import schedule
 from dig2dig_jax.sampling.operators import Operator
 from dig2dig_jax.sampling.types import Denoiser, Step
 
-# Noise levels between which an operator is inverted, as standard deviations of images in [-1, 1]: 49 and 2.5 of 255.
-COARSE, FINE = 49 / 127.5, 2.5 / 127.5
+# Noise levels between which an operator is inverted, as standard deviations of images in [-1, 1]: 49 and 1 of 255.
+COARSE, FINE = 49 / 127.5, 1 / 127.5
 # Trust in the observation against the denoiser, which is no exact posterior mean (arXiv 2008.13751, section 4.2: 0.23).
 TRUST = 0.23
 
