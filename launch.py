@@ -28,14 +28,17 @@ from dig2dig_jax.jobs import (
   evaluate_fused,
   evaluate_prior,
   fuse,
+  gain_figures,
   sample_prior,
   speed,
+  theory,
   train,
   train_config,
 )
 from dig2dig_jax.jobs.ablations import TABLES
 from dig2dig_jax.jobs.restorer import Restorer
 from dig2dig_jax.methods.base import Codec, luminance_codec, rgb_codec
+from dig2dig_jax.methods.dig2dig import Dig2DigOptions
 from dig2dig_jax.methods.drfusion import DrFusionOptions
 from dig2dig_jax.methods.options import MethodOptions
 from dig2dig_jax.methods.registry import METHODS, make_method
@@ -123,15 +126,18 @@ CACHE = flags.DEFINE_string("compile_cache", str(_CACHE), "Folder of compiled pr
 
 # Evaluation and training.
 SUITE = flags.DEFINE_enum(
-  "suite", None, ["prior", "samples", "fused", "tables", "speed", "degraded"],
+  "suite", None, ["prior", "samples", "fused", "tables", "speed", "theory", "degraded"],
   "evaluate: PSNR of a prior (the default), its samples, or the scores of fused images (with --fused the default); "
-  "benchmark: tables of scores (the default), speed, or degraded sources.",
+  "benchmark: tables of scores (the default), speed, the paper's bound on images whose ideal fusion is known (theory), "
+  "or degraded sources.",
 )  # fmt: skip
 CASES = flags.DEFINE_list("cases", list(degraded.CASES), "benchmark --suite=degraded: degradations, by name.")
 MIDDLE = flags.DEFINE_integer("middle", 0, "benchmark --suite=degraded: side of the square taken of pairs; 0: all.")
 DRFUSION_PRIOR = flags.DEFINE_string("drfusion", None, "benchmark --suite=degraded: DRFusion checkpoint for its row.")
 FUSED = flags.DEFINE_list("fused", None, "evaluate: folders of fused images, of any program, one per method.")
-PROTOCOL = flags.DEFINE_string("protocol", "panel", f"evaluate --fused: one of {', '.join(PROTOCOLS)}.")
+PROTOCOL = flags.DEFINE_list(
+  "protocol", None, f"evaluate --fused: one of {', '.join(PROTOCOLS)} (panel); benchmark: one or more (panel,common)."
+)
 BASELINES = flags.DEFINE_bool("baselines", True, "evaluate --fused: rows of trivial fusions, for comparison.")
 SIZES = flags.DEFINE_list("sizes", ["512x384"], "benchmark --suite=speed: WIDTHxHEIGHT of the pairs.")
 BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["1"], "benchmark --suite=speed: pairs per compiled call.")
@@ -147,8 +153,10 @@ SAMPLES = flags.DEFINE_integer("samples", 16, "evaluate --suite=samples: how man
 SAMPLE_SIZE = flags.DEFINE_integer("sample_size", 128, "Side of the unconditional samples in pixels.")
 SAMPLE_STEPS = flags.DEFINE_integer("sample_steps", 250, "Steps of the unconditional samples; train: 0 draws none.")
 TABLE = flags.DEFINE_list("table", "methods", f"benchmark: all, or names among {', '.join(TABLES)}.")
+FIGURE = flags.DEFINE_list("figure", [], "benchmark: 1, 5 or both: gains over the noise levels, in place of tables.")
+BOXES = flags.DEFINE_string("boxes", "", "benchmark --figure: name:left,top,width,height;name:..., in pixels.")
 ROWS = flags.DEFINE_string("rows", "", "benchmark: rows of the table to run, separated by semicolons; all if empty.")
-LIMIT = flags.DEFINE_integer("limit", 0, "evaluate, benchmark: first images or pairs only; 0 takes all.")
+LIMIT = flags.DEFINE_integer("limit", 0, "evaluate: first images only; benchmark: so many pairs of all; 0 takes all.")
 LEARNING_RATE = flags.DEFINE_float("learning_rate", 5e-4, "train: peak of the schedule.")
 CROP_SIZE = flags.DEFINE_integer("crop_size", 64, "train: side of a crop in pixels.")
 SAVE_EVERY = flags.DEFINE_integer("save_every", 500, "train: steps between checkpoints.")
@@ -287,7 +295,7 @@ def _evaluate() -> int:
 
 def _evaluate_fused() -> int:
   folders = evaluate_fused.named(FUSED.value or [])
-  arguments = {"protocol": PROTOCOL.value, "baselines": BASELINES.value, "limit": LIMIT.value}
+  arguments = {"protocol": _one_protocol(), "baselines": BASELINES.value, "limit": LIMIT.value}
   report = evaluate_fused.run(folders, _data(), tuple(SOURCES.value), Path(OUT.value), **arguments)
   for line in report.left_out:
     print(f"note: {line}", file=sys.stderr)
@@ -295,6 +303,13 @@ def _evaluate_fused() -> int:
     print(f"failed: {line}", file=sys.stderr)
   print(report.text)
   return 3 if report.failed else 0
+
+
+def _one_protocol() -> str:
+  names = PROTOCOL.value or ["panel"]
+  if len(names) != 1:
+    raise UserError(f"--protocol={','.join(names)}: expected one name for --job=evaluate; run it once for each")
+  return names[0]
 
 
 def _speed() -> int:
@@ -334,10 +349,34 @@ def _speed_prior(dtype: str) -> Prior:
   return random_prior(config, noise, name=f"of random weights, {RANDOM_PRIOR.value}", dtype=dtype)
 
 
+def _tuned() -> Dig2DigOptions:
+  options = _method_options()
+  if not isinstance(options, Dig2DigOptions):
+    raise UserError("--job=benchmark varies Dig2DIG and has the other methods as rows; leave out --method")
+  return options
+
+
+def _theory() -> int:
+  tuned = _tuned()
+  rows = {
+    "uniform": dataclasses.replace(tuned, weights="uniform"),
+    "Dig2DIG, literal": Dig2DigOptions(steps=tuned.steps),
+    "Dig2DIG, tuned": tuned,
+  }
+  options = {"limit": LIMIT.value, "bucket": BUCKET.value, "seed": SEED.value}
+  print(theory.run(_prior(), _codec(), rows, _data(), Path(OUT.value), **options))
+  return 0
+
+
+def _figures() -> int:
+  wanted = {"figures": tuple(FIGURE.value), "boxes": gain_figures.parse_boxes(BOXES.value), "limit": LIMIT.value}
+  written = gain_figures.run(_prior(), _codec(), _fuse_config(), _tuned(), **wanted)
+  print("\n".join(f"written: {path}" for path in written))
+  return 0
+
+
 def _degraded() -> int:
-  prior, codec, options = _prior(), _codec(), _method_options()
-  if METHOD.value == "drfusion":
-    raise UserError("--suite=degraded varies Dig2DIG; leave out --method; --drfusion=FOLDER adds DRFusion's row")
+  prior, codec, options = _prior(), _codec(), _tuned()
   trained = None
   if DRFUSION_PRIOR.value or DRFUSION.is_dir():
     network = load_drfusion(Path(DRFUSION_PRIOR.value) if DRFUSION_PRIOR.value else DRFUSION, dtype=DTYPE.value)
@@ -365,10 +404,17 @@ def _benchmark() -> int:
     return _speed()
   if SUITE.value == "degraded":
     return _degraded()
+  if SUITE.value == "theory":
+    return _theory()
+  if FIGURE.value:
+    return _figures()
   tables = tuple(TABLES) if TABLE.value == ["all"] else tuple(TABLE.value)
   keep = tuple(row.strip() for row in ROWS.value.split(";") if row.strip())
-  config, options = _fuse_config(), _method_options()
-  print(benchmark.run(_prior(), _codec(), config, options, tables=tables, keep=keep, limit=LIMIT.value))
+  config, options = _fuse_config(), _tuned()
+  chosen = {"tables": tables, "keep": keep, "limit": LIMIT.value}
+  if PROTOCOL.value:
+    chosen["protocols"] = tuple(PROTOCOL.value)
+  print(benchmark.run(_prior(), _codec(), config, options, **chosen))
   return 0
 
 

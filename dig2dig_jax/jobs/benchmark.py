@@ -22,6 +22,7 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import plots, sheet
 from dig2dig_jax.jobs.ablations import TABLES, rows_for
 from dig2dig_jax.jobs.batches import Batch, batches
+from dig2dig_jax.jobs.compare import mean_ranks
 from dig2dig_jax.jobs.fuse import FuseConfig, Fuser
 from dig2dig_jax.jobs.record import make_folder, write_text
 from dig2dig_jax.jobs.table import csv_text, json_text, markdown
@@ -52,19 +53,23 @@ def run(
   *,
   tables: tuple[str, ...] = ("methods",),
   keep: tuple[str, ...] = (),
+  protocols: tuple[str, ...] = ("panel", "common"),
   limit: int = 0,
 ) -> str:
   """Fuses and scores; each table's scores.{md,csv,json}, plot.png, contact_sheet.png and settings.json go into a folder
-  of its name under `config.out`. Returns the tables of means, in Markdown. keep: rows to run, all if empty.
+  of its name under `config.out`. Returns the tables of means, in Markdown, one per protocol; that of the panel has the
+  mean rank. keep: rows to run, all if empty. protocols: names of `metrics.PROTOCOLS`. limit: pairs to take, spread
+  evenly over the folder; 0 takes all.
 
   Raises UserError when a pair cannot be read: means over different pairs cannot be compared.
   """
+  if unknown := [name for name in protocols if name not in metrics.PROTOCOLS]:
+    raise UserError(f"--protocol={unknown[0]}: expected names among {', '.join(metrics.PROTOCOLS)}")
   if unknown := [name for name in tables if name not in TABLES]:
     raise UserError(f"--table={unknown[0]}: expected all, or names among {', '.join(TABLES)}")
-  if not isinstance(tuned, Dig2DigOptions):
-    raise UserError("--job=benchmark varies Dig2DIG and has the other methods as rows; leave out --method")
   pairs, _ = find_pairs(config.data, config.sources)
-  pairs = pairs[: limit or None]
+  if 0 < limit < len(pairs):
+    pairs = [pairs[index] for index in np.linspace(0, len(pairs) - 1, limit).round().astype(int)]
   rows = {table: rows_for(table, tuned, sources=len(config.sources), keep=keep) for table in tables}
   wanted = {options: None for table in rows.values() for options in table.values()}
   methods = {
@@ -72,6 +77,7 @@ def run(
   }
   costs = {options: evaluations(method, len(config.sources)) for options, method in methods.items()}
   fusers = {options: Fuser(method, prior.params, seed=config.seed) for options, method in methods.items()}
+  measures = tuple(dict.fromkeys(name for protocol in protocols for name in metrics.PROTOCOLS[protocol]))
   make_folder(config.out)
   results = _Results([], [], {}, {})
   failed: list[str] = []
@@ -79,7 +85,7 @@ def run(
     for batch in batches(pairs, batch_size=config.batch_size, bucket=config.bucket, failed=failed):
       if failed:
         break
-      _score(batch, config, fusers, costs, results)
+      _score(batch, config, fusers, costs, measures, results)
       bar.update(len(batch.pairs))
   if failed:
     raise UserError(failed[0])
@@ -90,15 +96,16 @@ def run(
       "data": str(config.data),
       "prior": str(prior.directory),
       "seed": config.seed,
+      "pairs": results.pairs,
       "rows": {
         name: {"kind": type(options).__name__, **dataclasses.asdict(options)} for name, options in named.items()
       },
     }
-    texts.append(_write(config.out / table, named, results, settings))
+    texts.append(_write(config.out / table, named, results, settings, protocols))
   return "\n".join(texts)
 
 
-def _score(batch: Batch, config: FuseConfig, fusers, costs, results: _Results) -> None:
+def _score(batch: Batch, config: FuseConfig, fusers, costs, measures: tuple[str, ...], results: _Results) -> None:
   fused, seconds = {}, {}
   for options, fuser in fusers.items():
     compiling, start = fuser.compile_seconds, time.monotonic()
@@ -115,15 +122,17 @@ def _score(batch: Batch, config: FuseConfig, fusers, costs, results: _Results) -
       start = time.monotonic()
       image = blend(gray)
       tile = image[..., None] / 127.5 - 1 if shown else None
-      _add(results, name, gray, image, (0, time.monotonic() - start), tile)
+      cost = 0, time.monotonic() - start
+      _add(results, name, metrics.score(gray, image, measures), cost, tile)
     for options in fusers:
       pixels = crop(fused[options][i], pair.sources.shape[1:3])
       image = metrics.to_gray(to_uint8(pixels))
-      _add(results, options, gray, image, (costs[options], seconds[options]), pixels if shown else None)
+      cost = costs[options], seconds[options]
+      _add(results, options, metrics.score(gray, image, measures), cost, pixels if shown else None)
 
 
-def _add(results: _Results, row, gray, image, cost: tuple[float, float], tile: np.ndarray | None) -> None:
-  results.scores.setdefault(row, []).append(metrics.score(gray, image) | dict(zip(COST, cost, strict=True)))
+def _add(results: _Results, row, score: dict[str, float], cost: tuple[float, float], tile: np.ndarray | None) -> None:
+  results.scores.setdefault(row, []).append(score | dict(zip(COST, cost, strict=True)))
   if tile is not None:
     results.tiles.setdefault(row, []).append(tile)
 
@@ -132,7 +141,9 @@ def _source_tiles(config: FuseConfig, pair: LoadedPair) -> list[tuple[str, np.nd
   return [(f"{pair.name} {name}", pixels) for name, pixels in zip(config.sources, pair.sources, strict=True)]
 
 
-def _write(out: Path, named: dict[str, MethodOptions], results: _Results, settings: dict) -> str:
+def _write(
+  out: Path, named: dict[str, MethodOptions], results: _Results, settings: dict, protocols: tuple[str, ...]
+) -> str:
   """One table: the baselines, then its own rows."""
   make_folder(out)
   keys = {**{name: name for name in metrics.BASELINES}, **named}
@@ -144,9 +155,21 @@ def _write(out: Path, named: dict[str, MethodOptions], results: _Results, settin
   ]
   sheet.write_sheet(out / "contact_sheet.png", rows)
   plots.write_scores(out / "plot.png", scores)
-  text = markdown(scores)
+  text = "\n".join(_text(scores, protocol) for protocol in protocols)
   write_text(out / "scores.md", text)
   write_text(out / "scores.csv", csv_text(scores, images=results.pairs))
   write_text(out / "scores.json", json_text(scores, images=results.pairs))
   write_text(out / "settings.json", json.dumps(settings, indent=1) + "\n")
   return f"Table {settings['table']}\n\n{text}"
+
+
+def _text(scores: dict[str, list[dict[str, float]]], protocol: str) -> str:
+  """The means of a protocol's measures, its cost, and, for the panel, the mean over measures of the row's rank."""
+  names = metrics.PROTOCOLS[protocol]
+  shown = {row: [{name: score[name] for name in (*names, *COST)} for score in found] for row, found in scores.items()}
+  further = {}
+  if protocol == "panel":
+    values = {row: {name: np.array([score[name] for score in scores[row]]) for name in names} for row in scores}
+    ranks = mean_ranks(values, {name: metrics.METRICS[name].higher_is_better for name in names})
+    further = {"mean rank ↓": {row: f"{rank:.2f}" for row, rank in ranks.items()}}
+  return f"Protocol {protocol}\n\n{markdown(shown, further=further)}"

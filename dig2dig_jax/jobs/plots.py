@@ -1,4 +1,4 @@
-"""What do numbers of a run look like? Tables as small multiples, and the conditions that a run selected.
+"""What do numbers of a run look like? Tables as small multiples, gains and errors over the steps, selected conditions.
 
 Figures are made without pyplot, which keeps global state and looks for a display.
 """
@@ -60,6 +60,52 @@ def write_selection(path: Path, names: Sequence[str], *, t: np.ndarray, selected
   axis.set_xticks(shown, [str(int(t[index])) for index in shown])
   axis.set_xlabel("timestep (dots: conditions that acted)")
   figure.colorbar(heat, ax=axis, label="weight")
+  _save(figure, path)
+
+
+def write_theory(path: Path, found: Mapping[str, Mapping[str, Sequence[Mapping]]]) -> None:
+  """Covariances and errors over the steps, one line of panels per degradation; found: as `jobs.theory.run` has it,
+  {degradation: {row: [{"t" [S], "covariance" [S], "error" [S]}]}}."""
+  from matplotlib.figure import Figure
+
+  figure = Figure(figsize=(10, 3 * len(found)), layout="constrained")
+  axes = figure.subplots(len(found), 2, squeeze=False)
+  for (kind, rows), (left, right) in zip(found.items(), axes, strict=True):
+    for name, runs in rows.items():
+      t = runs[0]["t"]
+      left.plot(t, np.mean([run["covariance"] for run in runs], axis=0), label=name)
+      right.semilogy(t, np.mean([run["error"] for run in runs], axis=0), label=name)
+    left.set_title(f"{kind}: sum over sources of Cov(w, B)", fontsize=9)
+    right.set_title(f"{kind}: mean squared error of the clean estimate", fontsize=9)
+    for axis in (left, right):
+      axis.invert_xaxis()  # time runs from noise to image
+      axis.grid(alpha=0.3)
+      axis.legend(fontsize=7)
+      axis.set_xlabel("timestep")
+  _save(figure, path)
+
+
+def write_gains(path: Path, curves: Mapping[str, Mapping[str, np.ndarray]], *, t: np.ndarray, label: str) -> None:
+  """Information gains over the noise level, one panel per region, mean and standard deviation over noise draws.
+
+  curves: {region: {source: [draws, L]}}; t: [L] timesteps, noisiest first.
+  """
+  from matplotlib.figure import Figure
+
+  figure = Figure(figsize=(1 + 4 * len(curves), 3.4), layout="constrained")
+  axes = figure.subplots(1, len(curves), squeeze=False)[0]
+  for axis, (region, sources) in zip(axes, curves.items(), strict=True):
+    for name, values in sources.items():
+      mean, spread = values.mean(axis=0), values.std(axis=0, ddof=1)
+      (line,) = axis.plot(t, mean, marker=".", label=name)
+      axis.fill_between(t, mean - spread, mean + spread, color=line.get_color(), alpha=0.25, linewidth=0)
+    axis.axhline(0, color="black", linewidth=0.5)
+    axis.set_title(region, fontsize=9)
+    axis.invert_xaxis()  # time runs from noise to image
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=7)
+    axis.set_xlabel("timestep")
+  axes[0].set_ylabel(label)
   _save(figure, path)
 
 

@@ -10,6 +10,7 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from dig2dig_jax.metrics import METRICS
@@ -31,17 +32,19 @@ def summarise(rows: Rows) -> dict[str, dict[str, Mean]]:
           for method, scores in rows.items()}
 
 
-def markdown(rows: Rows) -> str:
+def markdown(rows: Rows, *, further: Mapping[str, Mapping[str, str]] = MappingProxyType({})) -> str:
   """One line per method: number of images and means, to about four digits; `(2 undefined)` follows such a mean.
+  further: columns at the end, {heading: {method: cell}}.
 
   The arrow beside a metric points to where it is better, by METRICS; a metric that METRICS lacks has none.
   """
   means = summarise(rows)
   metrics = _metric_names(rows)
-  header = ["method", "images", *(_heading(name) for name in metrics)]
+  header = ["method", "images", *(_heading(name) for name in metrics), *further]
   lines = [header, ["---", *["---:"] * (len(header) - 1)]]
   for method, scores in rows.items():
-    lines.append([_escape(method), str(len(scores)), *(_cell(means[method][name]) for name in metrics)])
+    cells = [*(_cell(means[method][name]) for name in metrics), *(column[method] for column in further.values())]
+    lines.append([_escape(method), str(len(scores)), *cells])
   return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

@@ -101,10 +101,11 @@ METRICS = {
 # Of every table unless something else is asked for.
 DEFAULT = ("EN", "SD", "Qabf", "VIF", "VIF_min", "SSIM", "SSIM_min", "SCD", "MSE", "CC")
 
-# panel: what tells a fusion from an average, a copy and noise; the others: the columns of the papers' tables.
+# panel: what tells a fusion from an average, a copy and noise; common: what most papers print; and two papers' columns.
 PROTOCOLS = {
   "panel": ("MEF_MS_SSIM", "Qabf_petrovic", "Nabf", "VIFF", "SCD", "VIF_min", "SSIM_min"),
   "ddfm": ("EN", "SD", "MI_nats", "VIF_cdd", "Qabf", "SSIM_cdd", "SF", "AG", "SCD"),
   "dig2dig": ("PSNR_sum", "SSIM_uniform", "SSIM", "MSE", "Nabf", "CC", "SD", "EI", "EN", "AG", "SF", "MI"),
+  "common": ("EN", "SD", "Qabf", "VIF", "SSIM", "MSE", "CC"),
   "all": tuple(METRICS),
 }

@@ -38,13 +38,19 @@ class GroupNorm32(nn.Module):
   def __call__(self, x):
     scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
     bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
-    grouped = x.astype(jnp.float32).reshape(x.shape[0], -1, self.groups, x.shape[-1] // self.groups)
-    mean = jnp.mean(grouped, axis=(1, 3), keepdims=True)
-    variance = jnp.mean(jnp.square(grouped - mean), axis=(1, 3), keepdims=True)
-    normalised = ((grouped - mean) * jax.lax.rsqrt(variance + 1e-5)).reshape(x.shape)
-    channels = (1,) * (x.ndim - 1) + (-1,)
-    scale, bias = scale.astype(jnp.float32).reshape(channels), bias.astype(jnp.float32).reshape(channels)
-    return (normalised * scale + bias).astype(x.dtype)
+    x32 = x.astype(jnp.float32)
+    spatial = tuple(range(1, x.ndim - 1))
+    channels = (-1, *(1,) * len(spatial), x.shape[-1])
+
+    def over_group(per_channel):  # [N, C] means of the pixels -> the mean of each channel's group, to broadcast to x
+      means = per_channel.reshape(-1, self.groups, x.shape[-1] // self.groups).mean(axis=-1)
+      return jnp.repeat(means, x.shape[-1] // self.groups, axis=1).reshape(channels)
+
+    # Per channel, then over its group: sums run along memory. One multiply-add per element fuses with what follows.
+    mean = over_group(x32.mean(axis=spatial))
+    variance = over_group(jnp.square(x32 - mean).mean(axis=spatial))
+    factor = jax.lax.rsqrt(variance + 1e-5) * scale.astype(jnp.float32).reshape(1, *channels[1:])
+    return (x32 * factor + (bias.astype(jnp.float32).reshape(1, *channels[1:]) - mean * factor)).astype(x.dtype)
 
 
 def conv3x3(features: int, name: str, *, dtype, stride: int = 1, zero: bool = False) -> nn.Conv:

@@ -90,27 +90,38 @@ def test_plots_are_written(results):
 def test_the_table_has_a_row_per_method_and_a_column_per_metric(results):
   _, out, table = results
   table = table.split("Table none")[0].removeprefix("Table few\n\n").removesuffix("\n")
-  header, _, *lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
-  assert [line[0] for line in lines] == ROWS
-  assert [name.split()[0] for name in header] == ["method", "images", *metrics.DEFAULT, *benchmark.COST]
-  assert {line[1] for line in lines} == {"3"}
   assert (out / "few" / "scores.md").read_text() == table
+  for protocol, text in zip(("panel", "common"), table.split("Protocol ")[1:], strict=True):
+    lines = text.split("\n\n")[1].splitlines()
+    header, _, *lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    assert [line[0] for line in lines] == ROWS and {line[1] for line in lines} == {"3"}
+    names = ["method", "images", *metrics.PROTOCOLS[protocol], *benchmark.COST]
+    assert [name.removesuffix(" ↑").removesuffix(" ↓") for name in header] == [
+      *names, *(["mean rank"] if protocol == "panel" else [])
+    ]  # fmt: skip
+    if protocol == "panel":  # ranks 1 to n in every measure average to the middle
+      assert sum(float(line[-1]) for line in lines) == pytest.approx(len(ROWS) * (len(ROWS) + 1) / 2, abs=0.1)
+
+
+def test_a_limit_takes_pairs_from_all_of_the_folder(results):
+  _, out, _ = results
+  assert json.loads((out / "few" / "settings.json").read_text())["pairs"] == ["p", "r", "s"]
 
 
 def test_every_score_is_that_of_its_image(results):
   data, out, _ = results
   lines = list(csv.DictReader((out / "few" / "scores.csv").read_text().splitlines()))
-  assert [(line["method"], line["image"]) for line in lines] == [(row, name) for row in ROWS for name in "pqr"]
+  assert [(line["method"], line["image"]) for line in lines] == [(row, name) for row in ROWS for name in "prs"]
   report = json.loads((out / "few" / "scores.json").read_text())
   assert list(report) == ROWS
   # Scored here again, from the files: infrared is gray, the visible image is 0.299 R + 0.587 G + 0.114 B.
-  infrared, visible = read(data / "ir" / "q.png").astype(float), read(data / "vi" / "q.png") @ [0.299, 0.587, 0.114]
+  infrared, visible = read(data / "ir" / "r.png").astype(float), read(data / "vi" / "r.png") @ [0.299, 0.587, 0.114]
   gray = [infrared, np.rint(visible)]
   for name, image in (("average", np.floor((gray[0] + gray[1] + 1) / 2)), ("pixel maximum", np.maximum(*gray))):
-    for metric, value in metrics.score(gray, image).items():
-      found = report[name]["images"]["q"][metric]
+    for metric, value in metrics.score(gray, image, metrics.PROTOCOLS["panel"]).items():
+      found = report[name]["images"]["r"][metric]
       assert found is None if np.isnan(value) else found == pytest.approx(value, rel=1e-6)
-  assert report["Dig2DIG, tuned"]["images"]["q"] != report["fixed guidance"]["images"]["q"]
+  assert report["Dig2DIG, tuned"]["images"]["r"] != report["fixed guidance"]["images"]["r"]
 
 
 def test_settings_and_cost_say_what_a_row_is(results):

@@ -11,15 +11,15 @@ from dig2dig_jax.jobs import table
 
 NAN, INF = math.nan, math.inf
 ROWS = {
-  "ours": [{"EN": 6.0, "MSE": 2000.0, "PSNR": 30.5}, {"EN": 7.0, "MSE": 1000.0, "PSNR": 31.5}],
-  "copy|A": [{"EN": NAN, "MSE": 0.25, "PSNR": INF}, {"EN": 5.0, "MSE": 0.0, "PSNR": NAN}],
-  "flat": [{"EN": NAN, "MSE": 0.0, "PSNR": -INF}, {"EN": NAN, "MSE": 0.0, "PSNR": 12.345}],
+  "ours": [{"EN": 6.0, "MSE": 2000.0, "dB": 30.5}, {"EN": 7.0, "MSE": 1000.0, "dB": 31.5}],
+  "copy|A": [{"EN": NAN, "MSE": 0.25, "dB": INF}, {"EN": 5.0, "MSE": 0.0, "dB": NAN}],
+  "flat": [{"EN": NAN, "MSE": 0.0, "dB": -INF}, {"EN": NAN, "MSE": 0.0, "dB": 12.345}],
 }
 
 
 def test_markdown_means_arrows_and_undefined_counts():
   assert table.markdown(ROWS).splitlines() == [
-    "| method | images | EN ↑ | MSE ↓ | PSNR |",
+    "| method | images | EN ↑ | MSE ↓ | dB |",
     "| --- | ---: | ---: | ---: | ---: |",
     "| ours | 2 | 6.500 | 1500 | 31.00 |",
     "| copy\\|A | 2 | 5.000 (1 undefined) | 0.1250 | inf (1 undefined) |",
@@ -30,6 +30,11 @@ def test_markdown_means_arrows_and_undefined_counts():
 def test_a_method_without_images_has_a_row_of_dashes():
   assert table.markdown({"ours": ROWS["ours"], "none": []}).splitlines()[-1] == "| none | 0 | – | – | – |"
   assert table.markdown({}) == "| method | images |\n| --- | ---: |\n"
+
+
+def test_further_columns_stand_at_the_end():
+  lines = table.markdown({"a": [{"EN": 1.0}], "b": [{"EN": 2.0}]}, further={"rank": {"b": "1", "a": "2"}}).splitlines()
+  assert lines[0].endswith("| EN ↑ | rank |") and lines[2].endswith("| 1.000 | 2 |") and lines[3].endswith("| 1 |")
 
 
 def test_small_means_keep_four_decimals():
@@ -54,13 +59,13 @@ def test_json_is_strict_and_complete():
 
   report = json.loads(table.json_text(ROWS, images=["01", "02"]), parse_constant=refuse)
   assert list(report) == list(ROWS)
-  assert report["ours"]["images"]["02"] == {"EN": 7.0, "MSE": 1000.0, "PSNR": 31.5}
+  assert report["ours"]["images"]["02"] == {"EN": 7.0, "MSE": 1000.0, "dB": 31.5}
   assert report["copy|A"] == {
-    "images": {"01": {"EN": None, "MSE": 0.25, "PSNR": "Infinity"}, "02": {"EN": 5.0, "MSE": 0.0, "PSNR": None}},
-    "mean": {"EN": 5.0, "MSE": 0.125, "PSNR": "Infinity"},
-    "undefined": {"EN": 1, "PSNR": 1},
+    "images": {"01": {"EN": None, "MSE": 0.25, "dB": "Infinity"}, "02": {"EN": 5.0, "MSE": 0.0, "dB": None}},
+    "mean": {"EN": 5.0, "MSE": 0.125, "dB": "Infinity"},
+    "undefined": {"EN": 1, "dB": 1},
   }
-  assert report["flat"]["mean"] == {"EN": None, "MSE": 0.0, "PSNR": "-Infinity"}
+  assert report["flat"]["mean"] == {"EN": None, "MSE": 0.0, "dB": "-Infinity"}
 
 
 def test_rows_that_do_not_fit_are_refused():
