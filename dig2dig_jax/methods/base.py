@@ -119,7 +119,7 @@ def fuse(method: Method, params: Any, key: jax.Array, images: jax.Array) -> tupl
     weights=weights,
     interval=method.weighting.interval,
   )
-  own = trace.guidance.get("weights", weights)[..., : images.shape[1], : images.shape[2], :]
+  own = trace.guidance.get("source_weights", weights)[..., : images.shape[1], : images.shape[2], :]
   return method.codec.decode(x_0, images), FusionTrace(own, trace)
 
 

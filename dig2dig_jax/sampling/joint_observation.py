@@ -68,7 +68,7 @@ def joint_observation(sigma_y: float = SIGMA_Y) -> Guidance:
   """Pulls both source channels to their observations by lambda, then the fused one to the masked sum of both.
 
   a <- a - l (a - y1), b <- b - l (b - y2), f <- f - l (m (a - y1) + (1 - m) (b - y2) - m y1 - (1 - m) y2 + f) with
-  the new a, b. eps stays the network's. The state, and the trace, hold the masks as `weights` [2, H, W, 1].
+  the new a, b. eps stays the network's. The state, and the trace, hold the masks as `source_weights` [2, H, W, 1].
   """
 
   def init(sources):
@@ -87,4 +87,4 @@ def joint_observation(sigma_y: float = SIGMA_Y) -> Guidance:
     x0 = jnp.concatenate([a, b, fused - scale * residual], axis=-1)
     return prediction._replace(x0=x0), jnp.stack([mask, 1 - mask])
 
-  return Guidance(init, update, diagnose=lambda state: {"weights": state})
+  return Guidance(init, update, diagnose=lambda state: {"source_weights": state})

@@ -49,8 +49,8 @@ class Guidance(NamedTuple):
   `init(sources [K, H, W, C]) -> state`;
   `update(prediction, state, sources, *, x_t, step, key, weights, denoise) -> (prediction, state)`
   with weights [K, H, W, 1], convex over K;
-  `diagnose(state) -> {name: array}`: what a person reads of the state after each step; `weights` [K, H, W, 1] are
-  those that the guidance used where it has its own.
+  `diagnose(state) -> {name: array}`: what a person reads of the state after each step; `source_weights` [K, H, W, 1]
+  are those that the guidance used where it has its own.
   """
 
   init: Callable[[Array], PyTree]

@@ -86,7 +86,7 @@ def test_the_whole_run(sampled, case):
   x, trace = sampled({**recipe.model()[0], "alpha": jnp.asarray(truth["alpha"])}, sources_of(inputs))
   np.testing.assert_allclose(x, truth["x_out"][0], atol=1e-4)
   if case == "A":
-    np.testing.assert_allclose(trace.guidance["weights"][-1, 0], truth["mask_t1"][0], atol=1e-4)
+    np.testing.assert_allclose(trace.guidance["source_weights"][-1, 0], truth["mask_t1"][0], atol=1e-4)
 
 
 def test_losses_of_images():
