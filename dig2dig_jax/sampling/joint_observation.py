@@ -36,7 +36,7 @@ def learned_steps(alpha: jax.Array) -> Step:
 
 def start(sources: jax.Array, steps: Step) -> jax.Array:
   """x_T [H, W, 3] = sqrt(alpha_bar_T) [y_1, y_2, (y_1 + y_2) / 2] of sources [2, H, W, 1]. No noise."""
-  first, second = sources
+  first, second = _two(sources)
   return jnp.sqrt(steps.alpha_bar[0]) * jnp.concatenate([first, second, (first + second) / 2], axis=-1)
 
 
@@ -72,9 +72,7 @@ def joint_observation(sigma_y: float = SIGMA_Y) -> Guidance:
   """
 
   def init(sources):
-    if sources.shape[0] != 2:
-      raise UserError(f"--method=drfusion fuses two sources, found {sources.shape[0]}; use --method=dig2dig or ccf")
-    return jnp.zeros(sources.shape)
+    return jnp.zeros(_two(sources).shape)
 
   def update(prediction, state, sources, *, step, **kw):
     scale = correction_scale(step.alpha_bar, step.alpha_bar_prev, sigma_y)
@@ -88,3 +86,9 @@ def joint_observation(sigma_y: float = SIGMA_Y) -> Guidance:
     return prediction._replace(x0=x0), jnp.stack([mask, 1 - mask])
 
   return Guidance(init, update, diagnose=lambda state: {"source_weights": state})
+
+
+def _two(sources: jax.Array) -> jax.Array:
+  if sources.shape[0] != 2:
+    raise UserError(f"--method=drfusion fuses two sources, found {sources.shape[0]}; use --method=dig2dig or ccf")
+  return sources
