@@ -27,6 +27,8 @@ from dig2dig_jax.data.readers import READERS
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import (
   benchmark,
+  degradation,
+  degraded,
   detect,
   evaluate_fused,
   evaluate_prior,
@@ -45,14 +47,18 @@ from dig2dig_jax.jobs import (
 )
 from dig2dig_jax.jobs.ablations import TABLES
 from dig2dig_jax.jobs.detector import LAYOUTS, Detector
+from dig2dig_jax.jobs.restorer import Restorer
 from dig2dig_jax.methods.base import Codec, luminance_codec, rgb_codec
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions
+from dig2dig_jax.methods.drfusion import DrFusionOptions
 from dig2dig_jax.methods.options import MethodOptions
 from dig2dig_jax.methods.registry import METHODS, make_method
 from dig2dig_jax.metrics import PROTOCOLS
-from dig2dig_jax.models.config import UNetConfig
-from dig2dig_jax.prior import Prior, load_prior, random_prior
+from dig2dig_jax.models.drfusion_unet import DrFusionConfig
+from dig2dig_jax.models.shapes import NetworkConfig
+from dig2dig_jax.prior import DRFUSION, DrFusionNetwork, Prior, load_drfusion, load_prior, random_prior
 from dig2dig_jax.training.data import CropConfig
+from dig2dig_jax.training.degraded_pairs import FAMILIES, DegradedConfig
 from dig2dig_jax.training.step import StepConfig
 
 _JOBS = ("fuse", "evaluate", "report", "benchmark", "train")
@@ -111,7 +117,20 @@ _OPTIONS = {  # name of the option -> its flag
   "conditions": flags.DEFINE_list("conditions", None, "ccf: names of the conditions to select from."),
   "top_k": flags.DEFINE_integer("ccf_top_k", None, "ccf: conditions that act at a step."),
   "rate": flags.DEFINE_float("ccf_rate", None, "ccf: rate of Adam on the image."),
+  "sigma_y": flags.DEFINE_float("drfusion_sigma_y", None, "drfusion: noise that its corrections assume, of [0, 1]."),
 }
+
+# Degraded sources: restored with the prior before they are fused. docs/degraded.md.
+DEGRADATION = flags.DEFINE_string("degradation", "", f"SOURCE:STAGES,...: {degradation.STAGES_HELP}.")
+SIGMA = flags.DEFINE_string("sigma", "", "SOURCE:SIGMA,...: noise of each source, of 8-bit values, or auto.")
+_OF_SOURCE = {  # the same for the usual names: --degradation_ir=..., --sigma_ir=...
+  source: (
+    flags.DEFINE_string(f"degradation_{source}", None, f"As --degradation={source}:..."),
+    flags.DEFINE_string(f"sigma_{source}", None, f"As --sigma={source}:..."),
+  )
+  for source in ("ir", "vi")
+}
+RESTORE_STEPS = flags.DEFINE_integer("restore_steps", 8, "Evaluations per source that is more than noisy.")
 
 # The machine.
 SEED = flags.DEFINE_integer("seed", 0, "Of all randomness.")
@@ -129,12 +148,15 @@ CACHE = flags.DEFINE_string("compile_cache", str(_CACHE), "Folder of compiled pr
 
 # Evaluation and training.
 SUITE = flags.DEFINE_enum(
-  "suite", None, ["prior", "samples", "fused", "detection", "tables", "speed", "metrics", "theory"],
+  "suite", None, ["prior", "samples", "fused", "detection", "tables", "speed", "metrics", "theory", "degraded"],
   "evaluate: PSNR of a prior (the default), its samples, the scores of fused images (with --fused the default), or a "
   "detector's mean average precision on them; "
-  "benchmark: tables of scores (the default), speed of fusion or of the metrics, or the paper's bound on images whose "
-  "ideal fusion is known.",
+  "benchmark: tables of scores (the default), speed of fusion or of the metrics, the paper's bound on images whose "
+  "ideal fusion is known (theory), or degraded sources.",
 )  # fmt: skip
+CASES = flags.DEFINE_list("cases", list(degraded.CASES), "benchmark --suite=degraded: degradations, by name.")
+MIDDLE = flags.DEFINE_integer("middle", 0, "benchmark --suite=degraded: side of the square taken of pairs; 0: all.")
+DRFUSION_PRIOR = flags.DEFINE_string("drfusion", None, "benchmark --suite=degraded: DRFusion checkpoint for its row.")
 FUSED = flags.DEFINE_list("fused", None, "evaluate, report: folders of fused images, of any program, one per method.")
 PROTOCOL = flags.DEFINE_list(
   "protocol", None, f"evaluate, report: one of {', '.join(PROTOCOLS)} (panel); benchmark: one or more (panel,common)."
@@ -173,6 +195,8 @@ SAVE_EVERY = flags.DEFINE_integer("save_every", 500, "train: steps between check
 ACCUMULATE = flags.DEFINE_integer("accumulate", 1, "train: parts that a batch is taken in, for less memory.")
 DECAY_SHARE = flags.DEFINE_float("decay_share", 0.5, "train: last share of the steps, in which the rate falls.")
 SHEET_EVERY = flags.DEFINE_integer("sheet_every", 0, "train: steps between sheets; 0 writes them at the end.")
+NETWORK = flags.DEFINE_enum("network", "prior", ["prior", "drfusion"], "train: a diffusion prior, or DRFusion's.")
+FAMILIES_OF = flags.DEFINE_list("families", list(FAMILIES), "train drfusion: degradations to draw from.")
 WIDTH = flags.DEFINE_integer("width", None, "train: channels of the network's first level.")
 CHANNEL_MULT = flags.DEFINE_list("channel_mult", None, "train: width of each level, as multiples of --width.")
 BLOCKS = flags.DEFINE_integer("blocks", None, "train: residual blocks per level.")
@@ -186,7 +210,7 @@ INIT = flags.DEFINE_string("init", None, "train: prior whose weights to start fr
 RESUME = flags.DEFINE_bool("resume", False, "train: go on from the last checkpoint in --out.")
 
 
-def _method_options() -> MethodOptions:
+def _method_options() -> MethodOptions | DrFusionOptions:
   kind, _ = METHODS[METHOD.value]
   known = {field.name for field in dataclasses.fields(kind)}
   given = {name: flag.value for name, flag in _OPTIONS.items() if flag.value is not None}
@@ -203,6 +227,32 @@ def _data() -> Path:
     print(f"note: no --data, so the bundled examples in {EXAMPLES.value} are fused", file=sys.stderr)
     return Path(__file__).resolve().parent / EXAMPLES.value
   raise UserError("--data: expected a folder, found nothing; add --data=FOLDER")
+
+
+def _degradations() -> dict[str, degradation.Degradation]:
+  stages, sigmas = [DEGRADATION.value], [SIGMA.value]
+  for source, (its_stages, its_sigma) in _OF_SOURCE.items():
+    stages += [f"{source}:{its_stages.value}"] if its_stages.value is not None else []
+    sigmas += [f"{source}:{its_sigma.value}"] if its_sigma.value is not None else []
+  return degradation.parse(",".join(filter(None, stages)), ",".join(filter(None, sigmas)), SOURCES.value)
+
+
+def _restorer(prior: Prior | DrFusionNetwork) -> Restorer | None:
+  degradations = _degradations()
+  if all(one.clean for one in degradations.values()):
+    return None
+  if isinstance(prior, DrFusionNetwork):
+    raise UserError("--degradation, --sigma: DRFusion's network restores what it was trained for; leave them out")
+  if RESTORE_STEPS.value < 1:
+    raise UserError(f"--restore_steps={RESTORE_STEPS.value}: expected at least 1")
+  return Restorer(prior, degradations, steps=RESTORE_STEPS.value, seed=SEED.value)
+
+
+def _network_prior() -> Prior | DrFusionNetwork:
+  """What --method runs on."""
+  if METHOD.value == "drfusion":
+    return load_drfusion(Path(PRIOR.value) if PRIOR.value else DRFUSION, dtype=DTYPE.value)
+  return _prior()
 
 
 def _prior() -> Prior:
@@ -254,7 +304,8 @@ def _fuse() -> int:
   place = processes.place(
     DISTRIBUTED.value, coordinator=COORDINATOR.value, processes=PROCESSES.value, process=PROCESS.value
   )
-  prior = _prior()
+  prior = _network_prior()
+  restorer = _restorer(prior)
   method = make_method(prior.denoiser, codec, noise=prior.noise, options=options)
   values = dataclasses.asdict(options)
   machine = {"prior": str(prior.directory), "batch_size": BATCH_SIZE.value, "dig_chunk": values.pop("chunk"),
@@ -269,8 +320,11 @@ def _fuse() -> int:
     "dtype": DTYPE.value,
     "matmul_precision": PRECISION.value,
   }
+  if restorer is not None:
+    settings["degradations"] = {name: dataclasses.asdict(found) for name, found in restorer.degradations.items()}
+    settings["restore_steps"] = RESTORE_STEPS.value
   conditions = getattr(options, "conditions", ())
-  config = dataclasses.replace(config, settings=settings, machine=machine, conditions=conditions)
+  config = dataclasses.replace(config, settings=settings, machine=machine, conditions=conditions, restorer=restorer)
   done = fuse.run(config, method, prior.params, place=place)
   which = f"process {place.process} of {place.processes}: " if place.processes > 1 else ""
   return _finish(done, f"{which}{done.summary()}; results in {config.out}")
@@ -405,12 +459,38 @@ def _figures() -> int:
   return 0
 
 
+def _degraded() -> int:
+  prior, codec, options = _prior(), _codec(), _tuned()
+  trained = None
+  if DRFUSION_PRIOR.value or DRFUSION.is_dir():
+    network = load_drfusion(Path(DRFUSION_PRIOR.value) if DRFUSION_PRIOR.value else DRFUSION, dtype=DTYPE.value)
+    method = make_method(network.denoiser, codec, noise=network.noise, options=DrFusionOptions())
+    trained = method, network.params
+  method = make_method(prior.denoiser, codec, noise=prior.noise, options=options)
+  settings = {"options": dataclasses.asdict(options), "prior": str(prior.directory)}
+  config = dataclasses.replace(_fuse_config(), settings=settings)
+  print(
+    degraded.run(
+      lambda degradations: Restorer(prior, degradations, steps=RESTORE_STEPS.value, seed=SEED.value),
+      (method, prior.params),
+      config,
+      drfusion=trained,
+      cases=tuple(CASES.value),
+      limit=LIMIT.value,
+      middle=MIDDLE.value,
+    )
+  )
+  return 0
+
+
 def _benchmark() -> int:
   if SUITE.value == "speed":
     return _speed()
   if SUITE.value == "metrics":
     print(metric_speed.run(Path(OUT.value), pairs=LIMIT.value or 100))
     return 0
+  if SUITE.value == "degraded":
+    return _degraded()
   if SUITE.value == "theory":
     return _theory()
   if FIGURE.value:
@@ -431,7 +511,12 @@ def _share(flag: str, value: float) -> float:
   return value
 
 
-def _network() -> UNetConfig:
+def _network() -> NetworkConfig:
+  if NETWORK.value == "drfusion":
+    try:
+      return DrFusionConfig(**({} if WIDTH.value is None else {"width": WIDTH.value}))
+    except ValueError as error:
+      raise UserError(f"--width: {error}") from error
   given = {
     "model_channels": WIDTH.value,
     "channel_mult": CHANNEL_MULT.value and tuple(_integer("channel_mult", mult) for mult in CHANNEL_MULT.value),
@@ -459,8 +544,12 @@ def _whole(flag: str, text: str, least: int = 0) -> int:
 def _train() -> int:
   if DISTRIBUTED.value:  # before anything else asks for devices
     jax.distributed.initialize(COORDINATOR.value, PROCESSES.value, PROCESS.value)
+  folders = tuple(Path(part) for part in str(_data()).split(","))  # DRFusion learns from several data sets
   config = train_config.TrainConfig(
-    data=_data(),
+    data=folders[0] if NETWORK.value == "drfusion" else _data(),
+    folders=folders,
+    sources=tuple(SOURCES.value),
+    degraded=DegradedConfig(families=tuple(FAMILIES_OF.value)),
     out=Path(OUT.value),
     model=_network(),
     crop=CropConfig(size=CROP_SIZE.value),

@@ -7,20 +7,25 @@ from dig2dig_jax.checkpoint import EMBEDDED, load_checkpoint, save_checkpoint
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.base import Codec, FusionTrace, Method, evaluations, fuse, luminance_codec, rgb_codec
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
-from dig2dig_jax.prior import Prior, load_prior
+from dig2dig_jax.methods.drfusion import DrFusionOptions, drfusion
+from dig2dig_jax.prior import DrFusionNetwork, Prior, load_drfusion, load_prior
 
 __all__ = [
   "EMBEDDED",
   "Codec",
   "Dig2DigOptions",
+  "DrFusionNetwork",
+  "DrFusionOptions",
   "FusionTrace",
   "Method",
   "Prior",
   "UserError",
   "dig2dig",
+  "drfusion",
   "evaluations",
   "fuse",
   "load_checkpoint",
+  "load_drfusion",
   "load_prior",
   "luminance_codec",
   "rgb_codec",

@@ -23,8 +23,7 @@ from flax import traverse_util
 from dig2dig_jax import orbax_store, tensor_file
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import replacing
-from dig2dig_jax.models.config import UNetConfig
-from dig2dig_jax.models.shapes import parameter_shapes
+from dig2dig_jax.models.shapes import NetworkConfig, config_from_dict, parameter_shapes
 
 FORMAT = 1
 WEIGHTS, ORBAX, CARD, RUN = "model.safetensors", "orbax", "card.json", "run.json"
@@ -42,7 +41,7 @@ class Checkpoint:
   card.json."""
 
   params: dict[str, Any]
-  config: UNetConfig
+  config: NetworkConfig
   schedule: dict[str, Any]
   card: dict[str, Any]
 
@@ -51,7 +50,7 @@ def save_checkpoint(
   directory: str | Path,
   *,
   params: Mapping[str, Any],
-  config: UNetConfig,
+  config: NetworkConfig,
   schedule: Mapping[str, Any],
   card: Mapping[str, Any],
   dtype: str = "float32",
@@ -143,7 +142,7 @@ def _folder(directory: Path):
     raise
 
 
-def _load_safetensors(weights: Path, sha256: str, config: UNetConfig, place: Callable) -> dict[str, Any]:
+def _load_safetensors(weights: Path, sha256: str, config: NetworkConfig, place: Callable) -> dict[str, Any]:
   if not weights.is_file():
     raise UserError(f"{weights}: expected the weights beside {CARD}, found no file; convert or copy the folder again")
   if (found := tensor_file.sha256(weights)) != sha256:
@@ -171,7 +170,7 @@ def _load_run(directory: Path, place: Callable) -> Checkpoint:
   return Checkpoint(params, config, schedule, {**record, "step": step})
 
 
-def _described(path: Path, card: dict[str, Any]) -> tuple[UNetConfig, dict[str, Any]]:
+def _described(path: Path, card: dict[str, Any]) -> tuple[NetworkConfig, dict[str, Any]]:
   try:
     if card["format"] != FORMAT:
       raise UserError(f"{path}: expected format {FORMAT}, found {card['format']!r}; update dig2dig_jax")
@@ -181,7 +180,7 @@ def _described(path: Path, card: dict[str, Any]) -> tuple[UNetConfig, dict[str, 
         f"{path}: expected the network and schedule of its 'description_sha256', found others; the card is damaged or "
         "was edited: convert or copy the folder again"
       )
-    config, schedule = UNetConfig.from_dict(card["config"]), dict(card["schedule"])
+    config, schedule = config_from_dict(card["config"]), dict(card["schedule"])
     if not isinstance(schedule["name"], str) or not isinstance(schedule["num_timesteps"], int):
       raise ValueError(f"a schedule of {schedule}")
     parameter_shapes(config)  # raises for a network that nobody can build
@@ -191,7 +190,7 @@ def _described(path: Path, card: dict[str, Any]) -> tuple[UNetConfig, dict[str, 
     raise UserError(f"{path}: expected a checkpoint's card, found {what}; convert again") from error
 
 
-def _misfit(shapes: Mapping[str, tuple[int, ...]], config: UNetConfig) -> str | None:
+def _misfit(shapes: Mapping[str, tuple[int, ...]], config: NetworkConfig) -> str | None:
   """What tells parameters of these shapes from the network's; None where nothing does."""
   expected = parameter_shapes(config)
   found = []

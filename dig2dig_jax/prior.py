@@ -11,12 +11,16 @@ from flax import traverse_util
 from dig2dig_jax import checkpoint
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.models.config import UNetConfig
+from dig2dig_jax.models.drfusion_unet import DrFusionConfig, DrFusionNet
 from dig2dig_jax.models.guided_unet import UNet
 from dig2dig_jax.models.shapes import parameter_shapes
 from dig2dig_jax.sampling.denoiser import eps_denoiser
+from dig2dig_jax.sampling.joint_observation import noise_and_mask_denoiser
 from dig2dig_jax.sampling.types import Denoiser
 
 DTYPES = ("float32", "bfloat16", "float16")
+# Where DRFusion's weights are looked for without --prior.
+DRFUSION = checkpoint.EMBEDDED.parent / "drfusion"
 _TORSO = ("input_blocks", "middle_block", "output_blocks")
 
 
@@ -76,6 +80,8 @@ def load_prior(
 
   loaded = checkpoint.load_checkpoint(directory, place=place)
   config = loaded.config
+  if isinstance(config, DrFusionConfig):
+    raise UserError(f"{directory}: expected a diffusion model, found DRFusion's network; use --method=drfusion")
   for wrong, kind in ((config.pool is not None, "a classifier"), (config.super_resolution, "a super-resolution model")):
     if wrong:
       raise UserError(f"{directory}: expected a diffusion model of whole images, found {kind}; choose another --prior")
@@ -87,3 +93,32 @@ def load_prior(
       f"{directory}: a class-conditional model takes --class_label=0 to {config.num_classes - 1}, found {found}"
     )
   return Prior(loaded.params, config, loaded.schedule, dtype, Path(directory), label)
+
+
+class DrFusionNetwork(NamedTuple):
+  """What `--method=drfusion` runs, with the fields and the `denoiser` of a `Prior`; noise["num_timesteps"]: its T."""
+
+  params: dict
+  config: DrFusionConfig
+  noise: dict
+  dtype: str
+  directory: Path
+
+  def denoiser(self, params) -> Denoiser:
+    network = DrFusionNet(self.config, dtype=jnp.dtype(self.dtype))
+    return noise_and_mask_denoiser(lambda weights, x, t: network.apply({"params": weights}, x, t), params)
+
+
+def load_drfusion(directory: Path = DRFUSION, *, dtype: str = "float32") -> DrFusionNetwork:
+  """Reads a DRFusion checkpoint folder, trained or converted; dtype: of the torso. Raises UserError for any other."""
+  if dtype not in DTYPES:
+    raise UserError(f"--dtype={dtype}: expected one of {', '.join(DTYPES)}")
+  if directory == DRFUSION and not directory.is_dir():
+    raise UserError(
+      f"--method=drfusion: expected its weights in {DRFUSION}, found none; train them with "
+      "--flagfile=train_drfusion.flags or convert released ones with python -m convert.drfusion, then --prior=FOLDER"
+    )
+  loaded = checkpoint.load_checkpoint(directory, place=lambda path, array: jax.device_put(array.astype(jnp.float32)))
+  if not isinstance(loaded.config, DrFusionConfig):
+    raise UserError(f"{directory}: expected DRFusion's network, found a diffusion prior; use another --method")
+  return DrFusionNetwork(loaded.params, loaded.config, loaded.schedule, dtype, Path(directory))

@@ -33,6 +33,7 @@ def batches(
   failed: list[str],
   ahead: int = 0,
   in_order: bool = False,
+  load: Callable[[Pair], LoadedPair] = load_pair,
 ) -> Iterator[Batch]:
   """Full batches as soon as a bucket fills up, then the remainders, padded to the batch size by repetition.
 
@@ -45,6 +46,7 @@ def batches(
     bucket: padded sides are multiples of it.
     failed: grows.
     ahead: pairs that threads read in advance.
+    load: reads a pair, and restores it where its sources are degraded.
     in_order: pairs come ordered by bucket, so that a remainder is given out when the next bucket begins.
 
   Raises UserError where the folder that a pair was found in is gone: all that follow would be too.
@@ -52,7 +54,7 @@ def batches(
   waiting: dict[tuple[int, int], list[LoadedPair]] = {}
   sizes: dict[tuple[int, int], int] = {}
   refused: dict[tuple[int, int], str] = {}
-  for loaded in _read(pairs, ahead):
+  for loaded in _read(pairs, ahead, load):
     if isinstance(loaded, str):
       failed.append(loaded)
       continue
@@ -76,16 +78,16 @@ def batches(
     yield _stack(rest, key, sizes[key])
 
 
-def _read(pairs: Iterable[Pair], ahead: int) -> Iterator[LoadedPair | str]:
+def _read(pairs: Iterable[Pair], ahead: int, load: Callable[[Pair], LoadedPair]) -> Iterator[LoadedPair | str]:
   """The pairs in their order, or one line about why not."""
   if not ahead:
-    yield from map(_load, pairs)
+    yield from (_load(pair, load) for pair in pairs)
     return
   with ThreadPoolExecutor(_READERS) as pool:
     reading: collections.deque = collections.deque()
     try:
       for pair in pairs:
-        reading.append(pool.submit(_load, pair))
+        reading.append(pool.submit(_load, pair, load))
         if len(reading) > ahead:
           yield reading.popleft().result()
       while reading:
@@ -95,9 +97,9 @@ def _read(pairs: Iterable[Pair], ahead: int) -> Iterator[LoadedPair | str]:
         future.cancel()
 
 
-def _load(pair: Pair) -> LoadedPair | str:
+def _load(pair: Pair, load: Callable[[Pair], LoadedPair]) -> LoadedPair | str:
   try:
-    return load_pair(pair)
+    return load(pair)
   except UserError as error:
     for path in pair.files.values():
       if not path.parent.is_dir():

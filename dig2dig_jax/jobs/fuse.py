@@ -21,7 +21,7 @@ from tqdm import tqdm
 from dig2dig_jax.data import datasets
 from dig2dig_jax.data.images import write_png
 from dig2dig_jax.data.padding import crop
-from dig2dig_jax.data.pairs import LoadedPair, Pair
+from dig2dig_jax.data.pairs import LoadedPair, Pair, load_pair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import sweep
 from dig2dig_jax.jobs import ledger, plots, shares, sheet
@@ -29,6 +29,7 @@ from dig2dig_jax.jobs.batches import Batch, batches
 from dig2dig_jax.jobs.fuser import Fuser
 from dig2dig_jax.jobs.processes import ALONE, Place, stopped_by_signal
 from dig2dig_jax.jobs.record import environment, make_folder, write_text
+from dig2dig_jax.jobs.restorer import Restorer
 from dig2dig_jax.methods.base import FusionTrace, Method, evaluations
 from dig2dig_jax.sampling.sampler import Trace
 
@@ -48,6 +49,7 @@ class FuseConfig:
   tile, overlap: see `Fuser`. bit_depth: of the PNGs, 8 or 16; 0 takes the sources' largest.
   sheet: write a contact sheet of the first pairs. maps: write every weight map as PNG, and what CCF selected per step.
   overwrite: write over results of other flags, weights or sources. conditions: names of CCF's conditions.
+  restorer: of degraded sources, None for clean ones.
   settings: flags that decide pixels, for the record and to tell runs apart. machine: others, for the record alone."""
 
   data: Path
@@ -66,6 +68,7 @@ class FuseConfig:
   maps: bool = False
   overwrite: bool = False
   conditions: tuple[str, ...] = ()
+  restorer: Restorer | None = None
   settings: dict = dataclasses.field(default_factory=dict)
   machine: dict = dataclasses.field(default_factory=dict)
 
@@ -131,6 +134,8 @@ def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> 
   done = ledger.finished(own, entries, run_identity, config.out, overwrite=config.overwrite)
   todo = [pair for pair in own if pair.name not in done]
   report = FuseReport(left_out=left_out, skipped=len(done), evaluations=evaluations(method, len(config.sources)))
+  if config.restorer is not None:
+    report.evaluations += config.restorer.evaluations
   with ledger.Ledger(config.out, process=place.process, processes=place.processes) as log:
     if place.process == 0:
       for folder in (config.out, config.out / "weights", config.out / "conditions"):
@@ -143,6 +148,8 @@ def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> 
 
 def _ahead(config: FuseConfig, planned: list[shares.Planned]) -> int:
   """How many pairs are read in advance: two batches for every device, as far as the largest images allow."""
+  if config.restorer is not None:
+    return 0  # restoring asks for the devices that fuse
   count = max(_AHEAD, 2 * config.batch_size) * jax.local_device_count()
   largest = max((entry.size[0] * entry.size[1] for entry in planned if entry.size), default=1)
   return max(1, min(count, _AHEAD_PIXELS // largest))
@@ -192,6 +199,7 @@ class _Run:
       failed=report.failed,
       ahead=ahead,
       in_order=True,
+      load=load_pair if config.restorer is None else config.restorer.load,
     )
     with (
       tqdm(total=len(todo), unit="pair", disable=None) as bar,

@@ -5,6 +5,7 @@
 crops and unconditional samples) and `prior/` (the averaged weights and their card, for `--prior`).
 """
 
+import dataclasses
 import json
 import time
 from pathlib import Path
@@ -20,11 +21,14 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs.record import make_folder
 from dig2dig_jax.jobs.train_config import NOISE, TrainConfig, validate
 from dig2dig_jax.jobs.train_files import cut_log, export, write_run, write_sheets
-from dig2dig_jax.models.config import UNetConfig
+from dig2dig_jax.models.drfusion_unet import DrFusionConfig, DrFusionNet
 from dig2dig_jax.models.guided_unet import UNet
+from dig2dig_jax.models.shapes import config_from_dict
 from dig2dig_jax.sampling import schedule
 from dig2dig_jax.training.data import crop_batches
+from dig2dig_jax.training.degraded_pairs import degraded_batches
 from dig2dig_jax.training.distributed import Team, team
+from dig2dig_jax.training.drfusion_step import make_drfusion_step, sampler
 from dig2dig_jax.training.step import TrainState, init_state, make_step
 
 
@@ -38,15 +42,7 @@ def train(config: TrainConfig) -> Path:
   options = ocp.CheckpointManagerOptions(max_to_keep=config.keep, enable_async_checkpointing=False)
   with ocp.CheckpointManager((config.out / "checkpoints").absolute(), options=options) as manager:
     latest = _latest_step(config, manager)
-    batches = crop_batches(
-      config.data,
-      config=config.crop,
-      batch_size=config.batch_size,
-      seed=config.seed,
-      first_batch=latest or 0,
-      process=group.process,
-      processes=group.processes,
-    )
+    batches = _batches(config, group, first_batch=latest or 0)
     state = group.replicate(init_state(_initial_params(config), config.step))
     if latest is not None:
       abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, state._asdict())
@@ -61,7 +57,21 @@ def train(config: TrainConfig) -> Path:
   return config.out / "prior"
 
 
+def _batches(config: TrainConfig, group: Team, *, first_batch: int):
+  options = {"batch_size": config.batch_size, "seed": config.seed, "first_batch": first_batch}
+  options |= {"process": group.process, "processes": group.processes}
+  if isinstance(config.model, DrFusionConfig):
+    degraded = dataclasses.replace(config.degraded, size=config.crop.size)
+    return degraded_batches(config.folders, config.sources, config=degraded, **options)
+  return crop_batches(config.data, config=config.crop, **options)
+
+
 def _compiled(config: TrainConfig):
+  """(what the sheets run, the jitted step)."""
+  if isinstance(config.model, DrFusionConfig):
+    module = DrFusionNet(config.model, dtype=jnp.dtype(config.dtype))
+    step_fn = jax.jit(make_drfusion_step(module, config.step, seed=config.seed), donate_argnums=0)
+    return jax.jit(sampler(module)), step_fn
   network = UNet(config.model, dtype=jnp.dtype(config.dtype))
   tables = schedule.make_schedule(NOISE["name"], num_timesteps=NOISE["num_timesteps"])
   apply = lambda params, x, t: network.apply({"params": params}, x, t, train=True)  # noqa: E731
@@ -77,7 +87,7 @@ def _latest_step(config: TrainConfig, manager: ocp.CheckpointManager) -> int | N
     raise UserError(f"{config.out}: expected a run to resume, found no checkpoint; drop --resume")
   record = config.out / "run.json"
   if latest is not None and record.is_file():
-    if UNetConfig.from_dict(json.loads(record.read_text(encoding="utf-8"))["config"]) != config.model:
+    if config_from_dict(json.loads(record.read_text(encoding="utf-8"))["config"]) != config.model:
       raise UserError(f"{record}: expected the network of this run, found another; give the flags that it began with")
   return latest
 
@@ -88,6 +98,9 @@ def _initial_params(config: TrainConfig):
     if loaded.config != config.model:
       raise UserError(f"{config.init}: expected the network to train, found another configuration; change --init")
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), loaded.params)
+  if isinstance(config.model, DrFusionConfig):
+    x = jnp.zeros((1, 8, 8, 3))
+    return jax.jit(DrFusionNet(config.model).init)(jax.random.key(config.seed), x, jnp.ones((1,), jnp.int32))["params"]
   network = UNet(config.model)
   size = config.model.size_multiple
   x = jnp.zeros((1, size, size, 3))

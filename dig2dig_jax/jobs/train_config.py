@@ -5,8 +5,11 @@ from pathlib import Path
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.models.config import UNetConfig
+from dig2dig_jax.models.drfusion_unet import DrFusionConfig
+from dig2dig_jax.models.shapes import NetworkConfig
 from dig2dig_jax.prior import DTYPES
 from dig2dig_jax.training.data import CropConfig
+from dig2dig_jax.training.degraded_pairs import DegradedConfig
 from dig2dig_jax.training.step import StepConfig
 
 # The compact layout of the embedded prior: a 2 x 2 space-to-depth stem halves the resolution of every convolution, and
@@ -29,11 +32,17 @@ NOISE = {"name": "linear", "num_timesteps": 1000}
 class TrainConfig:
   """init: checkpoint folder whose weights to start from; a resumed run has its own. batch_size: of all devices of all
   processes together. sheet_every: steps between sheets; 0 writes them at the end only. sample_steps, sample_size: of
-  the unconditional samples; 0 steps writes none."""
+  the unconditional samples; 0 steps writes none.
+
+  A DrFusionConfig trains DRFusion on the pairs of `folders` (data is the first) by `sources`, degraded by `degraded`,
+  whose crop size is that of `crop`."""
 
   data: Path
   out: Path
-  model: UNetConfig = EMBEDDED
+  model: NetworkConfig = EMBEDDED
+  folders: tuple[Path, ...] = ()
+  sources: tuple[str, ...] = ("ir", "vi")
+  degraded: DegradedConfig = DegradedConfig()
   crop: CropConfig = CropConfig()
   step: StepConfig = StepConfig()
   batch_size: int = 16
@@ -47,6 +56,11 @@ class TrainConfig:
   sample_size: int = 128
   resume: bool = False
   init: Path | None = None
+
+
+def noise_of(model: NetworkConfig) -> dict:
+  """{"name", "num_timesteps"} of the process that the network is trained on."""
+  return {"name": "learned", "num_timesteps": model.steps} if isinstance(model, DrFusionConfig) else NOISE
 
 
 def validate(config: TrainConfig, devices: int) -> None:

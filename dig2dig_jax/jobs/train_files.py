@@ -12,17 +12,24 @@ from dig2dig_jax import checkpoint
 from dig2dig_jax.data.images import write_png
 from dig2dig_jax.jobs import sample_prior
 from dig2dig_jax.jobs.record import write_text
-from dig2dig_jax.jobs.train_config import NOISE, TrainConfig
+from dig2dig_jax.jobs.train_config import NOISE, TrainConfig, noise_of
+from dig2dig_jax.models.drfusion_unet import DrFusionConfig
 from dig2dig_jax.sampling.denoiser import eps_denoiser
 from dig2dig_jax.training.data import crop_batches
+from dig2dig_jax.training.degraded_pairs import degraded_batches
 from dig2dig_jax.training.step import TrainState
 
 _SHEET_CROPS = 8
 
 
 def _recipe(config: TrainConfig) -> dict:
+  pairs = {
+    "data": [folder.name for folder in config.folders],
+    "sources": config.sources,
+    "degraded": dataclasses.asdict(config.degraded),
+  }
   return {
-    "data": config.data.name,
+    **(pairs if isinstance(config.model, DrFusionConfig) else {"data": config.data.name}),
     "batch_size": config.batch_size,
     "dtype": config.dtype,
     "seed": config.seed,
@@ -34,7 +41,8 @@ def _recipe(config: TrainConfig) -> dict:
 
 def write_run(config: TrainConfig) -> None:
   """What the checkpoints are of, so that a run can serve as a prior before its end."""
-  record = {"format": 1, "config": config.model.to_dict(), "schedule": NOISE, "recipe": _recipe(config)}
+  schedule = noise_of(config.model)
+  record = {"format": 1, "config": config.model.to_dict(), "schedule": schedule, "recipe": _recipe(config)}
   write_text(config.out / "run.json", json.dumps(record, indent=1) + "\n")
 
 
@@ -54,6 +62,8 @@ def cut_log(path: Path, step: int) -> None:
 def write_sheets(config: TrainConfig, apply, state: TrainState) -> None:
   """`sheets/denoised_STEP.png` (a row per crop: clean, then noisy and restored by rising noise), `samples_STEP.png`."""
   params, step = jax.device_get(state.ema), int(state.step)
+  if isinstance(config.model, DrFusionConfig):
+    return _write_pairs(config, apply, params, step)
   denoiser = lambda params: eps_denoiser(apply, params)  # noqa: E731
   one_by_one = crop_batches(config.data, config=config.crop, batch_size=1, seed=config.seed + 1)
   crops = np.concatenate(list(itertools.islice(one_by_one, _SHEET_CROPS)))
@@ -67,6 +77,20 @@ def write_sheets(config: TrainConfig, apply, state: TrainState) -> None:
     write_png(config.out / "sheets" / f"samples_{step:06d}.png", sample_prior.tiled(drawn, columns=2))
 
 
+def _write_pairs(config: TrainConfig, apply, params, step: int) -> None:
+  """`sheets/fused_STEP.png`: of held-out crops a row each: sources degraded, restored, clean, then the fused."""
+  size = dataclasses.replace(config.degraded, size=config.crop.size)
+  held_out = degraded_batches(
+    config.folders, config.sources, config=size, batch_size=_SHEET_CROPS, seed=config.seed + 1, held_out=True
+  )
+  batch = next(held_out)
+  output = np.clip(np.asarray(apply(params, batch[:, :2])), 0, 1)
+  restored, fused = output[..., :2].transpose(0, 3, 1, 2)[..., None], output[:, None, ..., 2:]
+  tiles = np.concatenate([batch[:, :2], restored, batch[:, 2:], fused], axis=1) * 2 - 1
+  tiles = np.repeat(np.clip(tiles, -1, 1).reshape(-1, *tiles.shape[2:]), 3, axis=-1)
+  write_png(config.out / "sheets" / f"fused_{step:06d}.png", sample_prior.tiled(tiles, columns=7))
+
+
 def export(config: TrainConfig, state: TrainState) -> Path:
   """Writes the averaged weights as a prior that `--prior=` accepts."""
   directory = config.out / "prior"
@@ -74,7 +98,7 @@ def export(config: TrainConfig, state: TrainState) -> Path:
     directory,
     params=jax.device_get(state.ema),
     config=config.model,
-    schedule=NOISE,
+    schedule=noise_of(config.model),
     card={"trained_by": "launch.py --job=train", "recipe": {**_recipe(config), "steps_taken": int(state.step)}},
     dtype="float16",
   )

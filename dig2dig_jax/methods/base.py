@@ -17,15 +17,22 @@ class Codec(NamedTuple):
   """Between images and what the prior sees.
 
   `encode(images [K, H, W, 3]) -> sources [K, H, W, 3]`; `decode(x0 [H, W, 3], images) -> fused [H, W, 3]` in [-1, 1].
+  gray: whether sources and x0 have three equal channels.
   """
 
   encode: Callable[[jax.Array], jax.Array]
   decode: Callable[[jax.Array, jax.Array], jax.Array]
+  gray: bool = False
+
+
+def _pure_noise(key, sources, steps):
+  return jax.random.normal(key, sources.shape[1:])
 
 
 class Method(NamedTuple):
   """One fusion method for one pair. `denoiser(params) -> Denoiser`; `steps` is None for the one-pass limit;
-  `passes_per_step`: forward passes of the network that a reverse step costs."""
+  `passes_per_step`: forward passes of the network that a reverse step costs; `schedule(params, steps)`: the steps where
+  their noise levels are learned; `start(key, sources, steps) -> x_T`."""
 
   codec: Codec
   denoiser: Callable[[Any], Denoiser]
@@ -34,6 +41,8 @@ class Method(NamedTuple):
   weighting: Weighting
   transition: Transition
   passes_per_step: int = 1
+  schedule: Callable[[Any, Step], Step] = lambda params, steps: steps
+  start: Callable[[jax.Array, jax.Array, Step], jax.Array] = _pure_noise
 
 
 class FusionTrace(NamedTuple):
@@ -64,7 +73,7 @@ def luminance_codec(chroma_from: int, *, stretch: bool = False) -> Codec:
     luma = _into_range(color.luma(x0), stretch)
     return jnp.clip(color.ycbcr_to_rgb(jnp.concatenate([luma, chroma], axis=-1)), -1, 1)
 
-  return Codec(encode, decode)
+  return Codec(encode, decode, gray=True)
 
 
 def _into_range(x: jax.Array, stretch: bool) -> jax.Array:
@@ -98,19 +107,20 @@ def fuse(method: Method, params: Any, key: jax.Array, images: jax.Array) -> tupl
   if method.steps is None:
     x0 = _one_pass(method, run_key, sources, weights, denoise)
     return method.codec.decode(x0, images), FusionTrace(weights, None)
-  x_init = jax.random.normal(start_key, sources.shape[1:])
+  steps = method.schedule(params, method.steps)
   x_0, trace = sample(
     run_key,
-    x_init,
+    method.start(start_key, sources, steps),
     sources,
     denoise=denoise,
     guidance=method.guidance,
     transition=method.transition,
-    steps=method.steps,
+    steps=steps,
     weights=weights,
     interval=method.weighting.interval,
   )
-  return method.codec.decode(x_0, images), FusionTrace(weights, trace)
+  own = trace.guidance.get("source_weights", weights)[..., : images.shape[1], : images.shape[2], :]
+  return method.codec.decode(x_0, images), FusionTrace(own, trace)
 
 
 def _one_pass(method, key, sources, weights, denoise):

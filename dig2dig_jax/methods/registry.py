@@ -6,16 +6,18 @@ from dig2dig_jax.methods.base import Codec, Method
 from dig2dig_jax.methods.ccf import CcfOptions, ccf
 from dig2dig_jax.methods.ddfm import DdfmOptions, ddfm
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
+from dig2dig_jax.methods.drfusion import DrFusionOptions, drfusion
 from dig2dig_jax.methods.options import MethodOptions
 
-METHODS: dict[str, tuple[type[MethodOptions], Callable[..., Method]]] = {
+METHODS: dict[str, tuple[type[MethodOptions | DrFusionOptions], Callable[..., Method]]] = {
   "dig2dig": (Dig2DigOptions, dig2dig),
   "ddfm": (DdfmOptions, ddfm),
   "ccf": (CcfOptions, ccf),
+  "drfusion": (DrFusionOptions, drfusion),
 }
 
 
-def make_method(denoiser: Callable, codec: Codec, *, noise: dict, options: MethodOptions) -> Method:
+def make_method(denoiser: Callable, codec: Codec, *, noise: dict, options: MethodOptions | DrFusionOptions) -> Method:
   """The method whose options these are. Raises UserError for values out of range."""
   for kind, constructor in METHODS.values():
     if type(options) is kind:

@@ -22,9 +22,14 @@ def _along(x: jax.Array, taps: np.ndarray, axis: int, border: str) -> jax.Array:
   return sum(float(tap) * jax.lax.slice_in_dim(padded, i, i + size, axis=axis) for i, tap in enumerate(taps))
 
 
-def separable_filter(x: jax.Array, taps: np.ndarray, *, border: str = "symmetric") -> jax.Array:
-  """`taps` (odd length) along H, then along W; same shape out. border: a mode of `jnp.pad`, `constant` for zeros."""
-  return _along(_along(x, taps, x.ndim - 3, border), taps, x.ndim - 2, border)
+def separable_filter(
+  x: jax.Array, taps: np.ndarray, *, columns: np.ndarray | None = None, border: str = "symmetric"
+) -> jax.Array:
+  """`taps` (odd length) along H, then `columns` (the same if None) along W; same shape out.
+
+  border: a mode of `jnp.pad`, `constant` for zeros.
+  """
+  return _along(_along(x, taps, x.ndim - 3, border), taps if columns is None else columns, x.ndim - 2, border)
 
 
 def gaussian_blur(x: jax.Array, sigma: float) -> jax.Array:

@@ -192,7 +192,8 @@ def compose(*operators: Operator, iterations: int = 30) -> Operator:
 
   def solve(r, rho):
     normal = lambda z: apply(adjoint(z)) + rho * z  # noqa: E731
-    return adjoint(jax.scipy.sparse.linalg.cg(normal, r, maxiter=iterations, tol=1e-6)[0])
+    # The start is zero, but no constant: XLA would spend seconds on folding the operator of a constant.
+    return adjoint(jax.scipy.sparse.linalg.cg(normal, r, x0=0 * r, maxiter=iterations, tol=1e-6)[0])
 
   return Operator(apply, adjoint, solve, operators[0].size, operators[-1].observed)
 

@@ -23,6 +23,8 @@ def ddim_moments(prediction: Prediction, step: Step, *, eta: float = 0.0) -> tup
   sigma = eta sqrt((1 - a') / (1 - a)) sqrt(1 - a / a'); mean = sqrt(a') x0 + sqrt(1 - a' - sigma^2) eps.
   """
   a, a_prev = step.alpha_bar, step.alpha_bar_prev
+  if eta == 0:  # without the roots of zero, whose gradient in a learned alpha_bar is not finite
+    return jnp.sqrt(a_prev) * prediction.x0 + jnp.sqrt(1 - a_prev) * prediction.eps, jnp.zeros_like(a)
   sigma = eta * jnp.sqrt((1 - a_prev) / (1 - a)) * jnp.sqrt(1 - a / a_prev)
   # At eta = 1 and almost no signal the remainder is a difference of equals, which rounding may take below zero.
   towards = jnp.sqrt(jnp.maximum(1 - a_prev - sigma**2, 0.0))

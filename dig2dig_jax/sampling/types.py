@@ -30,6 +30,7 @@ class Prediction(NamedTuple):
   x0: Array  # [H, W, C] estimate of the clean image
   eps: Array  # [H, W, C] estimate of the noise
   variance: Array | None = None  # [H, W, C] raw variance channels v in about [-1, 1] of a learned-sigma network
+  mask: Array | None = None  # [H, W, 1] in [0, 1], DRFusion's share of the first source
 
 
 Denoiser = Callable[[Array, Step], Prediction]  # (x_t [H, W, C], step) -> Prediction
@@ -48,7 +49,8 @@ class Guidance(NamedTuple):
   `init(sources [K, H, W, C]) -> state`;
   `update(prediction, state, sources, *, x_t, step, key, weights, denoise) -> (prediction, state)`
   with weights [K, H, W, 1], convex over K;
-  `diagnose(state) -> {name: array}`: what a person reads of the state after each step.
+  `diagnose(state) -> {name: array}`: what a person reads of the state after each step; `source_weights` [K, H, W, 1]
+  are those that the guidance used where it has its own.
   """
 
   init: Callable[[Array], PyTree]

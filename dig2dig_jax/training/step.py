@@ -104,7 +104,6 @@ def make_step(apply: Callable, alphas_cumprod: np.ndarray, config: StepConfig, *
   """
   table = jnp.asarray(alphas_cumprod, jnp.float32)
   cumulative = jnp.asarray(np.cumsum(time_distribution(alphas_cumprod, config.time_sampling)), jnp.float32)
-  tx = optimizer(config)
 
   def noised(key, batch):
     time_key, noise_key = jax.random.split(key)
@@ -123,6 +122,14 @@ def make_step(apply: Callable, alphas_cumprod: np.ndarray, config: StepConfig, *
       error = error * jnp.minimum(snr, 5.0) / snr
     return jnp.mean(error)
 
+  return make_update(loss_fn, noised, config, seed=seed)
+
+
+def make_update(loss_fn: Callable, draw: Callable, config: StepConfig, *, seed: int) -> Callable:
+  """`step(state, batch)` of any loss: `draw(key, batch) -> examples`, a tuple of arrays [N, ...] with all that is
+  random; `loss_fn(params, *examples)` a mean over them. The key is fold_in(key(seed), state.step)."""
+  tx = optimizer(config)
+
   def loss_and_gradient(params, examples):
     if config.accumulate == 1:
       return jax.value_and_grad(loss_fn)(params, *examples)
@@ -137,7 +144,7 @@ def make_step(apply: Callable, alphas_cumprod: np.ndarray, config: StepConfig, *
 
   def step(state: TrainState, batch) -> tuple[TrainState, dict[str, jax.Array]]:
     key = jax.random.fold_in(jax.random.key(seed), state.step)
-    loss, grads = loss_and_gradient(state.params, noised(key, batch))
+    loss, grads = loss_and_gradient(state.params, draw(key, batch))
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     # The average forgets the random start quickly: its decay grows with the step.

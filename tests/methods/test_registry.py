@@ -88,5 +88,5 @@ def test_options_of_no_method_are_refused():
   class Other:
     steps: int = 3
 
-  with pytest.raises(ValueError, match="expected those of one of dig2dig, ddfm, ccf, found Other"):
+  with pytest.raises(ValueError, match="expected those of one of dig2dig, ddfm, ccf, drfusion, found Other"):
     make_method(None, rgb_codec(), noise=NOISE, options=Other())

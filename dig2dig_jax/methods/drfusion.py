@@ -1,0 +1,70 @@
+"""What is DRFusion? A small trained network that restores two degraded sources and fuses them in three steps.
+
+arXiv 2604.08922. Not training-free: its prior is a checkpoint of `--job=train --network=drfusion`, or a converted one.
+It takes luminance of any size; odd sides are mirrored by a pixel and cropped.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax.numpy as jnp
+
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.methods.base import Codec, Method
+from dig2dig_jax.methods.options import require
+from dig2dig_jax.sampling import joint_observation as joint
+from dig2dig_jax.sampling import weighting
+from dig2dig_jax.sampling.transition import ddim
+
+_LEAST = 8  # pixels: three halvings
+
+
+@dataclasses.dataclass(frozen=True)
+class DrFusionOptions:
+  """sigma_y: standard deviation of the observations' noise that the corrections assume, images in [0, 1]; 0.03 is the
+  released code's, for every degradation. Everything else, the noise levels included, is learned."""
+
+  sigma_y: float = joint.SIGMA_Y
+
+  def validate(self) -> None:
+    """Raises UserError, naming the flag."""
+    require((self.sigma_y > 0, "drfusion_sigma_y", "above 0", self.sigma_y))
+
+
+def drfusion(denoiser: Callable, codec: Codec, *, noise: dict, options: DrFusionOptions) -> Method:
+  """DRFusion as one `Method` for two sources.
+
+  Args:
+    denoiser: params -> Denoiser that predicts noise and mask, of params with `alpha` [T].
+    codec: must be gray; raises UserError otherwise.
+    noise: {"num_timesteps": T} of the network.
+    options: see `DrFusionOptions`. Raises UserError for values out of range.
+  """
+  options.validate()
+  if not codec.gray:
+    raise UserError("--method=drfusion fuses luminance, found --colour=rgb; use --colour=luminance")
+  return Method(
+    codec=Codec(lambda images: _encode(codec, images), lambda x, images: _decode(codec, x, images), gray=True),
+    denoiser=denoiser,
+    steps=joint.learned_steps(jnp.full(noise["num_timesteps"], 0.5)),
+    guidance=joint.joint_observation(options.sigma_y),
+    weighting=weighting.uniform(),
+    transition=ddim(),
+    schedule=lambda params, steps: joint.learned_steps(params["alpha"]),
+    start=lambda key, sources, steps: joint.start(sources, steps),
+  )
+
+
+def _encode(codec: Codec, images):
+  """[K, H, W, 3] in [-1, 1] -> [K, H, W, 1] in [0, 1] of even sides."""
+  height, width = images.shape[1:3]
+  if min(height, width) < _LEAST:
+    raise UserError(f"--method=drfusion: expected images of at least {_LEAST} pixels a side, found {height}x{width}")
+  sources = (codec.encode(images)[..., :1] + 1) / 2
+  return jnp.pad(sources, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="reflect")
+
+
+def _decode(codec: Codec, x, images):
+  height, width = images.shape[1:3]
+  fused = jnp.repeat(x[:height, :width, 2:] * 2 - 1, 3, axis=-1)
+  return codec.decode(fused, images)

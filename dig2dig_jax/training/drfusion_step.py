@@ -1,0 +1,62 @@
+"""What does one training step of DRFusion do? The published losses, through all reverse steps, for a batch of pairs.
+
+The gradient goes through the scan; the network is recomputed on the way back (`jax.checkpoint`), so that memory holds
+one evaluation of it whatever the number of steps.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from dig2dig_jax.models.drfusion_unet import DrFusionNet
+from dig2dig_jax.sampling import joint_observation as joint
+from dig2dig_jax.sampling.sampler import sample
+from dig2dig_jax.sampling.transition import ddim
+from dig2dig_jax.training.drfusion_loss import losses
+from dig2dig_jax.training.step import StepConfig, make_update
+
+
+def sampler(module: DrFusionNet, *, train: bool = False) -> Callable:
+  """`(params, sources [N, 2, H, W, 1] in [0, 1], keys [N] of the dropout) -> [N, H, W, 3]`, the last step's output.
+  Without `train` there is no dropout, and keys may be left out."""
+
+  def one(params, sources, key):
+    steps = joint.learned_steps(params["alpha"])
+
+    def denoise(x_t, step):
+      rngs = {"dropout": jax.random.fold_in(key, step.index)} if train else {}
+      run = lambda weights, x, t: module.apply({"params": weights}, x, t, train=train, rngs=rngs)  # noqa: E731
+      return joint.noise_and_mask_denoiser(run, params)(x_t, step)
+
+    x, _ = sample(
+      key,
+      joint.start(sources, steps),
+      sources,
+      denoise=jax.checkpoint(denoise),
+      guidance=joint.joint_observation(),
+      transition=ddim(),
+      steps=steps,
+      weights=jnp.full((1, 2, 1, 1, 1), 0.5),  # the masks of the network take their place
+      interval=1,
+    )
+    return x
+
+  def run(params, sources, keys=None):
+    keys = jax.random.split(jax.random.key(0), sources.shape[0]) if keys is None else keys
+    return jax.vmap(one, in_axes=(None, 0, 0))(params, sources, keys)
+
+  return run
+
+
+def make_drfusion_step(module: DrFusionNet, config: StepConfig, *, seed: int) -> Callable:
+  """`step(state, batch)` as `training.step.make_update` makes it; batch [N, 4, H, W, 1] of `degraded_batches`."""
+  output = sampler(module, train=True)
+
+  def loss_fn(params, batch, keys):
+    return losses(output(params, batch[:, :2], keys), batch[:, 2:]).total
+
+  def draw(key, batch):
+    return batch, jax.random.split(key, batch.shape[0])
+
+  return make_update(loss_fn, draw, config, seed=seed)

@@ -1,0 +1,64 @@
+"""Does the suite of degraded sources score every row against the clean fusion, and say what it did?"""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from drfusion_toy import toy
+from scenes import read, write_pair
+
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.jobs import degraded
+from dig2dig_jax.jobs.degradation import Degradation
+from dig2dig_jax.jobs.fuse import FuseConfig
+from dig2dig_jax.jobs.restorer import Restorer
+from dig2dig_jax.methods.base import luminance_codec
+from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
+from dig2dig_jax.methods.drfusion import DrFusionOptions, drfusion
+from dig2dig_jax.prior import load_prior
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+def test_rows_cases_and_files(tiny_prior, tmp_path):
+  data, out = tmp_path / "data", tmp_path / "out"
+  write_pair(data, "a", (34, 40), channels={"ir": 1, "vi": 3})
+  prior, network = load_prior(tiny_prior), toy()
+  codec = luminance_codec(1)
+  options = Dig2DigOptions(steps=0, window="cumulative", temperature=0.01)
+  method = dig2dig(prior.denoiser, codec, noise=prior.noise, options=options)
+  trained = drfusion(network.denoiser, codec, noise=network.noise, options=DrFusionOptions())
+  arguments = (
+    lambda degradations: Restorer(prior, degradations, steps=1),
+    (method, prior.params),
+    FuseConfig(data, out, ("ir", "vi"), bucket=8),
+  )
+  text = degraded.run(*arguments, drfusion=(trained, network.params), cases=("noise25", "first_x4"), middle=32)
+  assert "Case noise25" in text and "Case first_x4" in text
+  with (out / "noise25" / "scores.csv").open() as file:
+    rows = {row["method"]: row for row in csv.DictReader(file)}
+  assert list(rows)[0] == degraded.PLAIN and list(rows)[-1] == "DRFusion" and degraded.OURS in rows
+  # What went in without restoration is the noise that was added: 20 log10(255 / 25), whatever is clipped apart.
+  assert float(rows[degraded.PLAIN]["inputs"]) == pytest.approx(20.2, abs=1.0)
+  assert all(0 < float(row["PSNR to clean"]) < 99 and 0 < float(row["Qabf"]) < 1 for row in rows.values())
+  settings = json.loads((out / "first_x4" / "settings.json").read_text())
+  assert settings["degradations"]["vi"] == {"stages": [], "sigma": 0.0}
+  assert settings["degradations"]["ir"]["stages"] == [["average", ["4"]]]
+  assert read(out / "first_x4" / "contact_sheet.png").ndim == 3
+  with pytest.raises(UserError, match="noise15"):
+    degraded.run(*arguments, cases=("fog",))
+
+
+def test_classical_restoration_inverts_a_blur_and_leaves_the_clean_alone():
+  clean = np.repeat(read_smooth()[..., None], 3, axis=-1)
+  assert degraded._classical(clean, Degradation(), (32, 40), degraded._wavelet) is clean
+  blur = Degradation((("blur", ("1.5",)),))
+  blurred = np.asarray(blur.operator((32, 40)).apply(clean))
+  found = degraded._classical(blurred, blur, (32, 40), degraded._wavelet)
+  assert np.square(found - clean).mean() < 0.5 * np.square(blurred - clean).mean()
+
+
+def read_smooth():
+  rows, columns = np.mgrid[:32, :40]
+  return (0.5 * np.sin(rows / 2.5) * np.cos(columns / 3)).astype(np.float32)

@@ -1,0 +1,78 @@
+"""Is DRFusion a method like the others: any size, its mask as weights, clear errors, found and refused by name?"""
+
+import dataclasses
+
+import drfusion_toy
+import jax
+import numpy as np
+import pytest
+import toys
+
+from dig2dig_jax.checkpoint import save_checkpoint
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.methods.base import evaluations, fuse, luminance_codec, rgb_codec
+from dig2dig_jax.methods.drfusion import DrFusionOptions
+from dig2dig_jax.methods.registry import make_method
+from dig2dig_jax.prior import DRFUSION, load_drfusion
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+NETWORK = drfusion_toy.toy()
+
+
+def method(codec=None, **options):
+  return make_method(
+    NETWORK.denoiser, codec or luminance_codec(1), noise=NETWORK.noise, options=DrFusionOptions(**options)
+  )
+
+
+def run(images, **options):
+  return jax.jit(lambda params, images: fuse(method(**options), params, jax.random.key(0), images))(
+    NETWORK.params, images
+  )
+
+
+def test_odd_sizes_keep_theirs_and_the_mask_is_the_weights():
+  images = toys.images(0, 2, 13, 18, 3)
+  fused, trace = run(images)
+  assert fused.shape == (13, 18, 3) and np.isfinite(fused).all()
+  assert trace.weights.shape == (2, 2, 13, 18, 1)  # per step
+  np.testing.assert_allclose(trace.weights.sum(axis=1), 1, atol=1e-6)
+  assert evaluations(method(), 2) == 2
+  # Nothing is random, and gray sources give a gray image.
+  np.testing.assert_array_equal(fused, run(images)[0])
+  gray, _ = run(np.repeat(toys.images(1, 2, 8, 8, 1), 3, axis=-1))
+  np.testing.assert_allclose(gray, np.repeat(gray[..., :1], 3, axis=-1), atol=1e-5)
+
+
+def test_an_even_image_is_not_changed_by_the_padding_of_odd_ones():
+  images = toys.images(2, 2, 14, 18, 3)
+  odd, _ = run(images[:, :13])
+  mirrored = np.concatenate([images[:, :13], images[:, 11:12]], axis=1)
+  np.testing.assert_allclose(odd, run(mirrored)[0][:13], atol=1e-5)
+
+
+def test_what_it_cannot_do_is_said():
+  with pytest.raises(UserError, match="two sources, found 3"):
+    run(toys.images(3, 3, 12, 12, 3))
+  with pytest.raises(UserError, match="at least 8 pixels"):
+    run(toys.images(3, 2, 6, 12, 3))
+  with pytest.raises(UserError, match="--colour=luminance"):
+    method(codec=rgb_codec())
+  with pytest.raises(UserError, match="--drfusion_sigma_y=0"):
+    method(sigma_y=0)
+
+
+def test_its_checkpoint_is_found_by_folder_and_asked_for_where_there_is_none(tmp_path, tiny_prior):
+  save_checkpoint(
+    tmp_path / "net", params=NETWORK.params, config=NETWORK.config, schedule=NETWORK.noise, card={"name": "toy"}
+  )
+  loaded = load_drfusion(tmp_path / "net")
+  assert (loaded.config, loaded.noise) == (NETWORK.config, NETWORK.noise)
+  np.testing.assert_array_equal(loaded.params["alpha"], NETWORK.params["alpha"])
+  assert dataclasses.asdict(DrFusionOptions()) == {"sigma_y": 0.03}
+  with pytest.raises(UserError, match="diffusion prior"):
+    load_drfusion(tiny_prior)
+  if not DRFUSION.is_dir():
+    with pytest.raises(UserError, match="train_drfusion.flags"):
+      load_drfusion()
