@@ -96,7 +96,7 @@ _OPTIONS = {  # name of the option -> its flag
   "strength": flags.DEFINE_float("strength", None, "dig2dig: lambda; of the likelihood schedule the variance r^2."),
   "strength_schedule": flags.DEFINE_string("strength_schedule", None, "dig2dig: constant or likelihood."),
   "bands": flags.DEFINE_integer("bands", None, "dig2dig: levels of the pyramid of the blend; 1: pixels."),
-  "base": flags.DEFINE_string("base", None, "dig2dig: weights of the pyramid's coarsest band: uniform, dig, mean."),
+  "base": flags.DEFINE_string("base", None, "dig2dig: weights of the coarsest band: uniform, dig, mean, brightest."),
   "em_lambda": flags.DEFINE_float("em_lambda", None, "ddfm: lambda, weight of the total variation's splitting."),
   "em_rho": flags.DEFINE_float("em_rho", None, "ddfm: rho, of the same."),
   "em_colour": flags.DEFINE_string("em_colour", None, "ddfm: corrected, or released for the script's YCbCr scale."),

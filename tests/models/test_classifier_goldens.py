@@ -1,6 +1,7 @@
 """Does the noisy classifier compute what OpenAI's does? Every pool's logits, and the guidance gradient."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import recipe
@@ -19,6 +20,14 @@ def test_logits(tag, case):
   np.testing.assert_allclose(
     recipe.apply(tag)(*args), recipe.arrays(tag)[f"out{case}"], atol=5e-6, rtol=1e-4
   )
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_bfloat16_torso_is_near_float32(tag):
+  args, _ = recipe.inputs(tag, 0)
+  logits, expected = recipe.apply(tag, jnp.bfloat16)(*args), recipe.arrays(tag)["out0"]
+  np.testing.assert_allclose(logits, expected, atol=3e-2)
+  assert np.abs(logits - expected).max() > 1e-5, "the torso did not run in bfloat16"
 
 
 def test_guidance_gradient():

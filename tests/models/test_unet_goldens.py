@@ -37,12 +37,15 @@ def test_float16_torso_is_the_reference_s_fp16_mode(case):
   np.testing.assert_allclose(out, recipe.arrays("fp16_tiny")[f"out{case}"], atol=2e-2)
 
 
-def test_bfloat16_torso_is_near_float32():
-  args, _ = recipe.inputs("adm_uncond_tiny", 1)
-  out = np.asarray(recipe.apply("adm_uncond_tiny", jnp.bfloat16)(*args))
-  expected = recipe.arrays("adm_uncond_tiny")["out1"]
-  assert np.abs(out - expected).max() < 5e-2
-  assert np.abs(out - expected).max() > 1e-4, "the torso did not run in bfloat16"
+@pytest.mark.parametrize("tag", FLOAT32)
+def test_bfloat16_torso_is_near_float32(tag):
+  args, kwargs = recipe.inputs(tag, 0)
+  out = np.asarray(recipe.apply(tag, jnp.bfloat16)(*args, **kwargs))
+  expected = recipe.arrays(tag)["out0"]
+  error = np.abs(out - expected)
+  # bfloat16 resolves 4e-3 of a value: the worst pixel is held against the largest output, all together absolutely.
+  assert error.max() < 3e-2 * np.abs(expected).max() and np.sqrt(np.mean(error**2)) < 1e-2
+  assert error.max() > 1e-4, "the torso did not run in bfloat16"
 
 
 def test_parameter_counts_are_the_goldens():

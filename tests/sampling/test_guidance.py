@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.ndimage
+import scipy.special
 import toys
 
 from dig2dig_jax.sampling import guidance, process
@@ -73,6 +74,7 @@ def test_two_levels_by_hand():
     "uniform": np.full_like(low_pass(w), 1 / 3),
     "dig": low_pass(w),
     "mean": np.broadcast_to(w.mean(axis=(1, 2), keepdims=True), low_pass(w).shape),
+    "brightest": scipy.special.softmax(low_pass(y).mean(axis=-1, keepdims=True) / 0.05, axis=0),
   }
   blends = {}
   for base, base_weight in base_weights.items():
@@ -80,7 +82,8 @@ def test_two_levels_by_hand():
     truth = detail + interpolate((base_weight * low_pass(y)).sum(axis=0, keepdims=True))[0]
     np.testing.assert_allclose(blends[base], truth, atol=2e-6, err_msg=base)
   assert np.abs(blends["uniform"] - blends["dig"]).max() > 0.1, "the rules must differ for this test to mean anything"
-  assert np.abs(blends["mean"] - blends["dig"]).max() > 0.1
+  for base in ("mean", "brightest"):
+    assert np.abs(blends[base] - blends["dig"]).max() > 0.1
 
 
 def test_one_hot_weights_choose_a_source_unless_the_base_is_uniform():
