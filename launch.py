@@ -23,6 +23,7 @@ from convert.detect import configured
 from convert.official import OFFICIAL
 from convert.peer import DdfmPeer
 from dig2dig_jax.checkpoint import EMBEDDED
+from dig2dig_jax.data.readers import READERS
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import (
   benchmark,
@@ -34,6 +35,7 @@ from dig2dig_jax.jobs import (
   gain_figures,
   lpips,
   metric_speed,
+  processes,
   report,
   sample_prior,
   speed,
@@ -58,9 +60,14 @@ _CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "dig2d
 
 # Input and output.
 JOB = flags.DEFINE_enum("job", "fuse", _JOBS, "What to do.")
-DATA = flags.DEFINE_string("data", None, "Folder of images; for pairs, one sub-folder per source.")
+DATA = flags.DEFINE_string("data", None, "Folder of images; for pairs, one sub-folder per source, or see --dataset.")
+DATASET = flags.DEFINE_enum("dataset", "folders", list(READERS), "Layout of --data: of which published data set.")
+SPLIT = flags.DEFINE_string("split", None, "Part of a --dataset by name (train, test), or a file of names, one a line.")
+MANIFEST = flags.DEFINE_string("manifest", None, "File of pairs as --list prints it, in place of --data.")
+LIST = flags.DEFINE_bool("list", False, "fuse: print the pairs, a JSON line each, and run nothing.")
 EXAMPLES = flags.DEFINE_string("examples", None, "fuse: folder of pairs to take when --data is not given.")
 OUT = flags.DEFINE_string("out", "out", "Folder for results.")
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "fuse: write over results of other flags, weights or sources.")
 SOURCES = flags.DEFINE_list("sources", "ir,vi", "Names of the sources, which are sub-folders of --data. Two or more.")
 PRIOR = flags.DEFINE_string("prior", None, "Checkpoint folder of the diffusion prior; the embedded one by default.")
 CLASS_LABEL = flags.DEFINE_integer("class_label", None, "Class that a class-conditional prior is asked for.")
@@ -108,7 +115,13 @@ _OPTIONS = {  # name of the option -> its flag
 
 # The machine.
 SEED = flags.DEFINE_integer("seed", 0, "Of all randomness.")
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Pairs (train: crops) per compiled call.")
+BATCH_SIZE = flags.DEFINE_integer(
+  "batch_size", 1, "fuse: most pairs per device and compiled call, 0 chooses; train: crops per step."
+)
+TILE = flags.DEFINE_integer(
+  "tile", None, "fuse: side of the tiles in which the network is called, 0 for whole images; chosen by memory if unset."
+)
+OVERLAP = flags.DEFINE_integer("overlap", 128, "fuse: of neighbouring tiles, in pixels.")
 BUCKET = flags.DEFINE_integer("bucket", 128, "Sides are mirrored up to multiples of this: fewer programs to compile.")
 DTYPE = flags.DEFINE_string("dtype", "float32", "Of the network's torso: float32, bfloat16, float16.")
 PRECISION = flags.DEFINE_string("matmul_precision", "default", "JAX's default_matmul_precision.")
@@ -165,7 +178,7 @@ CHANNEL_MULT = flags.DEFINE_list("channel_mult", None, "train: width of each lev
 BLOCKS = flags.DEFINE_integer("blocks", None, "train: residual blocks per level.")
 PATCH = flags.DEFINE_integer("patch", None, "train: side of the space-to-depth stem, 1 for none.")
 MIDDLE_ATTENTION = flags.DEFINE_bool("middle_attention", None, "train: attention at the lowest resolution.")
-DISTRIBUTED = flags.DEFINE_bool("distributed", False, "train: join the other processes, as the cluster tells.")
+DISTRIBUTED = flags.DEFINE_bool("distributed", False, "fuse, train: one of several processes, as the cluster tells.")
 COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, where no cluster tells.")
 PROCESSES = flags.DEFINE_integer("num_processes", None, "How many processes, where no cluster tells.")
 PROCESS = flags.DEFINE_integer("process_id", None, "Which of them this is, from 0, where no cluster tells.")
@@ -206,15 +219,25 @@ def _codec() -> Codec:
 
 
 def _fuse_config() -> fuse.FuseConfig:
-  if BATCH_SIZE.value < 1 or BUCKET.value < 1:
-    raise UserError("--batch_size and --bucket: expected at least 1")
+  if BATCH_SIZE.value < (0 if JOB.value == "fuse" else 1) or BUCKET.value < 1:
+    raise UserError("--batch_size, --bucket: expected at least 1 (fuse: --batch_size=0 chooses)")
+  if TILE.value and (TILE.value < 64 or TILE.value % 64) or TILE.value is not None and TILE.value < 0:
+    raise UserError(f"--tile={TILE.value}: expected a multiple of 64, or 0 for whole images")
+  if OVERLAP.value < 0 or TILE.value and OVERLAP.value > TILE.value // 2:
+    raise UserError(f"--overlap={OVERLAP.value}: expected 0 to half of --tile")
   return fuse.FuseConfig(
-    data=_data(),
+    data=Path() if MANIFEST.value else _data(),
     out=Path(OUT.value),
     sources=tuple(SOURCES.value),
+    dataset=DATASET.value,
+    split=SPLIT.value,
+    manifest=Path(MANIFEST.value) if MANIFEST.value else None,
     seed=SEED.value,
     batch_size=BATCH_SIZE.value,
     bucket=BUCKET.value,
+    tile=TILE.value,
+    overlap=OVERLAP.value,
+    overwrite=OVERWRITE.value,
     bit_depth=BIT_DEPTH.value,
     sheet=SHEET.value,
     maps=MAPS.value,
@@ -223,22 +246,34 @@ def _fuse_config() -> fuse.FuseConfig:
 
 def _fuse() -> int:
   config, options, codec = _fuse_config(), _method_options(), _codec()
+  if LIST.value:
+    lines, left_out = fuse.listed(config)
+    print("".join(f"note: {line}\n" for line in left_out), end="", file=sys.stderr)
+    print(lines, end="")
+    return 0
+  place = processes.place(
+    DISTRIBUTED.value, coordinator=COORDINATOR.value, processes=PROCESSES.value, process=PROCESS.value
+  )
   prior = _prior()
   method = make_method(prior.denoiser, codec, noise=prior.noise, options=options)
+  values = dataclasses.asdict(options)
+  machine = {"prior": str(prior.directory), "batch_size": BATCH_SIZE.value, "dig_chunk": values.pop("chunk"),
+             "command": _command()}  # fmt: skip
   settings = {
     "method": METHOD.value,
-    "options": dataclasses.asdict(options),
+    "options": values,
     "colour": COLOUR.value,
+    "chroma_from": CHROMA_FROM.value or SOURCES.value[-1],
     "stretch": STRETCH.value,
-    "prior": str(prior.directory),
+    "class_label": CLASS_LABEL.value,
     "dtype": DTYPE.value,
-    "batch_size": BATCH_SIZE.value,
-    "bucket": BUCKET.value,
-    "command": _command(),
+    "matmul_precision": PRECISION.value,
   }
   conditions = getattr(options, "conditions", ())
-  done = fuse.run(dataclasses.replace(config, settings=settings, conditions=conditions), method, prior.params)
-  return _finish(done, f"{done.summary()}; results in {config.out}")
+  config = dataclasses.replace(config, settings=settings, machine=machine, conditions=conditions)
+  done = fuse.run(config, method, prior.params, place=place)
+  which = f"process {place.process} of {place.processes}: " if place.processes > 1 else ""
+  return _finish(done, f"{which}{done.summary()}; results in {config.out}")
 
 
 def _command() -> str:
@@ -246,8 +281,8 @@ def _command() -> str:
 
 
 def _finish(found, text: str) -> int:
-  """Prints a job's report, `left_out` and `failed` among it; the exit status."""
-  for line in found.left_out:
+  """Prints a job's report, `left_out`, `notes` and `failed` among it; the exit status."""
+  for line in (*found.left_out, *getattr(found, "notes", ())):
     print(f"note: {line}", file=sys.stderr)
   for line in found.failed:
     print(f"failed: {line}", file=sys.stderr)

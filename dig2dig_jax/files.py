@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,3 +18,12 @@ def replacing(path: Path) -> Iterator[Path]:
     os.replace(temporary, path)
   finally:
     temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path, *, now: float, age: float = 600) -> None:
+  """Removes temporary files in a folder that are `age` seconds older than `now`, by the clock of its file system:
+  left by processes that were killed, for no writer takes that long."""
+  for path in folder.glob(".*.tmp"):
+    with contextlib.suppress(OSError):  # another process may be sweeping too
+      if re.fullmatch(r"\.[0-9a-f]{32}\.tmp", path.name) and path.stat().st_mtime < now - age:
+        path.unlink()

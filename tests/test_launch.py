@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -83,7 +84,13 @@ def test_help_names_the_flags_and_is_no_error():
     (("--data={pairs}", "--dig_temperature=0"), "--dig_temperature=0.0: expected above 0"),
     (("--data={pairs}", "--spacing=cubic"), "expected .*'cubic'; "),
     (("--data={pairs}", "--chroma_from=uv"), "--chroma_from=uv: expected one of --sources=ir,vi"),
-    (("--data={pairs}", "--batch_size=0"), "--batch_size and --bucket: expected at least 1"),
+    (("--data={pairs}", "--batch_size=-1"), "--batch_size, --bucket: expected at least 1"),
+    (("--data={pairs}", "--tile=100"), "--tile=100: expected a multiple of 64"),
+    (("--data={pairs}", "--tile=128", "--overlap=65"), "--overlap=65: expected 0 to half of --tile"),
+    (("--data={pairs}", "--process_id=1"), "--num_processes, --process_id: expected both"),
+    (("--data={pairs}", "--process_id=2", "--num_processes=2"), "--process_id=2: expected 0 to 1"),
+    (("--data={pairs}", "--split=few"), "--split=few: expected a file with a name per line"),
+    (("--manifest={tmp}/none.jsonl",), "none.jsonl: expected a manifest, found No such file"),
     (("--data={pairs}", "--dtype=int8"), "--dtype=int8: expected one of float32"),
     (("--data={pairs}", "--prior={tmp}/none"), "/none: expected a folder with card.json and .*; make one with"),
     (("--job=evaluate", "--data={pairs}"), "expected images to denoise, found none; check --data"),
@@ -161,6 +168,24 @@ def test_a_report_of_a_folder_is_written_and_what_fails_is_status_3(run, pairs, 
   assert status == 3 and err.startswith(f"failed: {tmp_path / 'fused'}: expected an image named 'q', found none;")
   assert "| fused |" in out and out.endswith(f"page written to {tmp_path / 'out' / 'report.html'}\n")
   assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
+
+
+def test_a_damaged_prior_is_one_line_and_status_2(run, pairs, tiny_prior, tmp_path):
+  shutil.copytree(tiny_prior, tmp_path / "prior")
+  weights = tmp_path / "prior" / "model.safetensors"
+  weights.write_bytes(weights.read_bytes()[:-9] + b"corrupted")
+  status, out, err = run(f"--data={pairs}", f"--prior={tmp_path / 'prior'}")
+  assert (status, out) == (2, "")
+  assert re.fullmatch("error: .*model.safetensors: expected sha256 .*; the file is damaged .*\n", err), err
+
+
+def test_the_list_names_pairs_and_runs_nothing(run, pairs, tmp_path):
+  status, out, err = run(f"--data={pairs}", "--list", "--bucket=16")
+  entries = [json.loads(line) for line in out.splitlines()]
+  assert status == 0 and not err and not (tmp_path / "out").exists()
+  assert [entry["id"] for entry in entries] == ["p", "q"]
+  assert entries[0]["size"] == [24, 28] and entries[0]["bucket"] == [32, 32]
+  assert entries[0]["files"] == {source: str(pairs / source / "p.png") for source in ("ir", "vi")}
 
 
 def test_flags_of_another_method_are_named_and_left(capsys):

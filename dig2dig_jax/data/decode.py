@@ -9,6 +9,7 @@ without a word. Deeper samples therefore come from OpenCV (PNG) and tifffile (TI
 """
 
 import io
+import os
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ import PIL.ImageOps
 import tifffile
 
 _ORIENTATION = 0x0112  # the EXIF and TIFF tag
+_TURNED = (5, 6, 7, 8)  # its values that exchange height and width
 _SIGNATURES = {
   b"\x89PNG\r\n\x1a\n": "PNG",
   b"\xff\xd8\xff": "JPEG",
@@ -63,6 +65,28 @@ def decode(data: bytes) -> np.ndarray:
   if samples.ndim != 3 or 0 in samples.shape:
     raise DecodeError(f"expected at least one pixel, found shape {samples.shape}; export the image again")
   return samples
+
+
+def read_size(path: str | os.PathLike) -> tuple[int, int] | None:
+  """(height, width) that `decode` would find in a file, from its header alone; None where the header does not tell.
+  A hint, for planning: the file may still turn out damaged."""
+  try:
+    with open(path, "rb") as file:
+      kind = sniff(file.read(12))
+    if kind == "TIFF":
+      with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages[0]
+        tag = page.tags.get(_ORIENTATION)
+        height, width, turned = page.imagelength, page.imagewidth, tag is not None and tag.value in _TURNED
+    elif kind is not None:
+      with PIL.Image.open(path, formats=[kind]) as image:
+        (width, height), known = image.size, kind != "PNG" or "exif" in image.info  # else Pillow reads all of a PNG
+        turned = known and image.getexif().get(_ORIENTATION, 1) in _TURNED
+    else:
+      return None
+  except Exception:  # as in decode: damaged bytes surface as almost any type, and `decode` will say which
+    return None
+  return (width, height) if turned else (height, width)
 
 
 def _decode_pillow(data: bytes, kind: str) -> np.ndarray:

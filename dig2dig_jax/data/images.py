@@ -18,7 +18,7 @@ from dig2dig_jax.data import decode
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import replacing
 
-_EXTENSIONS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
+EXTENSIONS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
 
 
 class Image(NamedTuple):
@@ -57,7 +57,7 @@ def read_image(path: str | os.PathLike) -> Image:
 def is_image_file(path: Path) -> bool:
   """Whether a file's first bytes or, failing that, its extension say image. The second keeps a damaged photograph among
   the images, to be reported by name when it is read."""
-  if path.suffix.lower() in _EXTENSIONS:
+  if path.suffix.lower() in EXTENSIONS:
     return True
   with path.open("rb") as file:
     return decode.sniff(file.read(12)) is not None

@@ -9,7 +9,7 @@ that follow. Any number of sources from two up, kept in the order asked for.
 import os
 import unicodedata
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,7 +60,12 @@ def find_pairs(root: str | os.PathLike, sources: Sequence[str]) -> tuple[list[Pa
   if len(sources) < 2:
     raise UserError(f"{root}: expected at least two sources to fuse, found {len(sources)}; "
                     "name them with --sources=A,B")
-  folders = _source_folders(root, sources)
+  return match_folders(root, _source_folders(root, sources))
+
+
+def match_folders(root: Path, folders: Mapping[str, Path]) -> tuple[list[Pair], list[str]]:
+  """`find_pairs` for folders that are known: {source: folder}, two or more."""
+  sources = list(folders)
   report: list[str] = []
   indices = {source: _index(folder, report) for source, folder in folders.items()}
   first, *others = indices.values()

@@ -3,7 +3,9 @@
 A pair's bucket depends on its own size alone, so its result does not depend on the data set around it.
 """
 
-from collections.abc import Iterable, Iterator
+import collections
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +13,8 @@ import numpy as np
 from dig2dig_jax.data.padding import bucket_size, reflect_pad
 from dig2dig_jax.data.pairs import LoadedPair, Pair, content_id, load_pair
 from dig2dig_jax.errors import UserError
+
+_READERS = 4
 
 
 class Batch(NamedTuple):
@@ -21,24 +25,85 @@ class Batch(NamedTuple):
   ids: np.ndarray
 
 
-def batches(pairs: Iterable[Pair], *, batch_size: int, bucket: int, failed: list[str]) -> Iterator[Batch]:
-  """Full batches as soon as a bucket fills up, then the remainders, padded to `batch_size` by repetition.
+def batches(
+  pairs: Iterable[Pair],
+  *,
+  batch_size: int | Callable[[tuple[int, int, int]], int],
+  bucket: int,
+  failed: list[str],
+  ahead: int = 0,
+  in_order: bool = False,
+) -> Iterator[Batch]:
+  """Full batches as soon as a bucket fills up, then the remainders, padded to the batch size by repetition.
 
   A pair that cannot be read is appended to `failed` as one line and left out.
+
+  Args:
+    pairs: what to read.
+    batch_size: of every bucket, or a function of (sources, height, width) after padding; where it raises UserError,
+      the bucket's pairs fail with what it says.
+    bucket: padded sides are multiples of it.
+    failed: grows.
+    ahead: pairs that threads read in advance.
+    in_order: pairs come ordered by bucket, so that a remainder is given out when the next bucket begins.
+
+  Raises UserError where the folder that a pair was found in is gone: all that follow would be too.
   """
-  waiting: dict[tuple[int, ...], list[LoadedPair]] = {}
-  for pair in pairs:
-    try:
-      loaded = load_pair(pair)
-    except UserError as error:
-      failed.append(str(error))
+  waiting: dict[tuple[int, int], list[LoadedPair]] = {}
+  sizes: dict[tuple[int, int], int] = {}
+  refused: dict[tuple[int, int], str] = {}
+  for loaded in _read(pairs, ahead):
+    if isinstance(loaded, str):
+      failed.append(loaded)
       continue
-    key = bucket_size(*loaded.sources.shape[1:3], multiple=bucket)
+    count, height, width = loaded.sources.shape[:3]
+    key = bucket_size(height, width, multiple=bucket)
+    if key not in sizes:
+      try:
+        sizes[key] = batch_size((count, *key)) if callable(batch_size) else batch_size
+      except UserError as error:
+        refused[key] = str(error)
+    if key in refused:
+      failed.append(f"{loaded.name}: {refused[key]}")
+      continue
+    if in_order:
+      for other in [other for other in waiting if other != key]:
+        yield _stack(waiting.pop(other), other, sizes[other])
     waiting.setdefault(key, []).append(loaded)
-    if len(waiting[key]) == batch_size:
-      yield _stack(waiting.pop(key), key, batch_size)
+    if len(waiting[key]) >= sizes[key]:
+      yield _stack(waiting.pop(key), key, sizes[key])
   for key, rest in waiting.items():
-    yield _stack(rest, key, batch_size)
+    yield _stack(rest, key, sizes[key])
+
+
+def _read(pairs: Iterable[Pair], ahead: int) -> Iterator[LoadedPair | str]:
+  """The pairs in their order, or one line about why not."""
+  if not ahead:
+    yield from map(_load, pairs)
+    return
+  with ThreadPoolExecutor(_READERS) as pool:
+    reading: collections.deque = collections.deque()
+    try:
+      for pair in pairs:
+        reading.append(pool.submit(_load, pair))
+        if len(reading) > ahead:
+          yield reading.popleft().result()
+      while reading:
+        yield reading.popleft().result()
+    finally:  # also where the reader stops early
+      for future in reading:
+        future.cancel()
+
+
+def _load(pair: Pair) -> LoadedPair | str:
+  try:
+    return load_pair(pair)
+  except UserError as error:
+    for path in pair.files.values():
+      if not path.parent.is_dir():
+        raise UserError(f"{path.parent}: expected the folder that pairs were found in, found it gone; bring it back "
+                        "and run again, what is done stays done") from error
+    return str(error)
 
 
 def _stack(pairs: list[LoadedPair], size: tuple[int, int], batch_size: int) -> Batch:

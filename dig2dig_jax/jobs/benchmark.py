@@ -17,7 +17,7 @@ from tqdm import tqdm
 from dig2dig_jax import metrics
 from dig2dig_jax.data.images import to_uint8
 from dig2dig_jax.data.padding import crop
-from dig2dig_jax.data.pairs import LoadedPair, find_pairs
+from dig2dig_jax.data.pairs import LoadedPair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import plots, sheet
 from dig2dig_jax.jobs.ablations import TABLES, rows_for
@@ -67,7 +67,7 @@ def run(
     raise UserError(f"--protocol={unknown[0]}: expected names among {', '.join(metrics.PROTOCOLS)}")
   if unknown := [name for name in tables if name not in TABLES]:
     raise UserError(f"--table={unknown[0]}: expected all, or names among {', '.join(TABLES)}")
-  pairs, _ = find_pairs(config.data, config.sources)
+  pairs, _ = config.find()
   if 0 < limit < len(pairs):
     pairs = [pairs[index] for index in np.linspace(0, len(pairs) - 1, limit).round().astype(int)]
   rows = {table: rows_for(table, tuned, sources=len(config.sources), keep=keep) for table in tables}

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 RESAMPLES = 2000  # of the bootstrap
 LEVEL = 0.95
@@ -57,6 +56,8 @@ def summarise(values: np.ndarray, *, seed: int = 0) -> Summary:
 def mean_ranks(scores: Scores, higher_is_better: Mapping[str, bool]) -> dict[str, float]:
   """Per method the mean over metrics of its rank among the methods, 1 the best, ties shared; by the means over images.
   A method whose mean is undefined ranks last in that metric."""
+  from scipy import stats  # a third of the program's start: only who compares waits for it
+
   ranks = []
   for metric, higher in higher_is_better.items():
     means = np.array([summarise(row[metric]).mean for row in scores.values()])
@@ -81,6 +82,8 @@ def differences(scores: Scores, reference: str, *, seed: int = 0) -> dict[str, d
 
 
 def _difference(values: np.ndarray, base: np.ndarray, seed: int) -> Difference:
+  from scipy import stats
+
   both = np.isfinite(values) & np.isfinite(base)
   delta = np.asarray(values, np.float64)[both] - np.asarray(base, np.float64)[both]
   if len(delta) < 2:

@@ -1,49 +1,84 @@
-"""The fuse job: every pair of a folder through one compiled method, written as PNG.
+"""The fuse job: every pair of a data set through one compiled method, written as PNG, each pair once.
 
-The only place with a batch axis: `jit(vmap(fuse))`, one program per bucket, parameters as arguments.
+Reading, computing, and encoding with writing overlap: threads read ahead, the devices compute what was handed to them,
+threads wait for results and write them. A rerun skips what is done (`ledger`); processes share the pairs without
+talking to each other (`shares`).
 """
 
+import collections
+import contextlib
 import dataclasses
+import errno
 import json
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
+from dig2dig_jax.data import datasets
 from dig2dig_jax.data.images import write_png
 from dig2dig_jax.data.padding import crop
-from dig2dig_jax.data.pairs import LoadedPair, find_pairs
+from dig2dig_jax.data.pairs import LoadedPair, Pair
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs import plots, sheet
+from dig2dig_jax.files import sweep
+from dig2dig_jax.jobs import ledger, plots, shares, sheet
 from dig2dig_jax.jobs.batches import Batch, batches
+from dig2dig_jax.jobs.fuser import Fuser
+from dig2dig_jax.jobs.processes import ALONE, Place, stopped_by_signal
 from dig2dig_jax.jobs.record import environment, make_folder, write_text
-from dig2dig_jax.methods.base import FusionTrace, Method, evaluations, fuse
+from dig2dig_jax.methods.base import FusionTrace, Method, evaluations
 from dig2dig_jax.sampling.sampler import Trace
 
 SHEET_ROWS = 12
+_IN_FLIGHT = 2  # batches that are computed or written while the next one is made ready
+_AHEAD = 8  # pairs per device that are read in advance, or two batches, and
+_AHEAD_PIXELS = 2**26  # pixels of all of them at most
+_WRITERS = 4
+# What a disk says when it will not take the next image either.
+_HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO}
 
 
 @dataclasses.dataclass(frozen=True)
 class FuseConfig:
-  """data: folder with one sub-folder per name in `sources`. bucket: padded sides are multiples of it (pixels).
-  bit_depth: of the PNGs, 8 or 16; 0 takes the sources' largest. sheet: write a contact sheet of the first pairs.
-  maps: write every weight map as PNG, and what CCF selected per step. conditions: names of CCF's conditions.
-  settings: what the run record says of method, prior and flags."""
+  """data: folder of the data set. dataset, split, manifest: how its pairs are found (`data.datasets.find`).
+  bucket: padded sides are multiples of it (pixels). batch_size: pairs per device and call; 0 chooses.
+  tile, overlap: see `Fuser`. bit_depth: of the PNGs, 8 or 16; 0 takes the sources' largest.
+  sheet: write a contact sheet of the first pairs. maps: write every weight map as PNG, and what CCF selected per step.
+  overwrite: write over results of other flags, weights or sources. conditions: names of CCF's conditions.
+  settings: flags that decide pixels, for the record and to tell runs apart. machine: others, for the record alone."""
 
   data: Path
   out: Path
   sources: tuple[str, ...]
+  dataset: str = "folders"
+  split: str | None = None
+  manifest: Path | None = None
   seed: int = 0
   batch_size: int = 1
   bucket: int = 128
+  tile: int | None = None
+  overlap: int = 128
   bit_depth: int = 8
   sheet: bool = True
   maps: bool = False
+  overwrite: bool = False
   conditions: tuple[str, ...] = ()
   settings: dict = dataclasses.field(default_factory=dict)
+  machine: dict = dataclasses.field(default_factory=dict)
+
+  def find(self) -> tuple[list[Pair], list[str]]:
+    """The pairs, and a line for each file that is in none. UserError where there are none."""
+    return datasets.find(
+      self.data, self.sources, dataset=self.dataset, split=self.split, manifest=self.manifest
+    )
+
+  def decisive(self) -> dict:
+    """Everything that decides pixels but weights and images."""
+    own = ("seed", "sources", "bucket", "tile", "overlap", "bit_depth", "maps")
+    return {**self.settings, **{name: getattr(self, name) for name in own}}
 
 
 @dataclasses.dataclass
@@ -51,8 +86,11 @@ class FuseReport:
   """What happened: printed by the job, returned to callers."""
 
   done: int = 0
+  skipped: int = 0  # done by an earlier run
+  left: int = 0  # not begun, because the run was told to stop
   failed: list[str] = dataclasses.field(default_factory=list)  # one line per pair
   left_out: list[str] = dataclasses.field(default_factory=list)  # one line per file without partner, or no image
+  notes: list[str] = dataclasses.field(default_factory=list)
   seconds: float = 0.0  # from the first image read to the last written, compilation excluded
   compile_seconds: float = 0.0
   programs: int = 0
@@ -60,92 +98,204 @@ class FuseReport:
 
   def summary(self) -> str:
     rate = f"{self.seconds / self.done:.2f} s per pair" if self.done else "nothing fused"
+    before = f", {self.skipped} done before" if self.skipped else ""
+    stopped = f"; stopped by SIGTERM, {self.left} pairs left for the same command" if self.left else ""
     return (
-      f"{self.done} pairs fused, {len(self.failed)} failed; {rate}, {self.evaluations} network evaluations per pair; "
-      f"{self.programs} programs compiled or loaded in {self.compile_seconds:.1f} s"
+      f"{self.done} pairs fused, {len(self.failed)} failed{before}; {rate}, {self.evaluations} network evaluations per "
+      f"pair; {self.programs} programs compiled or loaded in {self.compile_seconds:.1f} s{stopped}"
     )
 
 
-class Fuser:
-  """A method compiled per batch shape. Call with (images [B, K, H, W, 3], ids [B]) -> (fused [B, H, W, 3], trace)."""
-
-  def __init__(self, method: Method, params, *, seed: int):
-    self._params = params
-    self._programs: dict[tuple[int, ...], jax.stages.Compiled] = {}
-    self.compile_seconds = 0.0
-
-    def run(params, images, ids):
-      def one(images, pair_id):
-        return fuse(method, params, jax.random.fold_in(jax.random.key(seed), pair_id), images)
-
-      return jax.vmap(one)(images, ids)
-
-    self._run = jax.jit(run)
-
-  @property
-  def programs(self) -> int:
-    return len(self._programs)
-
-  def __call__(self, images: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, FusionTrace]:
-    arguments = self._params, jnp.asarray(images), jnp.asarray(ids)
-    if images.shape not in self._programs:
-      start = time.monotonic()
-      self._programs[images.shape] = self._run.lower(*arguments).compile()
-      self.compile_seconds += time.monotonic() - start
-    return jax.device_get(self._programs[images.shape](*arguments))
+def listed(config: FuseConfig) -> tuple[str, list[str]]:
+  """(the manifest of all pairs, a JSON line each; one line per file left out). Reads headers, runs nothing."""
+  pairs, left_out = config.find()
+  return shares.manifest(shares.plan(pairs, bucket=config.bucket)), left_out
 
 
-def run(config: FuseConfig, method: Method, params) -> FuseReport:
-  """Fuses every complete pair of `config.data`. A pair that fails is reported and the others are done.
+def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> FuseReport:
+  """Fuses the pairs of `config.data` that are this process's and not done. A pair that fails is reported and the others
+  are done.
 
-  Raises UserError when no pair can be found at all.
+  Raises UserError when no pair can be found at all, when results of other flags are in the way, and when nothing more
+  can be read or written; what was finished before that stays finished.
   """
   if config.bit_depth not in (0, 8, 16):
     raise UserError(f"--bit_depth={config.bit_depth}: expected 8, 16 or 0 for the sources' own")
-  pairs, left_out = find_pairs(config.data, config.sources)
+  pairs, left_out = config.find()
+  _refuse_sources_as_results(config, pairs)
   make_folder(config.out)
-  fuser = Fuser(method, params, seed=config.seed)
-  report = FuseReport(left_out=left_out, evaluations=evaluations(method, len(config.sources)))
-  rows: list[np.ndarray] = []
-  curves: dict[str, dict] = {}
-  start = time.monotonic()
-  with tqdm(total=len(pairs), unit="pair", disable=None) as bar:
-    for batch in batches(pairs, batch_size=config.batch_size, bucket=config.bucket, failed=report.failed):
-      fused, trace = fuser(batch.images, batch.ids)
-      _write(config, batch, fused, trace, report, rows)
-      curves |= {} if trace.steps is None else _curves(batch, trace.steps)
-      bar.n = report.done + len(report.failed)
-      bar.refresh()
-  report.compile_seconds, report.programs = fuser.compile_seconds, fuser.programs
-  report.seconds = time.monotonic() - start - fuser.compile_seconds
-  if rows:
-    sheet.write_sheet(config.out / "report" / "contact_sheet.png", rows)
-  if curves:
-    write_text(config.out / "curves.json", json.dumps(curves) + "\n")
-  _write_record(config, report)
+  run_identity = ledger.identity(config.decisive(), params)
+  entries = ledger.read(config.out)
+  mine = shares.share(shares.plan(pairs, bucket=config.bucket), *place)
+  own = [planned.pair for planned in mine]
+  done = ledger.finished(own, entries, run_identity, config.out, overwrite=config.overwrite)
+  todo = [pair for pair in own if pair.name not in done]
+  report = FuseReport(left_out=left_out, skipped=len(done), evaluations=evaluations(method, len(config.sources)))
+  with ledger.Ledger(config.out, process=place.process, processes=place.processes) as log:
+    if place.process == 0:
+      for folder in (config.out, config.out / "weights", config.out / "conditions"):
+        sweep(folder, now=log.touched())
+    rows = _first(pairs, todo) if config.sheet else ()
+    _Run(config, method, params, report, log, run_identity, rows).fuse(todo, ahead=_ahead(config, mine))
+  _write_record(config, report, place)
   return report
 
 
-def _write(config, batch: Batch, fused, trace: FusionTrace, report: FuseReport, rows: list[np.ndarray]):
-  for i, pair in enumerate(batch.pairs):
-    size = pair.sources.shape[1:3]
-    image = crop(fused[i], size)
+def _ahead(config: FuseConfig, planned: list[shares.Planned]) -> int:
+  """How many pairs are read in advance: two batches for every device, as far as the largest images allow."""
+  count = max(_AHEAD, 2 * config.batch_size) * jax.local_device_count()
+  largest = max((entry.size[0] * entry.size[1] for entry in planned if entry.size), default=1)
+  return max(1, min(count, _AHEAD_PIXELS // largest))
+
+
+def _first(pairs: list[Pair], todo: list[Pair]) -> tuple[str, ...]:
+  """Names of the sheet's rows: the first of what is to be done, in natural order."""
+  names = {pair.name for pair in todo}
+  return tuple(pair.name for pair in pairs if pair.name in names)[:SHEET_ROWS]
+
+
+def _refuse_sources_as_results(config: FuseConfig, pairs: list[Pair]) -> None:
+  out = config.out.absolute()
+  for path in pairs[0].files.values():
+    if path.parent.absolute() == out:
+      raise UserError(f"--out={config.out}: expected a folder beside the images, found the sources' own; change --out")
+
+
+class _Run:
+  """One run: what its threads share."""
+
+  def __init__(self, config, method, params, report, log, identity, rows):
+    keep_steps = bool(config.maps and config.conditions)
+
+    def keep(trace: FusionTrace):  # the last update's weights: what the final image was blended with
+      curves = None if trace.steps is None else _curves(trace.steps)
+      return trace.weights[-1], trace.steps if keep_steps else None, curves
+
+    self.config, self.report, self.log, self.identity = config, report, log, identity
+    self.rows: dict[str, np.ndarray | None] = dict.fromkeys(rows)
+    self.fuser = Fuser(
+      method, params, seed=config.seed, devices=jax.local_devices(), keep=keep, tile=config.tile, overlap=config.overlap
+    )
+    self.ready = time.monotonic()  # when the devices had last finished a batch
+    self.versions = ledger.versions()
+    self.pairs: dict[str, Pair] = {}
+    self.under_way: collections.deque[Future] = collections.deque()
+
+  def fuse(self, todo: list[Pair], *, ahead: int) -> None:
+    config, report, fuser = self.config, self.report, self.fuser
+    self.pairs = {pair.name: pair for pair in todo}
+    start = time.monotonic()
+    stream = batches(
+      todo,
+      batch_size=self._batch_size,
+      bucket=config.bucket,
+      failed=report.failed,
+      ahead=ahead,
+      in_order=True,
+    )
+    with (
+      tqdm(total=len(todo), unit="pair", disable=None) as bar,
+      ThreadPoolExecutor(_WRITERS) as writers,
+      contextlib.closing(stream),
+      stopped_by_signal() as stopped,
+    ):
+      try:
+        for batch in stream:
+          self.under_way.append(writers.submit(self._finish, batch, *self._begin(batch)))
+          self._count(leave=0 if stopped.is_set() else _IN_FLIGHT)
+          bar.n = report.done + len(report.failed)
+          bar.refresh()
+          if stopped.is_set():
+            break
+      finally:
+        self._count(leave=0)  # also where reading met a fault: what was computed is written
+        bar.n = report.done + len(report.failed)
+    report.left = len(todo) - report.done - len(report.failed)
+    report.notes = fuser.notes
+    report.compile_seconds, report.programs = fuser.compile_seconds, fuser.programs
+    report.seconds = time.monotonic() - start - fuser.compile_seconds
+    rows = [row for row in self.rows.values() if row is not None]
+    if rows and (not report.skipped or not (config.out / "report" / "contact_sheet.png").exists()):
+      sheet.write_sheet(config.out / "report" / "contact_sheet.png", rows)
+
+  def _batch_size(self, shape: tuple[int, int, int]) -> int:
+    # Nothing else runs while a program is compiled: the memory that is free and the seconds that it takes are its own.
+    self._count(leave=0)
+    return self.fuser.plan(shape, batch_size=self.config.batch_size).batch
+
+  def _begin(self, batch: Batch):
+    try:
+      return self.fuser.start(batch.images, batch.ids), time.monotonic()
+    except jax.errors.JaxRuntimeError as error:
+      return error, time.monotonic()
+
+  def _count(self, *, leave: int) -> None:
+    """Takes note of the batches that are written, waiting until at most `leave` are not."""
+    while self.under_way and (len(self.under_way) > leave or self.under_way[0].done()):
+      done, failed = self.under_way.popleft().result()
+      self.report.done += done
+      self.report.failed += failed
+
+  def _finish(self, batch: Batch, result, begun: float) -> tuple[int, list[str]]:
+    """Waits for a batch, writes it. Returns how many pairs are done, and a line for each other one."""
+    try:
+      if isinstance(result, Exception):
+        raise result
+      fused = jax.device_get(result[0])
+    except jax.errors.JaxRuntimeError as error:  # most of all: no memory
+      reason = (str(error).splitlines() or [""])[0]
+      return 0, [f"{pair.name}: expected a result, the device gave {reason}; lower --batch_size or --tile"
+                 for pair in batch.pairs]
+    now = time.monotonic()
+    seconds = (now - max(begun, self.ready)) / len(batch.pairs)
+    self.ready = now
+    tile = self.fuser.tile(batch.images.shape)
+    shown = self.config.maps or any(pair.name in self.rows for pair in batch.pairs)
+    weights, steps, curves = result[1]
+    kept, curves = jax.device_get(((weights, steps) if shown else None, curves))
+    done, failed = 0, []
+    for i, pair in enumerate(batch.pairs):
+      try:
+        own = jax.tree.map(lambda leaf, i=i: leaf[i], (kept, curves))
+        self._write(pair, fused[i], *own, seconds, tile)
+        done += 1
+      except UserError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _HOPELESS:
+          raise
+        failed.append(str(error))
+    return done, failed
+
+  def _write(self, pair: LoadedPair, fused: np.ndarray, kept, curves, seconds: float, tile: int) -> None:
+    config, size = self.config, pair.sources.shape[1:3]
+    image = crop(fused, size)
     if not any(pair.is_colour):
       image = image[..., :1]
-    weights = crop(trace.weights[i, -1], size)  # the last update's: what the final image was blended with
-    try:
-      write_png(config.out / f"{pair.name}.png", image, bit_depth=config.bit_depth or max(pair.bit_depths))
-      if config.maps:
-        for name, weight in zip(config.sources, weights, strict=True):
-          write_png(config.out / "weights" / f"{pair.name}_{name}.png", weight * 2 - 1)
-        if config.conditions:
-          _write_selection(config, pair.name, jax.tree.map(lambda leaf, i=i: leaf[i], trace.steps))
-    except UserError as error:
-      report.failed.append(str(error))
-      continue
-    report.done += 1
-    if config.sheet and len(rows) < SHEET_ROWS:
-      rows.append(sheet.row(_tiles(config, pair, image, weights)))
+    path = config.out / f"{pair.name}.png"
+    bit_depth = config.bit_depth or max(pair.bit_depths)
+    if config.maps:
+      for name, weight in zip(config.sources, crop(kept[0], size), strict=True):
+        write_png(config.out / "weights" / f"{pair.name}_{name}.png", weight * 2 - 1)
+      if config.conditions:
+        _write_selection(config, pair.name, kept[1])
+    write_png(path, image, bit_depth=bit_depth)  # after the maps: whoever finds it finds them too
+    if pair.name in self.rows:
+      self.rows[pair.name] = sheet.row(_tiles(config, pair, image, crop(kept[0], size)))
+    self.log.append({
+      "id": pair.name,
+      "seed": config.seed,
+      "fingerprint": self.identity.fingerprint,
+      "sha256": ledger.file_hash(path),
+      "bytes": path.stat().st_size,
+      "size": size,
+      "tile": tile,
+      "seconds": round(seconds, 3),
+      "device": self.fuser.devices[0].device_kind,
+      "versions": self.versions,
+      **({"curves": _rounded(curves)} if curves else {}),
+      "sources": ledger.source_bytes(self.pairs[pair.name]),
+      "weights": self.identity.weights,
+      "flags": self.identity.flags,
+    })
 
 
 def _write_selection(config: FuseConfig, name: str, steps: Trace) -> None:
@@ -159,24 +309,24 @@ def _tiles(config, pair: LoadedPair, image, weights):
   return [*sources, ("fused", image), *(maps[:1] if len(maps) == 2 else maps)]
 
 
-def _curves(batch: Batch, steps: Trace) -> dict[str, dict]:
-  """{pair: {"t": [S], "weight": [S][K], "residual": [S][K]}}: of each source over the run, over the padded image."""
-  return {
-    pair.name: {
-      "t": steps.t[i].tolist(),
-      **{field: np.round(np.float64(getattr(steps, field)[i]), 5).tolist() for field in ("weight", "residual")},
-    }
-    for i, pair in enumerate(batch.pairs)
-  }
+def _curves(steps: Trace) -> dict[str, jax.Array]:
+  """t [S], weight [S, K], residual [S, K] over the padded image: what a report plots, small enough for every pair."""
+  return {"t": steps.t, "weight": steps.weight, "residual": steps.residual}
 
 
-def _write_record(config: FuseConfig, report: FuseReport):
+def _rounded(curves: dict[str, np.ndarray]) -> dict[str, list]:
+  return {name: np.round(np.float64(values), 5).tolist() for name, values in curves.items()}
+
+
+def _write_record(config: FuseConfig, report: FuseReport, place: Place):
   """`run.json`: settings, versions, hardware and outcome, so that a folder of images can be reproduced."""
   record = {
-    "settings": {**config.settings, "seed": config.seed, "sources": config.sources, "data": str(config.data)},
+    "settings": {**config.decisive(), **config.machine, "dataset": config.dataset, "data": str(config.data)},
     "jax": jax.__version__,
-    "device": jax.devices()[0].device_kind,
+    "device": jax.local_devices()[0].device_kind,
     "environment": environment(),
+    "process": list(place),
     **dataclasses.asdict(report),
   }
-  write_text(config.out / "run.json", json.dumps(record, indent=1, default=str) + "\n")
+  name = "run.json" if place.process == 0 else f"run-{place.process}.json"
+  write_text(config.out / name, json.dumps(record, indent=1, default=str) + "\n")

@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dig2dig_jax.data.padding import crop
-from dig2dig_jax.data.pairs import LoadedPair, find_pairs
+from dig2dig_jax.data.pairs import LoadedPair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import plots, sheet
 from dig2dig_jax.jobs.batches import batches
@@ -76,7 +76,7 @@ def run(
   if unknown := [name for name in figures if name not in FIGURES]:
     raise UserError(f"--figure={unknown[0]}: expected names among {', '.join(FIGURES)}")
   options.validate(prior.noise["num_timesteps"])
-  pairs, _ = find_pairs(config.data, config.sources)
+  pairs, _ = config.find()
   pairs = pairs[: limit or None]
   draws = options.draws if options.draws > 1 else DRAWS
   spaced = schedule.spacing_timesteps(prior.noise["num_timesteps"], LEVELS, options.spacing, name=prior.noise["name"])

@@ -14,15 +14,15 @@ from dig2dig_jax.files import replacing
 
 def make_folder(path: Path) -> None:
   """Creates a folder for results and all above it. UserError where that cannot be: asked for before any computing."""
-  with _explained(path):
+  with explained(path):
     path.mkdir(parents=True, exist_ok=True)
-  if not os.access(path, os.W_OK):
+  if not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
     raise UserError(f"{path}: expected a folder to write to, found no permission; change --out")
 
 
 def write_text(path: Path, text: str) -> None:
   """Writes UTF-8 text into an existing folder; other processes see the old file or the whole new one."""
-  with _explained(path), replacing(path) as temporary:
+  with explained(path), replacing(path) as temporary:
     temporary.write_text(text, encoding="utf-8")
 
 
@@ -40,7 +40,8 @@ def environment() -> dict[str, str | int]:
 
 
 @contextlib.contextmanager
-def _explained(path: Path):
+def explained(path: Path):
+  """Turns an OSError at `path` into a UserError that says so."""
   try:
     yield
   except OSError as error:

@@ -17,7 +17,7 @@ import numpy as np
 from dig2dig_jax.data import images
 from dig2dig_jax.data.pairs import find_pairs
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs import compare, compare_table, evaluate_fused, fused_folders, report_plots, sheet
+from dig2dig_jax.jobs import compare, compare_table, evaluate_fused, fused_folders, ledger, report_plots, sheet
 from dig2dig_jax.jobs.fused_folders import Fused
 from dig2dig_jax.jobs.record import environment, write_text
 from dig2dig_jax.jobs.report_pictures import Album, Pictures
@@ -41,7 +41,7 @@ def run(
   """Evaluates as `evaluate_fused.run` does, writing the same files, and writes `report.html` beside them.
 
   command: what the reader can type to get this page. budget_mb: megabytes that all pictures may take together. options:
-  protocol and lpips, of `evaluate_fused.run`. A folder's own records are shown where it has them: run.json, curves.json
+  protocol and lpips, of `evaluate_fused.run`. A folder's own records are shown where it has them: run.json, log/
   and the maps in weights/, as the fuse job writes them. UserError as there, and for a budget that is not positive.
   """
   if not budget_mb > 0:
@@ -202,11 +202,12 @@ def _json_file(path: Path, notes: list[str]):
 
 def _curves(folder: Path, record: Mapping | None, sources: Sequence[str], notes: list[str]) -> dict[str, dict] | None:
   """A run's curves with the sources in this page's order; None, with a note, where they are of other sources."""
-  path = folder / "curves.json"
-  rows = _json_file(path, notes)
+  lines = {pair: found[-1] for pair, found in ledger.read(folder).items()}
+  rows = {pair: line["curves"] for pair, line in lines.items() if "curves" in line} or None
   own = list((record or {}).get("settings", {}).get("sources", sources))
   if rows and not set(sources) <= set(own):
-    notes.append(f"{path}: expected curves of {', '.join(sources)}, found {', '.join(own)}; the page goes without them")
+    found = ", ".join(own)
+    notes.append(f"{folder}: expected curves of {', '.join(sources)}, found {found}; the page goes without them")
     return None
   order = [own.index(source) for source in sources if source in own]
   return rows and {

@@ -9,7 +9,7 @@ from scenes import read, write, write_pair
 from toys import conv_denoiser, conv_params
 
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs import fuse
+from dig2dig_jax.jobs import fuse, ledger
 from dig2dig_jax.methods.base import luminance_codec, rgb_codec
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
 
@@ -80,7 +80,10 @@ def test_programs_count_buckets_and_evaluations_the_network(first):
 def test_the_record_holds_settings_and_outcome(first):
   data, out, report = first
   record = json.loads((out / "run.json").read_text())
-  assert record["settings"] == {"note": "kept", "seed": 0, "sources": ["ir", "vi"], "data": str(data)}
+  assert record["settings"] == {
+    "note": "kept", "seed": 0, "sources": ["ir", "vi"], "data": str(data), "dataset": "folders", "bucket": 16,
+    "tile": None, "overlap": 128, "bit_depth": 8, "maps": False,
+  }  # fmt: skip
   assert (record["done"], record["failed"], record["programs"]) == (4, [], 2)
   assert record["left_out"] == report.left_out
   assert record["jax"] and record["device"] and record["environment"]["jax"] == record["jax"]
@@ -88,7 +91,7 @@ def test_the_record_holds_settings_and_outcome(first):
 
 def test_the_curves_have_every_step_of_every_pair(first):
   _, out, _ = first
-  curves = json.loads((out / "curves.json").read_text())
+  curves = {name: lines[0]["curves"] for name, lines in ledger.read(out).items()}
   assert set(curves) == set(SIZES)
   for curve in curves.values():
     assert len(curve["t"]) == OPTIONS.steps and sorted(curve["t"], reverse=True) == curve["t"]
@@ -105,13 +108,13 @@ def test_the_sheet_has_a_row_per_pair(first):
 
 def test_batches_and_order_do_not_change_pixels(first, tmp_path, monkeypatch):
   data, reference, _ = first
-  find_pairs = fuse.find_pairs
+  find = fuse.FuseConfig.find
 
-  def reversed_pairs(*args):
-    pairs, report = find_pairs(*args)
+  def reversed_pairs(config):
+    pairs, report = find(config)
     return pairs[::-1], report
 
-  monkeypatch.setattr(fuse, "find_pairs", reversed_pairs)
+  monkeypatch.setattr(fuse.FuseConfig, "find", reversed_pairs)
   report = fuse_folder(data, tmp_path, batch_size=4, sheet=False)
   assert report.done == 4 and not (tmp_path / "report").exists()
   found = differences(tmp_path, reference)

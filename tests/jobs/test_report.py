@@ -14,12 +14,20 @@ from scenes import scene, write, write_pair
 
 from dig2dig_jax import metrics
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs import report, report_pictures
+from dig2dig_jax.jobs import ledger, report, report_pictures
 from dig2dig_jax.jobs.report_pictures import Album
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SIZE = (48, 64)
 NAMES = ("1", "2", "3 & <b>")
+
+
+def write_log(folder, curves):
+  """The log of a fuse job, with curves {pair: curve}."""
+  blank = dict.fromkeys(("bytes", "sha256", "sources", "fingerprint", "flags", "weights"))
+  (folder / ledger.FOLDER).mkdir(parents=True)
+  lines = [json.dumps({"id": name, **blank, "curves": curve}) + "\n" for name, curve in curves.items()]
+  (folder / ledger.FOLDER / "0-of-1.jsonl").write_text("".join(lines))
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +44,7 @@ def page(tmp_path_factory, quick_compile):
   record = {"settings": settings, "evaluations": 29}
   (root / "ours" / "run.json").write_text(json.dumps(record))
   curve = {"t": [999, 500, 0], "weight": [[0.5, 0.5]] * 3, "residual": [[0.2, 0.3]] * 3}
-  (root / "ours" / "curves.json").write_text(json.dumps({name: curve for name in NAMES}))
+  write_log(root / "ours", {name: curve for name in NAMES})
   patch = pytest.MonkeyPatch()
   patch.setattr(metrics, "PROTOCOLS", {"toy": ("EN", "MSE", "SCD")})
   folders = {"ours": root / "ours", "theirs": root / "theirs"}
@@ -96,7 +104,7 @@ def test_the_focus_is_where_detail_differs_and_not_where_brightness_does():
 
 def test_curves_follow_the_names_of_the_sources_and_not_their_order(tmp_path):
   curve = {"t": [9, 0], "weight": [[0.1, 0.9], [0.2, 0.8]], "residual": [[1, 2], [3, 4]]}
-  (tmp_path / "curves.json").write_text(json.dumps({"1": curve}))
+  write_log(tmp_path, {"1": curve})
   notes = []
   found = report._curves(tmp_path, {"settings": {"sources": ["vi", "ir"]}}, ("ir", "vi"), notes)
   assert found["1"]["weight"].tolist() == [[0.9, 0.1], [0.8, 0.2]] and found["1"]["t"] == [9, 0] and notes == []

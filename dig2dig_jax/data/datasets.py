@@ -1,0 +1,95 @@
+"""Which pairs does a data set have? Found by the reader of its layout or named in a manifest; all, or a split's."""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from dig2dig_jax.data.pairs import Pair
+from dig2dig_jax.data.readers import READERS, Found
+from dig2dig_jax.data.splits import SPLITS, choose, names_in
+from dig2dig_jax.errors import UserError
+
+
+def find(
+  root: str | os.PathLike,
+  sources: Sequence[str],
+  *,
+  dataset: str = "folders",
+  split: str | None = None,
+  manifest: str | os.PathLike | None = None,
+) -> Found:
+  """The pairs of a data set in natural order, and one line per file that is in none.
+
+  Args:
+    root: where it was unpacked. Not looked at with a manifest.
+    sources: names of two or more sources, see the table of `readers`.
+    dataset: a name of `READERS`.
+    split: of the set's own parts (train, test, ...), or a list of `SPLITS`, or a file with a pair's name per line.
+    manifest: file with a line {"id": ..., "files": {source: path}} per pair, instead of a reader. Paths are
+      relative to it.
+
+  Raises UserError where the layout is not found, or a split or manifest names what is not there.
+  """
+  if dataset not in READERS:
+    raise UserError(f"--dataset={dataset}: expected one of {', '.join(READERS)}")
+  if len(sources) < 2:
+    raise UserError(f"{root}: expected at least two sources to fuse, found {len(sources)}; "
+                    "name them with --sources=A,B")
+  if manifest is not None:
+    found, left_out = _read_manifest(Path(manifest), sources), []
+  else:
+    reader, own = READERS[dataset]
+    if split in own:
+      return _named_once(reader(Path(root), tuple(sources), split), root)
+    found, left_out = _named_once(reader(Path(root), tuple(sources), None), root)
+  if split is None:
+    return found, left_out
+  return choose(found, _names(dataset, split), where=f"--split={split}"), left_out
+
+
+def _named_once(found: Found, root) -> Found:
+  seen: dict[str, Pair] = {}
+  for pair in found[0]:
+    if (other := seen.setdefault(pair.name.casefold(), pair)) is not pair:
+      path, first = next(iter(pair.files.values())), next(iter(other.files.values()))
+      raise UserError(f"{path}: expected one pair named '{pair.name}' under {root}, found {first} too; choose one part "
+                      "of the set with --split or --data")
+  return found
+
+
+def _read_manifest(path: Path, sources: Sequence[str]) -> list[Pair]:
+  found: dict[str, Pair] = {}
+  try:
+    lines = path.read_text(encoding="utf-8").splitlines()
+  except (OSError, UnicodeDecodeError) as error:
+    raise UserError(f"{path}: expected a manifest, found {getattr(error, 'strerror', None) or 'no text'}; "
+                    "check --manifest") from error
+  for number, line in enumerate(lines, 1):
+    if not line.strip():
+      continue
+    try:
+      entry = json.loads(line)
+      name, files = entry["id"], {source: path.parent / entry["files"][source] for source in sources}
+    except (ValueError, KeyError, TypeError) as error:
+      raise UserError(f'{path}, line {number}: expected {{"id": ..., "files": {{"{sources[0]}": ..., ...}}}}, found '
+                      f"{type(error).__name__}: {error}; see --list and --sources") from error
+    if not isinstance(name, str) or not re.fullmatch(r"[^/\\\0]+", name) or name.startswith("."):
+      raise UserError(f"{path}, line {number}: expected an id that can be a file's name, found {name!r}")
+    if name in found:
+      raise UserError(f"{path}, line {number}: expected each id once, found '{name}' again")
+    found[name] = Pair(name, files)
+  if not found:
+    raise UserError(f"{path}: expected a line per pair, found none; see --list")
+  return list(found.values())
+
+
+def _names(dataset: str, split: str) -> list[str]:
+  if names := SPLITS.get((dataset, split)):
+    return list(names)
+  if Path(split).is_file():
+    return names_in(Path(split))
+  own = [*READERS[dataset][1], *(name for of, name in SPLITS if of == dataset)]
+  known = f" or one of {', '.join(own)}" if own else ""
+  raise UserError(f"--split={split}: expected a file with a name per line{known}, found neither")
