@@ -28,7 +28,7 @@ from dig2dig_jax.sampling import schedule
 from dig2dig_jax.training.data import crop_batches
 from dig2dig_jax.training.degraded_pairs import degraded_batches
 from dig2dig_jax.training.distributed import Team, team
-from dig2dig_jax.training.drfusion_step import make_drfusion_step, sampler
+from dig2dig_jax.training.drfusion_step import initial_params, make_drfusion_step, sampler
 from dig2dig_jax.training.step import TrainState, init_state, make_step
 
 
@@ -99,8 +99,7 @@ def _initial_params(config: TrainConfig):
       raise UserError(f"{config.init}: expected the network to train, found another configuration; change --init")
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), loaded.params)
   if isinstance(config.model, DrFusionConfig):
-    x = jnp.zeros((1, 8, 8, 3))
-    return jax.jit(DrFusionNet(config.model).init)(jax.random.key(config.seed), x, jnp.ones((1,), jnp.int32))["params"]
+    return initial_params(config.model, seed=config.seed)
   network = UNet(config.model)
   size = config.model.size_multiple
   x = jnp.zeros((1, size, size, 3))

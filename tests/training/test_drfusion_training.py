@@ -20,6 +20,8 @@ from dig2dig_jax.training.data import CropConfig
 from dig2dig_jax.training.degraded_pairs import DegradedConfig, degrade, degraded_batches, split
 from dig2dig_jax.training.step import StepConfig
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 CONFIG = DegradedConfig(size=16)
 
 
