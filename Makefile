@@ -14,11 +14,12 @@ $(VENV)/installed: $(REQUIREMENTS) pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@
 
-# The examples are small: padding them to multiples of 64 costs no program more and a sixth of the pixels less.
+# The examples are small: padding them to multiples of 64 costs no program more and a sixth of the pixels less. Results of
+# older weights or flags are written over; what is up to date is left.
 fuse: $(VENV)/installed
-	$(BIN)/python launch.py --flagfile=vif.flags --bucket=64 --out=out/vif
-	$(BIN)/python launch.py --flagfile=mff.flags --bucket=64 --out=out/mff
-	$(BIN)/python launch.py --flagfile=mef.flags --bucket=64 --out=out/mef
+	$(BIN)/python launch.py --flagfile=vif.flags --bucket=64 --out=out/vif --overwrite
+	$(BIN)/python launch.py --flagfile=mff.flags --bucket=64 --out=out/mff --overwrite
+	$(BIN)/python launch.py --flagfile=mef.flags --bucket=64 --out=out/mef --overwrite
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
