@@ -28,7 +28,7 @@ def run(params, sources):
     jax.random.key(0),
     joint.start(sources, steps),
     sources,
-    denoise=jax.checkpoint(denoise),
+    denoise=denoise,
     guidance=joint.joint_observation(),
     transition=ddim(),
     steps=steps,

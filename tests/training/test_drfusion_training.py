@@ -1,9 +1,11 @@
 """Does DRFusion learn: from pairs held apart by image, degraded as said, its loss falling, its run exported?"""
 
+import dataclasses
 import itertools
 import json
 from pathlib import Path
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
@@ -18,7 +20,8 @@ from dig2dig_jax.prior import load_drfusion
 from dig2dig_jax.training import degraded_pairs
 from dig2dig_jax.training.data import CropConfig
 from dig2dig_jax.training.degraded_pairs import DegradedConfig, degrade, degraded_batches, split
-from dig2dig_jax.training.step import StepConfig
+from dig2dig_jax.training.drfusion_step import make_drfusion_step, sampler
+from dig2dig_jax.training.step import StepConfig, init_state
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -69,25 +72,71 @@ def test_batches_depend_on_the_seed_and_the_number_alone(data):
     degraded_batches([data], ("ir", "vi"), **{**options, "config": DegradedConfig(size=64)})
 
 
-def test_a_run_lowers_its_loss_and_exports_what_the_method_takes(data, tmp_path):
-  count = jax.local_device_count()
+class Small(nn.Module):
+  """The network's interface in two convolutions; test_joint_observation compares the real one's gradients."""
+
+  @nn.compact
+  def __call__(self, x, timesteps, *, train=False):
+    self.param("alpha", nn.initializers.constant(0.5), (3,))
+    h = nn.tanh(nn.Conv(8, (3, 3))(x))
+    return nn.Conv(3, (3, 3))(h), nn.sigmoid(nn.Conv(1, (3, 3))(nn.Dropout(0.1, deterministic=not train)(h)))
+
+
+def test_steps_lower_the_loss_and_move_the_levels(data):
+  module, config = Small(), StepConfig(warmup_steps=2, total_steps=60, learning_rate=1e-2, weight_decay=0.0)
+  params = module.init(jax.random.key(0), np.zeros((1, 8, 8, 3)), np.ones(1))["params"]
+  step = jax.jit(make_drfusion_step(module, config, seed=0))
+  batches = degraded_batches([data], ("ir", "vi"), config=CONFIG, batch_size=4, seed=0)
+  state, values = init_state(params, config), []
+  for batch in itertools.islice(batches, 60):
+    state, metrics = step(state, batch)
+    values.append(float(metrics["loss"]))
+  assert np.isfinite(values).all() and np.mean(values[-10:]) < 0.8 * np.mean(values[:10])
+  assert np.abs(state.params["alpha"] - 0.5).max() > 0.01
+
+
+def test_dropout_differs_from_example_to_example_and_only_in_training():
+  module = Small()
+  params = module.init(jax.random.key(0), np.zeros((1, 8, 8, 3)), np.ones(1))["params"]
+  sources = np.repeat(np.random.default_rng(0).uniform(size=(1, 2, 8, 8, 1)), 2, axis=0).astype(np.float32)
+  keys = jax.random.split(jax.random.key(1), 2)
+  learning = sampler(module, train=True)(params, sources, keys)
+  assert np.abs(learning[0] - learning[1]).max() > 1e-4
+  np.testing.assert_allclose(*sampler(module)(params, sources), atol=1e-6)
+
+
+def test_a_run_exports_what_the_method_takes(data, tmp_path, monkeypatch):
+  def make_step(module, config, *, seed):
+    def step(state, batch):
+      loss = batch.mean()
+      return state._replace(step=state.step + 1), {"loss": loss, "gradient_norm": loss}
+
+    return step
+
+  monkeypatch.setattr(train, "make_drfusion_step", make_step)
+  repeat = lambda params, sources: sources[:, [0, 1, 1], ..., 0].transpose(0, 2, 3, 1)  # noqa: E731
+  monkeypatch.setattr(train, "sampler", lambda module: repeat)
   config = TrainConfig(
     data=data,
     out=tmp_path,
-    model=DrFusionConfig(width=8, groups=4, dropout=0.0),
+    model=DrFusionConfig(width=8, groups=4),
     folders=(data,),
     crop=CropConfig(size=16),
-    degraded=DegradedConfig(families=("noise",)),
-    step=StepConfig(warmup_steps=2, total_steps=30, learning_rate=3e-3, weight_decay=0.0),
-    batch_size=2 * count,
-    save_every=15,
-    log_every=5,
+    step=StepConfig(warmup_steps=2, total_steps=4),
+    batch_size=2 * jax.local_device_count(),
+    save_every=2,
+    log_every=2,
   )
   prior = load_drfusion(train.train(config))
   assert prior.config == config.model and prior.noise == {"name": "learned", "num_timesteps": 3}
-  rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-  assert rows[-1]["loss"] < 0.7 * rows[0]["loss"]
-  assert np.abs(np.asarray(prior.params["alpha"]) - 0.5).max() > 1e-3, "the levels must learn too"
-  assert (tmp_path / "sheets" / "fused_000030.png").is_file()
-  record = json.loads((tmp_path / "run.json").read_text())
-  assert record["recipe"]["sources"] == ["ir", "vi"]
+  np.testing.assert_array_equal(prior.params["alpha"], 0.5)
+  kernel = prior.params["unet"]["middleBlock_0_0"]["conv1_2"]["kernel"]
+  assert np.var(kernel) == pytest.approx(1 / np.prod(kernel.shape[:-1]), rel=0.05)
+  assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [2, 4]
+  assert (tmp_path / "sheets" / "fused_000004.png").is_file()
+  assert json.loads((tmp_path / "run.json").read_text())["recipe"]["sources"] == ["ir", "vi"]
+  longer = dataclasses.replace(config, step=StepConfig(warmup_steps=2, total_steps=6), resume=True)
+  train.train(longer)
+  assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [2, 4, 6]
+  with pytest.raises(UserError, match="expected the network of this run"):
+    train.train(dataclasses.replace(longer, model=DrFusionConfig(width=16, groups=4)))
