@@ -114,7 +114,7 @@ def test_a_run_exports_what_the_method_takes(data, tmp_path, monkeypatch):
     return step
 
   monkeypatch.setattr(train, "make_drfusion_step", make_step)
-  repeat = lambda params, sources: sources[:, [0, 1, 1], ..., 0].transpose(0, 2, 3, 1)  # noqa: E731
+  repeat = lambda params, sources: sources[..., 0][:, [0, 1, 1]].transpose(0, 2, 3, 1)  # noqa: E731
   monkeypatch.setattr(train, "sampler", lambda module: repeat)
   config = TrainConfig(
     data=data,
