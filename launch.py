@@ -320,9 +320,6 @@ def _fuse() -> int:
     "dtype": DTYPE.value,
     "matmul_precision": PRECISION.value,
   }
-  if restorer is not None:
-    settings["degradations"] = {name: dataclasses.asdict(found) for name, found in restorer.degradations.items()}
-    settings["restore_steps"] = RESTORE_STEPS.value
   conditions = getattr(options, "conditions", ())
   config = dataclasses.replace(config, settings=settings, machine=machine, conditions=conditions, restorer=restorer)
   done = fuse.run(config, method, prior.params, place=place)

@@ -81,7 +81,8 @@ class FuseConfig:
   def decisive(self) -> dict:
     """Everything that decides pixels but weights and images."""
     own = ("seed", "sources", "bucket", "tile", "overlap", "bit_depth", "maps")
-    return {**self.settings, **{name: getattr(self, name) for name in own}}
+    restored = {} if self.restorer is None else {"restored": self.restorer.decisive()}
+    return {**self.settings, **restored, **{name: getattr(self, name) for name in own}}
 
 
 @dataclasses.dataclass

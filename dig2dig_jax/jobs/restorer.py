@@ -4,6 +4,7 @@ Sources may have different sizes: the operator of each says how. A source that i
 noisy passes through untouched. One program per operator and size; the noise level is an argument.
 """
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -33,6 +34,14 @@ class Restorer(NamedTuple):
   def evaluations(self) -> int:
     """Of the prior, per pair."""
     return sum(0 if d.clean else self.steps if d.stages else 1 for d in self.degradations.values())
+
+  def decisive(self) -> dict:
+    """What decides pixels but weights and images, JSON-able."""
+    return {
+      "degradations": {source: dataclasses.asdict(found) for source, found in self.degradations.items()},
+      "steps": self.steps,
+      "seed": self.seed,
+    }
 
   def load(self, pair: Pair) -> LoadedPair:
     """Reads and restores a pair. UserError for an unreadable file, or one whose size its operator does not give."""
