@@ -16,6 +16,8 @@ NetworkConfig = UNetConfig | DrFusionConfig
 
 def config_from_dict(values: dict[str, Any]) -> NetworkConfig:
   """The configuration that `to_dict` of either kind wrote. KeyError, TypeError or ValueError for what is none."""
+  if not isinstance(values, dict):
+    raise TypeError(f"network configuration: expected fields by name, found {values!r}")
   return (DrFusionConfig if values.get("network") == "drfusion" else UNetConfig).from_dict(values)
 
 
