@@ -4,6 +4,7 @@ Runs the sampler of a local checkout of Zhaozixiang1228/MMIF-DDFM as its sample.
 100 of 1000 steps, lambda 0.5, rho 0.001; without its PNG of every step, which is in its favour.
 """
 
+import dataclasses
 import sys
 import time
 from pathlib import Path
@@ -67,11 +68,38 @@ class DdfmPeer:
 
   def _build(self, params, config: UNetConfig):
     torch = self._torch
-    to_torch.require_expressible(config, source="--peer")
+    # What guided-diffusion's network has no option for is changed on the built module: a space-to-depth stem around
+    # it, the number of groups, the attention in the middle. Everything else must be one of its layouts.
+    plain = dataclasses.replace(config, patch=1, norm_groups=32, middle_attention=True)
+    to_torch.require_expressible(plain, source="--peer")
     options = {name: getattr(config, name) for name in SHARED}
-    options |= {"image_size": config.image_size, "in_channels": 3, "attention_resolutions": config.attention_ds}
-    model = self._unet.UNetModel(**options).eval()
+    options |= {"image_size": config.image_size, "attention_resolutions": config.attention_ds}
+    options |= {"in_channels": 3 * config.patch**2, "out_channels": config.out_channels * config.patch**2}
+    model = self._unet.UNetModel(**options)
+    for module in model.modules():
+      if isinstance(module, torch.nn.GroupNorm):
+        module.num_groups = config.norm_groups
+    if not config.middle_attention:
+      model.middle_block[1] = torch.nn.Identity()
     flat = traverse_util.flatten_dict(params, sep="/")
-    tensors = to_torch.state_dict({name: np.asarray(leaf, np.float32) for name, leaf in flat.items()}, config)
+    tensors = to_torch.state_dict({name: np.asarray(leaf, np.float32) for name, leaf in flat.items()}, plain)
     model.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in tensors.items()})
-    return model.to(self._device)
+    return _with_stem(torch, model, config.patch).eval().to(self._device)
+
+
+def _with_stem(torch, network, patch: int):
+  """The network on patch x patch blocks of pixels, ordered [row, column, channel] as models/guided_unet.py does."""
+
+  class Stem(torch.nn.Module):
+    def __init__(self):
+      super().__init__()
+      self.network = network
+
+    def forward(self, x, timesteps):
+      n, c, h, w = x.shape
+      blocks = x.reshape(n, c, h // patch, patch, w // patch, patch).permute(0, 3, 5, 1, 2, 4)
+      y = self.network(blocks.reshape(n, patch * patch * c, h // patch, w // patch), timesteps)
+      y = y.reshape(n, patch, patch, -1, h // patch, w // patch).permute(0, 3, 4, 1, 5, 2)
+      return y.reshape(n, -1, h, w)
+
+  return network if patch == 1 else Stem()

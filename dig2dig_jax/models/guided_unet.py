@@ -17,7 +17,6 @@ from dig2dig_jax.models.layers import (
   GroupNorm32,
   ResBlock,
   conv3x3,
-  nearest_upsample_2x,
   timestep_embedding,
 )
 
@@ -107,7 +106,7 @@ class Upsample(nn.Module):
 
   @nn.compact
   def __call__(self, x):
-    return conv3x3(self.features, "conv", dtype=self.dtype)(nearest_upsample_2x(x))
+    return conv3x3(self.features, "conv", dtype=self.dtype, upsample=True)(x)
 
 
 class UNet(nn.Module):

@@ -53,12 +53,47 @@ class GroupNorm32(nn.Module):
     return (x32 * factor + (bias.astype(jnp.float32).reshape(1, *channels[1:]) - mean * factor)).astype(x.dtype)
 
 
-def conv3x3(features: int, name: str, *, dtype, stride: int = 1, zero: bool = False) -> nn.Conv:
-  """PyTorch's 3x3 convolution with padding 1. (SAME padding would shift a strided convolution by one pixel.)"""
-  init = nn.initializers.zeros if zero else nn.initializers.lecun_normal()
+def conv3x3(
+  features: int, name: str, *, dtype, stride: int = 1, zero: bool = False, upsample: bool = False
+) -> nn.Conv:
+  """PyTorch's 3x3 convolution with padding 1. (SAME padding would shift a strided convolution by one pixel.)
+  upsample: of the input enlarged by `nearest_upsample_2x`."""
   return nn.Conv(
-    features, (3, 3), strides=(stride, stride), padding=((1, 1), (1, 1)), dtype=dtype, kernel_init=init, name=name
+    features,
+    (3, 3),
+    strides=(stride, stride),
+    padding=((1, 1), (1, 1)),
+    dtype=dtype,
+    kernel_init=nn.initializers.zeros if zero else nn.initializers.lecun_normal(),
+    conv_general_dilated=_upsampled_conv if upsample else None,
+    name=name,
   )
+
+
+def _upsampled_conv(x, kernel, *_, **options):
+  """A 3x3 convolution of the enlarged image. On a CPU, by 4/9 of the multiplications: as each output pixel sees only
+  2x2 different inputs, the kernel's taps on equal pixels are added first."""
+
+  def plain(x, kernel):
+    return jax.lax.conv_general_dilated(nearest_upsample_2x(x), kernel, (1, 1), ((1, 1), (1, 1)), **layout)
+
+  def by_parity(x, kernel):
+    n, h, w, _ = x.shape
+    rows = []
+    for row, taps in enumerate(_taps_of_parity(kernel, axis=0)):
+      pads = [((1 - row, row), (1 - column, column)) for column in range(2)]
+      columns = zip(_taps_of_parity(taps, axis=1), pads, strict=True)
+      rows.append(jnp.stack([jax.lax.conv_general_dilated(x, k, (1, 1), pad, **layout) for k, pad in columns], axis=3))
+    return jnp.stack(rows, axis=2).reshape(n, 2 * h, 2 * w, -1)
+
+  layout = {"dimension_numbers": options["dimension_numbers"], "precision": options["precision"]}
+  return jax.lax.platform_dependent(x, kernel, cpu=by_parity, default=plain)
+
+
+def _taps_of_parity(kernel, axis: int):
+  """The two taps along `axis` for even outputs and for odd ones: (k0, k1 + k2) and (k0 + k1, k2)."""
+  first, middle, last = (jax.lax.index_in_dim(kernel, tap, axis) for tap in range(3))
+  return jnp.concatenate([first, middle + last], axis), jnp.concatenate([first + middle, last], axis)
 
 
 def average_pool_2x2(x):
@@ -83,10 +118,12 @@ class ResBlock(nn.Module):
   @nn.compact
   def __call__(self, x, emb, *, train: bool = False):
     config = self.config
-    resample = {None: lambda y: y, "up": nearest_upsample_2x, "down": average_pool_2x2}[self.resample]
-    h = resample(nn.silu(GroupNorm32(config.norm_groups, name="in_layers_0")(x)))
-    x = resample(x)
-    h = conv3x3(self.features, "in_layers_2", dtype=self.dtype)(h)
+    h = nn.silu(GroupNorm32(config.norm_groups, name="in_layers_0")(x))
+    if self.resample == "down":
+      h, x = average_pool_2x2(h), average_pool_2x2(x)
+    h = conv3x3(self.features, "in_layers_2", dtype=self.dtype, upsample=self.resample == "up")(h)
+    if self.resample == "up":
+      x = nearest_upsample_2x(x)
     width = 2 * self.features if config.use_scale_shift_norm else self.features
     emb_out = nn.Dense(width, dtype=jnp.float32, name="emb_layers_1")(nn.silu(emb)).astype(h.dtype)[:, None, None]
     norm = GroupNorm32(config.norm_groups, name="out_layers_0")
