@@ -9,7 +9,8 @@ import numpy as np
 import toys
 from absl import flags
 
-import launch
+from dig2dig_jax import metrics
+from dig2dig_jax.cli import flags as _defined  # noqa: F401
 from dig2dig_jax.sampling.types import Prediction
 
 DOCS = pathlib.Path(__file__).resolve().parents[1] / "docs"
@@ -48,7 +49,7 @@ def test_the_evaluation_document_and_the_readme_name_flags_protocols_and_files_t
   for name in re.findall(r"--(?:no)?([a-z_]+)", "\n".join(commands)):
     assert name in known or f"no{name}" in known, name
   for name in re.findall(r"^\| `(\w+)`", text, re.MULTILINE):
-    assert name in launch.PROTOCOLS, name
-  assert f"{len(launch.evaluate_fused.metrics.METRICS)} measures" in (DOCS.parent / "README.md").read_text()
+    assert name in metrics.PROTOCOLS, name
+  assert f"{len(metrics.METRICS)} measures" in (DOCS.parent / "README.md").read_text()
   for name in re.findall(r"`(table\w+?)(?:\.flags)?`", text):
     assert (DOCS.parent / "presets" / f"{name}.flags").exists(), name

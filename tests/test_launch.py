@@ -15,6 +15,9 @@ from scenes import read, write_pair
 from toys import conv_denoiser, conv_params
 
 import launch
+from dig2dig_jax import metrics
+from dig2dig_jax.cli import common
+from dig2dig_jax.cli import fuse as cli_fuse
 
 ROOT = pathlib.Path(launch.__file__).resolve().parent
 FLAG_FILES = sorted([*ROOT.glob("*.flags"), *ROOT.glob("presets/*.flags")])
@@ -129,7 +132,7 @@ def test_bad_flags_are_one_line_and_status_2(run, capsys, arguments, message):
 
 def test_a_flag_file_alone_takes_the_examples_and_data_wins_in_any_order(monkeypatch):
   found = []
-  monkeypatch.setattr(launch, "_fuse", lambda: found.append(launch._data()) or 0)
+  monkeypatch.setattr(cli_fuse, "run", lambda: found.append(common.data()) or 0)
   monkeypatch.chdir(ROOT)
   for arguments in (("--flagfile=vif.flags",), ("--data=mine", "--flagfile=vif.flags")):
     with flagsaver.flagsaver():
@@ -162,7 +165,7 @@ def test_a_failed_pair_is_status_3(run, tmp_path, monkeypatch):
 
 
 def test_a_report_of_a_folder_is_written_and_what_fails_is_status_3(run, pairs, tmp_path, monkeypatch):
-  monkeypatch.setattr(launch.evaluate_fused.metrics, "PROTOCOLS", {"panel": ("EN",)})
+  monkeypatch.setattr(metrics, "PROTOCOLS", {"panel": ("EN",)})
   write_pair(tmp_path, "p", (24, 28), channels={"fused": 1})
   status, out, err = run("--job=report", f"--data={pairs}", f"--fused={tmp_path / 'fused'}", "--nobaselines")
   assert status == 3 and err.startswith(f"failed: {tmp_path / 'fused'}: expected an image named 'q', found none;")
@@ -191,7 +194,7 @@ def test_the_list_names_pairs_and_runs_nothing(run, pairs, tmp_path):
 def test_flags_of_another_method_are_named_and_left(capsys):
   with flagsaver.flagsaver():
     launch.parse(["launch.py", "--method=ddfm", "--bands=4", "--steps=7", "--em_rho=0.1"])
-    options = launch._method_options()
+    options = common.method_options()
   assert (options.steps, options.em_rho, options.em_lambda) == (7, 0.1, 0.5)
   assert capsys.readouterr().err == "note: --method=ddfm does not use --bands\n"
 
@@ -205,5 +208,5 @@ def test_flag_files_name_flags_that_exist_with_values_that_run(path):
   with flagsaver.flagsaver():
     assert launch.parse(["launch.py", f"--flagfile={path}"]) == ["launch.py"]
     if flags.FLAGS.job in ("fuse", "benchmark"):
-      launch._method_options().validate(1000)
-      launch._codec()
+      common.method_options().validate(1000)
+      common.codec()

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from skimage.restoration import estimate_sigma
 
 from dig2dig_jax.data.images import read_image
 from dig2dig_jax.errors import UserError
@@ -112,6 +111,8 @@ class Degradation:
   def deviation(self, observed: np.ndarray) -> float:
     """sigma of an observation [h, w, 3] in [-1, 1], in its units; estimated where it is AUTO."""
     if self.sigma == AUTO:
+      from skimage.restoration import estimate_sigma  # a second of every start of the program: only who asks waits
+
       return float(estimate_sigma(observed.mean(axis=-1) if _is_gray(observed) else observed[..., 1]))
     return float(self.sigma) / 127.5
 

@@ -76,13 +76,13 @@ def em_step(
 def smooth(residual: jax.Array, f1: jax.Array, f2: jax.Array) -> jax.Array:
   """argmin_h |h - r|^2 + |k1 * h - f1|^2 + |k2 * h - f2|^2 by FFT; k1, k2: periodic differences along W and H."""
   height, width = residual.shape[-3:-1]
-  k1 = (-1 + jnp.exp(2j * jnp.pi * jnp.arange(width) / width)).reshape(1, width, 1)
-  k2 = (-1 + jnp.exp(2j * jnp.pi * jnp.arange(height) / height)).reshape(height, 1, 1)
-  spectra = (jnp.fft.fft2(image, axes=(-3, -2)) for image in (residual, f1, f2))
-  r, a, b = spectra
-  k1, k2 = (jnp.broadcast_to(k, r.shape) for k in (k1, k2))
-  solved = (r + jnp.conj(k1) * a + jnp.conj(k2) * b) / (1 + jnp.abs(k1) ** 2 + jnp.abs(k2) ** 2)
-  return jnp.real(jnp.fft.ifft2(solved, axes=(-3, -2)))
+  # |k|^2 = 2 - 2 cos. All is real, so half of the spectrum will do; the adjoint differences need no spectrum of theirs.
+  k1 = (2 - 2 * jnp.cos(2 * jnp.pi * jnp.arange(width // 2 + 1) / width)).reshape(1, -1, 1)
+  k2 = (2 - 2 * jnp.cos(2 * jnp.pi * jnp.arange(height) / height)).reshape(-1, 1, 1)
+  right = residual + (jnp.roll(f1, 1, axis=-2) - f1) + (jnp.roll(f2, 1, axis=-3) - f2)
+  spectrum = jnp.fft.rfft2(right, axes=(-3, -2))
+  spectrum /= jnp.broadcast_to(1 + k1 + k2, spectrum.shape)
+  return jnp.fft.irfft2(spectrum, s=(height, width), axes=(-3, -2))
 
 
 def _forward_difference(h: jax.Array, *, axis: int) -> jax.Array:

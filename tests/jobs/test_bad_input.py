@@ -14,6 +14,7 @@ from scenes import read, scene, write_pair
 from toys import conv_denoiser, conv_params
 
 import launch
+from dig2dig_jax.cli import common
 
 SIZE = (16, 20)
 PIXELS = scene(1, *SIZE)
@@ -100,7 +101,7 @@ def test_everything_bad_is_named_and_everything_good_is_done(tmp_path, monkeypat
     params, noise, directory = conv_params(), {"name": "linear", "num_timesteps": 1000}, "toy"
     denoiser = staticmethod(conv_denoiser)
 
-  monkeypatch.setattr(launch, "_prior", Prior)
+  monkeypatch.setattr(common, "prior", Prior)
   data, out = tmp_path / "data", tmp_path / "out"
   good = [f"good{i}" for i in range(4)]
   for name in (*good, *FAILED):

@@ -1,0 +1,130 @@
+"""--job=benchmark: tables of methods, figures of gains, and the suites speed, metrics, theory and degraded."""
+
+import dataclasses
+from pathlib import Path
+
+from convert.detect import configured
+from convert.official import OFFICIAL
+from convert.peer import DdfmPeer
+from dig2dig_jax.checkpoint import EMBEDDED
+from dig2dig_jax.cli import common, flags
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.jobs import benchmark, degraded, gain_figures, metric_speed, speed, theory
+from dig2dig_jax.jobs.ablations import TABLES
+from dig2dig_jax.jobs.restorer import Restorer
+from dig2dig_jax.methods.dig2dig import Dig2DigOptions
+from dig2dig_jax.methods.drfusion import DrFusionOptions
+from dig2dig_jax.methods.registry import METHODS, make_method
+from dig2dig_jax.prior import DRFUSION, Prior, load_drfusion, load_prior, random_prior
+
+
+def run() -> int:
+  if flags.SUITE.value == "speed":
+    return _speed()
+  if flags.SUITE.value == "metrics":
+    print(metric_speed.run(Path(flags.OUT.value), pairs=flags.LIMIT.value or 100))
+    return 0
+  if flags.SUITE.value == "degraded":
+    return _degraded()
+  if flags.SUITE.value == "theory":
+    return _theory()
+  if flags.FIGURE.value:
+    return _figures()
+  tables = tuple(TABLES) if flags.TABLE.value == ["all"] else tuple(flags.TABLE.value)
+  keep = tuple(row.strip() for row in flags.ROWS.value.split(";") if row.strip())
+  config, options = common.fuse_config(), _tuned()
+  chosen = {"tables": tables, "keep": keep, "limit": flags.LIMIT.value}
+  if flags.PROTOCOL.value:
+    chosen["protocols"] = tuple(flags.PROTOCOL.value)
+  print(benchmark.run(common.prior(), common.codec(), config, options, **chosen))
+  return 0
+
+
+def _speed() -> int:
+  sizes = []
+  for text in flags.SIZES.value:
+    width, cross, height = text.partition("x")
+    if not cross:
+      raise UserError(f"--sizes={text}: expected WIDTHxHEIGHT, such as 512x384")
+    sizes.append((common.integer("sizes", height), common.integer("sizes", width)))
+  if flags.REPEATS.value < 1:
+    raise UserError(f"--repeats={flags.REPEATS.value}: expected at least 1")
+  config = speed.SpeedConfig(
+    out=Path(flags.OUT.value),
+    sizes=tuple(sizes),
+    batches=tuple(common.integer("batch_sizes", text) for text in flags.BATCH_SIZES.value),
+    dtypes=tuple(flags.SPEED_DTYPES.value or [flags.DTYPE.value]),
+    repeats=flags.REPEATS.value,
+  )
+  methods = {flags.METHOD.value: common.method_options()}
+  peer = None
+  if flags.PEER.value:
+    methods.setdefault("ddfm", METHODS["ddfm"][0]())
+    released = DdfmPeer(Path(flags.PEER.value), measured=flags.PEER_STEPS.value)
+    peer = lambda prior, height, width: released(prior.params, prior.config, height, width)  # noqa: E731
+  print(speed.run(_speed_prior, common.codec(), methods, config, peer=peer, peer_name="ddfm, as released, PyTorch"))
+  return 0
+
+
+def _speed_prior(dtype: str) -> Prior:
+  if not flags.RANDOM_PRIOR.value:
+    directory = Path(flags.PRIOR.value) if flags.PRIOR.value else EMBEDDED
+    return load_prior(directory, dtype=dtype, label=flags.CLASS_LABEL.value)
+  if flags.RANDOM_PRIOR.value in OFFICIAL:
+    config, schedule = OFFICIAL[flags.RANDOM_PRIOR.value].config, OFFICIAL[flags.RANDOM_PRIOR.value].schedule
+  else:
+    config, schedule = configured(flags.RANDOM_PRIOR.value)
+  noise = {"name": schedule, "num_timesteps": 1000}
+  return random_prior(config, noise, name=f"of random weights, {flags.RANDOM_PRIOR.value}", dtype=dtype)
+
+
+def _tuned() -> Dig2DigOptions:
+  options = common.method_options()
+  if not isinstance(options, Dig2DigOptions):
+    raise UserError("--job=benchmark varies Dig2DIG and has the other methods as rows; leave out --method")
+  return options
+
+
+def _theory() -> int:
+  tuned = _tuned()
+  rows = {
+    "uniform": dataclasses.replace(tuned, weights="uniform"),
+    "Dig2DIG, literal": Dig2DigOptions(steps=tuned.steps),
+    "Dig2DIG, tuned": tuned,
+  }
+  options = {"limit": flags.LIMIT.value, "bucket": flags.BUCKET.value, "seed": flags.SEED.value}
+  print(theory.run(common.prior(), common.codec(), rows, common.data(), Path(flags.OUT.value), **options))
+  return 0
+
+
+def _figures() -> int:
+  wanted = {"figures": tuple(flags.FIGURE.value), "limit": flags.LIMIT.value}
+  wanted["boxes"] = gain_figures.parse_boxes(flags.BOXES.value)
+  written = gain_figures.run(common.prior(), common.codec(), common.fuse_config(), _tuned(), **wanted)
+  print("\n".join(f"written: {path}" for path in written))
+  return 0
+
+
+def _degraded() -> int:
+  prior, codec, options = common.prior(), common.codec(), _tuned()
+  trained = None
+  if flags.DRFUSION_PRIOR.value or DRFUSION.is_dir():
+    directory = Path(flags.DRFUSION_PRIOR.value) if flags.DRFUSION_PRIOR.value else DRFUSION
+    network = load_drfusion(directory, dtype=flags.DTYPE.value)
+    method = make_method(network.denoiser, codec, noise=network.noise, options=DrFusionOptions())
+    trained = method, network.params
+  method = make_method(prior.denoiser, codec, noise=prior.noise, options=options)
+  settings = {"options": dataclasses.asdict(options), "prior": str(prior.directory)}
+  config = dataclasses.replace(common.fuse_config(), settings=settings)
+  print(
+    degraded.run(
+      lambda degradations: Restorer(prior, degradations, steps=flags.RESTORE_STEPS.value, seed=flags.SEED.value),
+      (method, prior.params),
+      config,
+      drfusion=trained,
+      cases=tuple(flags.CASES.value or degraded.CASES),
+      limit=flags.LIMIT.value,
+      middle=flags.MIDDLE.value,
+    )
+  )
+  return 0

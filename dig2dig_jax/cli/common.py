@@ -1,0 +1,141 @@
+"""What do several jobs read of the flags? The method's options, the prior, the codec and the data."""
+
+import dataclasses
+import shlex
+import sys
+from pathlib import Path
+
+from dig2dig_jax.checkpoint import EMBEDDED
+from dig2dig_jax.cli import flags
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.jobs import degradation, fuse, fused_folders, lpips
+from dig2dig_jax.jobs.restorer import Restorer
+from dig2dig_jax.methods.base import Codec, luminance_codec, rgb_codec
+from dig2dig_jax.methods.drfusion import DrFusionOptions
+from dig2dig_jax.methods.options import MethodOptions
+from dig2dig_jax.methods.registry import METHODS
+from dig2dig_jax.prior import DRFUSION, DrFusionNetwork, Prior, load_drfusion, load_prior
+
+
+def method_options() -> MethodOptions | DrFusionOptions:
+  kind, _ = METHODS[flags.METHOD.value]
+  known = {field.name for field in dataclasses.fields(kind)}
+  given = {name: flag.value for name, flag in flags.OPTIONS.items() if flag.value is not None}
+  if unused := [f"--{flags.OPTIONS[name].name}" for name in given if name not in known]:
+    print(f"note: --method={flags.METHOD.value} does not use {', '.join(unused)}", file=sys.stderr)
+  given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if name in known}
+  return kind(**given)
+
+
+def data() -> Path:
+  if flags.DATA.value:
+    return Path(flags.DATA.value)
+  if flags.JOB.value == "fuse" and flags.EXAMPLES.value:
+    print(f"note: no --data, so the bundled examples in {flags.EXAMPLES.value} are fused", file=sys.stderr)
+    return Path(__file__).resolve().parents[2] / flags.EXAMPLES.value
+  raise UserError("--data: expected a folder, found nothing; add --data=FOLDER")
+
+
+def degradations() -> dict[str, degradation.Degradation]:
+  stages, sigmas = [flags.DEGRADATION.value], [flags.SIGMA.value]
+  for source, (its_stages, its_sigma) in flags.OF_SOURCE.items():
+    stages += [f"{source}:{its_stages.value}"] if its_stages.value is not None else []
+    sigmas += [f"{source}:{its_sigma.value}"] if its_sigma.value is not None else []
+  return degradation.parse(",".join(filter(None, stages)), ",".join(filter(None, sigmas)), flags.SOURCES.value)
+
+
+def restorer(prior: Prior | DrFusionNetwork) -> Restorer | None:
+  given = degradations()
+  if all(one.clean for one in given.values()):
+    return None
+  if isinstance(prior, DrFusionNetwork):
+    raise UserError("--degradation, --sigma: DRFusion's network restores what it was trained for; leave them out")
+  if flags.RESTORE_STEPS.value < 1:
+    raise UserError(f"--restore_steps={flags.RESTORE_STEPS.value}: expected at least 1")
+  return Restorer(prior, given, steps=flags.RESTORE_STEPS.value, seed=flags.SEED.value)
+
+
+def network_prior() -> Prior | DrFusionNetwork:
+  """What --method runs on."""
+  if flags.METHOD.value == "drfusion":
+    return load_drfusion(Path(flags.PRIOR.value) if flags.PRIOR.value else DRFUSION, dtype=flags.DTYPE.value)
+  return prior()
+
+
+def prior() -> Prior:
+  directory = Path(flags.PRIOR.value) if flags.PRIOR.value else EMBEDDED
+  return load_prior(directory, dtype=flags.DTYPE.value, label=flags.CLASS_LABEL.value)
+
+
+def codec() -> Codec:
+  if flags.COLOUR.value == "rgb":
+    return rgb_codec(stretch=flags.STRETCH.value)
+  chroma = flags.CHROMA_FROM.value or flags.SOURCES.value[-1]
+  if chroma not in flags.SOURCES.value:
+    raise UserError(f"--chroma_from={chroma}: expected one of --sources={','.join(flags.SOURCES.value)}")
+  return luminance_codec(flags.SOURCES.value.index(chroma), stretch=flags.STRETCH.value)
+
+
+def fuse_config() -> fuse.FuseConfig:
+  if flags.BATCH_SIZE.value < (0 if flags.JOB.value == "fuse" else 1) or flags.BUCKET.value < 1:
+    raise UserError("--batch_size, --bucket: expected at least 1 (fuse: --batch_size=0 chooses)")
+  tile = flags.TILE.value
+  if tile is not None and (tile < 0 or tile % 64):
+    raise UserError(f"--tile={tile}: expected a multiple of 64, or 0 for whole images")
+  if flags.OVERLAP.value < 0 or tile and flags.OVERLAP.value > tile // 2:
+    raise UserError(f"--overlap={flags.OVERLAP.value}: expected 0 to half of --tile")
+  return fuse.FuseConfig(
+    data=Path() if flags.MANIFEST.value else data(),
+    out=Path(flags.OUT.value),
+    sources=tuple(flags.SOURCES.value),
+    dataset=flags.DATASET.value,
+    split=flags.SPLIT.value,
+    manifest=Path(flags.MANIFEST.value) if flags.MANIFEST.value else None,
+    seed=flags.SEED.value,
+    batch_size=flags.BATCH_SIZE.value,
+    bucket=flags.BUCKET.value,
+    tile=tile,
+    overlap=flags.OVERLAP.value,
+    overwrite=flags.OVERWRITE.value,
+    bit_depth=flags.BIT_DEPTH.value,
+    sheet=flags.SHEET.value,
+    maps=flags.MAPS.value,
+  )
+
+
+def command() -> str:
+  return shlex.join(["python", *sys.argv])
+
+
+def finish(found, text: str) -> int:
+  """Prints a job's report, `left_out`, `notes` and `failed` among it; the exit status."""
+  for line in (*found.left_out, *getattr(found, "notes", ())):
+    print(f"note: {line}", file=sys.stderr)
+  for line in found.failed:
+    print(f"failed: {line}", file=sys.stderr)
+  print(text)
+  return 3 if found.failed else 0
+
+
+def integer(flag: str, text: str) -> int:
+  return whole(flag, text, least=1)
+
+
+def whole(flag: str, text: str, least: int = 0) -> int:
+  if not text.isdecimal() or int(text) < least:
+    raise UserError(f"--{flag}={text}: expected whole numbers from {least} up, such as 1,2,4")
+  return int(text)
+
+
+def fused_arguments() -> tuple[dict[str, Path], tuple[str, ...], dict]:
+  arguments = {"protocol": one_protocol(), "baselines": flags.BASELINES.value, "limit": flags.LIMIT.value}
+  arguments["lpips"] = lpips.load(Path(flags.LPIPS.value)) if flags.LPIPS.value else None
+  return fused_folders.named(flags.FUSED.value or []), tuple(flags.SOURCES.value), arguments
+
+
+def one_protocol() -> str:
+  names = flags.PROTOCOL.value or ["panel"]
+  if len(names) != 1:
+    job = flags.JOB.value
+    raise UserError(f"--protocol={','.join(names)}: expected one name for --job={job}; run it once for each")
+  return names[0]

@@ -1,0 +1,42 @@
+"""--job=evaluate: fused images by any program, a detector on them, or a prior."""
+
+from pathlib import Path
+
+from dig2dig_jax.cli import common, flags
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.jobs import detect, evaluate_fused, evaluate_prior, sample_prior
+from dig2dig_jax.jobs.detector import Detector
+
+
+def run() -> int:
+  if flags.SUITE.value == "detection":
+    return _evaluate_detection()
+  if flags.FUSED.value or flags.SUITE.value == "fused":
+    return _evaluate_fused()
+  prior, out, seed = common.prior(), Path(flags.OUT.value), flags.SEED.value
+  if flags.SUITE.value == "samples":
+    transition = flags.OPTIONS["transition"].value or "ancestral"
+    options = {"count": flags.SAMPLES.value, "size": flags.SAMPLE_SIZE.value, "steps": flags.SAMPLE_STEPS.value}
+    print(f"samples written to {sample_prior.run(prior, out, transition=transition, seed=seed, **options)}")
+  else:
+    options = {"limit": flags.LIMIT.value, "classical": flags.CLASSICAL.value}
+    print(evaluate_prior.run(prior, common.data(), out, seed=seed, **options))
+  return 0
+
+
+def _evaluate_fused() -> int:
+  folders, sources, arguments = common.fused_arguments()
+  found = evaluate_fused.run(folders, common.data(), sources, Path(flags.OUT.value), **arguments)
+  return common.finish(found, found.text)
+
+
+def _evaluate_detection() -> int:
+  if not flags.DETECTOR.value or not flags.LABELS.value:
+    raise UserError("--suite=detection: expected --detector=MODEL.onnx and --labels=FOLDER or FILE.json")
+  finder = Detector(Path(flags.DETECTOR.value), layout=flags.DETECTOR_LAYOUT.value, size=flags.DETECTOR_SIZE.value)
+  folders, sources, _ = common.fused_arguments()
+  classes = tuple(common.whole("detector_classes", text) for text in flags.DETECTOR_CLASSES.value)
+  options = {"classes": classes, "baselines": flags.BASELINES.value, "limit": flags.LIMIT.value}
+  labels, out = Path(flags.LABELS.value), Path(flags.OUT.value)
+  found = detect.run(folders, common.data(), sources, labels, out, finder, **options)
+  return common.finish(found, found.text)

@@ -1,0 +1,44 @@
+"""--job=fuse: every pair of a data set."""
+
+import dataclasses
+import sys
+
+from dig2dig_jax.cli import common, flags
+from dig2dig_jax.jobs import fuse, processes
+from dig2dig_jax.methods.registry import make_method
+
+
+def run() -> int:
+  config, options, codec = common.fuse_config(), common.method_options(), common.codec()
+  if flags.LIST.value:
+    lines, left_out = fuse.listed(config)
+    print("".join(f"note: {line}\n" for line in left_out), end="", file=sys.stderr)
+    print(lines, end="")
+    return 0
+  place = processes.place(
+    flags.DISTRIBUTED.value,
+    coordinator=flags.COORDINATOR.value,
+    processes=flags.PROCESSES.value,
+    process=flags.PROCESS.value,
+  )
+  prior = common.network_prior()
+  restorer = common.restorer(prior)
+  method = make_method(prior.denoiser, codec, noise=prior.noise, options=options)
+  values = dataclasses.asdict(options)
+  machine = {"prior": str(prior.directory), "batch_size": flags.BATCH_SIZE.value, "dig_chunk": values.pop("chunk"),
+             "command": common.command()}  # fmt: skip
+  settings = {
+    "method": flags.METHOD.value,
+    "options": values,
+    "colour": flags.COLOUR.value,
+    "chroma_from": flags.CHROMA_FROM.value or flags.SOURCES.value[-1],
+    "stretch": flags.STRETCH.value,
+    "class_label": flags.CLASS_LABEL.value,
+    "dtype": flags.DTYPE.value,
+    "matmul_precision": flags.PRECISION.value,
+  }
+  conditions = getattr(options, "conditions", ())
+  config = dataclasses.replace(config, settings=settings, machine=machine, conditions=conditions, restorer=restorer)
+  done = fuse.run(config, method, prior.params, place=place)
+  which = f"process {place.process} of {place.processes}: " if place.processes > 1 else ""
+  return common.finish(done, f"{which}{done.summary()}; results in {config.out}")

@@ -1,0 +1,14 @@
+"""--job=report: a page of pictures and scores."""
+
+from pathlib import Path
+
+from dig2dig_jax.cli import common, flags
+from dig2dig_jax.jobs import report
+
+
+def run() -> int:
+  folders, sources, arguments = common.fused_arguments()
+  out = Path(flags.OUT.value)
+  arguments |= {"command": common.command(), "budget_mb": flags.PAGE_MB.value}
+  found = report.run(folders, common.data(), sources, out, **arguments)
+  return common.finish(found, f"{found.text}\npage written to {out / report.PAGE}")

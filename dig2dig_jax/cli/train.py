@@ -1,0 +1,74 @@
+"""--job=train: a diffusion prior, or DRFusion's network."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+
+from dig2dig_jax.cli import common, flags
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.jobs import train, train_config
+from dig2dig_jax.models.drfusion_unet import DrFusionConfig
+from dig2dig_jax.models.shapes import NetworkConfig
+from dig2dig_jax.training.data import CropConfig
+from dig2dig_jax.training.degraded_pairs import FAMILIES, DegradedConfig
+from dig2dig_jax.training.step import StepConfig
+
+
+def run() -> int:
+  if flags.DISTRIBUTED.value:  # before anything else asks for devices
+    jax.distributed.initialize(flags.COORDINATOR.value, flags.PROCESSES.value, flags.PROCESS.value)
+  folders = tuple(Path(part) for part in str(common.data()).split(","))  # DRFusion learns from several data sets
+  config = train_config.TrainConfig(
+    data=folders[0] if flags.NETWORK.value == "drfusion" else common.data(),
+    folders=folders,
+    sources=tuple(flags.SOURCES.value),
+    degraded=DegradedConfig(families=tuple(flags.FAMILIES_OF.value or FAMILIES)),
+    out=Path(flags.OUT.value),
+    model=_network(),
+    crop=CropConfig(size=flags.CROP_SIZE.value),
+    step=StepConfig(
+      learning_rate=flags.LEARNING_RATE.value,
+      total_steps=StepConfig.total_steps if flags.STEPS.value is None else flags.STEPS.value,
+      decay_share=_share("decay_share", flags.DECAY_SHARE.value),
+      accumulate=flags.ACCUMULATE.value,
+    ),
+    batch_size=flags.BATCH_SIZE.value,
+    dtype=flags.DTYPE.value,
+    seed=flags.SEED.value,
+    save_every=flags.SAVE_EVERY.value,
+    sheet_every=flags.SHEET_EVERY.value,
+    sample_steps=flags.SAMPLE_STEPS.value,
+    sample_size=flags.SAMPLE_SIZE.value,
+    resume=flags.RESUME.value,
+    init=Path(flags.INIT.value) if flags.INIT.value else None,
+  )
+  print(f"prior written to {train.train(config)}")
+  return 0
+
+
+def _network() -> NetworkConfig:
+  if flags.NETWORK.value == "drfusion":
+    try:
+      return DrFusionConfig(**({} if flags.WIDTH.value is None else {"width": flags.WIDTH.value}))
+    except ValueError as error:
+      raise UserError(f"--width: {error}") from error
+  mults = flags.CHANNEL_MULT.value
+  given = {
+    "model_channels": flags.WIDTH.value,
+    "channel_mult": mults and tuple(common.integer("channel_mult", mult) for mult in mults),
+    "num_res_blocks": flags.BLOCKS.value,
+    "patch": flags.PATCH.value,
+    "middle_attention": flags.MIDDLE_ATTENTION.value,
+  }
+  try:
+    given = {name: value for name, value in given.items() if value is not None}
+    return dataclasses.replace(train_config.EMBEDDED, **given)
+  except ValueError as error:
+    raise UserError(f"--width, --channel_mult: {error}") from error
+
+
+def _share(flag: str, value: float) -> float:
+  if not 0 < value <= 1:
+    raise UserError(f"--{flag}={value}: expected above 0 and at most 1")
+  return value
