@@ -147,10 +147,10 @@ def test_words_that_are_no_flags_are_refused(run):
 
 def test_a_failed_pair_is_status_3(run, tmp_path, monkeypatch):
   class Prior:
-    params, noise, directory = conv_params(), {"name": "linear", "num_timesteps": 1000}, "toy"
+    params, noise, directory, config = conv_params(), {"name": "linear", "num_timesteps": 1000}, "toy", None
     denoiser = staticmethod(conv_denoiser)
 
-  monkeypatch.setattr(launch, "_prior", Prior)
+  monkeypatch.setattr(common, "prior", Prior)
   for name in ("good", "bad"):
     write_pair(tmp_path / "data", name, (8, 8), channels={"ir": 1, "vi": 1})
   (tmp_path / "data" / "vi" / "bad.png").write_text("")

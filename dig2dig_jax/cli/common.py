@@ -100,6 +100,7 @@ def fuse_config() -> fuse.FuseConfig:
     bit_depth=flags.BIT_DEPTH.value,
     sheet=flags.SHEET.value,
     maps=flags.MAPS.value,
+    program_cache=Path(flags.CACHE.value) if flags.CACHE.value else None,
   )
 
 

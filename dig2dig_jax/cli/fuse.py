@@ -26,7 +26,7 @@ def run() -> int:
   method = make_method(prior.denoiser, codec, noise=prior.noise, options=options)
   values = dataclasses.asdict(options)
   machine = {"prior": str(prior.directory), "batch_size": flags.BATCH_SIZE.value, "dig_chunk": values.pop("chunk"),
-             "command": common.command()}  # fmt: skip
+             "network": repr(prior.config), "command": common.command()}  # fmt: skip
   settings = {
     "method": flags.METHOD.value,
     "options": values,

@@ -27,6 +27,7 @@ from dig2dig_jax.files import sweep
 from dig2dig_jax.jobs import ledger, plots, shares, sheet
 from dig2dig_jax.jobs.batches import Batch, batches
 from dig2dig_jax.jobs.fuser import Fuser
+from dig2dig_jax.jobs.programs import Programs
 from dig2dig_jax.jobs.processes import ALONE, Place, stopped_by_signal
 from dig2dig_jax.jobs.record import environment, make_folder, write_text
 from dig2dig_jax.jobs.restorer import Restorer
@@ -50,7 +51,8 @@ class FuseConfig:
   sheet: write a contact sheet of the first pairs. maps: write every weight map as PNG, and what CCF selected per step.
   overwrite: write over results of other flags, weights or sources. conditions: names of CCF's conditions.
   restorer: of degraded sources, None for clean ones.
-  settings: flags that decide pixels, for the record and to tell runs apart. machine: others, for the record alone."""
+  settings: flags that decide pixels, for the record and to tell runs apart. machine: others, for the record
+  and to find programs by. program_cache: folder of compiled programs, None for none."""
 
   data: Path
   out: Path
@@ -71,6 +73,7 @@ class FuseConfig:
   restorer: Restorer | None = None
   settings: dict = dataclasses.field(default_factory=dict)
   machine: dict = dataclasses.field(default_factory=dict)
+  program_cache: Path | None = None
 
   def find(self) -> tuple[list[Pair], list[str]]:
     """The pairs, and a line for each file that is in none. UserError where there are none."""
@@ -181,8 +184,16 @@ class _Run:
 
     self.config, self.report, self.log, self.identity = config, report, log, identity
     self.rows: dict[str, np.ndarray | None] = dict.fromkeys(rows)
+    program = {name: value for name, value in config.machine.items() if name != "command"}
     self.fuser = Fuser(
-      method, params, seed=config.seed, devices=jax.local_devices(), keep=keep, tile=config.tile, overlap=config.overlap
+      method,
+      params,
+      seed=config.seed,
+      devices=jax.local_devices(),
+      keep=keep,
+      tile=config.tile,
+      overlap=config.overlap,
+      programs=Programs(config.program_cache, f"{identity.fingerprint} {program} {keep_steps}"),
     )
     self.ready = time.monotonic()  # when the devices had last finished a batch
     self.versions = ledger.versions()

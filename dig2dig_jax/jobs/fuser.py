@@ -15,6 +15,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import memory
+from dig2dig_jax.jobs.programs import Programs
 from dig2dig_jax.methods.base import FusionTrace, Method, fuse
 from dig2dig_jax.sampling.tiling import tiled
 
@@ -39,6 +40,7 @@ class Fuser:
     keep: what is wanted of a pair's FusionTrace, chosen on the device: the rest need not be copied.
     tile: side of the network's tiles; 0 for none; None for whole images where they fit memory, else `TILES`.
     overlap: of neighbouring tiles, in pixels.
+    programs: where compiled ones are kept; nowhere if None.
   """
 
   def __init__(
@@ -51,6 +53,7 @@ class Fuser:
     keep: Callable[[FusionTrace], Any] = lambda trace: trace,
     tile: int | None = 0,
     overlap: int = 0,
+    programs: Programs | None = None,
   ):
     self.devices = list(devices or jax.local_devices()[:1])
     mesh = jax.make_mesh((len(self.devices),), ("pairs",), axis_types=(AxisType.Auto,), devices=self.devices)
@@ -58,6 +61,7 @@ class Fuser:
     self._method, self._seed, self._keep = method, seed, keep
     self._params = jax.device_put(params, self._whole)
     self._tile, self._overlap = tile, overlap
+    self._kept = programs or Programs()
     self._programs: dict[tuple[tuple[int, ...], int], jax.stages.Compiled] = {}
     self._plans: dict[tuple[int, int, int], Plan] = {}
     self._running = None  # what was started last
@@ -136,7 +140,13 @@ class Fuser:
       start = time.monotonic()
       images = jax.ShapeDtypeStruct(shape, jnp.float32, sharding=self._split)
       ids = jax.ShapeDtypeStruct(shape[:1], jnp.uint32, sharding=self._split)
-      self._programs[shape, tile] = self._jitted(tile).lower(self._params, images, ids).compile()
+      self._programs[shape, tile] = self._kept.get(
+        f"{shape} {tile} {self._overlap} {self._seed}",
+        self.devices,
+        lambda: self._jitted(tile).lower(self._params, images, ids).compile(),
+      )
+      self.notes += self._kept.notes
+      self._kept.notes.clear()
       self.compile_seconds += time.monotonic() - start
     return self._programs[shape, tile]
 

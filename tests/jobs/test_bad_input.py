@@ -98,7 +98,7 @@ LEFT_OUT = {
 
 def test_everything_bad_is_named_and_everything_good_is_done(tmp_path, monkeypatch, capsys):
   class Prior:
-    params, noise, directory = conv_params(), {"name": "linear", "num_timesteps": 1000}, "toy"
+    params, noise, directory, config = conv_params(), {"name": "linear", "num_timesteps": 1000}, "toy", None
     denoiser = staticmethod(conv_denoiser)
 
   monkeypatch.setattr(common, "prior", Prior)
