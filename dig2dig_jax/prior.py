@@ -1,5 +1,6 @@
 """Which network does a job run? A checkpoint folder as a denoiser constructor and its parameters."""
 
+import functools
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,9 +15,9 @@ from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig, DrFusionNet
 from dig2dig_jax.models.guided_unet import UNet
 from dig2dig_jax.models.shapes import parameter_shapes
-from dig2dig_jax.sampling.denoiser import eps_denoiser
+from dig2dig_jax.sampling.denoiser import eps_denoiser, eps_reuse
 from dig2dig_jax.sampling.joint_observation import noise_and_mask_denoiser
-from dig2dig_jax.sampling.types import Denoiser
+from dig2dig_jax.sampling.types import Denoiser, Reuse
 
 DTYPES = ("float32", "bfloat16", "float16")
 # Where DRFusion's weights are looked for without --prior.
@@ -36,14 +37,19 @@ class Prior(NamedTuple):
   label: int | None = None
 
   def denoiser(self, params) -> Denoiser:
+    return eps_denoiser(self._apply, params)
+
+  def reuse(self, params) -> Reuse:
+    """For `--reuse`. UserError for a network of one level, which has nothing deeper to reuse."""
+    if len(self.config.channel_mult) == 1:
+      raise UserError(f"--reuse: {self.directory} has one level, nothing deeper to reuse; leave it out")
+    full = functools.partial(self._apply, keep_deep=True)
+    return eps_reuse(full, lambda weights, x, t, deep: self._apply(weights, x, t, deep=deep), params)
+
+  def _apply(self, weights, x, t, **options):
     network = UNet(self.config, dtype=jnp.dtype(self.dtype))
-    if self.label is None:
-      return eps_denoiser(lambda weights, x, t: network.apply({"params": weights}, x, t), params)
-
-    def apply(weights, x, t):
-      return network.apply({"params": weights}, x, t, labels=jnp.full(x.shape[:1], self.label))
-
-    return eps_denoiser(apply, params)
+    labels = None if self.label is None else jnp.full(x.shape[:1], self.label)
+    return network.apply({"params": weights}, x, t, labels=labels, **options)
 
 
 def random_prior(config: UNetConfig, noise: dict, *, name: str, dtype: str = "float32", seed: int = 0) -> Prior:

@@ -113,7 +113,7 @@ def _degraded() -> int:
     network = load_drfusion(directory, dtype=flags.DTYPE.value)
     method = make_method(network.denoiser, codec, noise=network.noise, options=DrFusionOptions())
     trained = method, network.params
-  method = make_method(prior.denoiser, codec, noise=prior.noise, options=options)
+  method = make_method(prior.denoiser, codec, noise=prior.noise, options=options, reuse=prior.reuse)
   settings = {"options": dataclasses.asdict(options), "prior": str(prior.directory)}
   config = dataclasses.replace(common.fuse_config(), settings=settings)
   print(

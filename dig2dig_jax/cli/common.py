@@ -11,6 +11,7 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import degradation, fuse, fused_folders, lpips
 from dig2dig_jax.jobs.restorer import Restorer
 from dig2dig_jax.methods.base import Codec, luminance_codec, rgb_codec
+from dig2dig_jax.methods.dig2dig import Dig2DigOptions, one_pass
 from dig2dig_jax.methods.drfusion import DrFusionOptions
 from dig2dig_jax.methods.options import MethodOptions
 from dig2dig_jax.methods.registry import METHODS
@@ -24,7 +25,12 @@ def method_options() -> MethodOptions | DrFusionOptions:
   if unused := [f"--{flags.OPTIONS[name].name}" for name in given if name not in known]:
     print(f"note: --method={flags.METHOD.value} does not use {', '.join(unused)}", file=sys.stderr)
   given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if name in known}
-  return kind(**given)
+  options = kind(**given)
+  if not flags.FAST.value:
+    return options
+  if not isinstance(options, Dig2DigOptions):
+    raise UserError(f"--fast: expected --method=dig2dig, found {flags.METHOD.value}; lower --steps instead")
+  return one_pass(options, scale=2)
 
 
 def data() -> Path:

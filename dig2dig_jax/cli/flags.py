@@ -37,6 +37,7 @@ MAPS = flags.DEFINE_bool("maps", False, "Write the weight maps, and CCF's select
 
 # The method. Without a flag, the method's own paper decides; flag files hold the tuned values.
 METHOD = flags.DEFINE_enum("method", "dig2dig", list(METHODS), "Fusion method.")
+FAST = flags.DEFINE_bool("fast", False, "dig2dig: one pass without reverse steps, gains at half size.")
 STEPS = flags.DEFINE_integer("steps", None, "Reverse steps (train: optimiser steps); 0: Dig2DIG without the loop.")
 OPTIONS = {  # name of the option -> its flag
   "steps": STEPS,
@@ -55,6 +56,8 @@ OPTIONS = {  # name of the option -> its flag
   "normalise": flags.DEFINE_string("dig_normalise", None, "none, or mean_abs for scale-free gains."),
   "draws": flags.DEFINE_integer("dig_draws", None, "Noise draws averaged over."),
   "shared_noise": flags.DEFINE_bool("dig_shared_noise", None, "One noise image for all sources and levels of a draw."),
+  "scale": flags.DEFINE_integer("dig_scale", None, "Gains of sources made smaller by this factor, 1 to 8."),
+  "reuse": flags.DEFINE_integer("reuse", None, "Steps from one whole pass of the network to the next (DeepCache)."),
   "chunk": flags.DEFINE_integer("dig_chunk", None, "Network calls per batch of the gains; 0 chooses."),
   "guidance": flags.DEFINE_string("guidance", None, "dig2dig: quadratic, or dps with the network's gradient."),
   "strength": flags.DEFINE_float("strength", None, "dig2dig: lambda; of the likelihood schedule the variance r^2."),

@@ -23,7 +23,7 @@ def run() -> int:
   )
   prior = common.network_prior()
   restorer = common.restorer(prior)
-  method = make_method(prior.denoiser, codec, noise=prior.noise, options=options)
+  method = make_method(prior.denoiser, codec, noise=prior.noise, options=options, reuse=getattr(prior, "reuse", None))
   values = dataclasses.asdict(options)
   machine = {"prior": str(prior.directory), "batch_size": flags.BATCH_SIZE.value, "dig_chunk": values.pop("chunk"),
              "network": repr(prior.config), "command": common.command()}  # fmt: skip

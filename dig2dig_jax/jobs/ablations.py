@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.ccf import CcfOptions
 from dig2dig_jax.methods.ddfm import DdfmOptions
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions
+from dig2dig_jax.methods.dig2dig import Dig2DigOptions, one_pass
 from dig2dig_jax.methods.options import MethodOptions
 
 Rows = dict[str, MethodOptions]
@@ -22,7 +22,7 @@ def methods(tuned: Dig2DigOptions) -> Rows:
     "CCF": CcfOptions(),
     "fixed guidance": dataclasses.replace(tuned, weights="uniform"),
     "Dig2DIG, literal": Dig2DigOptions(),
-    "Dig2DIG, one pass": _one_pass(tuned),
+    "Dig2DIG, one pass": one_pass(tuned),
     "Dig2DIG, tuned": tuned,
   }
 
@@ -56,7 +56,7 @@ def step_counts(tuned: Dig2DigOptions) -> Rows:
     "CCF-200": CcfOptions(),
     **{f"DIG-{steps}, literal": Dig2DigOptions(steps=steps) for steps in (15, 20, 25, 50)},
     **{f"DIG-{steps}, tuned": dataclasses.replace(tuned, steps=steps) for steps in (15, 20, 25, 50)},
-    "one pass, tuned": _one_pass(tuned),
+    "one pass, tuned": one_pass(tuned),
   }
 
 
@@ -91,10 +91,22 @@ def noises(tuned: Dig2DigOptions) -> Rows:
   }
 
 
-def _one_pass(tuned: Dig2DigOptions) -> Dig2DigOptions:
-  window = tuned.window if tuned.weights == "uniform" else "cumulative"
-  return dataclasses.replace(tuned, steps=0, strength=1.0, strength_schedule="constant", window=window)
+def savings(tuned: Dig2DigOptions) -> Rows:
+  """Fewer and cheaper evaluations, beside a run of REFERENCE steps."""
+  of = lambda **changes: dataclasses.replace(tuned, **changes)  # noqa: E731
+  return {
+    f"{REFERENCE} steps": of(steps=REFERENCE),
+    **{f"DDIM, {steps} steps": of(steps=steps) for steps in (25, 10, 5)},
+    **{f"DPM-Solver++(2M), {steps} steps": of(steps=steps, transition="dpm_solver_pp_2m") for steps in (25, 10, 5)},
+    **{f"DDIM, 25 steps, reuse {every}": of(steps=25, reuse=every) for every in (2, 3, 5)},
+    "DDIM, 25 steps, gains at half size": of(steps=25, scale=2),
+    "one pass": one_pass(tuned),
+    "one pass, gains at half size (--fast)": one_pass(tuned, scale=2),
+    "one pass, gains at quarter size": one_pass(tuned, scale=4),
+  }
 
+
+REFERENCE = 100
 
 # A share of the mean absolute gain: about what the tuned temperature of squared errors is on infrared + visible pairs.
 SCALE_FREE_TEMPERATURE = 0.3
@@ -107,7 +119,10 @@ TABLES: dict[str, Callable[[Dig2DigOptions], Rows]] = {
   "temperature": temperatures,
   "schedule": schedules,
   "noise": noises,
+  "savings": savings,
 }
+# Tables whose first row is what the others are held against, by PSNR.
+REFERENCED = ("savings",)
 
 
 def rows_for(table: str, tuned: Dig2DigOptions, *, sources: int, keep: tuple[str, ...] = ()) -> Rows:

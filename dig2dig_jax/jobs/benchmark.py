@@ -20,7 +20,7 @@ from dig2dig_jax.data.padding import crop
 from dig2dig_jax.data.pairs import LoadedPair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import plots, sheet
-from dig2dig_jax.jobs.ablations import TABLES, rows_for
+from dig2dig_jax.jobs.ablations import REFERENCED, TABLES, rows_for
 from dig2dig_jax.jobs.batches import Batch, batches
 from dig2dig_jax.jobs.compare import mean_ranks
 from dig2dig_jax.jobs.fuse import FuseConfig
@@ -35,6 +35,7 @@ from dig2dig_jax.prior import Prior
 
 SHEET_ROWS = 6
 COST = ("evaluations", "seconds")  # columns beside the measures: network evaluations and seconds per pair
+TO_REFERENCE = "PSNR to the first row"
 
 
 class _Results(NamedTuple):
@@ -74,11 +75,13 @@ def run(
   rows = {table: rows_for(table, tuned, sources=len(config.sources), keep=keep) for table in tables}
   wanted = {options: None for table in rows.values() for options in table.values()}
   methods = {
-    options: make_method(prior.denoiser, codec, noise=prior.noise, options=options) for options in wanted
+    options: make_method(prior.denoiser, codec, noise=prior.noise, options=options, reuse=prior.reuse)
+    for options in wanted
   }
   costs = {options: evaluations(method, len(config.sources)) for options, method in methods.items()}
   fusers = {options: Fuser(method, prior.params, seed=config.seed) for options, method in methods.items()}
   measures = tuple(dict.fromkeys(name for protocol in protocols for name in metrics.PROTOCOLS[protocol]))
+  reference = next((next(iter(named.values())) for table, named in rows.items() if table in REFERENCED), None)
   make_folder(config.out)
   results = _Results([], [], {}, {})
   failed: list[str] = []
@@ -86,7 +89,7 @@ def run(
     for batch in batches(pairs, batch_size=config.batch_size, bucket=config.bucket, failed=failed):
       if failed:
         break
-      _score(batch, config, fusers, costs, measures, results)
+      _score(batch, config, fusers, costs, measures, results, reference=reference)
       bar.update(len(batch.pairs))
   if failed:
     raise UserError(failed[0])
@@ -106,7 +109,9 @@ def run(
   return "\n".join(texts)
 
 
-def _score(batch: Batch, config: FuseConfig, fusers, costs, measures: tuple[str, ...], results: _Results) -> None:
+def _score(
+  batch: Batch, config: FuseConfig, fusers, costs, measures: tuple[str, ...], results: _Results, *, reference
+) -> None:
   fused, seconds = {}, {}
   for options, fuser in fusers.items():
     compiling, start = fuser.compile_seconds, time.monotonic()
@@ -125,11 +130,16 @@ def _score(batch: Batch, config: FuseConfig, fusers, costs, measures: tuple[str,
       tile = image[..., None] / 127.5 - 1 if shown else None
       cost = 0, time.monotonic() - start
       _add(results, name, metrics.score(gray, image, measures), cost, tile)
+    wanted = None
     for options in fusers:
       pixels = crop(fused[options][i], pair.sources.shape[1:3])
       image = metrics.to_gray(to_uint8(pixels))
+      wanted = image if options == reference else wanted
       cost = costs[options], seconds[options]
       _add(results, options, metrics.score(gray, image, measures), cost, pixels if shown else None)
+      if wanted is not None:
+        error = np.mean((image.astype(float) - wanted) ** 2)
+        results.scores[options][-1][TO_REFERENCE] = 10 * np.log10(255**2 / error) if error else np.inf
 
 
 def _add(results: _Results, row, score: dict[str, float], cost: tuple[float, float], tile: np.ndarray | None) -> None:
@@ -147,8 +157,14 @@ def _write(
 ) -> str:
   """One table: the baselines, then its own rows."""
   make_folder(out)
-  keys = {**{name: name for name in metrics.BASELINES}, **named}
-  scores = {name: results.scores[key] for name, key in keys.items()}
+  # Held against a run of many steps, the plain fusions say nothing.
+  plain = () if settings["table"] in REFERENCED else metrics.BASELINES
+  keys = {**{name: name for name in plain}, **named}
+  further = (TO_REFERENCE,) if settings["table"] in REFERENCED else ()
+  columns = (*dict.fromkeys(name for protocol in protocols for name in metrics.PROTOCOLS[protocol]), *COST, *further)
+  scores = {
+    name: [{column: score[column] for column in columns} for score in results.scores[key]] for name, key in keys.items()
+  }
   tiles = {name: results.tiles[key] for name, key in keys.items()}
   rows = [
     sheet.row([*sources, *((name, images[number]) for name, images in tiles.items())])
@@ -167,7 +183,9 @@ def _write(
 def _text(scores: dict[str, list[dict[str, float]]], protocol: str) -> str:
   """The means of a protocol's measures, its cost, and, for the panel, the mean over measures of the row's rank."""
   names = metrics.PROTOCOLS[protocol]
-  shown = {row: [{name: score[name] for name in (*names, *COST)} for score in found] for row, found in scores.items()}
+  referenced = any(TO_REFERENCE in score for found in scores.values() for score in found)
+  cost = (*COST, TO_REFERENCE) if referenced else COST
+  shown = {row: [{name: score[name] for name in (*names, *cost)} for score in found] for row, found in scores.items()}
   further = {}
   if protocol == "panel":
     values = {row: {name: np.array([score[name] for score in scores[row]]) for name in names} for row in scores}

@@ -27,8 +27,8 @@ from dig2dig_jax.files import sweep
 from dig2dig_jax.jobs import ledger, plots, shares, sheet
 from dig2dig_jax.jobs.batches import Batch, batches
 from dig2dig_jax.jobs.fuser import Fuser
-from dig2dig_jax.jobs.programs import Programs
 from dig2dig_jax.jobs.processes import ALONE, Place, stopped_by_signal
+from dig2dig_jax.jobs.programs import Programs
 from dig2dig_jax.jobs.record import environment, make_folder, write_text
 from dig2dig_jax.jobs.restorer import Restorer
 from dig2dig_jax.methods.base import FusionTrace, Method, evaluations

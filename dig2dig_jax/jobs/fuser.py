@@ -152,6 +152,8 @@ class Fuser:
 
   def _jitted(self, tile: int):
     method = self._method
+    if tile and method.reuse:
+      raise UserError("--reuse: features of whole images cannot be reused in tiles; leave it out, or give --tile=0")
     if tile:
       whole = method.denoiser
       method = method._replace(denoiser=lambda params: tiled(whole(params), tile, min(self._overlap, tile // 2)))

@@ -48,7 +48,7 @@ class Programs:
       with replacing(path) as temporary:
         temporary.write_bytes(pickle.dumps(serialize_executable.serialize(program)))
     except OSError as error:
-      raise UserError(f"--compile_cache={self._folder}: cannot be written to ({error.strerror}); give another") from error
+      raise UserError(f"--compile_cache={self._folder}: not writable ({error.strerror}); give another") from error
     return program
 
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dig2dig_jax.jobs.record import make_folder, write_text
-from dig2dig_jax.methods.base import Codec, evaluations, fuse
+from dig2dig_jax.methods.base import Codec, Method, evaluations, fuse
 from dig2dig_jax.methods.options import MethodOptions
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.prior import Prior
@@ -60,15 +60,14 @@ def run(
     prior = prior_for(dtype)
     peak = matrix_peak(dtype, repeats=config.repeats)
     for height, width in config.sizes:
-      flops = network_flops(prior, height, width)
       for name, options in methods.items():
-        method = make_method(prior.denoiser, codec, noise=prior.noise, options=options)
+        method = make_method(prior.denoiser, codec, noise=prior.noise, options=options, reuse=prior.reuse)
         for batch in config.batches:
           row = {"method": name, "dtype": dtype, "size": f"{width}x{height}", "batch": batch}
           row |= {"evaluations": evaluations(method, SOURCES)}
           row |= _measure(method, prior.params, (height, width), batch, config.repeats)
           if "seconds" in row:
-            rate = flops * row["evaluations"] / row["seconds"]
+            rate = network_flops(prior, method, options, height, width) / row["seconds"]
             row |= {"tflops": rate / 1e12, "peak_share": rate / peak, "peak_tflops": peak / 1e12}
           rows.append(row)
   if peer is not None:
@@ -107,16 +106,31 @@ def matrix_peak(dtype: str, *, repeats: int = 3) -> float:
   return 2 * side**3 * times / statistics.median(_timed(several, repeats + 1))
 
 
-def network_flops(prior: Prior, height: int, width: int) -> float:
-  """Operations of one forward pass on one image, counted by XLA before any optimisation, the same on all devices."""
+def network_flops(prior: Prior, method: Method, options: MethodOptions, height: int, width: int) -> float:
+  """Operations of all forward passes for one pair, as XLA counts them in the program that it is given."""
+  every = method.reuse_every
+  steps = 0 if method.steps is None else method.steps.t.shape[0]
+  whole = -(-steps // every) if method.reuse else steps
+  gains = SOURCES * method.weighting.evaluations
+  smaller = -(-height // options.scale), -(-width // options.scale)
+  total = whole * method.passes_per_step * pass_flops(prior, height, width)
+  total += gains * pass_flops(prior, *smaller) if gains else 0
+  return total + ((steps - whole) * pass_flops(prior, height, width, shallow=True) if steps > whole else 0)
 
-  def one(params, x):
-    step = jax.tree.map(jnp.asarray, _last_step(prior))
-    return prior.denoiser(params)(x, step).eps
 
+def pass_flops(prior: Prior, height: int, width: int, *, shallow: bool = False) -> float:
+  """Of one forward pass on one image. shallow: that takes its deep features from another."""
+  step = jax.tree.map(jnp.asarray, _last_step(prior))
   shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), prior.params)
   image = jax.ShapeDtypeStruct((height, width, 3), jnp.float32)
-  return float(jax.jit(one).lower(shapes, image).cost_analysis()["flops"])
+  if not shallow:
+    program = jax.jit(lambda params, x: prior.denoiser(params)(x, step).eps).lower(shapes, image)
+  else:
+    _, features = jax.eval_shape(lambda params, x: prior.reuse(params).full(x, step), shapes, image)
+    program = jax.jit(lambda params, x, deep: prior.reuse(params).shallow(x, step, deep).eps).lower(
+      shapes, image, features
+    )
+  return float(program.cost_analysis()["flops"])
 
 
 def _last_step(prior: Prior):

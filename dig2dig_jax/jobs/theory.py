@@ -115,7 +115,7 @@ def run(
 
 
 def _program(prior: Prior, codec: Codec, options: Dig2DigOptions):
-  method = make_method(prior.denoiser, codec, noise=prior.noise, options=options)
+  method = make_method(prior.denoiser, codec, noise=prior.noise, options=options, reuse=prior.reuse)
 
   def one(params, key, copies, ideal):
     ideal = codec.encode(ideal[None])[0]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from dig2dig_jax.ops import color
 from dig2dig_jax.sampling.sampler import Trace, sample
-from dig2dig_jax.sampling.types import Denoiser, Guidance, Prediction, Step, Transition
+from dig2dig_jax.sampling.types import Denoiser, Guidance, Prediction, Reuse, Step, Transition
 from dig2dig_jax.sampling.weighting import Weighting
 
 
@@ -32,7 +32,8 @@ def _pure_noise(key, sources, steps):
 class Method(NamedTuple):
   """One fusion method for one pair. `denoiser(params) -> Denoiser`; `steps` is None for the one-pass limit;
   `passes_per_step`: forward passes of the network that a reverse step costs; `schedule(params, steps)`: the steps where
-  their noise levels are learned; `start(key, sources, steps) -> x_T`."""
+  their noise levels are learned; `start(key, sources, steps) -> x_T`; `reuse(params) -> Reuse` where deep features are
+  new at every `reuse_every`th step only."""
 
   codec: Codec
   denoiser: Callable[[Any], Denoiser]
@@ -43,6 +44,8 @@ class Method(NamedTuple):
   passes_per_step: int = 1
   schedule: Callable[[Any, Step], Step] = lambda params, steps: steps
   start: Callable[[jax.Array, jax.Array, Step], jax.Array] = _pure_noise
+  reuse: Callable[[Any], Reuse] | None = None
+  reuse_every: int = 1
 
 
 class FusionTrace(NamedTuple):
@@ -118,6 +121,8 @@ def fuse(method: Method, params: Any, key: jax.Array, images: jax.Array) -> tupl
     steps=steps,
     weights=weights,
     interval=method.weighting.interval,
+    reuse=method.reuse(params) if method.reuse else None,
+    reuse_every=method.reuse_every,
   )
   own = trace.guidance.get("source_weights", weights)[..., : images.shape[1], : images.shape[2], :]
   return method.codec.decode(x_0, images), FusionTrace(own, trace)
@@ -148,6 +153,7 @@ def _one_pass(method, key, sources, weights, denoise):
 
 
 def evaluations(method: Method, sources: int) -> int:
-  """Forward passes that one pair of `sources` images costs: S x passes per step + K x (noise levels x draws)."""
+  """Forward passes that one pair of `sources` images costs: S x passes per step + K x (noise levels x draws). Those
+  that take deep features from an earlier step count, and so do those on images made smaller."""
   steps = 0 if method.steps is None else method.steps.t.shape[0]
   return steps * method.passes_per_step + sources * method.weighting.evaluations

@@ -20,6 +20,8 @@ class MethodOptions:
   steps: reverse steps S. spacing: `uniform`, `quadratic`, `logsnr`, `ddim`, or counts per section such as `10,10,5`.
   transition, eta (ddim), variance (ancestral): how x_{t-1} is drawn; see `sampling/transition.py`.
   weights: `dig` or `uniform`. window: gains per `interval` steps, or accumulated between timesteps t_high and t_low.
+  scale: gains are taken of sources made smaller by this factor. reuse: steps from one whole pass of the network to the
+    next, between which its deep features are reused.
   distance, temperature, smoothing, normalise, draws, shared_noise: see `sampling/gain.py` and `sampling/weighting.py`.
   """
 
@@ -39,6 +41,8 @@ class MethodOptions:
   normalise: str = "none"
   draws: int = 1
   shared_noise: bool = True
+  scale: int = 1
+  reuse: int = 1
   chunk: int = 0
 
   def validate(self, num_timesteps: int, *, least_steps: int = 1) -> None:
@@ -50,6 +54,8 @@ class MethodOptions:
       (self.temperature > 0, "dig_temperature", "above 0", self.temperature),
       (self.smoothing >= 0, "dig_smoothing", "at least 0 pixels", self.smoothing),
       (self.draws >= 1, "dig_draws", "at least 1", self.draws),
+      (1 <= self.scale <= 8, "dig_scale", "1 to 8", self.scale),
+      (self.reuse >= 1, "reuse", "at least 1", self.reuse),
       (self.chunk >= 0, "dig_chunk", "at least 0", self.chunk),
       (0 <= self.eta <= 1, "eta", "0 to 1", self.eta),
     )
@@ -123,6 +129,7 @@ def _weighting(options: MethodOptions, steps: Step | None, noise: dict) -> weigh
     "distance": options.distance,
     "draws": options.draws,
     "shared_noise": options.shared_noise,
+    "scale": options.scale,
     "chunk": options.chunk,
   }
   weights = {"temperature": options.temperature, "smoothing": options.smoothing, "normalise": options.normalise}

@@ -1,13 +1,16 @@
 """Which methods are there, by name? Each as the class of its options and its constructor."""
 
 from collections.abc import Callable
+from typing import Any
 
+from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.base import Codec, Method
 from dig2dig_jax.methods.ccf import CcfOptions, ccf
 from dig2dig_jax.methods.ddfm import DdfmOptions, ddfm
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
 from dig2dig_jax.methods.drfusion import DrFusionOptions, drfusion
 from dig2dig_jax.methods.options import MethodOptions
+from dig2dig_jax.sampling.types import Reuse
 
 METHODS: dict[str, tuple[type[MethodOptions | DrFusionOptions], Callable[..., Method]]] = {
   "dig2dig": (Dig2DigOptions, dig2dig),
@@ -17,9 +20,21 @@ METHODS: dict[str, tuple[type[MethodOptions | DrFusionOptions], Callable[..., Me
 }
 
 
-def make_method(denoiser: Callable, codec: Codec, *, noise: dict, options: MethodOptions | DrFusionOptions) -> Method:
-  """The method whose options these are. Raises UserError for values out of range."""
+def make_method(
+  denoiser: Callable,
+  codec: Codec,
+  *,
+  noise: dict,
+  options: MethodOptions | DrFusionOptions,
+  reuse: Callable[[Any], Reuse] | None = None,
+) -> Method:
+  """The method whose options these are. reuse: params -> Reuse, of a network that can. Raises UserError for values out
+  of range, and for `options.reuse` above 1 without it."""
   for kind, constructor in METHODS.values():
     if type(options) is kind:
-      return constructor(denoiser, codec, noise=noise, options=options)
+      method = constructor(denoiser, codec, noise=noise, options=options)
+      every = getattr(options, "reuse", 1)
+      if every > 1 and reuse is None:
+        raise UserError(f"--reuse={every}: this method's network gives no deep features to reuse; leave it out")
+      return method._replace(reuse=reuse, reuse_every=every) if every > 1 else method
   raise ValueError(f"options: expected those of one of {', '.join(METHODS)}, found {type(options).__name__}")

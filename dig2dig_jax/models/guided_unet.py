@@ -59,8 +59,9 @@ def _time_embedding(config: UNetConfig, timesteps, labels):
   return emb
 
 
-def _encode(config: UNetConfig, x, emb, dtype, train: bool):
-  """Input and middle blocks, called inside a compact method. Returns the middle features and every input block's."""
+def _encode(config: UNetConfig, x, emb, dtype, train: bool, *, shallow: bool = False):
+  """Input and middle blocks, called inside a compact method. Returns the middle features and every input block's;
+  shallow: None and those of the first level."""
   h = conv3x3(int(config.channel_mult[0] * config.model_channels), "input_blocks_0_0", dtype=dtype)(x)
   features = [h]
   factor = 1
@@ -72,6 +73,8 @@ def _encode(config: UNetConfig, x, emb, dtype, train: bool):
       if factor in config.attention_ds:
         h = AttentionBlock(config, _heads(config, channels), dtype, name=f"{name}_1")(h)
       features.append(h)
+    if shallow:
+      return None, features
     if level != len(config.channel_mult) - 1:
       name = f"input_blocks_{len(features)}_0"
       if config.resblock_updown:
@@ -115,13 +118,17 @@ class UNet(nn.Module):
   __call__(x [N, H, W, C], timesteps [N], labels [N] or None, low_res [N, h, w, C] or None) -> [N, H, W, out_channels]
   in float32. Any H, W: the input is mirrored up to `config.size_multiple` and the output cropped back.
   `dtype` is the torso's: float32, bfloat16 or float16.
+
+  keep_deep: returns (output, deep features), what the levels below the first hand up to it. deep: such features of
+  another call with an image of this size, in place of running those levels: most of a large network's work, whose
+  result changes little from one reverse step to the next (DeepCache, arXiv 2312.00858).
   """
 
   config: UNetConfig
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, x, timesteps, labels=None, low_res=None, *, train: bool = False):
+  def __call__(self, x, timesteps, labels=None, low_res=None, *, train: bool = False, deep=None, keep_deep=False):
     config, dtype = self.config, self.dtype
     if (labels is None) != (config.num_classes is None):
       raise ValueError(f"labels: a network with num_classes={config.num_classes} was called with labels={labels}")
@@ -135,18 +142,22 @@ class UNet(nn.Module):
     x = pad_to_multiple(x.astype(jnp.float32), config.size_multiple)
     x = space_to_depth(x, config.patch)
     emb = _time_embedding(config, timesteps, labels)
-    h, skips = _encode(config, x.astype(dtype), emb, dtype, train)
+    h, skips = _encode(config, x.astype(dtype), emb, dtype, train, shallow=deep is not None)
 
-    factor = 2 ** (len(config.channel_mult) - 1)
     block = 0
     for level, mult in reversed(list(enumerate(config.channel_mult))):
       channels = int(mult * config.model_channels)
+      if level == 0:
+        h = kept = h if deep is None else deep
+      elif deep is not None:
+        block += config.num_res_blocks + 1
+        continue
       for i in range(config.num_res_blocks + 1):
         name = f"output_blocks_{block}"
         h = jnp.concatenate([h, skips.pop()], axis=-1)
         h = ResBlock(config, channels, dtype, name=f"{name}_0")(h, emb, train=train)
         child = 1
-        if factor in config.attention_ds:
+        if 2**level in config.attention_ds:
           h = AttentionBlock(config, _heads(config, channels, up=True), dtype, name=f"{name}_1")(h)
           child = 2
         if level and i == config.num_res_blocks:
@@ -154,11 +165,11 @@ class UNet(nn.Module):
             h = ResBlock(config, channels, dtype, resample="up", name=f"{name}_{child}")(h, emb, train=train)
           else:
             h = Upsample(channels, dtype, name=f"{name}_{child}")(h)
-          factor //= 2
         block += 1
     h = nn.silu(GroupNorm32(config.norm_groups, name="out_0")(h.astype(jnp.float32)))
     h = conv3x3(config.out_channels * config.patch**2, "out_2", dtype=jnp.float32, zero=True)(h)
-    return depth_to_space(h, config.patch)[:, :height, :width]
+    output = depth_to_space(h, config.patch)[:, :height, :width]
+    return (output, kept) if keep_deep else output
 
 
 class NoisyClassifier(nn.Module):

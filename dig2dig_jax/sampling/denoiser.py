@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from dig2dig_jax.sampling import process
-from dig2dig_jax.sampling.types import Denoiser, Prediction, Step
+from dig2dig_jax.sampling.types import Denoiser, Prediction, Reuse, Step
 
 
 def eps_denoiser(apply: Callable, params: Any, *, clip: bool = True) -> Denoiser:
@@ -18,13 +18,46 @@ def eps_denoiser(apply: Callable, params: Any, *, clip: bool = True) -> Denoiser
   """
 
   def denoise(x_t: jax.Array, step: Step) -> Prediction:
-    output = apply(params, x_t[None], step.t[None])[0].astype(jnp.float32)
-    channels = x_t.shape[-1]
-    eps, variance = output[..., :channels], output[..., channels:]
-    x0 = process.x0_from_eps(x_t, eps, step.alpha_bar)
-    if clip:
-      x0 = jnp.clip(x0, -1, 1)
-      eps = process.eps_from_x0(x_t, x0, step.alpha_bar)
-    return Prediction(x0, eps, variance if variance.shape[-1] else None)
+    return _prediction(apply(params, x_t[None], step.t[None]), x_t, step, clip)
 
   return denoise
+
+
+def eps_reuse(full: Callable, shallow: Callable, params: Any, *, clip: bool = True) -> Reuse:
+  """The same of a network that gives and takes deep features.
+
+  `full(params, x, t) -> (output, features)`, `shallow(params, x, t, features) -> output`; shapes as `eps_denoiser`'s.
+  """
+
+  def run_full(x_t, step):
+    output, features = full(params, x_t[None], step.t[None])
+    return _prediction(output, x_t, step, clip), features
+
+  def run_shallow(x_t, step, features):
+    return _prediction(shallow(params, x_t[None], step.t[None], features), x_t, step, clip)
+
+  return Reuse(run_full, run_shallow)
+
+
+def reusing(reuse: Reuse, every: int) -> Callable:
+  """(x_t, step, features) -> (Prediction, features): the whole network at every `every`th step from the first on."""
+
+  def denoise(x_t, step, features):
+    return jax.lax.cond(
+      step.index % every == 0,
+      lambda: reuse.full(x_t, step),
+      lambda: (reuse.shallow(x_t, step, features), features),
+    )
+
+  return denoise
+
+
+def _prediction(output, x_t: jax.Array, step: Step, clip: bool) -> Prediction:
+  output = output[0].astype(jnp.float32)
+  channels = x_t.shape[-1]
+  eps, variance = output[..., :channels], output[..., channels:]
+  x0 = process.x0_from_eps(x_t, eps, step.alpha_bar)
+  if clip:
+    x0 = jnp.clip(x0, -1, 1)
+    eps = process.eps_from_x0(x_t, x0, step.alpha_bar)
+  return Prediction(x0, eps, variance if variance.shape[-1] else None)

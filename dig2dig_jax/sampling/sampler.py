@@ -8,7 +8,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from dig2dig_jax.sampling.types import Denoiser, Guidance, Step, Transition
+from dig2dig_jax.sampling.denoiser import reusing
+from dig2dig_jax.sampling.types import Denoiser, Guidance, Reuse, Step, Transition
 
 
 class Trace(NamedTuple):
@@ -33,6 +34,8 @@ def sample(
   steps: Step,
   weights: jax.Array,
   interval: int,
+  reuse: Reuse | None = None,
+  reuse_every: int = 1,
 ) -> tuple[jax.Array, Trace]:
   """Runs all steps and returns (x_0 [H, W, C], Trace).
 
@@ -42,13 +45,23 @@ def sample(
     sources: [K, H, W, C] in [-1, 1].
     steps: Step [S], noisiest first.
     weights: [U, K, H, W, 1]; step i reads row i // interval, the last row once they run out.
+    reuse, reuse_every: the denoiser of the steps where it is the whole network at every so manieth step only; the
+      guidance's own calls, if it makes any, are `denoise`.
   """
 
+  if reuse is None:
+    predict, features = lambda x_t, step, features: (denoise(x_t, step), features), ()
+  else:
+    predict = reusing(reuse, reuse_every)
+    first = jax.tree.map(lambda table: table[0], steps)
+    _, shapes = jax.eval_shape(reuse.full, x_init, first)
+    features = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
   def body(carry, step: Step):
-    x_t, guidance_state, transition_state = carry
+    x_t, guidance_state, transition_state, features = carry
     guidance_key, transition_key = jax.random.split(jax.random.fold_in(key, step.index))
     row = weights[jnp.minimum(step.index // interval, weights.shape[0] - 1)]
-    raw = denoise(x_t, step)
+    raw, features = predict(x_t, step, features)
     prediction, guidance_state = guidance.update(
       raw, guidance_state, sources, x_t=x_t, step=step, key=guidance_key, weights=row, denoise=denoise
     )
@@ -61,10 +74,10 @@ def sample(
       x0_max=jnp.max(jnp.abs(prediction.x0)),
       guidance=guidance.diagnose(guidance_state),
     )
-    return (x_prev, guidance_state, transition_state), trace
+    return (x_prev, guidance_state, transition_state, features), trace
 
-  carry = (x_init, guidance.init(sources), transition.init(x_init))
-  (x_0, _, _), trace = jax.lax.scan(body, carry, steps)
+  carry = (x_init, guidance.init(sources), transition.init(x_init), features)
+  (x_0, *_), trace = jax.lax.scan(body, carry, steps)
   return x_0, trace
 
 

@@ -36,6 +36,16 @@ class Prediction(NamedTuple):
 Denoiser = Callable[[Array, Step], Prediction]  # (x_t [H, W, C], step) -> Prediction
 
 
+class Reuse(NamedTuple):
+  """A denoiser that can take its network's deep features from an earlier step. Features are a PyTree of arrays.
+
+  `full(x_t, step) -> (Prediction, features)`; `shallow(x_t, step, features) -> Prediction`.
+  """
+
+  full: Callable[[Array, Step], tuple[Prediction, PyTree]]
+  shallow: Callable[[Array, Step, PyTree], Prediction]
+
+
 class Transition(NamedTuple):
   """How x_{t-1} is drawn. `init(x_T) -> state`; `update(key, x_t, prediction, step, state) -> (x_prev, state)`."""
 

@@ -34,7 +34,7 @@ def none(tuned):
 
 class Prior:
   params, noise, directory = conv_params(), {"name": "linear", "num_timesteps": 1000}, "toy"
-  denoiser = staticmethod(conv_denoiser)
+  denoiser, reuse = staticmethod(conv_denoiser), None
 
 
 def run(data, out, **options):
@@ -101,6 +101,18 @@ def test_the_table_has_a_row_per_method_and_a_column_per_metric(results):
     ]  # fmt: skip
     if protocol == "panel":  # ranks 1 to n in every measure average to the middle
       assert sum(float(line[-1]) for line in lines) == pytest.approx(len(ROWS) * (len(ROWS) + 1) / 2, abs=0.1)
+
+
+def test_a_table_with_a_reference_holds_every_row_against_its_first(results, monkeypatch, tmp_path):
+  data, _, _ = results
+  rows = lambda tuned: {"4 steps": dataclasses.replace(tuned, steps=4), "tuned": tuned}  # noqa: E731
+  monkeypatch.setitem(ablations.TABLES, "held", rows)
+  monkeypatch.setattr(benchmark, "REFERENCED", ("held",))
+  text = run(data, tmp_path, tables=("held",), protocols=("common",), limit=1)
+  scores = json.loads((tmp_path / "held" / "scores.json").read_text())
+  first, second = (scores[name]["mean"][benchmark.TO_REFERENCE] for name in ("4 steps", "tuned"))
+  assert list(scores) == ["4 steps", "tuned"] and first == "Infinity" and 10 < second < 60
+  assert benchmark.TO_REFERENCE in text
 
 
 def test_a_limit_takes_pairs_from_all_of_the_folder(results):

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 
 class Prior:
   params, noise, directory = conv_params(), {"name": "linear", "num_timesteps": 1000}, "toy"
-  denoiser = staticmethod(conv_denoiser)
+  denoiser, reuse = staticmethod(conv_denoiser), None
 
 
 def run(root, **options):

@@ -10,6 +10,9 @@ from toys import conv_denoiser, conv_params
 from dig2dig_jax.jobs import speed
 from dig2dig_jax.methods.base import luminance_codec
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions
+from dig2dig_jax.methods.registry import make_method
+from dig2dig_jax.models.config import UNetConfig
+from dig2dig_jax.prior import random_prior
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -21,7 +24,7 @@ METHODS = {
 
 class Prior:
   params, noise, directory = jax.tree.map(np.asarray, conv_params()), {"name": "linear", "num_timesteps": 1000}, "toy"
-  denoiser = staticmethod(conv_denoiser)
+  denoiser, reuse = staticmethod(conv_denoiser), None
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,7 @@ def test_every_combination_has_its_row(report):
 
 def test_rates_follow_from_the_seconds(report):
   _, record, _ = report
-  flops = speed.network_flops(Prior, 16, 24)
+  flops = speed.pass_flops(Prior, 16, 24)
   # Two 3x3 convolutions, 3 to 4 channels and back, on 16 x 24 pixels: 2 x 9 x 12 x 2 operations a pixel, and some.
   assert 0.8 < flops / (2 * 2 * 9 * 12 * 16 * 24) < 1.3
   for row in record["rows"][:-1]:
@@ -55,6 +58,23 @@ def test_rates_follow_from_the_seconds(report):
     assert row["peak_share"] == pytest.approx(row["tflops"] / row["peak_tflops"])
     assert row["times_faster"] == pytest.approx(100 / row["seconds"])
   assert record["rows"][-1]["times_faster"] == 1
+
+
+def test_smaller_gains_and_reused_features_cost_less():
+  network = layout()
+  options = Dig2DigOptions(steps=5, window="cumulative", scale=2, reuse=2)
+  method = make_method(
+    network.denoiser, luminance_codec(1), noise=network.noise, options=options, reuse=network.reuse
+  )
+  whole, shallow = speed.pass_flops(network, 32, 32), speed.pass_flops(network, 32, 32, shallow=True)
+  assert 0 < shallow < whole
+  expected = 3 * whole + 2 * shallow + 4 * speed.pass_flops(network, 16, 16)
+  assert speed.network_flops(network, method, options, 32, 32) == pytest.approx(expected)
+
+
+def layout():
+  config = UNetConfig(16, 32, 3, 1, (2,), (1, 2))
+  return random_prior(config, {"name": "linear", "num_timesteps": 1000}, name="toy")
 
 
 def test_what_a_row_lacks_is_a_dash_and_an_error_stands_for_its_seconds():

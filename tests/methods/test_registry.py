@@ -90,3 +90,49 @@ def test_options_of_no_method_are_refused():
 
   with pytest.raises(ValueError, match="expected those of one of dig2dig, ddfm, ccf, drfusion, found Other"):
     make_method(None, rgb_codec(), noise=NOISE, options=Other())
+
+
+@pytest.mark.parametrize(
+  "name, options",
+  [
+    ("dig2dig", dict(window="cumulative")),
+    ("dig2dig", dict(weights="uniform")),
+    ("dig2dig", dict(steps=0, window="cumulative", scale=2)),
+    ("ddfm", {}),
+    ("ccf", {}),
+  ],
+)
+def test_a_second_pair_of_the_same_size_is_not_traced_again(name, options):
+  traced = []
+
+  def denoiser(params):
+    traced.append(None)
+    return eps_denoiser(toys.conv_apply, params)
+
+  kind, _ = METHODS[name]
+  options = kind(**{"steps": 3} | options)
+  chosen = make_method(denoiser, luminance_codec(1), noise=NOISE, options=options)
+  program = jax.jit(lambda params, key, images: fuse(chosen, params, key, images)[0])
+  first = program(PARAMS, jax.random.key(0), IMAGES)
+  second = program(PARAMS, jax.random.key(1), -IMAGES)
+  assert len(traced) == 1 and program._cache_size() == 1
+  assert np.abs(first - second).max() > 1e-4
+
+
+def test_reuse_is_refused_where_the_network_gives_no_features():
+  with pytest.raises(UserError, match="--reuse=2"):
+    method("ddfm", steps=4, reuse=2)
+  with pytest.raises(UserError, match="--reuse=0: expected at least 1"):
+    method("ddfm", steps=4, reuse=0)
+  with pytest.raises(UserError, match="--dig_scale=9"):
+    method("dig2dig", steps=4, window="cumulative", scale=9)
+
+
+def test_one_pass_has_no_steps_and_keeps_what_weighs():
+  from dig2dig_jax.methods.dig2dig import Dig2DigOptions, one_pass
+
+  tuned = Dig2DigOptions(temperature=0.3, smoothing=2.0, bands=3, strength=0.5, strength_schedule="likelihood")
+  found = one_pass(tuned, scale=2)
+  found.validate(1000)
+  assert (found.steps, found.strength, found.scale, found.window) == (0, 1.0, 2, "cumulative")
+  assert (found.temperature, found.smoothing, found.bands) == (0.3, 2.0, 3)

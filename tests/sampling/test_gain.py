@@ -19,7 +19,8 @@ LEVELS = schedule.steps_at(schedule.make_schedule(), [800, 300, 20])
 KEY = jax.random.key(5)
 CONV = toys.conv_denoiser(toys.conv_params())
 
-_errors = jax.jit(restoration_errors, static_argnames=("denoise", "distance", "draws", "shared_noise", "chunk"))
+_CHOICES = ("denoise", "distance", "draws", "shared_noise", "scale", "chunk")
+_errors = jax.jit(restoration_errors, static_argnames=_CHOICES)
 
 
 def errors(sources, denoise, *, key=KEY, **options):
@@ -129,3 +130,26 @@ def test_under_vmap():
   together = jax.jit(jax.vmap(lambda key, y: restoration_errors(key, y, LEVELS, CONV)))(keys, sources)
   for i in range(2):
     np.testing.assert_allclose(together[i], errors(sources[i], CONV, key=keys[i]), atol=1e-5)
+
+
+def test_gains_at_half_size_are_those_of_averaged_sources_enlarged():
+  sources = toys.images(9, 2, 8, 12, 3)
+  averaged = sources.reshape(2, 4, 2, 6, 2, 3).mean(axis=(2, 4))
+  expected = errors(averaged, CONV)
+  found = errors(sources, CONV, scale=2)
+  assert found.shape == (3, 2, 8, 12, 1)
+  # Linear enlargement by 2 at corners repeats the value, and keeps the mean of what is linear in between.
+  np.testing.assert_allclose(found[:, :, ::7, ::11], expected[:, :, ::3, ::5], rtol=1e-4)
+  np.testing.assert_allclose(found[:, :, 1:7:2, 1:11:2], _linear(np.asarray(expected)), rtol=1e-4)
+
+
+def _linear(e):
+  """What lies a quarter of the way to the next pixel, both ways."""
+  e = 0.75 * e[:, :, :-1] + 0.25 * e[:, :, 1:]
+  return 0.75 * e[:, :, :, :-1] + 0.25 * e[:, :, :, 1:]
+
+
+def test_gains_at_a_scale_that_does_not_divide_the_size():
+  sources = toys.images(10, 2, 7, 9, 3)
+  filled = np.pad(sources, ((0, 0), (0, 1), (0, 1), (0, 0)), mode="edge")
+  np.testing.assert_allclose(errors(sources, CONV, scale=2), errors(filled, CONV, scale=2)[:, :, :7, :9], rtol=1e-5)
