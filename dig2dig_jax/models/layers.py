@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dig2dig_jax.models import convolution
 from dig2dig_jax.models.config import UNetConfig
 
 # Attention logits of one image (float32) beyond which queries are taken in chunks. A 256 MB map costs a CPU or GPU
@@ -65,45 +66,14 @@ def conv3x3(
     padding=((1, 1), (1, 1)),
     dtype=dtype,
     kernel_init=nn.initializers.zeros if zero else nn.initializers.lecun_normal(),
-    conv_general_dilated=_upsampled_conv if upsample else None,
+    conv_general_dilated=convolution.upsampled_conv if upsample else convolution.conv,
     name=name,
   )
-
-
-def _upsampled_conv(x, kernel, *_, **options):
-  """A 3x3 convolution of the enlarged image. On a CPU, by 4/9 of the multiplications: as each output pixel sees only
-  2x2 different inputs, the kernel's taps on equal pixels are added first."""
-
-  def plain(x, kernel):
-    return jax.lax.conv_general_dilated(nearest_upsample_2x(x), kernel, (1, 1), ((1, 1), (1, 1)), **layout)
-
-  def by_parity(x, kernel):
-    n, h, w, _ = x.shape
-    rows = []
-    for row, taps in enumerate(_taps_of_parity(kernel, axis=0)):
-      pads = [((1 - row, row), (1 - column, column)) for column in range(2)]
-      columns = zip(_taps_of_parity(taps, axis=1), pads, strict=True)
-      rows.append(jnp.stack([jax.lax.conv_general_dilated(x, k, (1, 1), pad, **layout) for k, pad in columns], axis=3))
-    return jnp.stack(rows, axis=2).reshape(n, 2 * h, 2 * w, -1)
-
-  layout = {"dimension_numbers": options["dimension_numbers"], "precision": options["precision"]}
-  return jax.lax.platform_dependent(x, kernel, cpu=by_parity, default=plain)
-
-
-def _taps_of_parity(kernel, axis: int):
-  """The two taps along `axis` for even outputs and for odd ones: (k0, k1 + k2) and (k0 + k1, k2)."""
-  first, middle, last = (jax.lax.index_in_dim(kernel, tap, axis) for tap in range(3))
-  return jnp.concatenate([first, middle + last], axis), jnp.concatenate([first + middle, last], axis)
 
 
 def average_pool_2x2(x):
   n, h, w, c = x.shape
   return jnp.mean(x.reshape(n, h // 2, 2, w // 2, 2, c), axis=(2, 4), dtype=jnp.float32).astype(x.dtype)
-
-
-def nearest_upsample_2x(x):
-  n, h, w, c = x.shape
-  return jnp.broadcast_to(x[:, :, None, :, None], (n, h, 2, w, 2, c)).reshape(n, 2 * h, 2 * w, c)
 
 
 class ResBlock(nn.Module):
@@ -123,7 +93,7 @@ class ResBlock(nn.Module):
       h, x = average_pool_2x2(h), average_pool_2x2(x)
     h = conv3x3(self.features, "in_layers_2", dtype=self.dtype, upsample=self.resample == "up")(h)
     if self.resample == "up":
-      x = nearest_upsample_2x(x)
+      x = convolution.nearest_upsample_2x(x)
     width = 2 * self.features if config.use_scale_shift_norm else self.features
     emb_out = nn.Dense(width, dtype=jnp.float32, name="emb_layers_1")(nn.silu(emb)).astype(h.dtype)[:, None, None]
     norm = GroupNorm32(config.norm_groups, name="out_layers_0")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import golden_path
 
-from dig2dig_jax.models import layers
+from dig2dig_jax.models import convolution, layers
 
 
 def test_timestep_embedding():
@@ -49,7 +49,7 @@ def test_attention_in_chunks(rows, monkeypatch):
 
 def test_resampling():
   x = jnp.arange(2 * 4 * 6 * 3, dtype=jnp.float32).reshape(2, 4, 6, 3)
-  up = np.asarray(layers.nearest_upsample_2x(x))
+  up = np.asarray(convolution.nearest_upsample_2x(x))
   np.testing.assert_array_equal(up, np.asarray(x).repeat(2, axis=1).repeat(2, axis=2))
   np.testing.assert_array_equal(layers.average_pool_2x2(jnp.asarray(up)), x)
   mean = np.asarray(x)[:, :2, :2].mean(axis=(1, 2))
