@@ -44,9 +44,15 @@ class Programs:
         self.notes.append(f"{path}: no longer loads ({type(error).__name__}), compiled again")
     program = make()
     try:
+      content = pickle.dumps(serialize_executable.serialize(program))
+    except (NotImplementedError, ValueError, TypeError, pickle.PicklingError, jax.errors.JaxRuntimeError) as error:
+      # What this raises differs by version and device.
+      self.notes.append(f"compiled programs are kept by JAX's own cache only ({type(error).__name__}: {error})")
+      return program
+    try:
       path.parent.mkdir(parents=True, exist_ok=True)
       with replacing(path) as temporary:
-        temporary.write_bytes(pickle.dumps(serialize_executable.serialize(program)))
+        temporary.write_bytes(content)
     except OSError as error:
       raise UserError(f"--compile_cache={self._folder}: not writable ({error.strerror}); give another") from error
     return program

@@ -56,6 +56,15 @@ def test_a_damaged_file_is_made_again_and_said(tmp_path):
   get(tmp_path, fail)
 
 
+def test_what_cannot_be_kept_is_used_and_said(tmp_path, monkeypatch):
+  def refuse(program):
+    raise NotImplementedError("no such device")
+
+  monkeypatch.setattr("dig2dig_jax.jobs.programs.serialize_executable.serialize", refuse)
+  found, (note,) = get(tmp_path, lambda: compiled(2))
+  assert found(X)["scaled"][1] == 2 and "NotImplementedError: no such device" in note and not list(tmp_path.iterdir())
+
+
 def test_nothing_is_kept_without_a_folder_and_a_bad_folder_is_one_line(tmp_path):
   assert get(None, lambda: compiled(2))[0](X)["scaled"][1] == 2
   (tmp_path / "file").write_text("x")
