@@ -18,6 +18,7 @@ import launch
 from dig2dig_jax import metrics
 from dig2dig_jax.cli import common
 from dig2dig_jax.cli import fuse as cli_fuse
+from dig2dig_jax.errors import UserError
 
 ROOT = pathlib.Path(launch.__file__).resolve().parent
 FLAG_FILES = sorted([*ROOT.glob("*.flags"), *ROOT.glob("presets/*.flags")])
@@ -197,6 +198,20 @@ def test_flags_of_another_method_are_named_and_left(capsys):
     options = common.method_options()
   assert (options.steps, options.em_rho, options.em_lambda) == (7, 0.1, 0.5)
   assert capsys.readouterr().err == "note: --method=ddfm does not use --bands\n"
+
+
+def test_fast_leaves_the_loop_out_and_keeps_the_rest_of_a_flag_file(monkeypatch):
+  monkeypatch.chdir(ROOT)
+  with flagsaver.flagsaver():
+    launch.parse(["launch.py", "--flagfile=vif.flags"])
+    tuned = common.method_options()
+    launch.parse(["launch.py", "--flagfile=vif.flags", "--fast"])
+    fast = common.method_options()
+  assert (fast.steps, fast.strength, fast.scale) == (0, 1.0, 2) and tuned.steps > 0 and tuned.scale == 1
+  assert (fast.temperature, fast.bands, fast.t_high) == (tuned.temperature, tuned.bands, tuned.t_high)
+  with flagsaver.flagsaver(), pytest.raises(UserError, match="--fast: expected --method=dig2dig, found ddfm"):
+    launch.parse(["launch.py", "--method=ddfm", "--fast"])
+    common.method_options()
 
 
 def test_there_are_flag_files():

@@ -95,6 +95,13 @@ def test_memory_of_host_and_container(tmp_path):
   assert memory._container(tmp_path) is None and memory._container(tmp_path / "none") is None
 
 
+def test_features_are_not_reused_in_tiles():
+  one = make(tile=64)
+  one._method = one._method._replace(reuse=lambda params: None, reuse_every=2)
+  with pytest.raises(UserError, match="--reuse: features of whole images cannot be reused in tiles"):
+    one.plan(SHAPE, batch_size=1)
+
+
 def test_tiles_are_used_and_change_little(whole):
   # A network that sees two pixels far: tiles with enough overlap give the whole image's pixels.
   pair, ids = images(0, 1, *SHAPE, 3), np.array([7], np.uint32)
