@@ -30,7 +30,7 @@ def method_options() -> MethodOptions | DrFusionOptions:
     return options
   if not isinstance(options, Dig2DigOptions):
     raise UserError(f"--fast: expected --method=dig2dig, found {flags.METHOD.value}; lower --steps instead")
-  return one_pass(options, scale=2)
+  return one_pass(options)
 
 
 def data() -> Path:

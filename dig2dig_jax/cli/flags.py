@@ -37,7 +37,7 @@ MAPS = flags.DEFINE_bool("maps", False, "Write the weight maps, and CCF's select
 
 # The method. Without a flag, the method's own paper decides; flag files hold the tuned values.
 METHOD = flags.DEFINE_enum("method", "dig2dig", list(METHODS), "Fusion method.")
-FAST = flags.DEFINE_bool("fast", False, "dig2dig: one pass without reverse steps, gains at half size.")
+FAST = flags.DEFINE_bool("fast", False, "dig2dig: one pass without reverse steps; docs/performance.md.")
 STEPS = flags.DEFINE_integer("steps", None, "Reverse steps (train: optimiser steps); 0: Dig2DIG without the loop.")
 OPTIONS = {  # name of the option -> its flag
   "steps": STEPS,

@@ -100,9 +100,9 @@ def savings(tuned: Dig2DigOptions) -> Rows:
     **{f"DPM-Solver++(2M), {steps} steps": of(steps=steps, transition="dpm_solver_pp_2m") for steps in (25, 10, 5)},
     **{f"DDIM, 25 steps, reuse {every}": of(steps=25, reuse=every) for every in (2, 3, 5)},
     "DDIM, 25 steps, gains at half size": of(steps=25, scale=2),
-    "one pass": one_pass(tuned),
-    "one pass, gains at half size (--fast)": one_pass(tuned, scale=2),
-    "one pass, gains at quarter size": one_pass(tuned, scale=4),
+    "one pass (--fast)": one_pass(tuned),
+    "one pass, gains at half size": one_pass(of(scale=2)),
+    "one pass, gains at quarter size": one_pass(of(scale=4)),
   }
 
 

@@ -47,11 +47,11 @@ class Dig2DigOptions(MethodOptions):
       raise UserError("--steps=0 runs no network on the fused image, so --guidance=dps has no gradient; use quadratic")
 
 
-def one_pass(options: Dig2DigOptions, *, scale: int = 1) -> Dig2DigOptions:
+def one_pass(options: Dig2DigOptions) -> Dig2DigOptions:
   """The same without reverse steps (METHODS.md, the one-pass limit); gains must then be accumulated beforehand."""
   window = options.window if options.weights == "uniform" else "cumulative"
   return dataclasses.replace(
-    options, steps=0, strength=1.0, strength_schedule="constant", guidance="quadratic", window=window, scale=scale
+    options, steps=0, strength=1.0, strength_schedule="constant", guidance="quadratic", window=window
   )
 
 

@@ -132,7 +132,7 @@ def test_one_pass_has_no_steps_and_keeps_what_weighs():
   from dig2dig_jax.methods.dig2dig import Dig2DigOptions, one_pass
 
   tuned = Dig2DigOptions(temperature=0.3, smoothing=2.0, bands=3, strength=0.5, strength_schedule="likelihood")
-  found = one_pass(tuned, scale=2)
+  found = one_pass(tuned)
   found.validate(1000)
-  assert (found.steps, found.strength, found.scale, found.window) == (0, 1.0, 2, "cumulative")
+  assert (found.steps, found.strength, found.window) == (0, 1.0, "cumulative")
   assert (found.temperature, found.smoothing, found.bands) == (0.3, 2.0, 3)
