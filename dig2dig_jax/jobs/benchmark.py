@@ -130,16 +130,15 @@ def _score(
       tile = image[..., None] / 127.5 - 1 if shown else None
       cost = 0, time.monotonic() - start
       _add(results, name, metrics.score(gray, image, measures), cost, tile)
-    wanted = None
-    for options in fusers:
-      pixels = crop(fused[options][i], pair.sources.shape[1:3])
-      image = metrics.to_gray(to_uint8(pixels))
-      wanted = image if options == reference else wanted
+    pixels = {options: crop(fused[options][i], pair.sources.shape[1:3]) for options in fusers}
+    images = {options: metrics.to_gray(to_uint8(found)) for options, found in pixels.items()}
+    for options, image in images.items():
       cost = costs[options], seconds[options]
-      _add(results, options, metrics.score(gray, image, measures), cost, pixels if shown else None)
-      if wanted is not None:
-        error = np.mean((image.astype(float) - wanted) ** 2)
-        results.scores[options][-1][TO_REFERENCE] = 10 * np.log10(255**2 / error) if error else np.inf
+      score = metrics.score(gray, image, measures)
+      if reference is not None:
+        error = np.mean((image - images[reference]) ** 2)
+        score[TO_REFERENCE] = 10 * np.log10(255**2 / error) if error else np.inf
+      _add(results, options, score, cost, pixels[options] if shown else None)
 
 
 def _add(results: _Results, row, score: dict[str, float], cost: tuple[float, float], tile: np.ndarray | None) -> None:
@@ -158,10 +157,10 @@ def _write(
   """One table: the baselines, then its own rows."""
   make_folder(out)
   # Held against a run of many steps, the plain fusions say nothing.
-  plain = () if settings["table"] in REFERENCED else metrics.BASELINES
-  keys = {**{name: name for name in plain}, **named}
-  further = (TO_REFERENCE,) if settings["table"] in REFERENCED else ()
-  columns = (*dict.fromkeys(name for protocol in protocols for name in metrics.PROTOCOLS[protocol]), *COST, *further)
+  referenced = settings["table"] in REFERENCED
+  keys = {**{name: name for name in (() if referenced else metrics.BASELINES)}, **named}
+  cost = (*COST, TO_REFERENCE) if referenced else COST
+  columns = (*dict.fromkeys(name for protocol in protocols for name in metrics.PROTOCOLS[protocol]), *cost)
   scores = {
     name: [{column: score[column] for column in columns} for score in results.scores[key]] for name, key in keys.items()
   }
@@ -172,7 +171,7 @@ def _write(
   ]
   sheet.write_sheet(out / "contact_sheet.png", rows)
   plots.write_scores(out / "plot.png", scores)
-  text = "\n".join(_text(scores, protocol) for protocol in protocols)
+  text = "\n".join(_text(scores, protocol, cost) for protocol in protocols)
   write_text(out / "scores.md", text)
   write_text(out / "scores.csv", csv_text(scores, images=results.pairs))
   write_text(out / "scores.json", json_text(scores, images=results.pairs))
@@ -180,11 +179,9 @@ def _write(
   return f"Table {settings['table']}\n\n{text}"
 
 
-def _text(scores: dict[str, list[dict[str, float]]], protocol: str) -> str:
+def _text(scores: dict[str, list[dict[str, float]]], protocol: str, cost: tuple[str, ...]) -> str:
   """The means of a protocol's measures, its cost, and, for the panel, the mean over measures of the row's rank."""
   names = metrics.PROTOCOLS[protocol]
-  referenced = any(TO_REFERENCE in score for found in scores.values() for score in found)
-  cost = (*COST, TO_REFERENCE) if referenced else COST
   shown = {row: [{name: score[name] for name in (*names, *cost)} for score in found] for row, found in scores.items()}
   further = {}
   if protocol == "panel":

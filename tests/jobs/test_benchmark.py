@@ -115,6 +115,17 @@ def test_a_table_with_a_reference_holds_every_row_against_its_first(results, mon
   assert benchmark.TO_REFERENCE in text
 
 
+def test_the_reference_may_run_after_rows_of_other_tables(results, monkeypatch, tmp_path):
+  data, _, _ = results
+  rows = lambda tuned: {"4 steps": dataclasses.replace(tuned, steps=4), "tuned": tuned}  # noqa: E731
+  monkeypatch.setitem(ablations.TABLES, "held", rows)
+  monkeypatch.setattr(benchmark, "REFERENCED", ("held",))
+  run(data, tmp_path, tables=("few", "held"), protocols=("common",), limit=1)
+  held, few = (json.loads((tmp_path / name / "scores.json").read_text()) for name in ("held", "few"))
+  assert 10 < held["tuned"]["mean"][benchmark.TO_REFERENCE] < 60
+  assert benchmark.TO_REFERENCE not in few["Dig2DIG, tuned"]["mean"] and "average" in few and "average" not in held
+
+
 def test_a_limit_takes_pairs_from_all_of_the_folder(results):
   _, out, _ = results
   assert json.loads((out / "few" / "settings.json").read_text())["pairs"] == ["p", "r", "s"]
