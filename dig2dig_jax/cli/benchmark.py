@@ -6,7 +6,6 @@ from pathlib import Path
 from convert.detect import configured
 from convert.official import OFFICIAL
 from convert.peer import DdfmPeer
-from dig2dig_jax.checkpoint import EMBEDDED
 from dig2dig_jax.cli import common, flags
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import benchmark, degraded, gain_figures, metric_speed, speed, theory
@@ -15,7 +14,7 @@ from dig2dig_jax.jobs.restorer import Restorer
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions
 from dig2dig_jax.methods.drfusion import DrFusionOptions
 from dig2dig_jax.methods.registry import METHODS, make_method
-from dig2dig_jax.prior import DRFUSION, Prior, load_drfusion, load_prior, random_prior
+from dig2dig_jax.prior import DRFUSION, Prior, load_drfusion, random_prior
 
 
 def run() -> int:
@@ -68,8 +67,7 @@ def _speed() -> int:
 
 def _speed_prior(dtype: str) -> Prior:
   if not flags.RANDOM_PRIOR.value:
-    directory = Path(flags.PRIOR.value) if flags.PRIOR.value else EMBEDDED
-    return load_prior(directory, dtype=dtype, label=flags.CLASS_LABEL.value)
+    return common.prior(dtype=dtype)
   if flags.RANDOM_PRIOR.value in OFFICIAL:
     config, schedule = OFFICIAL[flags.RANDOM_PRIOR.value].config, OFFICIAL[flags.RANDOM_PRIOR.value].schedule
   else:

@@ -68,9 +68,10 @@ def network_prior() -> Prior | DrFusionNetwork:
   return prior()
 
 
-def prior() -> Prior:
+def prior(*, dtype: str | None = None) -> Prior:
+  """Of --prior. dtype: in place of --dtype."""
   directory = Path(flags.PRIOR.value) if flags.PRIOR.value else EMBEDDED
-  return load_prior(directory, dtype=flags.DTYPE.value, label=flags.CLASS_LABEL.value)
+  return load_prior(directory, dtype=dtype or flags.DTYPE.value, label=flags.CLASS_LABEL.value)
 
 
 def codec() -> Codec:

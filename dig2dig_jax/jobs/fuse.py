@@ -184,7 +184,7 @@ class _Run:
 
     self.config, self.report, self.log, self.identity = config, report, log, identity
     self.rows: dict[str, np.ndarray | None] = dict.fromkeys(rows)
-    program = {name: value for name, value in config.machine.items() if name != "command"}
+    program = {name: config.machine.get(name) for name in ("network", "dig_chunk")}
     self.fuser = Fuser(
       method,
       params,

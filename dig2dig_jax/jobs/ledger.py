@@ -156,7 +156,7 @@ def _difference(entry: dict[str, Any], run: Identity) -> str:
 def versions() -> dict[str, str]:
   """Of what makes the pixels."""
   found = {}
-  for name in ("dig2dig_jax", "jax", "jaxlib", "flax"):
+  for name in ("dig2dig_jax", "jax", "jaxlib", "flax", "optax"):
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # run from a checkout that is not installed
       found[name] = importlib.metadata.version(name)
   return found

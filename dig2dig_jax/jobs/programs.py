@@ -17,6 +17,7 @@ from jax.experimental import serialize_executable
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import replacing
+from dig2dig_jax.jobs.ledger import versions
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -69,14 +70,7 @@ def _environment() -> str:
   for path in sorted(_PACKAGE.rglob("*.py")):
     source.update(path.read_bytes())
   settings = {name: value for name, value in sorted(jax.config.values.items()) if "cache" not in name}
-  return "\n".join([jax.__version__, _versions(), str(settings), _processor(), source.hexdigest()])
-
-
-def _versions() -> str:
-  import flax
-  import jaxlib
-
-  return f"{jaxlib.__version__} {flax.__version__}"
+  return "\n".join([str(versions()), str(settings), _processor(), source.hexdigest()])
 
 
 def _processor() -> str:

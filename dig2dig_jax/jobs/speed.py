@@ -62,12 +62,13 @@ def run(
     for height, width in config.sizes:
       for name, options in methods.items():
         method = make_method(prior.denoiser, codec, noise=prior.noise, options=options, reuse=prior.reuse)
+        flops = network_flops(prior, method, height, width)
         for batch in config.batches:
           row = {"method": name, "dtype": dtype, "size": f"{width}x{height}", "batch": batch}
           row |= {"evaluations": evaluations(method, SOURCES)}
           row |= _measure(method, prior.params, (height, width), batch, config.repeats)
           if "seconds" in row:
-            rate = network_flops(prior, method, options, height, width) / row["seconds"]
+            rate = flops / row["seconds"]
             row |= {"tflops": rate / 1e12, "peak_share": rate / peak, "peak_tflops": peak / 1e12}
           rows.append(row)
   if peer is not None:
@@ -106,16 +107,17 @@ def matrix_peak(dtype: str, *, repeats: int = 3) -> float:
   return 2 * side**3 * times / statistics.median(_timed(several, repeats + 1))
 
 
-def network_flops(prior: Prior, method: Method, options: MethodOptions, height: int, width: int) -> float:
+def network_flops(prior: Prior, method: Method, height: int, width: int) -> float:
   """Operations of all forward passes for one pair, as XLA counts them in the program that it is given."""
-  every = method.reuse_every
   steps = 0 if method.steps is None else method.steps.t.shape[0]
-  whole = -(-steps // every) if method.reuse else steps
-  gains = SOURCES * method.weighting.evaluations
-  smaller = -(-height // options.scale), -(-width // options.scale)
-  total = whole * method.passes_per_step * pass_flops(prior, height, width)
-  total += gains * pass_flops(prior, *smaller) if gains else 0
-  return total + ((steps - whole) * pass_flops(prior, height, width, shallow=True) if steps > whole else 0)
+  whole = -(-steps // method.reuse_every)
+  scale = method.weighting.scale
+  passes = (
+    (whole * method.passes_per_step, (height, width), False),
+    (steps - whole, (height, width), True),
+    (SOURCES * method.weighting.evaluations, (-(-height // scale), -(-width // scale)), False),
+  )
+  return sum(count * pass_flops(prior, *size, shallow=shallow) for count, size, shallow in passes if count)
 
 
 def pass_flops(prior: Prior, height: int, width: int, *, shallow: bool = False) -> float:

@@ -19,11 +19,12 @@ NORMALISATIONS = ("none", "mean_abs")
 
 class Weighting(NamedTuple):
   """`compute(key, sources [K, H, W, C], denoise) -> rows [U, K, H, W, 1]`, convex over K; `interval` in steps;
-  `evaluations`: network evaluations per source that `compute` spends."""
+  `evaluations`: network evaluations per source that `compute` spends, on images `scale` times smaller."""
 
   compute: Callable[[jax.Array, jax.Array, Denoiser], jax.Array]
   interval: int
   evaluations: int
+  scale: int = 1
 
 
 def uniform() -> Weighting:
@@ -63,7 +64,7 @@ def interval_dig(steps: Step, *, interval: int = 10, weights: dict, errors: dict
     first = jnp.full((1, *error.shape[1:]), 1 / sources.shape[0])
     return jnp.concatenate([first, weights_from_gains(error[:-1] - error[1:], **weights)])
 
-  return Weighting(compute, interval, levels.t.shape[0] * errors.get("draws", 1))
+  return Weighting(compute, interval, levels.t.shape[0] * errors.get("draws", 1), errors.get("scale", 1))
 
 
 def cumulative_dig(bounds: Step, *, weights: dict, errors: dict) -> Weighting:
@@ -76,4 +77,4 @@ def cumulative_dig(bounds: Step, *, weights: dict, errors: dict) -> Weighting:
     error = restoration_errors(key, sources, bounds, denoise, **errors)
     return weights_from_gains(error[:1] - error[1:], **weights)
 
-  return Weighting(compute, interval=2**30, evaluations=2 * errors.get("draws", 1))
+  return Weighting(compute, interval=2**30, evaluations=2 * errors.get("draws", 1), scale=errors.get("scale", 1))

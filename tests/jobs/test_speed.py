@@ -69,7 +69,7 @@ def test_smaller_gains_and_reused_features_cost_less():
   whole, shallow = speed.pass_flops(network, 32, 32), speed.pass_flops(network, 32, 32, shallow=True)
   assert 0 < shallow < whole
   expected = 3 * whole + 2 * shallow + 4 * speed.pass_flops(network, 16, 16)
-  assert speed.network_flops(network, method, options, 32, 32) == pytest.approx(expected)
+  assert speed.network_flops(network, method, 32, 32) == pytest.approx(expected)
 
 
 def layout():
