@@ -64,6 +64,7 @@ OPTIONS = {  # name of the option -> its flag
   "strength_schedule": flags.DEFINE_string("strength_schedule", None, "dig2dig: constant or likelihood."),
   "bands": flags.DEFINE_integer("bands", None, "dig2dig: levels of the pyramid of the blend; 1: pixels."),
   "base": flags.DEFINE_string("base", None, "dig2dig: weights of the coarsest band: uniform, dig, mean, brightest."),
+  "salience": flags.DEFINE_float("salience", None, "dig2dig: a band's local energy beside the gains; 0: gains alone."),
   "em_lambda": flags.DEFINE_float("em_lambda", None, "ddfm: lambda, weight of the total variation's splitting."),
   "em_rho": flags.DEFINE_float("em_rho", None, "ddfm: rho, of the same."),
   "em_colour": flags.DEFINE_string("em_colour", None, "ddfm: corrected, or released for the script's YCbCr scale."),

@@ -8,6 +8,7 @@ from dig2dig_jax.methods.base import Codec, Method
 from dig2dig_jax.methods.options import MethodOptions, assemble, require, require_choice
 from dig2dig_jax.sampling import guidance
 
+MAX_SALIENCE = 50  # exp() of it is far from overflow, and the strongest band has long won
 STRENGTH_SCHEDULES = ("constant", "likelihood")
 
 
@@ -19,6 +20,7 @@ class Dig2DigOptions(MethodOptions):
   guidance: `quadratic` or `dps`. strength: lambda, 0 to 1; with the `likelihood` schedule, the variance r^2 of the
     sources around the fused image (images are in [-1, 1]).
   bands, base: levels of the Laplacian pyramid in which sources are blended (1: per pixel), rule of its base.
+  salience: how much the local energy of a band adds to the gains in choosing its source; 0: nothing. Needs bands.
   """
 
   guidance: str = "quadratic"
@@ -26,6 +28,7 @@ class Dig2DigOptions(MethodOptions):
   strength_schedule: str = "constant"
   bands: int = 1
   base: str = "uniform"
+  salience: float = 0.0
 
   def validate(self, num_timesteps: int, *, least_steps: int = 0) -> None:
     """Raises UserError, naming the flag, for a value that cannot run on a prior of `num_timesteps`."""
@@ -33,12 +36,15 @@ class Dig2DigOptions(MethodOptions):
     require(
       (self.bands >= 1, "bands", "at least 1", self.bands),
       (0 <= self.strength <= 1, "strength", "0 to 1", self.strength),
+      (0 <= self.salience <= MAX_SALIENCE, "salience", f"0 to {MAX_SALIENCE}", self.salience),
     )
     require_choice(
       ("guidance", self.guidance, guidance.GUIDANCES),
       ("strength_schedule", self.strength_schedule, STRENGTH_SCHEDULES),
       ("base", self.base, guidance.BASE_RULES),
     )
+    if self.salience and self.bands == 1:
+      raise UserError(f"--salience={self.salience}: energy is that of detail bands; expected --bands of 2 or more")
     if self.strength_schedule == "likelihood" and self.strength == 0:
       raise UserError("--strength=0: expected a variance above 0 for --strength_schedule=likelihood")
     if self.steps == 0 and self.strength_schedule == "likelihood":
@@ -80,6 +86,7 @@ def _guidance(options: Dig2DigOptions) -> guidance.Guidance:
     strength = guidance.likelihood_strength(options.strength)
   else:
     strength = options.strength
-  correct = guidance.GUIDANCES[options.guidance](strength, levels=options.bands, base=options.base)
+  make = guidance.GUIDANCES[options.guidance]
+  correct = make(strength, levels=options.bands, base=options.base, salience=options.salience)
   # Without steps there is no noise to be consistent with.
   return guidance.chain(correct, guidance.consistent_eps()) if options.steps else correct

@@ -10,12 +10,15 @@ import jax
 import jax.numpy as jnp
 
 from dig2dig_jax.ops import pyramid
+from dig2dig_jax.ops.filters import gaussian_blur
 from dig2dig_jax.sampling import process
 from dig2dig_jax.sampling.types import Guidance, Prediction
 
 BASE_RULES = ("uniform", "dig", "mean", "brightest")
 # Of the softmax over brightness in [-1, 1] that the rule `brightest` takes: sources this far apart share 0.73 to 0.27.
 BRIGHTNESS_TEMPERATURE = 0.05
+# Window of a band's local energy, standard deviation in the band's own pixels: enough to cover zero crossings.
+SALIENCE_WINDOW = 0.6
 
 
 def stateless(f: Callable[..., Prediction]) -> Guidance:
@@ -57,7 +60,9 @@ def consistent_eps() -> Guidance:
   return stateless(f)
 
 
-def blend(sources: jax.Array, weights: jax.Array, *, levels: int = 1, base: str = "uniform") -> jax.Array:
+def blend(
+  sources: jax.Array, weights: jax.Array, *, levels: int = 1, base: str = "uniform", salience: float = 0.0
+) -> jax.Array:
   """The weighted mean of the sources, per pixel (levels = 1) or per band of a Laplacian pyramid of `levels`.
 
   Per band, the weights enter as their Gaussian pyramid, and the coarsest band follows its own rule: `uniform` (1 / K),
@@ -65,6 +70,10 @@ def blend(sources: jax.Array, weights: jax.Array, *, levels: int = 1, base: str 
   sources' brightness there).
   With DIG on the coarsest band, regions that are dark in one source and bright in the other turn into blotches that
   follow the weight map.
+
+  salience: the weights of every detail band are multiplied by exp(salience x the source's share of the band's local
+  energy) (the salience measure of Burt and Kolczynski 1993), and made convex again. 0 leaves them as they are. Gains
+  are smoothed over many pixels and cannot tell which source has the edge; the energy of a band can.
   """
   levels = min(levels, pyramid.max_levels(*sources.shape[1:3]))
   if levels == 1:
@@ -80,7 +89,19 @@ def blend(sources: jax.Array, weights: jax.Array, *, levels: int = 1, base: str 
     weight_bands[-1] = jax.nn.softmax(brightness / BRIGHTNESS_TEMPERATURE, axis=0)
   elif base != "dig":
     raise ValueError(f"base: expected one of {BASE_RULES}, found {base!r}")
+  if salience:
+    details = zip(weight_bands[:-1], bands[:-1], strict=True)
+    weight_bands[:-1] = [_salient(own, band, salience) for own, band in details]
   return pyramid.collapse([jnp.sum(w * b, axis=0) for w, b in zip(weight_bands, bands, strict=True)])
+
+
+def _salient(weights: jax.Array, band: jax.Array, salience: float) -> jax.Array:
+  """weights [K, H, W, 1] x exp(salience x share of local energy) of the detail band [K, H, W, C], convex over K."""
+  energy = gaussian_blur(jnp.mean(jnp.square(band), axis=-1, keepdims=True), SALIENCE_WINDOW)
+  # Where no source has detail (an eighth of a gray level, squared), the weights stay.
+  share = energy / (jnp.sum(energy, axis=0, keepdims=True) + 1e-6)
+  favoured = weights * jnp.exp(salience * share)
+  return favoured / jnp.sum(favoured, axis=0, keepdims=True)
 
 
 def likelihood_strength(variance: float) -> Callable:
@@ -92,7 +113,9 @@ def likelihood_strength(variance: float) -> Callable:
   return strength
 
 
-def quadratic(strength: float | Callable = 1.0, *, levels: int = 1, base: str = "uniform") -> Guidance:
+def quadratic(
+  strength: float | Callable = 1.0, *, levels: int = 1, base: str = "uniform", salience: float = 0.0
+) -> Guidance:
   """Dig2DIG's guided update in x0 space: x0 <- x0 + lambda_t sum_k w_k (y_k - x0), per pixel or per band.
 
   `strength`: lambda in [0, 1], or a function of the step. Because the weights are convex in every band,
@@ -100,14 +123,16 @@ def quadratic(strength: float | Callable = 1.0, *, levels: int = 1, base: str = 
   """
 
   def f(prediction, sources, *, step, weights, **kw):
-    target = blend(sources, weights, levels=levels, base=base)
+    target = blend(sources, weights, levels=levels, base=base, salience=salience)
     amount = strength(step) if callable(strength) else strength
     return prediction._replace(x0=prediction.x0 + amount * (target - prediction.x0))
 
   return stateless(f)
 
 
-def dps(strength: float | Callable = 1.0, *, levels: int = 1, base: str = "uniform") -> Guidance:
+def dps(
+  strength: float | Callable = 1.0, *, levels: int = 1, base: str = "uniform", salience: float = 0.0
+) -> Guidance:
   """The same likelihood without the Jacobian-free approximation: the gradient goes through the network.
 
   x0 <- x0 + lambda_t sqrt(alpha_bar) J^T (sum_k w_k y_k - x0), J = d x0 / d x_t. Where J = I / sqrt(alpha_bar) this is
@@ -115,7 +140,7 @@ def dps(strength: float | Callable = 1.0, *, levels: int = 1, base: str = "unifo
   """
 
   def f(prediction, sources, *, x_t, step, weights, denoise, **kw):
-    target = blend(sources, weights, levels=levels, base=base)
+    target = blend(sources, weights, levels=levels, base=base, salience=salience)
     x0, pull = jax.vjp(lambda x: denoise(x, step).x0, x_t)
     amount = strength(step) if callable(strength) else strength
     (direction,) = pull(target - x0)

@@ -102,6 +102,53 @@ def test_tiny_images_limit_the_levels(size):
   np.testing.assert_allclose(blend(sources, weights, levels=6), (weights * sources).sum(axis=0), atol=1e-6)
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_salience_by_hand(count):
+  """Weights x exp(salience x share of the band's smoothed energy), made convex again, with SciPy; the base as it was."""
+  sources, weights, strength = toys.images(9, count, 8, 11, 3), toys.convex(10, count, 8, 11, 1), 4.0
+  details, base = (np.asarray(band, np.float64) for band in guidance.pyramid.laplacian_pyramid(jnp.asarray(sources), 2))
+  energy = (details**2).mean(axis=-1)
+  radius = int(np.ceil(3 * guidance.SALIENCE_WINDOW))
+  taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / guidance.SALIENCE_WINDOW) ** 2)
+  for axis in (1, 2):
+    energy = scipy.ndimage.correlate1d(energy, taps / taps.sum(), axis=axis, mode="reflect")
+  favoured = weights[..., 0] * np.exp(strength * energy / energy.sum(axis=0))
+  favoured /= favoured.sum(axis=0)
+  detail = (favoured[..., None] * details).sum(axis=0)
+  truth = detail + guidance.pyramid.expand(jnp.asarray(base.mean(axis=0)), 8, 11)
+  found = blend(sources, weights, levels=2, salience=strength)
+  np.testing.assert_allclose(found, truth, atol=1e-4)
+  assert np.abs(found - blend(sources, weights, levels=2)).max() > 0.05, "salience must matter"
+
+
+def test_salience_decides_where_gains_do_not_and_leaves_flat_parts_alone():
+  """A textured and a flat source at equal weights: strong salience takes the texture whole, a mean would halve it."""
+  texture = np.zeros((2, 16, 16, 3), np.float32)
+  texture[0, :, :8] = np.where(np.arange(16)[:, None, None] % 2, 0.5, -0.5)
+  equal = np.full((2, 16, 16, 1), 0.5, np.float32)
+  found = np.asarray(blend(texture, equal, levels=2, salience=50.0))
+  halved = np.asarray(blend(texture, equal, levels=2))
+  np.testing.assert_allclose(found[4:12, 2:6], texture[0, 4:12, 2:6], atol=0.1)
+  np.testing.assert_allclose(halved[4:12, 2:6], texture[0, 4:12, 2:6] / 2, atol=0.1)
+  np.testing.assert_allclose(found[:, 12:], 0, atol=1e-6)
+
+
+def test_salience_is_symmetric_in_the_sources_and_keeps_equal_ones():
+  sources, weights = toys.images(11, 3, 9, 13, 3), toys.convex(12, 3, 9, 13, 1)
+  order = np.array([2, 0, 1])
+  options = {"levels": 3, "salience": 8.0}
+  found = blend(sources, weights, **options)
+  np.testing.assert_allclose(found, blend(sources[order], weights[order], **options), atol=1e-5)
+  same = np.stack([sources[0]] * 3)
+  np.testing.assert_allclose(blend(same, weights, **options), sources[0], atol=2e-6)
+
+
+@pytest.mark.parametrize("size", [(2, 9), (1, 1), (3, 5)])
+def test_salience_on_tiny_images(size):
+  found = blend(toys.images(7, 2, *size, 3), toys.convex(8, 2, *size, 1), levels=7, salience=8.0)
+  assert found.shape == (*size, 3) and np.all(np.isfinite(found))
+
+
 def test_unknown_base_is_refused():
   with pytest.raises(ValueError, match="uniform"):
     blend(toys.images(0, 2, 4, 4, 3), toys.convex(1, 2, 4, 4, 1), levels=2, base="none")
@@ -221,7 +268,7 @@ def test_chain_applies_in_order_with_own_states_and_keys():
   assert state == tuple(states) == (4.0, -2.0)
 
 
-@pytest.mark.parametrize("options", [{}, {"levels": 2, "base": "mean"}], ids=["pixels", "bands"])
+@pytest.mark.parametrize("options", [{}, {"levels": 2, "base": "mean", "salience": 5.0}], ids=["pixels", "bands"])
 @pytest.mark.parametrize("name", guidance.GUIDANCES)
 def test_contract(name, options):
   """Pure under jit and vmap, a fixed-point state, float32, finite, one trace per shape."""
