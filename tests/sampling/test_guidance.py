@@ -104,7 +104,7 @@ def test_tiny_images_limit_the_levels(size):
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_salience_by_hand(count):
-  """Weights x exp(salience x share of the band's smoothed energy), made convex again, with SciPy; the base as it was."""
+  """Weights x exp(salience x share of the band's smoothed energy), made convex again, with SciPy; base untouched."""
   sources, weights, strength = toys.images(9, count, 8, 11, 3), toys.convex(10, count, 8, 11, 1), 4.0
   details, base = (np.asarray(band, np.float64) for band in guidance.pyramid.laplacian_pyramid(jnp.asarray(sources), 2))
   energy = (details**2).mean(axis=-1)
