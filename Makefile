@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Processes that share the tests: most of their time is compilation, which uses one core. Each takes up to 2 GB.
+WORKERS ?= 2
 # Several GB of CUDA only where an NVIDIA driver answers.
 REQUIREMENTS := $(shell nvidia-smi >/dev/null 2>&1 && echo requirements.txt || echo requirements-cpu.txt)
 
@@ -22,7 +24,7 @@ fuse: $(VENV)/installed
 	$(BIN)/python launch.py --flagfile=mef.flags --bucket=64 --out=out/mef --overwrite
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -59,10 +59,9 @@ def controlled(
     return DescentState(optimiser.init(jnp.zeros(sources.shape[1:])), ones, ones, ones, none)
 
   def update(prediction, state, sources, *, step, weights, **kw):
-    def values(x0):
-      return jnp.stack([function(x0, sources, weights) for function in (*functions, always)])
-
-    losses, jacobian = values(prediction.x0), jax.jacrev(values)(prediction.x0)
+    # Each by itself: a Jacobian of them all together would run every backward pass once for each condition.
+    told = [jax.value_and_grad(function)(prediction.x0, sources, weights) for function in (*functions, always)]
+    losses, jacobian = (jnp.stack(parts) for parts in zip(*told, strict=True))
     largest = jnp.zeros(count, bool).at[jax.lax.top_k(state.weights, top_k)[1]].set(True)
     selected = jnp.where(step.index == 0, by_index, largest)
     amounts = jnp.append(jnp.where(selected, state.weights, 0), float(top_k))  # `always` once for each selected
