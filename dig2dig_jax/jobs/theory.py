@@ -137,6 +137,6 @@ def _markdown(found) -> str:
       error = np.mean([run["error"][-1] for run in runs])
       decibel = np.mean([run["psnr"] for run in runs])
       lines.append(
-        f"| {kind} | {name} | {len(runs)} | {sums.mean():.5f} | {np.sum(sums > 0)} | {error:.5f} | {decibel:.2f} |"
+        f"| {kind} | {name} | {len(runs)} | {sums.mean():.3g} | {np.sum(sums > 0)} | {error:.5f} | {decibel:.2f} |"
       )
   return "\n".join(lines) + "\n"
