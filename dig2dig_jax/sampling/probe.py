@@ -1,6 +1,5 @@
 """Do the weights go where a source helps? What Dig2DIG's bound speaks of, measured on a run whose ideal is known."""
 
-import jax
 import jax.numpy as jnp
 
 from dig2dig_jax.sampling.types import Array, Guidance
@@ -21,9 +20,8 @@ def covariance_probe(ideal: Array) -> Guidance:
   def update(prediction, state, sources, *, weights, **kw):
     toward = ideal - prediction.x0
     # Not mean(toward[None] * ..., axis=-1): XLA (JAX 0.10.2, CPU, above 128 x 128) takes the first source for all.
-    exact = jax.lax.Precision.HIGHEST
-    toward_source = sources - prediction.x0[None]
-    share = jnp.einsum("hwc,khwc->khw", toward, toward_source, precision=exact) / toward.shape[-1]  # B_k
+    residuals = sources - prediction.x0[None]
+    share = jnp.einsum("hwc,khwc->khw", toward, residuals, precision="highest") / toward.shape[-1]  # B_k
     weight = weights[..., 0]
     weight = weight - weight.mean(axis=(1, 2), keepdims=True)
     covariance = jnp.mean(weight * (share - share.mean(axis=(1, 2), keepdims=True)), axis=(1, 2))
