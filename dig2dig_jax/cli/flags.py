@@ -65,6 +65,7 @@ OPTIONS = {  # name of the option -> its flag
   "bands": flags.DEFINE_integer("bands", None, "dig2dig: levels of the pyramid of the blend; 1: pixels."),
   "base": flags.DEFINE_string("base", None, "dig2dig: weights of the coarsest band: uniform, dig, mean, brightest."),
   "salience": flags.DEFINE_float("salience", None, "dig2dig: a band's local energy beside the gains; 0: gains alone."),
+  "brightness": flags.DEFINE_float("brightness", None, "dig2dig: a source's local brightness beside them; 0: not."),
   "em_lambda": flags.DEFINE_float("em_lambda", None, "ddfm: lambda, weight of the total variation's splitting."),
   "em_rho": flags.DEFINE_float("em_rho", None, "ddfm: rho, of the same."),
   "em_colour": flags.DEFINE_string("em_colour", None, "ddfm: corrected, or released for the script's YCbCr scale."),
@@ -153,6 +154,11 @@ SHEET_EVERY = flags.DEFINE_integer("sheet_every", 0, "train: steps between sheet
 NETWORK = flags.DEFINE_enum("network", "prior", ["prior", "drfusion"], "train: a diffusion prior, or DRFusion's.")
 FAMILIES_OF = flags.DEFINE_list("families", None, "train drfusion: degradations to draw from; all by default.")
 WIDTH = flags.DEFINE_integer("width", None, "train: channels of the network's first level.")
+NORM_GROUPS = flags.DEFINE_integer("norm_groups", None, "train drfusion: groups of its norms (32).")
+DROPOUT = flags.DEFINE_float("dropout", None, "train drfusion: share of features dropped (0.1).")
+RECOMPUTE = flags.DEFINE_bool(
+  "recompute", True, "train drfusion: evaluate the network again for its gradient, for a third of the memory."
+)
 CHANNEL_MULT = flags.DEFINE_list("channel_mult", None, "train: width of each level, as multiples of --width.")
 BLOCKS = flags.DEFINE_integer("blocks", None, "train: residual blocks per level.")
 PATCH = flags.DEFINE_integer("patch", None, "train: side of the space-to-depth stem, 1 for none.")

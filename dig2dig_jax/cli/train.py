@@ -35,6 +35,7 @@ def run() -> int:
     ),
     batch_size=flags.BATCH_SIZE.value,
     dtype=flags.DTYPE.value,
+    recompute=flags.RECOMPUTE.value,
     seed=flags.SEED.value,
     save_every=flags.SAVE_EVERY.value,
     sheet_every=flags.SHEET_EVERY.value,
@@ -49,10 +50,11 @@ def run() -> int:
 
 def _network() -> NetworkConfig:
   if flags.NETWORK.value == "drfusion":
+    given = {"width": flags.WIDTH.value, "groups": flags.NORM_GROUPS.value, "dropout": flags.DROPOUT.value}
     try:
-      return DrFusionConfig(**({} if flags.WIDTH.value is None else {"width": flags.WIDTH.value}))
+      return DrFusionConfig(**{name: value for name, value in given.items() if value is not None})
     except ValueError as error:
-      raise UserError(f"--width: {error}") from error
+      raise UserError(f"--width, --norm_groups, --dropout: {error}") from error
   mults = flags.CHANNEL_MULT.value
   given = {
     "model_channels": flags.WIDTH.value,

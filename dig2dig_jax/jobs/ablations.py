@@ -17,7 +17,7 @@ Rows = dict[str, MethodOptions]
 
 def methods(tuned: Dig2DigOptions) -> Rows:
   """Dig2DIG, its limits and its parts beside the methods it grew out of, each of which is as its paper sets it."""
-  gains = dataclasses.replace(tuned, salience=0.0)
+  gains = dataclasses.replace(tuned, salience=0.0, brightness=0.0)
   salience = dataclasses.replace(tuned, weights="uniform")
   parts = {"one pass, gains alone": one_pass(gains), "one pass, salience alone": one_pass(salience)}
   return {

@@ -70,7 +70,8 @@ def _compiled(config: TrainConfig):
   """(what the sheets run, the jitted step)."""
   if isinstance(config.model, DrFusionConfig):
     module = DrFusionNet(config.model, dtype=jnp.dtype(config.dtype))
-    step_fn = jax.jit(make_drfusion_step(module, config.step, seed=config.seed), donate_argnums=0)
+    step = make_drfusion_step(module, config.step, seed=config.seed, recompute=config.recompute)
+    step_fn = jax.jit(step, donate_argnums=0)
     return jax.jit(sampler(module)), step_fn
   network = UNet(config.model, dtype=jnp.dtype(config.dtype))
   tables = schedule.make_schedule(NOISE["name"], num_timesteps=NOISE["num_timesteps"])

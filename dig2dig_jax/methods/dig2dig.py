@@ -8,7 +8,7 @@ from dig2dig_jax.methods.base import Codec, Method
 from dig2dig_jax.methods.options import MethodOptions, assemble, require, require_choice
 from dig2dig_jax.sampling import guidance
 
-MAX_SALIENCE = 50  # exp() of it is far from overflow, and the strongest band has long won
+MAX_SCORE = 50  # of salience and brightness: at less, the strongest source has long won
 STRENGTH_SCHEDULES = ("constant", "likelihood")
 
 
@@ -21,6 +21,7 @@ class Dig2DigOptions(MethodOptions):
     sources around the fused image (images are in [-1, 1]).
   bands, base: levels of the Laplacian pyramid in which sources are blended (1: per pixel), rule of its base.
   salience: how much the local energy of a band adds to the gains in choosing its source; 0: nothing. Needs bands.
+  brightness: how much a source's local brightness, in [-1, 1], adds likewise; for medical images. Needs bands.
   """
 
   guidance: str = "quadratic"
@@ -29,6 +30,7 @@ class Dig2DigOptions(MethodOptions):
   bands: int = 1
   base: str = "uniform"
   salience: float = 0.0
+  brightness: float = 0.0
 
   def validate(self, num_timesteps: int, *, least_steps: int = 0) -> None:
     """Raises UserError, naming the flag, for a value that cannot run on a prior of `num_timesteps`."""
@@ -36,15 +38,17 @@ class Dig2DigOptions(MethodOptions):
     require(
       (self.bands >= 1, "bands", "at least 1", self.bands),
       (0 <= self.strength <= 1, "strength", "0 to 1", self.strength),
-      (0 <= self.salience <= MAX_SALIENCE, "salience", f"0 to {MAX_SALIENCE}", self.salience),
+      (0 <= self.salience <= MAX_SCORE, "salience", f"0 to {MAX_SCORE}", self.salience),
+      (0 <= self.brightness <= MAX_SCORE, "brightness", f"0 to {MAX_SCORE}", self.brightness),
     )
     require_choice(
       ("guidance", self.guidance, guidance.GUIDANCES),
       ("strength_schedule", self.strength_schedule, STRENGTH_SCHEDULES),
       ("base", self.base, guidance.BASE_RULES),
     )
-    if self.salience and self.bands == 1:
-      raise UserError(f"--salience={self.salience}: energy is that of detail bands; expected --bands of 2 or more")
+    for flag in ("salience", "brightness"):
+      if getattr(self, flag) and self.bands == 1:
+        raise UserError(f"--{flag}={getattr(self, flag)}: weighs detail bands; expected --bands of 2 or more")
     if self.strength_schedule == "likelihood" and self.strength == 0:
       raise UserError("--strength=0: expected a variance above 0 for --strength_schedule=likelihood")
     if self.steps == 0 and self.strength_schedule == "likelihood":
@@ -87,6 +91,7 @@ def _guidance(options: Dig2DigOptions) -> guidance.Guidance:
   else:
     strength = options.strength
   make = guidance.GUIDANCES[options.guidance]
-  correct = make(strength, levels=options.bands, base=options.base, salience=options.salience)
+  bands = {"levels": options.bands, "base": options.base}
+  correct = make(strength, **bands, salience=options.salience, brightness=options.brightness)
   # Without steps there is no noise to be consistent with.
   return guidance.chain(correct, guidance.consistent_eps()) if options.steps else correct

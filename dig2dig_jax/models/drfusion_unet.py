@@ -27,7 +27,9 @@ class DrFusionConfig:
   dropout: float = 0.1
 
   def __post_init__(self):
-    if self.width % 8 or self.width % self.groups or self.width < 8:
+    if not 0 <= self.dropout < 1:
+      raise ValueError(f"dropout {self.dropout}: expected from 0 to less than 1")
+    if self.groups < 1 or self.width % 8 or self.width % self.groups or self.width < 8:
       raise ValueError(f"width {self.width}: expected a multiple of 8 and of the {self.groups} groups of its norms")
     if self.steps < 1:
       raise ValueError(f"steps {self.steps}: expected at least 1")

@@ -61,7 +61,13 @@ def consistent_eps() -> Guidance:
 
 
 def blend(
-  sources: jax.Array, weights: jax.Array, *, levels: int = 1, base: str = "uniform", salience: float = 0.0
+  sources: jax.Array,
+  weights: jax.Array,
+  *,
+  levels: int = 1,
+  base: str = "uniform",
+  salience: float = 0.0,
+  brightness: float = 0.0,
 ) -> jax.Array:
   """The weighted mean of the sources, per pixel (levels = 1) or per band of a Laplacian pyramid of `levels`.
 
@@ -74,6 +80,10 @@ def blend(
   salience: the weights of every detail band are multiplied by exp(salience x the source's share of the band's local
   energy) (the salience measure of Burt and Kolczynski 1993), and made convex again. 0 leaves them as they are. Gains
   are smoothed over many pixels and cannot tell which source has the edge; the energy of a band can.
+
+  brightness: they are multiplied by exp(brightness x the source's mean over channels at the band's level) too. For
+  sources that are bright where they know something, such as bone in CT: with `brightest` on the coarsest band, edges
+  lean to the source that the region's brightness comes from.
   """
   levels = min(levels, pyramid.max_levels(*sources.shape[1:3]))
   if levels == 1:
@@ -85,23 +95,22 @@ def blend(
   elif base == "mean":
     weight_bands[-1] = jnp.broadcast_to(weights.mean(axis=(1, 2), keepdims=True), weight_bands[-1].shape)
   elif base == "brightest":
-    brightness = bands[-1].mean(axis=-1, keepdims=True)
-    weight_bands[-1] = jax.nn.softmax(brightness / BRIGHTNESS_TEMPERATURE, axis=0)
+    weight_bands[-1] = jax.nn.softmax(bands[-1].mean(axis=-1, keepdims=True) / BRIGHTNESS_TEMPERATURE, axis=0)
   elif base != "dig":
     raise ValueError(f"base: expected one of {BASE_RULES}, found {base!r}")
-  if salience:
-    details = zip(weight_bands[:-1], bands[:-1], strict=True)
-    weight_bands[:-1] = [_salient(own, band, salience) for own, band in details]
+  if salience or brightness:
+    values = pyramid.gaussian_pyramid(sources.mean(axis=-1, keepdims=True), levels)
+    for level, band in enumerate(bands[:-1]):
+      score = brightness * values[level] + (salience * _energy_share(band) if salience else 0.0)
+      weight_bands[level] = jax.nn.softmax(jnp.log(weight_bands[level]) + score, axis=0)
   return pyramid.collapse([jnp.sum(w * b, axis=0) for w, b in zip(weight_bands, bands, strict=True)])
 
 
-def _salient(weights: jax.Array, band: jax.Array, salience: float) -> jax.Array:
-  """weights [K, H, W, 1] x exp(salience x share of local energy) of the detail band [K, H, W, C], convex over K."""
+def _energy_share(band: jax.Array) -> jax.Array:
+  """[K, H, W, 1] in [0, 1]: each source's share of the local energy of the detail band [K, H, W, C]."""
   energy = gaussian_blur(jnp.mean(jnp.square(band), axis=-1, keepdims=True), SALIENCE_WINDOW)
   # Where no source has detail (an eighth of a gray level, squared), the weights stay.
-  share = energy / (jnp.sum(energy, axis=0, keepdims=True) + 1e-6)
-  favoured = weights * jnp.exp(salience * share)
-  return favoured / jnp.sum(favoured, axis=0, keepdims=True)
+  return energy / (jnp.sum(energy, axis=0, keepdims=True) + 1e-6)
 
 
 def likelihood_strength(variance: float) -> Callable:
@@ -113,26 +122,22 @@ def likelihood_strength(variance: float) -> Callable:
   return strength
 
 
-def quadratic(
-  strength: float | Callable = 1.0, *, levels: int = 1, base: str = "uniform", salience: float = 0.0
-) -> Guidance:
+def quadratic(strength: float | Callable = 1.0, **bands) -> Guidance:
   """Dig2DIG's guided update in x0 space: x0 <- x0 + lambda_t sum_k w_k (y_k - x0), per pixel or per band.
 
-  `strength`: lambda in [0, 1], or a function of the step. Because the weights are convex in every band,
-  the weighted residuals sum to `blend(sources) - x0`.
+  `strength`: lambda in [0, 1], or a function of the step; `bands`: options of `blend`. Because the weights
+  are convex in every band, the weighted residuals sum to `blend(sources) - x0`.
   """
 
   def f(prediction, sources, *, step, weights, **kw):
-    target = blend(sources, weights, levels=levels, base=base, salience=salience)
+    target = blend(sources, weights, **bands)
     amount = strength(step) if callable(strength) else strength
     return prediction._replace(x0=prediction.x0 + amount * (target - prediction.x0))
 
   return stateless(f)
 
 
-def dps(
-  strength: float | Callable = 1.0, *, levels: int = 1, base: str = "uniform", salience: float = 0.0
-) -> Guidance:
+def dps(strength: float | Callable = 1.0, **bands) -> Guidance:
   """The same likelihood without the Jacobian-free approximation: the gradient goes through the network.
 
   x0 <- x0 + lambda_t sqrt(alpha_bar) J^T (sum_k w_k y_k - x0), J = d x0 / d x_t. Where J = I / sqrt(alpha_bar) this is
@@ -140,7 +145,7 @@ def dps(
   """
 
   def f(prediction, sources, *, x_t, step, weights, denoise, **kw):
-    target = blend(sources, weights, levels=levels, base=base, salience=salience)
+    target = blend(sources, weights, **bands)
     x0, pull = jax.vjp(lambda x: denoise(x, step).x0, x_t)
     amount = strength(step) if callable(strength) else strength
     (direction,) = pull(target - x0)

@@ -36,6 +36,7 @@ def sample(
   interval: int,
   reuse: Reuse | None = None,
   reuse_every: int = 1,
+  unroll: bool = False,
 ) -> tuple[jax.Array, Trace]:
   """Runs all steps and returns (x_0 [H, W, C], Trace).
 
@@ -47,6 +48,8 @@ def sample(
     weights: [U, K, H, W, 1]; step i reads row i // interval, the last row once they run out.
     reuse, reuse_every: the denoiser of the steps where it is the whole network at every so manieth step only; the
       guidance's own calls, if it makes any, are `denoise`.
+    unroll: steps are compiled one after the other instead of as a loop. A CPU takes the gradient through a loop's
+      convolutions twelve times slower, as XLA's fast ones are not to be had inside one.
   """
 
   if reuse is None:
@@ -77,7 +80,7 @@ def sample(
     return (x_prev, guidance_state, transition_state, features), trace
 
   carry = (x_init, guidance.init(sources), transition.init(x_init), features)
-  (x_0, *_), trace = jax.lax.scan(body, carry, steps)
+  (x_0, *_), trace = jax.lax.scan(body, carry, steps, unroll=unroll)
   return x_0, trace
 
 

@@ -1,7 +1,7 @@
 """What does one training step of DRFusion do? The published losses, through all reverse steps, for a batch of pairs.
 
-The gradient goes through the scan; the network is recomputed on the way back (`jax.checkpoint`), so that memory holds
-one evaluation of it whatever the number of steps.
+The gradient goes through the scan; where asked, the network is recomputed on the way back (`jax.checkpoint`), so that
+memory holds one evaluation of it whatever the number of steps.
 """
 
 from collections.abc import Callable
@@ -35,9 +35,9 @@ def initial_params(config: DrFusionConfig, *, seed: int) -> dict:
   return traverse_util.unflatten_dict(flat, sep="/")
 
 
-def sampler(module: DrFusionNet, *, train: bool = False) -> Callable:
+def sampler(module: DrFusionNet, *, train: bool = False, recompute: bool = True) -> Callable:
   """`(params, sources [N, 2, H, W, 1] in [0, 1], keys [N] of the dropout) -> [N, H, W, 3]`, the last step's output.
-  Without `train` there is no dropout, and keys may be left out."""
+  Without `train` there is no dropout, and keys may be left out. recompute: see the file's head."""
 
   def one(params, sources, key):
     steps = joint.learned_steps(params["alpha"])
@@ -51,12 +51,13 @@ def sampler(module: DrFusionNet, *, train: bool = False) -> Callable:
       key,
       joint.start(sources, steps),
       sources,
-      denoise=jax.checkpoint(denoise),
+      denoise=jax.checkpoint(denoise) if recompute else denoise,
       guidance=joint.joint_observation(),
       transition=ddim(),
       steps=steps,
       weights=jnp.full((1, 2, 1, 1, 1), 0.5),  # the masks of the network take their place
       interval=1,
+      unroll=train,
     )
     return x
 
@@ -67,9 +68,9 @@ def sampler(module: DrFusionNet, *, train: bool = False) -> Callable:
   return run
 
 
-def make_drfusion_step(module: DrFusionNet, config: StepConfig, *, seed: int) -> Callable:
+def make_drfusion_step(module: DrFusionNet, config: StepConfig, *, seed: int, recompute: bool = True) -> Callable:
   """`step(state, batch)` as `training.step.make_update` makes it; batch [N, 4, H, W, 1] of `degraded_batches`."""
-  output = sampler(module, train=True)
+  output = sampler(module, train=True, recompute=recompute)
 
   def loss_fn(params, batch, keys):
     return losses(output(params, batch[:, :2], keys), batch[:, 2:]).total

@@ -74,11 +74,12 @@ def test_every_table_varies_what_it_says_around_the_tuned_options():
       options.validate(1000)
       assert options.chunk == 3
   assert "one pass, gains alone" not in ablations.rows_for("methods", tuned, sources=2), "it would be one pass again"
-  whole = ablations.rows_for("methods", dataclasses.replace(tuned, bands=3, salience=4.0), sources=2)
+  whole = ablations.rows_for("methods", dataclasses.replace(tuned, bands=3, salience=4.0, brightness=1.0), sources=2)
   assert len(set(whole.values())) == len(whole)
   gains, salience = whole["one pass, gains alone"], whole["one pass, salience alone"]
   assert (gains.salience, gains.weights, salience.salience, salience.weights) == (0, "dig", 4, "uniform")
-  assert whole["fixed guidance"].salience == 0
+  assert (gains.brightness, salience.brightness) == (0, 1)
+  assert (whole["fixed guidance"].salience, whole["fixed guidance"].brightness) == (0, 0)
   rows = ablations.rows_for("4", tuned, sources=2)
   assert {options.interval for options in rows.values()} == {1, 5, 10, 20}
   assert {options.steps for options in ablations.rows_for("5", tuned, sources=2).values()} >= {0, 15, 20, 25, 50, 100}

@@ -162,6 +162,8 @@ def test_defaults_are_the_paper_s():
     ("salience", dict(salience=-1.0, bands=2)),
     ("salience", dict(salience=51.0, bands=2)),
     ("salience", dict(salience=5.0)),
+    ("brightness", dict(brightness=-1.0, bands=2)),
+    ("brightness", dict(brightness=1.0)),
     ("eta", dict(eta=1.5)),
     ("dig_t_high", dict(window="cumulative", t_high=1000)),
     ("dig_t_low", dict(window="cumulative", t_low=600)),

@@ -133,6 +133,38 @@ def test_salience_decides_where_gains_do_not_and_leaves_flat_parts_alone():
   np.testing.assert_allclose(found[:, 12:], 0, atol=1e-6)
 
 
+@pytest.mark.parametrize("salience", [0.0, 3.0])
+def test_brightness_by_hand(salience):
+  """Weights of the detail x exp(brightness x mean over channels) too: what salience gives at the weights so changed."""
+  sources, weights, strength = toys.images(9, 3, 8, 11, 3), toys.convex(10, 3, 8, 11, 1), 4.0
+  changed = weights * np.exp(strength * sources.mean(axis=-1, keepdims=True))
+  changed /= changed.sum(axis=0)
+  found = blend(sources, weights, levels=2, salience=salience, brightness=strength)
+  np.testing.assert_allclose(found, blend(sources, changed, levels=2, salience=salience), atol=1e-5)
+  assert np.abs(found - blend(sources, weights, levels=2, salience=salience)).max() > 0.05, "brightness must matter"
+
+
+def test_brightness_smooths_a_source_to_the_level_of_the_band():
+  """In the second band a bright pixel counts as its neighbourhood's mean, in the first as itself."""
+  sources, weights = toys.images(9, 2, 16, 16, 3), toys.convex(10, 2, 16, 16, 1)
+  bands = guidance.pyramid.laplacian_pyramid(jnp.asarray(sources), 3)
+  values = guidance.pyramid.gaussian_pyramid(jnp.asarray(sources.mean(axis=-1, keepdims=True)), 3)
+  own = guidance.pyramid.gaussian_pyramid(jnp.asarray(weights), 3)
+  mixed = [np.asarray(w * np.exp(5 * v)) for w, v in zip(own[:2], values[:2], strict=True)]
+  details = [(w / w.sum(axis=0) * b).sum(axis=0) for w, b in zip(mixed, bands[:2], strict=True)]
+  truth = guidance.pyramid.collapse([*details, bands[2].mean(axis=0)])
+  np.testing.assert_allclose(blend(sources, weights, levels=3, brightness=5.0), truth, atol=1e-5)
+
+
+def test_the_strongest_scores_neither_overflow_nor_divide_by_nothing():
+  sources = np.stack([np.ones((8, 8, 3)), -np.ones((8, 8, 3))]).astype(np.float32)
+  for certain in (0, 1):  # the weights leave one source, the scores the other, or the same
+    weights = np.zeros((2, 8, 8, 1), np.float32)
+    weights[certain] = 1
+    found = blend(sources, weights, levels=2, salience=50.0, brightness=50.0)
+    np.testing.assert_allclose(found, 0, atol=1e-6)
+
+
 def test_salience_is_symmetric_in_the_sources_and_keeps_equal_ones():
   sources, weights = toys.images(11, 3, 9, 13, 3), toys.convex(12, 3, 9, 13, 1)
   order = np.array([2, 0, 1])

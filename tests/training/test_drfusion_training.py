@@ -95,6 +95,18 @@ def test_steps_lower_the_loss_and_move_the_levels(data):
   assert np.abs(state.params["alpha"] - 0.5).max() > 0.01
 
 
+def test_recomputing_changes_no_gradient(data):
+  module, config = Small(), StepConfig(warmup_steps=1, total_steps=3, learning_rate=1e-2)
+  params = module.init(jax.random.key(0), np.zeros((1, 8, 8, 3)), np.ones(1))["params"]
+  batch = next(degraded_batches([data], ("ir", "vi"), config=CONFIG, batch_size=2, seed=0))
+  found = [
+    jax.jit(make_drfusion_step(module, config, seed=0, recompute=recompute))(init_state(params, config), batch)[1]
+    for recompute in (True, False)
+  ]
+  for name in ("loss", "gradient_norm"):
+    np.testing.assert_allclose(found[0][name], found[1][name], rtol=1e-5)
+
+
 def test_dropout_differs_from_example_to_example_and_only_in_training():
   module = Small()
   params = module.init(jax.random.key(0), np.zeros((1, 8, 8, 3)), np.ones(1))["params"]
@@ -106,7 +118,7 @@ def test_dropout_differs_from_example_to_example_and_only_in_training():
 
 
 def test_a_run_exports_what_the_method_takes(data, tmp_path, monkeypatch):
-  def make_step(module, config, *, seed):
+  def make_step(module, config, *, seed, recompute):
     def step(state, batch):
       loss = batch.mean()
       return state._replace(step=state.step + 1), {"loss": loss, "gradient_norm": loss}
