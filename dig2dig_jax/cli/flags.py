@@ -74,6 +74,7 @@ OPTIONS = {  # name of the option -> its flag
   "top_k": flags.DEFINE_integer("ccf_top_k", None, "ccf: conditions that act at a step."),
   "rate": flags.DEFINE_float("ccf_rate", None, "ccf: rate of Adam on the image."),
   "sigma_y": flags.DEFINE_float("drfusion_sigma_y", None, "drfusion: noise that its corrections assume, of [0, 1]."),
+  "output": flags.DEFINE_string("drfusion_output", None, "drfusion: fused, or first or second: a source as restored."),
 }
 
 # Degraded sources: restored with the prior before they are fused. docs/degraded.md.
@@ -112,6 +113,7 @@ SUITE = flags.DEFINE_enum(
 )  # fmt: skip
 CASES = flags.DEFINE_list("cases", None, "benchmark --suite=degraded: degradations, by name; all by default.")
 MIDDLE = flags.DEFINE_integer("middle", 0, "benchmark --suite=degraded: side of the square taken of pairs; 0: all.")
+HELD_OUT = flags.DEFINE_bool("held_out", False, "benchmark --suite=degraded: pairs that DRFusion's training left out.")
 DRFUSION_PRIOR = flags.DEFINE_string("drfusion", None, "benchmark --suite=degraded: DRFusion checkpoint for its row.")
 FUSED = flags.DEFINE_list("fused", None, "evaluate, report: folders of fused images, of any program, one per method.")
 PROTOCOL = flags.DEFINE_list(

@@ -11,24 +11,28 @@ import jax.numpy as jnp
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.base import Codec, Method
-from dig2dig_jax.methods.options import require
+from dig2dig_jax.methods.options import require, require_choice
 from dig2dig_jax.sampling import joint_observation as joint
 from dig2dig_jax.sampling import weighting
 from dig2dig_jax.sampling.transition import ddim
 
 _LEAST = 8  # pixels: three halvings
+OUTPUTS = ("first", "second", "fused")  # channels of its state
 
 
 @dataclasses.dataclass(frozen=True)
 class DrFusionOptions:
   """sigma_y: standard deviation of the observations' noise that the corrections assume, images in [0, 1]; 0.03 is the
-  released code's, for every degradation. Everything else, the noise levels included, is learned."""
+  released code's, for every degradation. output: the fused image, or the first or second source as it restores them.
+  Everything else, the noise levels included, is learned."""
 
   sigma_y: float = joint.SIGMA_Y
+  output: str = "fused"
 
   def validate(self) -> None:
     """Raises UserError, naming the flag."""
     require((self.sigma_y > 0, "drfusion_sigma_y", "above 0", self.sigma_y))
+    require_choice(("drfusion_output", self.output, OUTPUTS))
 
 
 def drfusion(denoiser: Callable, codec: Codec, *, noise: dict, options: DrFusionOptions) -> Method:
@@ -44,7 +48,9 @@ def drfusion(denoiser: Callable, codec: Codec, *, noise: dict, options: DrFusion
   if not codec.gray:
     raise UserError("--method=drfusion fuses luminance, found --colour=rgb; use --colour=luminance")
   return Method(
-    codec=Codec(lambda images: _encode(codec, images), lambda x, images: _decode(codec, x, images), gray=True),
+    codec=Codec(
+      lambda images: _encode(codec, images), lambda x, images: _decode(codec, x, images, options.output), gray=True
+    ),
     denoiser=denoiser,
     steps=joint.learned_steps(jnp.full(noise["num_timesteps"], 0.5)),
     guidance=joint.joint_observation(options.sigma_y),
@@ -64,7 +70,7 @@ def _encode(codec: Codec, images):
   return jnp.pad(sources, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="reflect")
 
 
-def _decode(codec: Codec, x, images):
+def _decode(codec: Codec, x, images, output: str):
   height, width = images.shape[1:3]
-  fused = jnp.repeat(x[:height, :width, 2:] * 2 - 1, 3, axis=-1)
-  return codec.decode(fused, images)
+  shown = x[:height, :width, OUTPUTS.index(output), None] * 2 - 1
+  return codec.decode(jnp.repeat(shown, 3, axis=-1), images)

@@ -23,7 +23,8 @@ _LUMA = np.array([[0.299], [0.587], [0.114]], np.float32)
 @dataclasses.dataclass(frozen=True)
 class DegradedConfig:
   """size: side of a crop in pixels. families: of FAMILIES, drawn alike for every source by itself. Ranges, drawn
-  uniformly: sigma of noise, of 8-bit values; blur in pixels; composite is blur, halving and noise together."""
+  uniformly: sigma of noise, of 8-bit values; blur in pixels; composite is blur, halving and noise together.
+  slight_sigma: noise of blurred and low-resolution images: no camera is without, and a sharpening amplifies it."""
 
   size: int = 64
   families: tuple[str, ...] = FAMILIES
@@ -31,6 +32,7 @@ class DegradedConfig:
   blur: tuple[float, float] = (0.8, 2.5)
   scales: tuple[int, ...] = (2, 4)
   composite_sigma: tuple[float, float] = (5.0, 25.0)
+  slight_sigma: tuple[float, float] = (0.0, 3.0)
 
 
 def split(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
@@ -49,7 +51,8 @@ def degrade(clean: np.ndarray, family: str, config: DegradedConfig, rng: np.rand
   if family in ("blur", "composite"):
     image = cv2.GaussianBlur(image, (0, 0), rng.uniform(*config.blur), borderType=cv2.BORDER_REFLECT)
   scale = {"low_resolution": rng.choice(config.scales), "composite": 2}.get(family, 1)
-  sigma = {"noise": config.sigma, "composite": config.composite_sigma}.get(family)
+  slight = dict.fromkeys(("blur", "low_resolution"), config.slight_sigma)
+  sigma = {"noise": config.sigma, "composite": config.composite_sigma, **slight}.get(family)
   size = image.shape[::-1]
   if scale > 1:
     image = cv2.resize(image, (-(-size[0] // scale), -(-size[1] // scale)), interpolation=cv2.INTER_AREA)

@@ -11,9 +11,11 @@ import toys
 from dig2dig_jax.checkpoint import save_checkpoint
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.base import evaluations, fuse, luminance_codec, rgb_codec
-from dig2dig_jax.methods.drfusion import DrFusionOptions
+from dig2dig_jax.methods.drfusion import OUTPUTS, DrFusionOptions
 from dig2dig_jax.methods.registry import make_method
+from dig2dig_jax.models.drfusion_unet import DrFusionNet
 from dig2dig_jax.prior import DRFUSION, load_drfusion
+from dig2dig_jax.training.drfusion_step import sampler
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -52,6 +54,16 @@ def test_an_even_image_is_not_changed_by_the_padding_of_odd_ones():
   np.testing.assert_allclose(odd, run(mirrored)[0][:13], atol=1e-5)
 
 
+def test_the_restored_sources_can_be_had_too():
+  """They and the fused image are the channels of the state at the end of the run."""
+  images = np.repeat(toys.images(4, 2, 12, 16, 1), 3, axis=-1)
+  sources = (images[None, ..., :1] + 1) / 2
+  state = np.asarray(sampler(DrFusionNet(NETWORK.config))(NETWORK.params, sources))[0]
+  for channel, output in enumerate(OUTPUTS):
+    found, _ = run(images, output=output)
+    np.testing.assert_allclose(found[..., 0], np.clip(state[..., channel] * 2 - 1, -1, 1), atol=1e-5)
+
+
 def test_what_it_cannot_do_is_said():
   with pytest.raises(UserError, match="two sources, found 3"):
     run(toys.images(3, 3, 12, 12, 3))
@@ -61,6 +73,8 @@ def test_what_it_cannot_do_is_said():
     method(codec=rgb_codec())
   with pytest.raises(UserError, match="--drfusion_sigma_y=0"):
     method(sigma_y=0)
+  with pytest.raises(UserError, match="--drfusion_output=third"):
+    method(output="third")
 
 
 def test_its_checkpoint_is_found_by_folder_and_asked_for_where_there_is_none(tmp_path, tiny_prior):
@@ -70,7 +84,7 @@ def test_its_checkpoint_is_found_by_folder_and_asked_for_where_there_is_none(tmp
   loaded = load_drfusion(tmp_path / "net")
   assert (loaded.config, loaded.noise) == (NETWORK.config, NETWORK.noise)
   np.testing.assert_array_equal(loaded.params["alpha"], NETWORK.params["alpha"])
-  assert dataclasses.asdict(DrFusionOptions()) == {"sigma_y": 0.03}
+  assert dataclasses.asdict(DrFusionOptions()) == {"sigma_y": 0.03, "output": "fused"}
   with pytest.raises(UserError, match="diffusion prior"):
     load_drfusion(tiny_prior)
   if not DRFUSION.is_dir():

@@ -52,8 +52,8 @@ def test_families_degrade_as_they_say(family):
   flat, edge = found[:, :5], found[:, 14:18]
   if family in ("noise", "composite"):
     assert 2 / 255 < flat.std() < 60 / 255
-  else:
-    np.testing.assert_allclose(flat, 0.5, atol=1e-2)
+  elif family != "clean":
+    assert 0 < flat.std() < 3.5 / 255
   if family in ("blur", "low_resolution"):
     assert np.abs(np.diff(edge, axis=1)).max() < 0.28
   if family == "clean":

@@ -1,0 +1,47 @@
+"""What would classical image processing make of a degraded source? Denoisers, Tikhonov's inverse, bicubic enlargement.
+
+Images are float32 [H, W, 3] in [-1, 1], gray in three equal channels.
+"""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from skimage.restoration import denoise_nl_means, denoise_wavelet
+
+from dig2dig_jax.jobs.degradation import Degradation
+
+_TIKHONOV = 0.01  # regularisation of the inverse of a blur
+
+
+def enlarged(z: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+  """z [h, w, 3] bicubically at `size`; z itself where it has that size."""
+  if z.shape[:2] == size:
+    return z
+  return cv2.resize(z, size[::-1], interpolation=cv2.INTER_CUBIC)
+
+
+def restored(z: np.ndarray, degradation: Degradation, size: tuple[int, int], denoise: Callable) -> np.ndarray:
+  """z denoised at its known sigma; then enlarged, or a blur inverted with Tikhonov's regularisation."""
+  if degradation.clean:
+    return z
+  sigma = degradation.deviation(z)
+  if sigma > 0:
+    z = np.repeat(denoise(z[..., 0].astype(np.float64), sigma)[..., None], 3, axis=-1).astype(np.float32)
+  if degradation.stages and degradation.scale == 1:
+    operator, mean = degradation.operator(size), np.full((*size, 3), z.mean(), np.float32)
+    return mean + np.asarray(operator.solve(z - operator.apply(mean), _TIKHONOV))
+  return enlarged(z, size)
+
+
+def non_local_means(gray: np.ndarray, sigma: float) -> np.ndarray:
+  """scikit-image's, float64 [H, W] of noise sigma."""
+  return denoise_nl_means(gray, h=0.8 * sigma, sigma=sigma, fast_mode=True, patch_size=5, patch_distance=6)
+
+
+def wavelet(gray: np.ndarray, sigma: float) -> np.ndarray:
+  """scikit-image's BayesShrink, float64 [H, W] of noise sigma."""
+  return denoise_wavelet(gray, sigma=sigma, mode="soft", method="BayesShrink", rescale_sigma=True)
+
+
+DENOISERS = {"non-local means": non_local_means, "wavelet": wavelet}
