@@ -3,8 +3,8 @@
 Clean pairs are reduced to luminance and degraded here, both sources alike unless a case says otherwise. Every row is
 held against Dig2DIG's fusion of the clean sources (`to clean`), against what its own rule makes of the clean sources
 (`to own`: a network that fuses otherwise is not at fault for that), and scored against the clean sources as usual.
-`inputs` is the PSNR of what went into the fusion: how well a row restores, before it fuses. `low-pass` is PSNR of images
-without what low resolution cannot hold: of the inputs, and of the fused image to the clean fusion.
+`inputs` is the PSNR of what went into the fusion: how well a row restores, before it fuses. `low-pass` is PSNR of
+images without what low resolution cannot hold: of the inputs, and of the fused image to the clean fusion.
 """
 
 import dataclasses
