@@ -8,7 +8,8 @@ from pathlib import Path
 from dig2dig_jax.checkpoint import EMBEDDED
 from dig2dig_jax.cli import flags
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs import degradation, fuse, fused_folders, lpips
+from dig2dig_jax.jobs import degradation, fused_folders, lpips
+from dig2dig_jax.jobs.fuse_config import FuseConfig
 from dig2dig_jax.jobs.restorer import Restorer
 from dig2dig_jax.methods.base import Codec, luminance_codec, rgb_codec
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions, one_pass
@@ -83,7 +84,7 @@ def codec() -> Codec:
   return luminance_codec(flags.SOURCES.value.index(chroma), stretch=flags.STRETCH.value)
 
 
-def fuse_config() -> fuse.FuseConfig:
+def fuse_config() -> FuseConfig:
   if flags.BATCH_SIZE.value < (0 if flags.JOB.value == "fuse" else 1) or flags.BUCKET.value < 1:
     raise UserError("--batch_size, --bucket: expected at least 1 (fuse: --batch_size=0 chooses)")
   tile = flags.TILE.value
@@ -91,7 +92,7 @@ def fuse_config() -> fuse.FuseConfig:
     raise UserError(f"--tile={tile}: expected a multiple of 64, or 0 for whole images")
   if flags.OVERLAP.value < 0 or tile and flags.OVERLAP.value > tile // 2:
     raise UserError(f"--overlap={flags.OVERLAP.value}: expected 0 to half of --tile")
-  return fuse.FuseConfig(
+  return FuseConfig(
     data=Path() if flags.MANIFEST.value else data(),
     out=Path(flags.OUT.value),
     sources=tuple(flags.SOURCES.value),

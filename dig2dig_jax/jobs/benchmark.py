@@ -23,7 +23,7 @@ from dig2dig_jax.jobs import plots, sheet
 from dig2dig_jax.jobs.ablations import REFERENCED, TABLES, rows_for
 from dig2dig_jax.jobs.batches import Batch, batches
 from dig2dig_jax.jobs.compare import mean_ranks
-from dig2dig_jax.jobs.fuse import FuseConfig
+from dig2dig_jax.jobs.fuse_config import FuseConfig
 from dig2dig_jax.jobs.fuser import Fuser
 from dig2dig_jax.jobs.record import make_folder, write_text
 from dig2dig_jax.jobs.table import csv_text, json_text, markdown

@@ -23,7 +23,7 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import sheet
 from dig2dig_jax.jobs.degradation import Degradation, parse
 from dig2dig_jax.jobs.degraded_rows import DIG, Fusers, Row, Runner, rows_of
-from dig2dig_jax.jobs.fuse import FuseConfig
+from dig2dig_jax.jobs.fuse_config import FuseConfig
 from dig2dig_jax.jobs.fuser import Fuser
 from dig2dig_jax.jobs.record import make_folder, write_text
 from dig2dig_jax.jobs.restorer import Restorer

@@ -7,32 +7,27 @@ talking to each other (`shares`).
 
 import collections
 import contextlib
-import dataclasses
 import errno
-import json
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 import jax
 import numpy as np
 from tqdm import tqdm
 
-from dig2dig_jax.data import datasets
 from dig2dig_jax.data.images import write_png
 from dig2dig_jax.data.padding import crop
 from dig2dig_jax.data.pairs import LoadedPair, Pair, load_pair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import sweep
-from dig2dig_jax.jobs import ledger, plots, shares, sheet
+from dig2dig_jax.jobs import fuse_files, ledger, shares, sheet
 from dig2dig_jax.jobs.batches import Batch, batches
+from dig2dig_jax.jobs.fuse_config import FuseConfig, FuseReport
 from dig2dig_jax.jobs.fuser import Fuser
 from dig2dig_jax.jobs.processes import ALONE, Place, stopped_by_signal
 from dig2dig_jax.jobs.programs import Programs
-from dig2dig_jax.jobs.record import environment, make_folder, write_text
-from dig2dig_jax.jobs.restorer import Restorer
+from dig2dig_jax.jobs.record import make_folder
 from dig2dig_jax.methods.base import FusionTrace, Method, evaluations
-from dig2dig_jax.sampling.sampler import Trace
 
 SHEET_ROWS = 12
 _IN_FLIGHT = 2  # batches that are computed or written while the next one is made ready
@@ -41,76 +36,6 @@ _AHEAD_PIXELS = 2**26  # pixels of all of them at most
 _WRITERS = 4
 # What a disk says when it will not take the next image either.
 _HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO}
-
-
-@dataclasses.dataclass(frozen=True)
-class FuseConfig:
-  """data: folder of the data set. dataset, split, manifest: how its pairs are found (`data.datasets.find`).
-  bucket: padded sides are multiples of it (pixels). batch_size: pairs per device and call; 0 chooses.
-  tile, overlap: see `Fuser`. bit_depth: of the PNGs, 8 or 16; 0 takes the sources' largest.
-  sheet: write a contact sheet of the first pairs. maps: write every weight map as PNG, and what CCF selected per step.
-  overwrite: write over results of other flags, weights or sources. conditions: names of CCF's conditions.
-  restorer: of degraded sources, None for clean ones.
-  settings: flags that decide pixels, for the record and to tell runs apart. machine: others, for the record
-  and to find programs by. program_cache: folder of compiled programs, None for none."""
-
-  data: Path
-  out: Path
-  sources: tuple[str, ...]
-  dataset: str = "folders"
-  split: str | None = None
-  manifest: Path | None = None
-  seed: int = 0
-  batch_size: int = 1
-  bucket: int = 128
-  tile: int | None = None
-  overlap: int = 128
-  bit_depth: int = 8
-  sheet: bool = True
-  maps: bool = False
-  overwrite: bool = False
-  conditions: tuple[str, ...] = ()
-  restorer: Restorer | None = None
-  settings: dict = dataclasses.field(default_factory=dict)
-  machine: dict = dataclasses.field(default_factory=dict)
-  program_cache: Path | None = None
-
-  def find(self) -> tuple[list[Pair], list[str]]:
-    """The pairs, and a line for each file that is in none. UserError where there are none."""
-    return datasets.find(
-      self.data, self.sources, dataset=self.dataset, split=self.split, manifest=self.manifest
-    )
-
-  def decisive(self) -> dict:
-    """Everything that decides pixels but weights and images."""
-    own = ("seed", "sources", "bucket", "tile", "overlap", "bit_depth", "maps")
-    restored = {} if self.restorer is None else {"restored": self.restorer.decisive()}
-    return {**self.settings, **restored, **{name: getattr(self, name) for name in own}}
-
-
-@dataclasses.dataclass
-class FuseReport:
-  """What happened: printed by the job, returned to callers."""
-
-  done: int = 0
-  skipped: int = 0  # done by an earlier run
-  left: int = 0  # not begun, because the run was told to stop
-  failed: list[str] = dataclasses.field(default_factory=list)  # one line per pair
-  left_out: list[str] = dataclasses.field(default_factory=list)  # one line per file without partner, or no image
-  notes: list[str] = dataclasses.field(default_factory=list)
-  seconds: float = 0.0  # from the first image read to the last written, compilation excluded
-  compile_seconds: float = 0.0
-  programs: int = 0
-  evaluations: int = 0  # network evaluations per pair
-
-  def summary(self) -> str:
-    rate = f"{self.seconds / self.done:.2f} s per pair" if self.done else "nothing fused"
-    before = f", {self.skipped} done before" if self.skipped else ""
-    stopped = f"; stopped by SIGTERM, {self.left} pairs left for the same command" if self.left else ""
-    return (
-      f"{self.done} pairs fused, {len(self.failed)} failed{before}; {rate}, {self.evaluations} network evaluations per "
-      f"pair; {self.programs} programs compiled or loaded in {self.compile_seconds:.1f} s{stopped}"
-    )
 
 
 def listed(config: FuseConfig) -> tuple[str, list[str]]:
@@ -146,7 +71,7 @@ def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> 
         sweep(folder, now=log.touched())
     rows = _first(pairs, todo) if config.sheet else ()
     _Run(config, method, params, report, log, run_identity, rows).fuse(todo, ahead=_ahead(config, mine))
-  _write_record(config, report, place)
+  fuse_files.write_record(config, report, place)
   return report
 
 
@@ -179,7 +104,7 @@ class _Run:
     keep_steps = bool(config.maps and config.conditions)
 
     def keep(trace: FusionTrace):  # the last update's weights: what the final image was blended with
-      curves = None if trace.steps is None else _curves(trace.steps)
+      curves = None if trace.steps is None else fuse_files.curves(trace.steps)
       return trace.weights[-1], trace.steps if keep_steps else None, curves
 
     self.config, self.report, self.log, self.identity = config, report, log, identity
@@ -296,10 +221,10 @@ class _Run:
       for name, weight in zip(config.sources, crop(kept[0], size), strict=True):
         write_png(config.out / "weights" / f"{pair.name}_{name}.png", weight * 2 - 1)
       if config.conditions:
-        _write_selection(config, pair.name, kept[1])
+        fuse_files.write_selection(config, pair.name, kept[1])
     write_png(path, image, bit_depth=bit_depth)  # after the maps: whoever finds it finds them too
     if pair.name in self.rows:
-      self.rows[pair.name] = sheet.row(_tiles(config, pair, image, crop(kept[0], size)))
+      self.rows[pair.name] = sheet.row(fuse_files.tiles(config, pair, image, crop(kept[0], size)))
     self.log.append({
       "id": pair.name,
       "seed": config.seed,
@@ -311,42 +236,8 @@ class _Run:
       "seconds": round(seconds, 3),
       "device": self.fuser.devices[0].device_kind,
       "versions": self.versions,
-      **({"curves": _rounded(curves)} if curves else {}),
+      **({"curves": fuse_files.rounded(curves)} if curves else {}),
       "sources": ledger.source_bytes(self.pairs[pair.name]),
       "weights": self.identity.weights,
       "flags": self.identity.flags,
     })
-
-
-def _write_selection(config: FuseConfig, name: str, steps: Trace) -> None:
-  path = config.out / "conditions" / f"{name}.png"
-  plots.write_selection(path, config.conditions, t=steps.t, **steps.guidance)
-
-
-def _tiles(config, pair: LoadedPair, image, weights):
-  sources = [(f"{pair.name} {name}", pixels) for name, pixels in zip(config.sources, pair.sources, strict=True)]
-  maps = [(f"weight {name}", sheet.heat(weight)) for name, weight in zip(config.sources, weights, strict=True)]
-  return [*sources, ("fused", image), *(maps[:1] if len(maps) == 2 else maps)]
-
-
-def _curves(steps: Trace) -> dict[str, jax.Array]:
-  """t [S], weight [S, K], residual [S, K] over the padded image: what a report plots, small enough for every pair."""
-  return {"t": steps.t, "weight": steps.weight, "residual": steps.residual}
-
-
-def _rounded(curves: dict[str, np.ndarray]) -> dict[str, list]:
-  return {name: np.round(np.float64(values), 5).tolist() for name, values in curves.items()}
-
-
-def _write_record(config: FuseConfig, report: FuseReport, place: Place):
-  """`run.json`: settings, versions, hardware and outcome, so that a folder of images can be reproduced."""
-  record = {
-    "settings": {**config.decisive(), **config.machine, "dataset": config.dataset, "data": str(config.data)},
-    "jax": jax.__version__,
-    "device": jax.local_devices()[0].device_kind,
-    "environment": environment(),
-    "process": list(place),
-    **dataclasses.asdict(report),
-  }
-  name = "run.json" if place.process == 0 else f"run-{place.process}.json"
-  write_text(config.out / name, json.dumps(record, indent=1, default=str) + "\n")

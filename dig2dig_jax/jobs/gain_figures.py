@@ -21,7 +21,7 @@ from dig2dig_jax.data.pairs import LoadedPair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import plots, sheet
 from dig2dig_jax.jobs.batches import batches
-from dig2dig_jax.jobs.fuse import FuseConfig
+from dig2dig_jax.jobs.fuse_config import FuseConfig
 from dig2dig_jax.jobs.record import make_folder, write_text
 from dig2dig_jax.methods.base import Codec
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions

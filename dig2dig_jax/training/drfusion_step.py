@@ -19,28 +19,64 @@ from dig2dig_jax.sampling.transition import ddim
 from dig2dig_jax.training.drfusion_loss import losses
 from dig2dig_jax.training.step import StepConfig, make_update
 
+_HEADS = ("unet/outBlock_2/kernel", "unet/fusion_outBlock_2/kernel")
+_PIXEL_PATH = ("inBlock", "downBlock_2_0/op", "upBlock_10_0/op", "fusionBlock_10_0/op")
+
 
 def initial_params(config: DrFusionConfig, *, seed: int) -> dict:
-  """Nested parameters to begin with: kernels normal with variance 1 / fan-in, biases 0, norms 1, alpha 1/2.
+  """Nested parameters to begin with: kernels normal with variance 1 / fan-in, biases 0, norms 1, alpha 1/2; and two
+  things without which a run of thousands of steps learns to return its input and stays there:
+
+  - the last convolution of every residual block and of both heads is 0, as in guided-diffusion: the run starts at the
+    observations, and blocks add to what is there.
+  - the pixels of x reach the heads. The network has no skip at full resolution, so that noise has to go through half
+    of it; the first convolution, the first down-sampling and the last up-sampling begin as a copy of x, its 2 x 2
+    blocks as channels, and pixels again, with both signs (SiLU keeps one). Widths below 12 have no room for that.
 
   Drawn by NumPy: compiling 360 draws takes XLA longer than a hundred steps.
   """
   random, flat = np.random.default_rng(seed), {}
   for path, shape in parameter_shapes(config).items():
     kind = path.rpartition("/")[2]
-    if kind == "kernel":
+    if path.endswith("conv2_3/kernel") or path in _HEADS:
+      flat[path] = np.zeros(shape, np.float32)
+    elif kind == "kernel":
       flat[path] = (random.standard_normal(shape) / np.sqrt(np.prod(shape[:-1]))).astype(np.float32)
     else:
       flat[path] = np.full(shape, {"scale": 1.0, "alpha": 0.5, "bias": 0.0}[kind], np.float32)
+  if config.width >= 12:
+    _pass_pixels(flat)
   return traverse_util.unflatten_dict(flat, sep="/")
 
 
-def sampler(module: DrFusionNet, *, train: bool = False, recompute: bool = True) -> Callable:
+def _pass_pixels(flat: dict[str, np.ndarray]) -> None:
+  first, down, *ups = (flat[f"unet/{name}/kernel"] for name in _PIXEL_PATH)
+  first[..., :3] = 0
+  down[..., :12] = 0
+  for up in ups:
+    up[:, :, :6] = 0  # [3, 3, out, in]: a transposed kernel
+  for channel in range(3):
+    first[1, 1, channel, channel] = 1
+    for row in range(2):
+      for column in range(2):
+        block = 4 * channel + 2 * row + column
+        down[1 + row, 1 + column, channel, block] = 1
+        for up in ups:
+          up[1 + row, 1 + column, channel, block] = 1
+          up[1 + row, 1 + column, 3 + channel, block] = -1
+
+
+def sampler(
+  module: DrFusionNet, *, train: bool = False, recompute: bool = True, last_only: bool = False
+) -> Callable:
   """`(params, sources [N, 2, H, W, 1] in [0, 1], keys [N] of the dropout) -> [N, H, W, 3]`, the last step's output.
-  Without `train` there is no dropout, and keys may be left out. recompute: see the file's head."""
+  Without `train` there is no dropout, and keys may be left out. recompute: see the file's head. last_only: starts at
+  the last step's noise level."""
 
   def one(params, sources, key):
     steps = joint.learned_steps(params["alpha"])
+    if last_only:
+      steps = jax.tree.map(lambda table: table[-1:], steps)
 
     def denoise(x_t, step):
       rngs = {"dropout": jax.random.fold_in(key, step.index)} if train else {}
@@ -68,12 +104,26 @@ def sampler(module: DrFusionNet, *, train: bool = False, recompute: bool = True)
   return run
 
 
-def make_drfusion_step(module: DrFusionNet, config: StepConfig, *, seed: int, recompute: bool = True) -> Callable:
-  """`step(state, batch)` as `training.step.make_update` makes it; batch [N, 4, H, W, 1] of `degraded_batches`."""
-  output = sampler(module, train=True, recompute=recompute)
+def make_drfusion_step(
+  module: DrFusionNet, config: StepConfig, *, seed: int, recompute: bool = True, anchor: bool = False
+) -> Callable:
+  """`step(state, batch)` as `training.step.make_update` makes it; batch [N, 4, H, W, 1] of `degraded_batches`.
+
+  anchor: every second pair of the batch runs the last step alone. The sources' estimates of all earlier steps are
+  replaced by the observations (lambda is 1 there), and the noise that the step before predicted is put back before the
+  last one predicts it again: as long as the network does not tell steps apart, its output cancels, no weight has a
+  gradient, and the run stays where it returns its input. A run of one step has no such cancellation.
+  """
+  whole = sampler(module, train=True, recompute=recompute)
+  last = sampler(module, train=True, recompute=recompute, last_only=True)
+
+  def total(output, params, batch, keys):
+    return losses(output(params, batch[:, :2], keys), batch[:, 2:]).total
 
   def loss_fn(params, batch, keys):
-    return losses(output(params, batch[:, :2], keys), batch[:, 2:]).total
+    if not anchor:
+      return total(whole, params, batch, keys)
+    return (total(whole, params, batch[::2], keys[::2]) + total(last, params, batch[1::2], keys[1::2])) / 2
 
   def draw(key, batch):
     return batch, jax.random.split(key, batch.shape[0])

@@ -12,7 +12,7 @@ from toys import conv_denoiser, conv_params
 from dig2dig_jax import metrics
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import ablations, benchmark
-from dig2dig_jax.jobs.fuse import FuseConfig
+from dig2dig_jax.jobs.fuse_config import FuseConfig
 from dig2dig_jax.methods.base import luminance_codec
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions
 

@@ -11,7 +11,7 @@ from scenes import read, write_pair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import classical, degraded, degraded_rows
 from dig2dig_jax.jobs.degradation import Degradation
-from dig2dig_jax.jobs.fuse import FuseConfig
+from dig2dig_jax.jobs.fuse_config import FuseConfig
 from dig2dig_jax.jobs.restorer import Restorer
 from dig2dig_jax.methods.base import luminance_codec
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig

@@ -15,12 +15,13 @@ from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import train
 from dig2dig_jax.jobs.train_config import TrainConfig
-from dig2dig_jax.models.drfusion_unet import DrFusionConfig
+from dig2dig_jax.models.drfusion_unet import DrFusionConfig, DrFusionNet
 from dig2dig_jax.prior import load_drfusion
 from dig2dig_jax.training import degraded_pairs
 from dig2dig_jax.training.data import CropConfig
 from dig2dig_jax.training.degraded_pairs import DegradedConfig, degrade, degraded_batches, split
-from dig2dig_jax.training.drfusion_step import make_drfusion_step, sampler
+from dig2dig_jax.training.drfusion_loss import losses
+from dig2dig_jax.training.drfusion_step import initial_params, make_drfusion_step, sampler
 from dig2dig_jax.training.step import StepConfig, init_state
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -82,6 +83,34 @@ class Small(nn.Module):
     return nn.Conv(3, (3, 3))(h), nn.sigmoid(nn.Conv(1, (3, 3))(nn.Dropout(0.1, deterministic=not train)(h)))
 
 
+class Blind(nn.Module):
+  """Predicts the same noise everywhere at every step."""
+
+  @nn.compact
+  def __call__(self, x, timesteps, *, train=False):
+    self.param("alpha", nn.initializers.constant(0.5), (3,))
+    noise = self.param("noise", nn.initializers.constant(0.1), ())
+    return jax.numpy.full_like(x, 1) * noise, jax.numpy.full_like(x[..., :1], 0.5)
+
+
+def test_a_run_starts_at_the_observations_and_sees_every_pixel():
+  """Nothing is restored at first; heads that read x from where it is put tell a pixel from its neighbours."""
+  config = DrFusionConfig(width=16, groups=4)
+  params = initial_params(config, seed=0)
+  sources = np.random.default_rng(0).uniform(size=(1, 2, 16, 16, 1)).astype(np.float32)
+  network = DrFusionNet(config)
+  restored = sampler(network)(params, sources)
+  np.testing.assert_allclose(restored[0, ..., :2], sources[0, ..., 0].transpose(1, 2, 0), atol=1e-5)
+  for channel in range(3):
+    params["unet"]["outBlock_2"]["kernel"][1, 1, [channel, 3 + channel], channel] = 1, -1
+  x = np.random.default_rng(1).normal(size=(1, 16, 16, 3)).astype(np.float32)
+  noise, mask = network.apply({"params": params}, x, np.ones(1))
+  np.testing.assert_array_equal(mask, 0.5)
+  for channel in range(3):
+    # The rest is what lower levels add; with the first draws everywhere the correlation is below 0.2.
+    assert np.corrcoef(np.ravel(noise[..., channel]), np.ravel(x[..., channel]))[0, 1] > 0.5
+
+
 def test_steps_lower_the_loss_and_move_the_levels(data):
   module, config = Small(), StepConfig(warmup_steps=2, total_steps=60, learning_rate=1e-2, weight_decay=0.0)
   params = module.init(jax.random.key(0), np.zeros((1, 8, 8, 3)), np.ones(1))["params"]
@@ -107,6 +136,21 @@ def test_recomputing_changes_no_gradient(data):
     np.testing.assert_allclose(found[0][name], found[1][name], rtol=1e-5)
 
 
+def test_an_anchored_step_runs_half_of_its_pairs_by_the_last_step_alone(data):
+  """A network blind to the step sees its own noise put back and returns its input; one step shows its output."""
+  module, config = Blind(), StepConfig(warmup_steps=1, total_steps=3)
+  params = module.init(jax.random.key(0), np.zeros((1, 8, 8, 3)), np.ones(1))["params"]
+  batch = next(degraded_batches([data], ("ir", "vi"), config=CONFIG, batch_size=4, seed=0))
+  observed = batch[:, :2, ..., 0].transpose(0, 2, 3, 1)
+  whole = sampler(module)(params, batch[:, :2])
+  last = sampler(module, last_only=True)(params, batch[:, :2])
+  np.testing.assert_allclose(whole[..., :2], observed, atol=1e-4)
+  np.testing.assert_allclose(last[..., :2], observed - 0.1, atol=1e-4)  # sqrt(1 - a) / sqrt(a) = 1 at a = 1/2
+  step = jax.jit(make_drfusion_step(module, config, seed=0, anchor=True))
+  expected = (losses(whole[::2], batch[::2, 2:]).total + losses(last[1::2], batch[1::2, 2:]).total) / 2
+  assert float(step(init_state(params, config), batch)[1]["loss"]) == pytest.approx(float(expected), rel=1e-5)
+
+
 def test_dropout_differs_from_example_to_example_and_only_in_training():
   module = Small()
   params = module.init(jax.random.key(0), np.zeros((1, 8, 8, 3)), np.ones(1))["params"]
@@ -118,7 +162,7 @@ def test_dropout_differs_from_example_to_example_and_only_in_training():
 
 
 def test_a_run_exports_what_the_method_takes(data, tmp_path, monkeypatch):
-  def make_step(module, config, *, seed, recompute):
+  def make_step(module, config, *, seed, recompute, anchor):
     def step(state, batch):
       loss = batch.mean()
       return state._replace(step=state.step + 1), {"loss": loss, "gradient_norm": loss}
@@ -142,7 +186,7 @@ def test_a_run_exports_what_the_method_takes(data, tmp_path, monkeypatch):
   prior = load_drfusion(train.train(config))
   assert prior.config == config.model and prior.noise == {"name": "learned", "num_timesteps": 3}
   np.testing.assert_array_equal(prior.params["alpha"], 0.5)
-  kernel = prior.params["unet"]["middleBlock_0_0"]["conv1_2"]["kernel"]
+  kernel = prior.params["unet"]["middleBlock_0_0"]["conv1_2"]["kernel"]  # drawn
   assert np.var(kernel) == pytest.approx(1 / np.prod(kernel.shape[:-1]), rel=0.05)
   assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [2, 4]
   assert (tmp_path / "sheets" / "fused_000004.png").is_file()
@@ -150,5 +194,7 @@ def test_a_run_exports_what_the_method_takes(data, tmp_path, monkeypatch):
   longer = dataclasses.replace(config, step=StepConfig(warmup_steps=2, total_steps=6), resume=True)
   train.train(longer)
   assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [2, 4, 6]
+  with pytest.raises(UserError, match="--anchor halves it"):
+    train.train(dataclasses.replace(longer, batch_size=jax.local_device_count(), anchor=True))
   with pytest.raises(UserError, match="expected the network of this run"):
     train.train(dataclasses.replace(longer, model=DrFusionConfig(width=16, groups=4)))
