@@ -53,7 +53,7 @@ def _network() -> NetworkConfig:
   if flags.NETWORK.value == "drfusion":
     given = {"width": flags.WIDTH.value, "groups": flags.NORM_GROUPS.value, "dropout": flags.DROPOUT.value}
     try:
-      return DrFusionConfig(**{name: value for name, value in given.items() if value is not None})
+      return DrFusionConfig(**_not_none(given))
     except ValueError as error:
       raise UserError(f"--width, --norm_groups, --dropout: {error}") from error
   mults = flags.CHANNEL_MULT.value
@@ -65,10 +65,13 @@ def _network() -> NetworkConfig:
     "middle_attention": flags.MIDDLE_ATTENTION.value,
   }
   try:
-    given = {name: value for name, value in given.items() if value is not None}
-    return dataclasses.replace(train_config.EMBEDDED, **given)
+    return dataclasses.replace(train_config.EMBEDDED, **_not_none(given))
   except ValueError as error:
     raise UserError(f"--width, --channel_mult: {error}") from error
+
+
+def _not_none(given: dict) -> dict:
+  return {name: value for name, value in given.items() if value is not None}
 
 
 def _share(flag: str, value: float) -> float:

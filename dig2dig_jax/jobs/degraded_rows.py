@@ -76,7 +76,7 @@ def rows_of(pair: LoadedPair, case: str, restorer: Restorer, fusers: Fusers, see
 
   add(PLAIN, DIG, enlarged)
   for name, denoise in classical.DENOISERS.items():
-    inputs = timed(lambda denoise=denoise: _each(classical.restored, observed, restorer.degradations, size, denoise))
+    inputs = timed(_classically, observed, restorer.degradations, size, denoise)
     add(f"{name}, then Dig2DIG", DIG, *inputs)
     add(f"{name}, then average", MEAN, *inputs)
   ours = timed(lambda: np.stack([restorer.restore(source, z, size, pair.name) for source, z in observed.items()]))
@@ -88,8 +88,8 @@ def rows_of(pair: LoadedPair, case: str, restorer: Restorer, fusers: Fusers, see
   return rows
 
 
-def _each(restore: Callable, observed: dict[str, np.ndarray], degradations, *arguments) -> np.ndarray:
-  return np.stack([restore(z, degradations[source], *arguments) for source, z in observed.items()])
+def _classically(observed: dict[str, np.ndarray], degradations, size: tuple[int, int], denoise: Callable) -> np.ndarray:
+  return np.stack([classical.restored(z, degradations[source], size, denoise) for source, z in observed.items()])
 
 
 def _observed(pair: LoadedPair, case: str, degradations, seed: int) -> dict[str, np.ndarray]:

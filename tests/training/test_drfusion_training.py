@@ -54,7 +54,8 @@ def test_families_degrade_as_they_say(family):
   if family in ("noise", "composite"):
     assert 2 / 255 < flat.std() < 60 / 255
   elif family != "clean":
-    assert 0 < flat.std() < 3.5 / 255
+    np.testing.assert_allclose(flat, 0.5, atol=6 * 3 / 255)  # slight noise, and nothing else
+    assert 0 < flat.std() < 3.5 / 255 and abs(flat.mean() - 0.5) < 2e-3
   if family in ("blur", "low_resolution"):
     assert np.abs(np.diff(edge, axis=1)).max() < 0.28
   if family == "clean":
