@@ -157,7 +157,9 @@ NETWORK = flags.DEFINE_enum("network", "prior", ["prior", "drfusion"], "train: a
 FAMILIES_OF = flags.DEFINE_list("families", None, "train drfusion: degradations to draw from; all by default.")
 WIDTH = flags.DEFINE_integer("width", None, "train: channels of the network's first level.")
 NORM_GROUPS = flags.DEFINE_integer("norm_groups", None, "train drfusion: groups of its norms (32).")
-ANCHOR = flags.DEFINE_bool("anchor", False, "train drfusion: half of the pairs run the last reverse step alone.")
+FULL_EVERY = flags.DEFINE_integer(
+  "full_every", 1, "train drfusion: every so manieth pair runs all reverse steps, the others the last one alone."
+)
 DROPOUT = flags.DEFINE_float("dropout", None, "train drfusion: share of features dropped (0.1).")
 RECOMPUTE = flags.DEFINE_bool(
   "recompute", True, "train drfusion: evaluate the network again for its gradient, for a third of the memory."

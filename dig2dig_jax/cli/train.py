@@ -36,7 +36,7 @@ def run() -> int:
     batch_size=flags.BATCH_SIZE.value,
     dtype=flags.DTYPE.value,
     recompute=flags.RECOMPUTE.value,
-    anchor=flags.ANCHOR.value,
+    full_every=flags.FULL_EVERY.value,
     seed=flags.SEED.value,
     save_every=flags.SAVE_EVERY.value,
     sheet_every=flags.SHEET_EVERY.value,

@@ -36,7 +36,7 @@ class TrainConfig:
 
   A DrFusionConfig trains DRFusion on the pairs of `folders` (data is the first) by `sources`, degraded by `degraded`,
   whose crop size is that of `crop`. recompute: its network is evaluated again for its gradient, a quarter more time
-  for a third of the memory. anchor: half of the pairs run its last step alone (`training.drfusion_step`)."""
+  for a third of the memory. full_every: see `training.drfusion_step.make_drfusion_step`."""
 
   data: Path
   out: Path
@@ -49,7 +49,7 @@ class TrainConfig:
   batch_size: int = 16
   dtype: str = "float32"
   recompute: bool = True
-  anchor: bool = False
+  full_every: int = 1
   seed: int = 0
   save_every: int = 500
   log_every: int = 50
@@ -75,8 +75,9 @@ def validate(config: TrainConfig, devices: int) -> None:
     (parts >= 1, "accumulate", parts, "at least 1 part"),
     (config.batch_size > 0 and config.batch_size % (devices * max(parts, 1)) == 0, "batch_size", config.batch_size,
      f"a multiple of the {devices} devices times the {parts} parts of a step"),
-    (not config.anchor or config.batch_size % (2 * devices * max(parts, 1)) == 0, "batch_size", config.batch_size,
-     "an even number for every device and part, as --anchor halves it"),
+    (config.full_every >= 1, "full_every", config.full_every, "at least 1"),
+    (config.batch_size % (max(config.full_every, 1) * devices * max(parts, 1)) == 0, "batch_size", config.batch_size,
+     f"a multiple of the devices times the parts times --full_every={config.full_every}"),
     (config.crop.size >= 1, "crop_size", config.crop.size, "at least 1 pixel"),
     (config.crop.size % config.model.size_multiple == 0, "crop_size", config.crop.size,
      f"a multiple of the network's {config.model.size_multiple} pixels"),

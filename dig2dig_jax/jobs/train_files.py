@@ -27,7 +27,7 @@ def _recipe(config: TrainConfig) -> dict:
     "data": [folder.name for folder in config.folders],
     "sources": config.sources,
     "degraded": dataclasses.asdict(config.degraded),
-    "anchor": config.anchor,
+    "full_every": config.full_every,
   }
   return {
     **(pairs if isinstance(config.model, DrFusionConfig) else {"data": config.data.name}),

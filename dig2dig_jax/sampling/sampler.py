@@ -80,7 +80,8 @@ def sample(
     return (x_prev, guidance_state, transition_state, features), trace
 
   carry = (x_init, guidance.init(sources), transition.init(x_init), features)
-  (x_0, *_), trace = jax.lax.scan(body, carry, steps, unroll=unroll)
+  # 0 unrolls all; True becomes the count of steps, and a single step would stay in a loop of one round.
+  (x_0, *_), trace = jax.lax.scan(body, carry, steps, unroll=0 if unroll else 1)
   return x_0, trace
 
 

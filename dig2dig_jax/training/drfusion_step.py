@@ -105,14 +105,15 @@ def sampler(
 
 
 def make_drfusion_step(
-  module: DrFusionNet, config: StepConfig, *, seed: int, recompute: bool = True, anchor: bool = False
+  module: DrFusionNet, config: StepConfig, *, seed: int, recompute: bool = True, full_every: int = 1
 ) -> Callable:
   """`step(state, batch)` as `training.step.make_update` makes it; batch [N, 4, H, W, 1] of `degraded_batches`.
 
-  anchor: every second pair of the batch runs the last step alone. The sources' estimates of all earlier steps are
-  replaced by the observations (lambda is 1 there), and the noise that the step before predicted is put back before the
-  last one predicts it again: as long as the network does not tell steps apart, its output cancels, no weight has a
-  gradient, and the run stays where it returns its input. A run of one step has no such cancellation.
+  full_every: one pair in so many of the batch runs all steps, the others the last one alone, at a third of the cost; a
+  batch must hold a multiple of it. The sources' estimates of all earlier steps are replaced by the observations (lambda
+  is 1 there), and the noise that the step before predicted is put back before the last one predicts it again: as long
+  as the network does not tell steps apart, its output cancels, no weight has a gradient, and the run stays where it
+  returns its input. A run of one step has no such cancellation.
   """
   whole = sampler(module, train=True, recompute=recompute)
   last = sampler(module, train=True, recompute=recompute, last_only=True)
@@ -121,9 +122,12 @@ def make_drfusion_step(
     return losses(output(params, batch[:, :2], keys), batch[:, 2:]).total
 
   def loss_fn(params, batch, keys):
-    if not anchor:
+    if full_every == 1:
       return total(whole, params, batch, keys)
-    return (total(whole, params, batch[::2], keys[::2]) + total(last, params, batch[1::2], keys[1::2])) / 2
+    groups = (batch.reshape(-1, full_every, *batch.shape[1:]), keys.reshape(-1, full_every))
+    all_steps = total(whole, params, *(group[:, 0] for group in groups))
+    rest = (group[:, 1:].reshape(-1, *group.shape[2:]) for group in groups)
+    return (all_steps + (full_every - 1) * total(last, params, *rest)) / full_every
 
   def draw(key, batch):
     return batch, jax.random.split(key, batch.shape[0])

@@ -137,18 +137,19 @@ def test_recomputing_changes_no_gradient(data):
     np.testing.assert_allclose(found[0][name], found[1][name], rtol=1e-5)
 
 
-def test_an_anchored_step_runs_half_of_its_pairs_by_the_last_step_alone(data):
+def test_one_pair_in_full_every_runs_all_steps_and_the_others_the_last_alone(data):
   """A network blind to the step sees its own noise put back and returns its input; one step shows its output."""
   module, config = Blind(), StepConfig(warmup_steps=1, total_steps=3)
   params = module.init(jax.random.key(0), np.zeros((1, 8, 8, 3)), np.ones(1))["params"]
-  batch = next(degraded_batches([data], ("ir", "vi"), config=CONFIG, batch_size=4, seed=0))
+  batch = next(degraded_batches([data], ("ir", "vi"), config=CONFIG, batch_size=8, seed=0))
   observed = batch[:, :2, ..., 0].transpose(0, 2, 3, 1)
   whole = sampler(module)(params, batch[:, :2])
   last = sampler(module, last_only=True)(params, batch[:, :2])
   np.testing.assert_allclose(whole[..., :2], observed, atol=1e-4)
   np.testing.assert_allclose(last[..., :2], observed - 0.1, atol=1e-4)  # sqrt(1 - a) / sqrt(a) = 1 at a = 1/2
-  step = jax.jit(make_drfusion_step(module, config, seed=0, anchor=True))
-  expected = (losses(whole[::2], batch[::2, 2:]).total + losses(last[1::2], batch[1::2, 2:]).total) / 2
+  step = jax.jit(make_drfusion_step(module, config, seed=0, full_every=4))
+  rest = np.array([1, 2, 3, 5, 6, 7])
+  expected = losses(whole[::4], batch[::4, 2:]).total / 4 + losses(last[rest], batch[rest, 2:]).total * 3 / 4
   assert float(step(init_state(params, config), batch)[1]["loss"]) == pytest.approx(float(expected), rel=1e-5)
 
 
@@ -163,7 +164,7 @@ def test_dropout_differs_from_example_to_example_and_only_in_training():
 
 
 def test_a_run_exports_what_the_method_takes(data, tmp_path, monkeypatch):
-  def make_step(module, config, *, seed, recompute, anchor):
+  def make_step(module, config, *, seed, recompute, full_every):
     def step(state, batch):
       loss = batch.mean()
       return state._replace(step=state.step + 1), {"loss": loss, "gradient_norm": loss}
@@ -195,7 +196,7 @@ def test_a_run_exports_what_the_method_takes(data, tmp_path, monkeypatch):
   longer = dataclasses.replace(config, step=StepConfig(warmup_steps=2, total_steps=6), resume=True)
   train.train(longer)
   assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [2, 4, 6]
-  with pytest.raises(UserError, match="--anchor halves it"):
-    train.train(dataclasses.replace(longer, batch_size=jax.local_device_count(), anchor=True))
+  with pytest.raises(UserError, match="times --full_every=2"):
+    train.train(dataclasses.replace(longer, batch_size=jax.local_device_count(), full_every=2))
   with pytest.raises(UserError, match="expected the network of this run"):
     train.train(dataclasses.replace(longer, model=DrFusionConfig(width=16, groups=4)))
