@@ -12,7 +12,7 @@ from dig2dig_jax.jobs import benchmark, degraded, gain_figures, metric_speed, sp
 from dig2dig_jax.jobs.ablations import TABLES
 from dig2dig_jax.jobs.restorer import Restorer
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions
-from dig2dig_jax.methods.drfusion import OUTPUTS, DrFusionOptions
+from dig2dig_jax.methods.drfusion import DrFusionOptions
 from dig2dig_jax.methods.registry import METHODS, make_method
 from dig2dig_jax.prior import DRFUSION, Prior, load_drfusion, random_prior
 
@@ -109,11 +109,8 @@ def _degraded() -> int:
   if flags.DRFUSION_PRIOR.value or DRFUSION.is_dir():
     directory = Path(flags.DRFUSION_PRIOR.value) if flags.DRFUSION_PRIOR.value else DRFUSION
     network = load_drfusion(directory, dtype=flags.DTYPE.value)
-    methods = {
-      output: make_method(network.denoiser, codec, noise=network.noise, options=DrFusionOptions(output=output))
-      for output in OUTPUTS
-    }
-    trained = methods, network.params
+    options_of_it = DrFusionOptions(output="channels")
+    trained = make_method(network.denoiser, codec, noise=network.noise, options=options_of_it), network.params
   method = make_method(prior.denoiser, codec, noise=prior.noise, options=options, reuse=prior.reuse)
   settings = {"options": dataclasses.asdict(options), "prior": str(prior.directory)}
   config = dataclasses.replace(common.fuse_config(), settings=settings)

@@ -51,7 +51,7 @@ def run(
   dig2dig: tuple[Method, dict],
   config: FuseConfig,
   *,
-  drfusion: tuple[dict[str, Method], dict] | None = None,
+  drfusion: tuple[Method, dict] | None = None,
   cases: tuple[str, ...] = tuple(CASES),
   limit: int = 0,
   middle: int = 0,
@@ -60,8 +60,8 @@ def run(
   """Degrades, restores, fuses and scores; scores.{md,csv,json}, settings.json and contact_sheet.png go into a folder
   per case under `config.out`. Returns the tables of means, in Markdown.
 
-  restorer_of: the restorer of given degradations. dig2dig: (method, parameters). drfusion: ({output: method},
-  parameters) for OUTPUTS of `methods.drfusion`; its row is left out without. limit: first pairs only. middle: side of
+  restorer_of: the restorer of given degradations. dig2dig: (method, parameters). drfusion: (method whose
+  output is `channels`, parameters); its row is left out without. limit: first pairs only. middle: side of
   the square in the middle of every pair to take; 0 is all of it. held_out: only the pairs that DRFusion's training
   leaves out. Raises UserError for an unknown case, and when a pair cannot be read.
   """
@@ -70,9 +70,7 @@ def run(
   found = find_pairs(config.data, config.sources)[0]
   pairs = [_gray(load_pair(pair), middle) for pair in (split(found)[1] if held_out else found)[: limit or None]]
   make_folder(config.out)
-  methods, params = drfusion or ({}, None)
-  trained = {name: Runner(Fuser(method, params, seed=config.seed), config.bucket) for name, method in methods.items()}
-  fusers = Fusers(Runner(Fuser(*dig2dig, seed=config.seed), config.bucket), trained)
+  fusers = Fusers(_runner(dig2dig, config), drfusion and _runner(drfusion, config))
   # What every rule makes of the clean sources.
   ideals = [{rule: fuse(pair.sources) for rule, fuse in fusers.rules(pair.name).items()} for pair in pairs]
   texts = []
@@ -101,6 +99,10 @@ def run(
     }
     texts.append(_write(config.out / case, scores, [pair.name for pair in pairs], shown, settings))
   return "\n".join(texts)
+
+
+def _runner(method: tuple[Method, dict], config: FuseConfig) -> Runner:
+  return Runner(Fuser(*method, seed=config.seed), config.bucket)
 
 
 def _gray(pair: LoadedPair, middle: int) -> LoadedPair:

@@ -44,18 +44,19 @@ class Fusers(NamedTuple):
   """What fuses: Dig2DIG, and DRFusion with its two restored sources where it is there."""
 
   dig2dig: Runner
-  trained: dict[str, Runner]  # by OUTPUTS of methods.drfusion; empty without a network
+  trained: Runner | None  # with `channels` as its output
 
   def rules(self, name: str) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """{rule: sources [K, H, W, 3] -> fused [H, W, 3]} for the pair of that name."""
     rules = {DIG: lambda sources: self.dig2dig(sources, name), MEAN: lambda sources: sources.mean(axis=0)}
-    if self.trained:
-      rules[TRAINED] = lambda sources: self.trained["fused"](sources, name)
+    if self.trained is not None:
+      rules[TRAINED] = lambda sources: self.restored_and_fused(sources, name)[2]
     return rules
 
-  def restored(self, sources: np.ndarray, name: str) -> np.ndarray:
-    """[2, H, W, 3]: the sources as DRFusion restores them on its way."""
-    return np.stack([self.trained[output](sources, name) for output in ("first", "second")])
+  def restored_and_fused(self, sources: np.ndarray, name: str) -> np.ndarray:
+    """[3, H, W, 3]: both sources as DRFusion restores them on its way, and what it fuses."""
+    channels = np.moveaxis(self.trained(sources, name), -1, 0)
+    return np.repeat(np.clip(channels, -1, 1)[..., None], 3, axis=-1)
 
 
 def rows_of(pair: LoadedPair, case: str, restorer: Restorer, fusers: Fusers, seed: int) -> dict[str, Row]:
@@ -83,8 +84,8 @@ def rows_of(pair: LoadedPair, case: str, restorer: Restorer, fusers: Fusers, see
   add(f"{OURS}, average", MEAN, *ours)
   add(OURS, DIG, *ours)
   if TRAINED in rules:
-    add(TRAINED, TRAINED, enlarged)
-    rows[TRAINED] = rows[TRAINED]._replace(inputs=fusers.restored(enlarged, pair.name))
+    (*inputs, fused), seconds = timed(fusers.restored_and_fused, enlarged, pair.name)
+    rows[TRAINED] = Row(TRAINED, fused, np.stack(inputs), seconds)
   return rows
 
 

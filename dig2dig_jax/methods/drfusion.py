@@ -17,14 +17,15 @@ from dig2dig_jax.sampling import weighting
 from dig2dig_jax.sampling.transition import ddim
 
 _LEAST = 8  # pixels: three halvings
-OUTPUTS = ("first", "second", "fused")  # channels of its state
+CHANNELS = ("first", "second", "fused")  # of its state
 
 
 @dataclasses.dataclass(frozen=True)
 class DrFusionOptions:
   """sigma_y: standard deviation of the observations' noise that the corrections assume, images in [0, 1]; 0.03 is the
-  released code's, for every degradation. output: the fused image, or the first or second source as it restores them.
-  Everything else, the noise levels included, is learned."""
+  released code's, for every degradation. output: the fused image, the first or second source as it restores them, or
+  all three (`channels`) as the channels of one image, first, second, fused, without chroma. Everything else, the noise
+  levels included, is learned."""
 
   sigma_y: float = joint.SIGMA_Y
   output: str = "fused"
@@ -32,7 +33,7 @@ class DrFusionOptions:
   def validate(self) -> None:
     """Raises UserError, naming the flag."""
     require((self.sigma_y > 0, "drfusion_sigma_y", "above 0", self.sigma_y))
-    require_choice(("drfusion_output", self.output, OUTPUTS))
+    require_choice(("drfusion_output", self.output, (*CHANNELS, "channels")))
 
 
 def drfusion(denoiser: Callable, codec: Codec, *, noise: dict, options: DrFusionOptions) -> Method:
@@ -72,5 +73,8 @@ def _encode(codec: Codec, images):
 
 def _decode(codec: Codec, x, images, output: str):
   height, width = images.shape[1:3]
-  shown = x[:height, :width, OUTPUTS.index(output), None] * 2 - 1
+  x = x[:height, :width] * 2 - 1
+  if output == "channels":
+    return x
+  shown = x[..., CHANNELS.index(output), None]
   return codec.decode(jnp.repeat(shown, 3, axis=-1), images)

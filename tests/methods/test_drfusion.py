@@ -11,7 +11,7 @@ import toys
 from dig2dig_jax.checkpoint import save_checkpoint
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.base import evaluations, fuse, luminance_codec, rgb_codec
-from dig2dig_jax.methods.drfusion import OUTPUTS, DrFusionOptions
+from dig2dig_jax.methods.drfusion import CHANNELS, DrFusionOptions
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.models.drfusion_unet import DrFusionNet
 from dig2dig_jax.prior import DRFUSION, load_drfusion
@@ -59,9 +59,10 @@ def test_the_restored_sources_can_be_had_too():
   images = np.repeat(toys.images(4, 2, 12, 16, 1), 3, axis=-1)
   sources = (images[None, ..., :1] + 1) / 2
   state = np.asarray(sampler(DrFusionNet(NETWORK.config))(NETWORK.params, sources))[0]
-  for channel, output in enumerate(OUTPUTS):
+  for channel, output in enumerate(CHANNELS):
     found, _ = run(images, output=output)
     np.testing.assert_allclose(found[..., 0], np.clip(state[..., channel] * 2 - 1, -1, 1), atol=1e-5)
+  np.testing.assert_allclose(run(images, output="channels")[0], state * 2 - 1, atol=1e-5)
 
 
 def test_what_it_cannot_do_is_said():
