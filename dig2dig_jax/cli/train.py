@@ -32,8 +32,6 @@ def run() -> int:
       total_steps=StepConfig.total_steps if flags.STEPS.value is None else flags.STEPS.value,
       decay_share=_share("decay_share", flags.DECAY_SHARE.value),
       accumulate=flags.ACCUMULATE.value,
-      time_sampling=flags.TIME_SAMPLING.value,
-      low_frequency=_not_negative("low_frequency", flags.LOW_FREQUENCY.value),
     ),
     batch_size=flags.BATCH_SIZE.value,
     dtype=flags.DTYPE.value,
@@ -79,10 +77,4 @@ def _not_none(given: dict) -> dict:
 def _share(flag: str, value: float) -> float:
   if not 0 < value <= 1:
     raise UserError(f"--{flag}={value}: expected above 0 and at most 1")
-  return value
-
-
-def _not_negative(flag: str, value: float) -> float:
-  if not 0 <= value < float("inf"):
-    raise UserError(f"--{flag}={value}: expected at least 0, and finite")
   return value

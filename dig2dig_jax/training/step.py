@@ -24,9 +24,6 @@ class StepConfig:
     noise-to-signal ratio. A quarter of the linear schedule's timesteps hold all noise below half of the image's range,
     which is what denoising and information gains live on.
   weighting: of the squared error of epsilon; `min_snr` is min(SNR, 5) / SNR (Hang et al. 2023, arXiv 2303.09556).
-  low_frequency: weight of the error's means over squares of 8 and 32 pixels and over the whole crop, each scaled to the
-    variance of a pixel's noise (in the manner of the multiscale loss of Hoogeboom et al. 2023, arXiv 2301.11093). They
-    are all that the noisiest steps decide, the mean colour above all, and vanish in a mean over pixels.
   decay_share: share of the steps, at the end, over which the rate falls. accumulate: parts that a batch is taken in,
     one after the other, for less memory; the update is the same to rounding.
   """
@@ -40,7 +37,6 @@ class StepConfig:
   ema_decay: float = 0.999
   time_sampling: str = "mixed"
   weighting: str = "none"
-  low_frequency: float = 0.0
   accumulate: int = 1
 
   def __post_init__(self):
@@ -48,8 +44,6 @@ class StepConfig:
       raise ValueError(f"time_sampling: expected one of {TIME_SAMPLINGS}, found {self.time_sampling!r}")
     if self.weighting not in WEIGHTINGS:
       raise ValueError(f"weighting: expected one of {WEIGHTINGS}, found {self.weighting!r}")
-    if self.low_frequency < 0:
-      raise ValueError(f"low_frequency: expected at least 0, found {self.low_frequency}")
     if not 0 < self.decay_share <= 1:
       raise ValueError(f"decay_share: expected above 0 and at most 1, found {self.decay_share}")
 
@@ -122,28 +116,13 @@ def make_step(apply: Callable, alphas_cumprod: np.ndarray, config: StepConfig, *
     return jnp.sqrt(alpha_bar) * batch + jnp.sqrt(1 - alpha_bar) * noise, t, noise
 
   def loss_fn(params, x_t, t, noise):
-    difference = apply(params, x_t, t) - noise
-    error = jnp.mean(jnp.square(difference), axis=(1, 2, 3))
-    if config.low_frequency:
-      error = error + config.low_frequency * coarse_error(difference)
+    error = jnp.mean(jnp.square(apply(params, x_t, t) - noise), axis=(1, 2, 3))
     if config.weighting == "min_snr":
       snr = table[t] / (1 - table[t])
       error = error * jnp.minimum(snr, 5.0) / snr
     return jnp.mean(error)
 
   return make_update(loss_fn, noised, config, seed=seed)
-
-
-def coarse_error(difference: jax.Array) -> jax.Array:
-  """[N, H, W, C] -> [N]: squares of the means over boxes, times a box's pixels, averaged; summed over the boxes of 8
-  and 32 pixels that fit the sides, and the whole image. White noise of variance 1 gives 1 for each."""
-  n, height, width, channels = difference.shape
-  squares = [(side, side) for side in (8, 32) if not (height % side or width % side)]
-  total = jnp.zeros(n)
-  for rows, columns in {*squares, (height, width)}:
-    boxes = difference.reshape(n, height // rows, rows, width // columns, columns, channels).mean(axis=(2, 4))
-    total += rows * columns * jnp.mean(jnp.square(boxes), axis=(1, 2, 3))
-  return total
 
 
 def make_update(loss_fn: Callable, draw: Callable, config: StepConfig, *, seed: int) -> Callable:

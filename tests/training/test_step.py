@@ -70,23 +70,6 @@ def test_the_loss_is_the_error_of_the_noise():
   assert float(metrics["gradient_norm"]) == pytest.approx(2 * 0.5, abs=0.03)
 
 
-def test_coarse_errors_of_white_noise_are_one_each_and_of_a_constant_the_pixels_of_a_box():
-  noise = np.random.default_rng(0).normal(size=(400, 32, 64, 3)).astype(np.float32)
-  assert float(training.coarse_error(noise).mean()) == pytest.approx(3, rel=0.05)  # 8, 32 and the whole
-  assert float(training.coarse_error(noise[:, :24, :24]).mean()) == pytest.approx(2, rel=0.05)  # 32 does not fit
-  np.testing.assert_allclose(training.coarse_error(np.full((1, 32, 64, 3), 0.1)), 0.01 * (64 + 1024 + 2048), rtol=1e-5)
-  waves = np.tile([1.0, -1.0], 16)[None, None, :, None] * np.ones((1, 32, 1, 3))
-  np.testing.assert_allclose(training.coarse_error(waves), 0, atol=1e-6)
-
-
-def test_low_frequency_adds_its_share_to_the_loss():
-  """Of a constant prediction b: b^2 + 1 of pixels; each mean has b^2 times its pixels, and 1."""
-  config = dataclasses.replace(CONFIG, low_frequency=0.01)
-  step = jax.jit(training.make_step(constant, ALPHAS, config, seed=0))
-  _, metrics = step(start(config, bias=0.5), np.zeros((256, 16, 16, 3), np.float32))
-  assert float(metrics["loss"]) == pytest.approx(1.25 + 0.01 * (0.25 * (64 + 256) + 2), rel=0.02)
-
-
 def test_the_input_is_the_noisy_image():
   """A network that returns its own input is off by sqrt(a) x0 + (sqrt(1 - a) - 1) eps."""
   step = jax.jit(training.make_step(lambda params, x, t: x + 0 * params["bias"], ALPHAS, CONFIG, seed=0))
