@@ -17,6 +17,7 @@ def run() -> int:
   if flags.SUITE.value == "samples":
     transition = flags.OPTIONS["transition"].value or "ancestral"
     options = {"count": flags.SAMPLES.value, "size": flags.SAMPLE_SIZE.value, "steps": flags.SAMPLE_STEPS.value}
+    options["colours_of"] = Path(flags.DATA.value) if flags.DATA.value else None
     print(f"samples written to {sample_prior.run(prior, out, transition=transition, seed=seed, **options)}")
   else:
     options = {"limit": flags.LIMIT.value, "classical": flags.CLASSICAL.value}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,21 +16,50 @@ from dig2dig_jax.sampling import guidance, process, schedule
 from dig2dig_jax.sampling.sampler import sample
 from dig2dig_jax.sampling.transition import TRANSITIONS
 from dig2dig_jax.sampling.types import Denoiser
+from dig2dig_jax.training.data import CropConfig, crop_batches
 
 SIGMAS = (15, 50, 100)  # of the denoising sheet, of 255
 _BATCH = 8
+_COLOUR_CROPS = 2048
+
+
+class Colours(NamedTuple):
+  """Of the mean colours of images of one size: mean [3], covariance [3, 3], in [-1, 1]."""
+
+  mean: np.ndarray
+  covariance: np.ndarray
 
 
 def run(
-  prior: Prior, out: Path, *, count: int = 16, size: int = 128, steps: int = 250, transition: str = "ancestral", seed=0
+  prior: Prior,
+  out: Path,
+  *,
+  count: int = 16,
+  size: int = 128,
+  steps: int = 250,
+  transition: str = "ancestral",
+  seed: int = 0,
+  colours_of: Path | None = None,
 ) -> Path:
-  """Writes `samples.png`, a square of `count` unconditional samples of size x size pixels; returns its path."""
+  """Writes `samples.png`, a square of `count` unconditional samples of size x size pixels; returns its path.
+
+  colours_of: folder of images whose mean colours the samples' are distributed like, in place of what the network says
+  of them (`sampling.guidance.mean_colour`). Raises UserError for one that cannot be read, or has smaller images.
+  """
   make_folder(out)
   path = out / "samples.png"
+  colours = None if colours_of is None else mean_colours(colours_of, size=size, seed=seed)
   images = samples(prior.denoiser, prior.params, prior.noise, count=count, size=size, steps=steps,
-                   transition=transition, seed=seed)  # fmt: skip
+                   transition=transition, seed=seed, colours=colours)  # fmt: skip
   write_png(path, tiled(images, columns=int(np.ceil(np.sqrt(count)))))
   return path
+
+
+def mean_colours(folder: Path, *, size: int, seed: int = 0) -> Colours:
+  """Of random crops of the images in a folder, drawn as in training."""
+  batches = crop_batches(folder, config=CropConfig(size=size), batch_size=64, seed=seed)
+  means = np.concatenate([next(batches).mean(axis=(1, 2)) for _ in range(_COLOUR_CROPS // 64)])
+  return Colours(means.mean(axis=0), np.cov(means, rowvar=False).astype(np.float32))
 
 
 def samples(
@@ -42,9 +72,10 @@ def samples(
   steps: int,
   transition: str = "ancestral",
   seed: int = 0,
+  colours: Colours | None = None,
 ) -> np.ndarray:
   """[count, size, size, 3] in [-1, 1], drawn from noise with clean estimates clipped, as guided-diffusion does.
-  Sample number i depends on seed and i only."""
+  Sample number i depends on seed, i and the colours only."""
   kept = schedule.spacing_timesteps(noise["num_timesteps"], steps, "uniform", name=noise["name"])
   rows = schedule.steps(schedule.make_schedule(noise["name"], num_timesteps=noise["num_timesteps"], timesteps=kept))
   own = {"variance": "fixed_large"} if transition == "ancestral" else {}
@@ -57,7 +88,7 @@ def samples(
       x_init,
       x_init[None],  # nobody guides
       denoise=denoiser(params),
-      guidance=guidance.identity(),
+      guidance=guidance.identity() if colours is None else guidance.mean_colour(*colours),
       transition=TRANSITIONS[transition](**own),
       steps=rows,
       weights=jnp.ones((1, 1, 1, 1, 1)),

@@ -18,6 +18,7 @@ import pytest
 from scenes import read, scene, write
 
 from dig2dig_jax import checkpoint
+from dig2dig_jax.data.images import write_png
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import sample_prior, train
 from dig2dig_jax.jobs.train_config import TrainConfig
@@ -259,6 +260,21 @@ def test_sheets_show_crops_and_samples(trained, data, tmp_path):
   path = sample_prior.run(prior, tmp_path, count=3, size=8, steps=2)
   samples = read(path)
   assert samples.shape == (18, 18, 3) and np.any(samples[:8, :8] != samples[:8, 10:])
+  coloured = read(sample_prior.run(prior, tmp_path, count=3, size=8, steps=2, colours_of=data))
+  assert np.any(coloured != samples)
+
+
+def test_mean_colours_are_those_of_the_images(tmp_path):
+  for number, colour in enumerate(((-0.5, 0.0, 0.5), (0.5, 0.0, -0.5))):
+    write_png(tmp_path / f"{number}.png", np.broadcast_to(np.float32(colour), (12, 12, 3)))
+  mean, covariance = sample_prior.mean_colours(tmp_path, size=8)
+  np.testing.assert_allclose(mean, 0, atol=0.05)
+  # 30 % of the crops are gray, of the colours' luminance.
+  luma = 0.5 * (0.299 - 0.114)
+  expected = 0.7 * 0.25 * np.outer((1, 0, -1), (1, 0, -1)) + 0.3 * luma**2
+  np.testing.assert_allclose(covariance, expected, atol=0.02)
+  with pytest.raises(UserError, match="at least 16 pixels"):
+    sample_prior.mean_colours(tmp_path, size=16)
 
 
 def test_a_run_is_recorded_and_resumed_with_its_own_network(trained, data):
