@@ -85,7 +85,11 @@ def rows_of(pair: LoadedPair, case: str, restorer: Restorer, fusers: Fusers, see
   add(OURS, DIG, *ours)
   if TRAINED in rules:
     (*inputs, fused), seconds = timed(fusers.restored_and_fused, enlarged, pair.name)
-    rows[TRAINED] = Row(TRAINED, fused, np.stack(inputs), seconds)
+    restored = np.stack(inputs)
+    # It fuses towards the maximum: by the rules of the rows above, its restoration alone is compared.
+    add(f"{TRAINED}'s restored sources, then Dig2DIG", DIG, restored, seconds)
+    add(f"{TRAINED}'s restored sources, then average", MEAN, restored, seconds)
+    rows[TRAINED] = Row(TRAINED, fused, restored, seconds)
   return rows
 
 

@@ -1,6 +1,7 @@
 """Is DRFusion a method like the others: any size, its mask as weights, clear errors, found and refused by name?"""
 
 import dataclasses
+from pathlib import Path
 
 import drfusion_toy
 import jax
@@ -8,18 +9,21 @@ import numpy as np
 import pytest
 import toys
 
+from dig2dig_jax import prior
 from dig2dig_jax.checkpoint import save_checkpoint
+from dig2dig_jax.data.pairs import find_pairs, load_pair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.base import evaluations, fuse, luminance_codec, rgb_codec
 from dig2dig_jax.methods.drfusion import CHANNELS, DrFusionOptions
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.models.drfusion_unet import DrFusionNet
-from dig2dig_jax.prior import DRFUSION, load_drfusion
+from dig2dig_jax.prior import load_drfusion
 from dig2dig_jax.training.drfusion_step import sampler
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 NETWORK = drfusion_toy.toy()
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def method(codec=None, **options):
@@ -78,7 +82,7 @@ def test_what_it_cannot_do_is_said():
     method(output="third")
 
 
-def test_its_checkpoint_is_found_by_folder_and_asked_for_where_there_is_none(tmp_path, tiny_prior):
+def test_its_checkpoint_is_found_by_folder_and_asked_for_where_there_is_none(tmp_path, tiny_prior, monkeypatch):
   save_checkpoint(
     tmp_path / "net", params=NETWORK.params, config=NETWORK.config, schedule=NETWORK.noise, card={"name": "toy"}
   )
@@ -88,6 +92,21 @@ def test_its_checkpoint_is_found_by_folder_and_asked_for_where_there_is_none(tmp
   assert dataclasses.asdict(DrFusionOptions()) == {"sigma_y": 0.03, "output": "fused"}
   with pytest.raises(UserError, match="diffusion prior"):
     load_drfusion(tiny_prior)
-  if not DRFUSION.is_dir():
-    with pytest.raises(UserError, match="train_drfusion.flags"):
-      load_drfusion()
+  monkeypatch.setattr(prior, "DRFUSION", tmp_path / "none")
+  with pytest.raises(UserError, match="train_drfusion.flags"):
+    load_drfusion(tmp_path / "none")
+
+
+def test_the_shipped_network_removes_noise_and_keeps_to_the_brighter_source():
+  network = load_drfusion()
+  pair = load_pair(find_pairs(EXAMPLES / "vif", ("ir", "vi"))[0][1])
+  clean = (pair.sources[:, 64:192, 160:288].mean(axis=-1, keepdims=True) + 1) / 2
+  noisy = (clean + np.random.default_rng(0).normal(size=clean.shape) * 25 / 255).astype(np.float32)
+  restored = np.asarray(jax.jit(sampler(DrFusionNet(network.config)))(network.params, noisy[None]))[0]
+
+  def distance(found, wanted):
+    return -10 * np.log10(np.mean((found - wanted[..., 0]) ** 2))
+
+  for channel in range(2):
+    assert distance(restored[..., channel], clean[channel]) > distance(noisy[channel, ..., 0], clean[channel]) + 5
+  assert distance(restored[..., 2], clean.max(axis=0)) > 25
