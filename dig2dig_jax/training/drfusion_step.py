@@ -19,6 +19,9 @@ from dig2dig_jax.sampling.transition import ddim
 from dig2dig_jax.training.drfusion_loss import losses
 from dig2dig_jax.training.step import StepConfig, make_update
 
+# Where training keeps the learned levels. Nothing in the published loss does: pairs under all but the last step draw
+# alpha towards 0, and below it the first root is no number.
+ALPHA_RANGE = (0.02, 0.9999)
 _HEADS = ("unet/outBlock_2/kernel", "unet/fusion_outBlock_2/kernel")
 _PIXEL_PATH = ("inBlock", "downBlock_2_0/op", "upBlock_10_0/op", "fusionBlock_10_0/op")
 
@@ -107,7 +110,8 @@ def sampler(
 def make_drfusion_step(
   module: DrFusionNet, config: StepConfig, *, seed: int, recompute: bool = True, full_every: int = 1
 ) -> Callable:
-  """`step(state, batch)` as `training.step.make_update` makes it; batch [N, 4, H, W, 1] of `degraded_batches`.
+  """`step(state, batch)` as `training.step.make_update` makes it, alpha kept in ALPHA_RANGE; batch [N, 4, H, W, 1] of
+  `degraded_batches`.
 
   full_every: one pair in so many of the batch runs all steps, the others the last one alone, at a third of the cost; a
   batch must hold a multiple of it. The sources' estimates of all earlier steps are replaced by the observations (lambda
@@ -132,4 +136,10 @@ def make_drfusion_step(
   def draw(key, batch):
     return batch, jax.random.split(key, batch.shape[0])
 
-  return make_update(loss_fn, draw, config, seed=seed)
+  update = make_update(loss_fn, draw, config, seed=seed)
+
+  def step(state, batch):
+    state, metrics = update(state, batch)
+    return state._replace(params={**state.params, "alpha": jnp.clip(state.params["alpha"], *ALPHA_RANGE)}), metrics
+
+  return step

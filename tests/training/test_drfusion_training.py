@@ -21,7 +21,7 @@ from dig2dig_jax.training import degraded_pairs
 from dig2dig_jax.training.data import CropConfig
 from dig2dig_jax.training.degraded_pairs import DegradedConfig, degrade, degraded_batches, split
 from dig2dig_jax.training.drfusion_loss import losses
-from dig2dig_jax.training.drfusion_step import initial_params, make_drfusion_step, sampler
+from dig2dig_jax.training.drfusion_step import ALPHA_RANGE, initial_params, make_drfusion_step, sampler
 from dig2dig_jax.training.step import StepConfig, init_state
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -123,6 +123,19 @@ def test_steps_lower_the_loss_and_move_the_levels(data):
     values.append(float(metrics["loss"]))
   assert np.isfinite(values).all() and np.mean(values[-10:]) < 0.8 * np.mean(values[:10])
   assert np.abs(state.params["alpha"] - 0.5).max() > 0.01
+
+
+def test_levels_that_the_loss_drives_to_zero_stay_in_their_range(data):
+  module = Small()
+  config = StepConfig(warmup_steps=1, total_steps=40, learning_rate=0.2)
+  params = module.init(jax.random.key(0), np.zeros((1, 8, 8, 3)), np.ones(1))["params"]
+  step = jax.jit(make_drfusion_step(module, config, seed=0))
+  batches = degraded_batches([data], ("ir", "vi"), config=CONFIG, batch_size=2, seed=0)
+  state, least = init_state(params, config), 1.0
+  for batch in itertools.islice(batches, 30):
+    state, metrics = step(state, batch)
+    least = min(least, float(state.params["alpha"].min()))
+  assert np.isfinite(float(metrics["loss"])) and least == pytest.approx(ALPHA_RANGE[0])
 
 
 def test_recomputing_changes_no_gradient(data):
