@@ -3,8 +3,9 @@
 Clean pairs are reduced to luminance and degraded here, both sources alike unless a case says otherwise. Every row is
 held against Dig2DIG's fusion of the clean sources (`to clean`), against what its own rule makes of the clean sources
 (`to own`: a network that fuses otherwise is not at fault for that), and scored against the clean sources as usual.
-`inputs` is the PSNR of what went into the fusion: how well a row restores, before it fuses. `low-pass` is PSNR of
-images without what low resolution cannot hold: of the inputs, and of the fused image to the clean fusion.
+`inputs` is the PSNR of the degraded sources as they went into the fusion: how well a row restores, before it fuses.
+`low-pass` is PSNR of images without what low resolution cannot hold: of the inputs, and of the fused image to the
+clean fusion.
 """
 
 import dataclasses
@@ -76,13 +77,14 @@ def run(
   texts = []
   for case in cases:
     degradations = _degradations(case, config.sources)
+    degraded = [not one.clean for one in degradations.values()]
     restorer = restorer_of(degradations)
     scores: dict[str, list[dict[str, float]]] = {}
     shown = []
     for pair, ideal in tqdm(list(zip(pairs, ideals, strict=True)), unit="pair", desc=case, disable=None):
       rows = rows_of(pair, case, restorer, fusers, config.seed)
       for name, row in rows.items():
-        scores.setdefault(name, []).append(_score(pair, row, ideal) | {"seconds": row.seconds})
+        scores.setdefault(name, []).append(_score(pair, row, ideal, degraded) | {"seconds": row.seconds})
       if len(shown) < SHEET_ROWS:
         tiles = [(f"{pair.name} {s}", p) for s, p in zip(config.sources, pair.sources, strict=True)]
         tiles += [(name, row.fused) for name, row in rows.items()]
@@ -119,15 +121,15 @@ def _degradations(case: str, sources: tuple[str, ...]) -> dict[str, Degradation]
   return parse(",".join(f"{s}:{stages}" for s in affected), ",".join(f"{s}:{sigma}" for s in affected), sources)
 
 
-def _score(pair: LoadedPair, row: Row, ideal: dict[str, np.ndarray]) -> dict[str, float]:
+def _score(pair: LoadedPair, row: Row, ideal: dict[str, np.ndarray], degraded: list[bool]) -> dict[str, float]:
   found = metrics.to_gray(to_uint8(row.fused))
   wanted, own = (metrics.to_gray(to_uint8(ideal[rule])) for rule in (DIG, row.rule))
   options = {"data_range": 255, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-  changed = [(y, z) for y, z in zip(pair.sources, row.inputs, strict=True) if not np.array_equal(y, z)]
+  restorable = [(y, z) for y, z, one in zip(pair.sources, row.inputs, degraded, strict=True) if one]
 
   def restored(shown: Callable = lambda image: image) -> float:
-    values = [peak_signal_noise_ratio(shown(y), shown(np.clip(z, -1, 1)), data_range=2) for y, z in changed]
-    return float(np.mean(values)) if values else float("nan")
+    values = [peak_signal_noise_ratio(shown(y), shown(np.clip(z, -1, 1)), data_range=2) for y, z in restorable]
+    return float(np.mean(values))
 
   sources = [metrics.to_gray(to_uint8(source)) for source in pair.sources]
   return {
