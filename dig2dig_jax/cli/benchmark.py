@@ -87,7 +87,7 @@ def _theory() -> int:
   tuned = _tuned()
   rows = {
     "uniform": dataclasses.replace(tuned, weights="uniform"),
-    "Dig2DIG, literal": Dig2DigOptions(steps=tuned.steps),
+    "Dig2DIG, literal": Dig2DigOptions(),
     "Dig2DIG, tuned": tuned,
   }
   options = {"limit": flags.LIMIT.value, "bucket": flags.BUCKET.value, "seed": flags.SEED.value}
