@@ -72,6 +72,16 @@ def test_the_whole_way_through_a_process(pairs, tiny_prior, tmp_path):
   assert settings["prior"] == str(tiny_prior) and settings["options"]["window"] == "cumulative"
 
 
+def test_drfusion_fuses_with_the_weights_that_ship(run, pairs, tmp_path):
+  status, out, err = run(
+    "--flagfile=vif.flags", "--method=drfusion", f"--data={pairs}", f"--out={tmp_path}", "--compile_cache=",
+    "--bucket=32",
+  )  # fmt: skip
+  assert status in (0, None), err
+  assert re.fullmatch(SUMMARY, out)["done"] == "2" and read(tmp_path / "p.png").shape == (24, 28, 3)
+  assert json.loads((tmp_path / "run.json").read_text())["settings"]["method"] == "drfusion"
+
+
 def test_help_names_the_flags_and_is_no_error():
   found = as_process("--help")
   assert found.returncode == 0 and found.stderr == ""

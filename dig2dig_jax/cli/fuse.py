@@ -25,7 +25,7 @@ def run() -> int:
   restorer = common.restorer(prior)
   method = make_method(prior.denoiser, codec, noise=prior.noise, options=options, reuse=getattr(prior, "reuse", None))
   values = dataclasses.asdict(options)
-  machine = {"prior": str(prior.directory), "batch_size": flags.BATCH_SIZE.value, "dig_chunk": values.pop("chunk"),
+  machine = {"prior": str(prior.directory), "batch_size": flags.BATCH_SIZE.value, "dig_chunk": values.pop("chunk", 0),
              "network": repr(prior.config), "command": common.command()}  # fmt: skip
   settings = {
     "method": flags.METHOD.value,
