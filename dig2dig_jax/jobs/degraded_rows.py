@@ -75,11 +75,13 @@ def rows_of(pair: LoadedPair, case: str, restorer: Restorer, fusers: Fusers, see
     fused, seconds = timed(rules[rule], inputs)
     rows[name] = Row(rule, fused, inputs, before + seconds)
 
+  def add_both(name: str, inputs: np.ndarray, before: float) -> None:
+    add(f"{name}, then Dig2DIG", DIG, inputs, before)
+    add(f"{name}, then average", MEAN, inputs, before)
+
   add(PLAIN, DIG, enlarged)
   for name, denoise in classical.DENOISERS.items():
-    inputs = timed(_classically, observed, restorer.degradations, size, denoise)
-    add(f"{name}, then Dig2DIG", DIG, *inputs)
-    add(f"{name}, then average", MEAN, *inputs)
+    add_both(name, *timed(_classically, observed, restorer.degradations, size, denoise))
   ours = timed(lambda: np.stack([restorer.restore(source, z, size, pair.name) for source, z in observed.items()]))
   add(f"{OURS}, average", MEAN, *ours)
   add(OURS, DIG, *ours)
@@ -87,8 +89,7 @@ def rows_of(pair: LoadedPair, case: str, restorer: Restorer, fusers: Fusers, see
     (*inputs, fused), seconds = timed(fusers.restored_and_fused, enlarged, pair.name)
     restored = np.stack(inputs)
     # It fuses towards the maximum: by the rules of the rows above, its restoration alone is compared.
-    add(f"{TRAINED}'s restored sources, then Dig2DIG", DIG, restored, seconds)
-    add(f"{TRAINED}'s restored sources, then average", MEAN, restored, seconds)
+    add_both(f"{TRAINED}'s restored sources", restored, seconds)
     rows[TRAINED] = Row(TRAINED, fused, restored, seconds)
   return rows
 
