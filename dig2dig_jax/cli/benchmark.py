@@ -54,6 +54,7 @@ def _speed() -> int:
     batches=tuple(common.integer("batch_sizes", text) for text in flags.BATCH_SIZES.value),
     dtypes=tuple(flags.SPEED_DTYPES.value or [flags.DTYPE.value]),
     repeats=flags.REPEATS.value,
+    profile=flags.PROFILE.value,
   )
   methods = {flags.METHOD.value: common.method_options()}
   peer = None

@@ -131,6 +131,7 @@ SIZES = flags.DEFINE_list("sizes", ["512x384"], "benchmark --suite=speed: WIDTHx
 BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["1"], "benchmark --suite=speed: pairs per compiled call.")
 SPEED_DTYPES = flags.DEFINE_list("dtypes", None, "benchmark --suite=speed: of the torso; --dtype if not given.")
 REPEATS = flags.DEFINE_integer("repeats", 3, "benchmark --suite=speed: timed runs, of which the median counts.")
+PROFILE = flags.DEFINE_bool("profile", False, "benchmark --suite=speed: say what the time goes to, by kind of kernel.")
 RANDOM_PRIOR = flags.DEFINE_string(
   "random_prior", None, "benchmark --suite=speed: random weights: a layout's official name, or as convert's --config."
 )
@@ -155,6 +156,13 @@ DECAY_SHARE = flags.DEFINE_float("decay_share", 0.5, "train: last share of the s
 SHEET_EVERY = flags.DEFINE_integer("sheet_every", 0, "train: steps between sheets; 0 writes them at the end.")
 NETWORK = flags.DEFINE_enum("network", "prior", ["prior", "drfusion"], "train: a diffusion prior, or DRFusion's.")
 FAMILIES_OF = flags.DEFINE_list("families", None, "train drfusion: degradations to draw from; all by default.")
+IMAGES = flags.DEFINE_string(
+  "images", None, "train drfusion: folder of colour images, whose red and blue channels are pairs to learn from too."
+)
+IMAGES_SHARE = flags.DEFINE_float("images_share", 0.5, "train drfusion: share of the crops that come from --images.")
+WORKERS = flags.DEFINE_integer(
+  "workers", 0, "train drfusion: processes that make the crops, for a device that two threads keep waiting."
+)
 WIDTH = flags.DEFINE_integer("width", None, "train: channels of the network's first level.")
 NORM_GROUPS = flags.DEFINE_integer("norm_groups", None, "train drfusion: groups of its norms (32).")
 FULL_EVERY = flags.DEFINE_integer(

@@ -22,6 +22,9 @@ def run() -> int:
   config = train_config.TrainConfig(
     data=folders[0] if flags.NETWORK.value == "drfusion" else common.data(),
     folders=folders,
+    images=Path(flags.IMAGES.value) if flags.IMAGES.value else None,
+    images_share=flags.IMAGES_SHARE.value,
+    workers=flags.WORKERS.value,
     sources=tuple(flags.SOURCES.value),
     degraded=DegradedConfig(families=tuple(flags.FAMILIES_OF.value or FAMILIES)),
     out=Path(flags.OUT.value),

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dig2dig_jax.jobs import flops, kernels
 from dig2dig_jax.jobs.record import make_folder, write_text
 from dig2dig_jax.methods.base import Codec, Method, evaluations, fuse
 from dig2dig_jax.methods.options import MethodOptions
@@ -31,13 +32,15 @@ Peer = Callable[[Prior, int, int], tuple[float, int]]
 
 @dataclasses.dataclass(frozen=True)
 class SpeedConfig:
-  """sizes: (height, width) of the pairs. batches: pairs per compiled call. repeats: timed runs after an untimed one."""
+  """sizes: (height, width) of the pairs. batches: pairs per compiled call. repeats: timed runs after an untimed one.
+  profile: one more run of each combination, under the profiler: what its time goes to."""
 
   out: Path
   sizes: tuple[tuple[int, int], ...]
   batches: tuple[int, ...] = (1,)
   dtypes: tuple[str, ...] = ("float32",)
   repeats: int = 3
+  profile: bool = False
 
 
 def run(
@@ -49,26 +52,30 @@ def run(
   peer: Peer | None = None,
   peer_name: str = "peer",
 ) -> str:
-  """Measures every combination, writes `speed.json` and `speed.md` into `config.out`, returns the Markdown table.
+  """Measures every combination, writes `speed.json` and `speed.md` into `config.out`, returns the Markdown, which is a
+  table, and where asked for one of kernels for every row.
 
   prior_for: dtype -> Prior. methods: {name: options}. peer: runs last, once per size and with the last dtype's prior.
   A combination that the device's memory cannot hold is a row that says so.
   """
   make_folder(config.out)
-  rows = []
+  rows, profiles = [], []
   for dtype in config.dtypes:
     prior = prior_for(dtype)
     peak = matrix_peak(dtype, repeats=config.repeats)
     for height, width in config.sizes:
       for name, options in methods.items():
         method = make_method(prior.denoiser, codec, noise=prior.noise, options=options, reuse=prior.reuse)
-        flops = network_flops(prior, method, height, width)
+        operations_of_pair = network_flops(prior, method, height, width)
         for batch in config.batches:
           row = {"method": name, "dtype": dtype, "size": f"{width}x{height}", "batch": batch}
           row |= {"evaluations": evaluations(method, SOURCES)}
-          row |= _measure(method, prior.params, (height, width), batch, config.repeats)
+          measured, operations = _measure(method, prior.params, (height, width), batch, config)
+          row |= measured
+          if operations:
+            profiles.append(f"\n{name}, {dtype}, {row['size']}, batch {batch}\n\n{kernels.markdown(operations)}")
           if "seconds" in row:
-            rate = flops / row["seconds"]
+            rate = operations_of_pair / row["seconds"]
             row |= {"tflops": rate / 1e12, "peak_share": rate / peak, "peak_tflops": peak / 1e12}
           rows.append(row)
   if peer is not None:
@@ -86,7 +93,7 @@ def run(
     "rows": rows,
     "options": {name: dataclasses.asdict(options) for name, options in methods.items()},
   }
-  text = f"{record['device']}, JAX {jax.__version__}, prior {prior.directory}\n\n{markdown(rows)}"
+  text = f"{record['device']}, JAX {jax.__version__}, prior {prior.directory}\n\n{markdown(rows)}{''.join(profiles)}"
   write_text(config.out / "speed.json", json.dumps(record, indent=1, default=str) + "\n")
   write_text(config.out / "speed.md", text)
   return text
@@ -108,7 +115,7 @@ def matrix_peak(dtype: str, *, repeats: int = 3) -> float:
 
 
 def network_flops(prior: Prior, method: Method, height: int, width: int) -> float:
-  """Operations of all forward passes for one pair, as XLA counts them in the program that it is given."""
+  """Operations of all forward passes for one pair, by `jobs.flops`."""
   steps = 0 if method.steps is None else method.steps.t.shape[0]
   whole = -(-steps // method.reuse_every)
   scale = method.weighting.scale
@@ -126,13 +133,9 @@ def pass_flops(prior: Prior, height: int, width: int, *, shallow: bool = False) 
   shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), prior.params)
   image = jax.ShapeDtypeStruct((height, width, 3), jnp.float32)
   if not shallow:
-    program = jax.jit(lambda params, x: prior.denoiser(params)(x, step).eps).lower(shapes, image)
-  else:
-    _, features = jax.eval_shape(lambda params, x: prior.reuse(params).full(x, step), shapes, image)
-    program = jax.jit(lambda params, x, deep: prior.reuse(params).shallow(x, step, deep).eps).lower(
-      shapes, image, features
-    )
-  return float(program.cost_analysis()["flops"])
+    return flops.flops(lambda params, x: prior.denoiser(params)(x, step).eps, shapes, image)
+  _, features = jax.eval_shape(lambda params, x: prior.reuse(params).full(x, step), shapes, image)
+  return flops.flops(lambda params, x, deep: prior.reuse(params).shallow(x, step, deep).eps, shapes, image, features)
 
 
 def _last_step(prior: Prior):
@@ -140,7 +143,9 @@ def _last_step(prior: Prior):
   return jax.tree.map(lambda table: table[0], schedule.steps_at(tables, [0]))
 
 
-def _measure(method, params, size: tuple[int, int], batch: int, repeats: int) -> dict:
+def _measure(
+  method, params, size: tuple[int, int], batch: int, config: SpeedConfig
+) -> tuple[dict, list[kernels.Operation]]:
   def fuse_all(params, images, ids):
     one = lambda images, pair: fuse(method, params, jax.random.fold_in(jax.random.key(0), pair), images)[0]  # noqa: E731
     return jax.vmap(one)(images, ids)
@@ -153,19 +158,20 @@ def _measure(method, params, size: tuple[int, int], batch: int, repeats: int) ->
   try:
     program = jax.jit(fuse_all).lower(*arguments).compile()
     compile_seconds = time.monotonic() - start
-    seconds = _timed(lambda: program(*arguments), repeats)
+    seconds = _timed(lambda: program(*arguments), config.repeats)
   except jax.errors.JaxRuntimeError as error:
     if "RESOURCE_EXHAUSTED" not in str(error):
       raise
-    return {"error": "out of memory"}
+    return {"error": "out of memory"}, []
   memory = program.memory_analysis()
   held = memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes
-  return {
+  row = {
     "seconds": statistics.median(seconds) / batch,
     "spread": (max(seconds) - min(seconds)) / batch,
     "compile_seconds": compile_seconds,
     "memory_bytes": held,
   }
+  return row, kernels.profile(lambda: program(*arguments)) if config.profile else []
 
 
 def _timed(call: Callable, repeats: int) -> list[float]:

@@ -62,6 +62,7 @@ def _batches(config: TrainConfig, group: Team, *, first_batch: int):
   options |= {"process": group.process, "processes": group.processes}
   if isinstance(config.model, DrFusionConfig):
     degraded = dataclasses.replace(config.degraded, size=config.crop.size)
+    options |= {"images": config.images, "images_share": config.images_share, "workers": config.workers}
     return degraded_batches(config.folders, config.sources, config=degraded, **options)
   return crop_batches(config.data, config=config.crop, **options)
 

@@ -96,7 +96,7 @@ def sampler(
       steps=steps,
       weights=jnp.full((1, 2, 1, 1, 1), 0.5),  # the masks of the network take their place
       interval=1,
-      unroll=train,
+      unroll=train and jax.default_backend() == "cpu",
     )
     return x
 
