@@ -156,17 +156,13 @@ DECAY_SHARE = flags.DEFINE_float("decay_share", 0.5, "train: last share of the s
 SHEET_EVERY = flags.DEFINE_integer("sheet_every", 0, "train: steps between sheets; 0 writes them at the end.")
 NETWORK = flags.DEFINE_enum("network", "prior", ["prior", "drfusion"], "train: a diffusion prior, or DRFusion's.")
 FAMILIES_OF = flags.DEFINE_list("families", None, "train drfusion: degradations to draw from; all by default.")
-IMAGES = flags.DEFINE_string(
-  "images", None, "train drfusion: folder of colour images, whose red and blue channels are pairs to learn from too."
-)
-IMAGES_SHARE = flags.DEFINE_float("images_share", 0.5, "train drfusion: share of the crops that come from --images.")
-WORKERS = flags.DEFINE_integer(
-  "workers", 0, "train drfusion: processes that make the crops, for a device that two threads keep waiting."
-)
 WIDTH = flags.DEFINE_integer("width", None, "train: channels of the network's first level.")
 NORM_GROUPS = flags.DEFINE_integer("norm_groups", None, "train drfusion: groups of its norms (32).")
 FULL_EVERY = flags.DEFINE_integer(
   "full_every", 1, "train drfusion: every so manieth pair runs all reverse steps, the others the last one alone."
+)
+DETACH = flags.DEFINE_bool(
+  "detach", False, "train drfusion: the fused image's losses do not pull at the restored sources it is held against."
 )
 DROPOUT = flags.DEFINE_float("dropout", None, "train drfusion: share of features dropped (0.1).")
 RECOMPUTE = flags.DEFINE_bool(

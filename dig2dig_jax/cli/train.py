@@ -22,9 +22,6 @@ def run() -> int:
   config = train_config.TrainConfig(
     data=folders[0] if flags.NETWORK.value == "drfusion" else common.data(),
     folders=folders,
-    images=Path(flags.IMAGES.value) if flags.IMAGES.value else None,
-    images_share=flags.IMAGES_SHARE.value,
-    workers=flags.WORKERS.value,
     sources=tuple(flags.SOURCES.value),
     degraded=DegradedConfig(families=tuple(flags.FAMILIES_OF.value or FAMILIES)),
     out=Path(flags.OUT.value),
@@ -40,6 +37,7 @@ def run() -> int:
     dtype=flags.DTYPE.value,
     recompute=flags.RECOMPUTE.value,
     full_every=flags.FULL_EVERY.value,
+    detach=flags.DETACH.value,
     seed=flags.SEED.value,
     save_every=flags.SAVE_EVERY.value,
     sheet_every=flags.SHEET_EVERY.value,

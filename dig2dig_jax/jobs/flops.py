@@ -45,9 +45,8 @@ def _branch(params) -> float:
   platforms = params.get("branches_platforms")
   if not platforms:
     return max(counted)
-  backend = {"gpu": ("gpu", "cuda", "rocm")}.get(jax.default_backend(), (jax.default_backend(),))
-  chosen = [count for count, names in zip(counted, platforms, strict=True) if names is None or set(backend) & set(names)]
-  return chosen[0]
+  backend = {"gpu": {"gpu", "cuda", "rocm"}}.get(jax.default_backend(), {jax.default_backend()})
+  return next(count for count, names in zip(counted, platforms, strict=True) if names is None or backend & set(names))
 
 
 def _programs(params) -> list:

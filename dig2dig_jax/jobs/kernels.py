@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import jax
 
-# The first pattern that a name contains decides. GPU libraries name their kernels, XLA its fusions after what they hold.
+# The first pattern that a name contains decides. GPU libraries name their kernels, XLA its fusions by what they hold.
 _KINDS = (
   ("YNNPACK: convolutions, products, sums", r"^ynn"),
   ("attention", r"sdpa|flash|fmha|attention"),
@@ -40,7 +40,7 @@ def profile(call: Callable) -> list[Operation]:
   with tempfile.TemporaryDirectory() as folder:
     with jax.profiler.trace(folder):
       jax.block_until_ready(call())
-    [path] = Path(folder).rglob("*.xplane.pb")
+    [path] = Path(folder).rglob("*.xplane.pb")  # one per process
     data = jax.profiler.ProfileData.from_file(str(path))
   seconds, counts = collections.Counter(), collections.Counter()
   on_gpu = any(_of_gpu(plane) for plane in data.planes)

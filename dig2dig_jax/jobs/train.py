@@ -62,7 +62,6 @@ def _batches(config: TrainConfig, group: Team, *, first_batch: int):
   options |= {"process": group.process, "processes": group.processes}
   if isinstance(config.model, DrFusionConfig):
     degraded = dataclasses.replace(config.degraded, size=config.crop.size)
-    options |= {"images": config.images, "images_share": config.images_share, "workers": config.workers}
     return degraded_batches(config.folders, config.sources, config=degraded, **options)
   return crop_batches(config.data, config=config.crop, **options)
 
@@ -71,7 +70,8 @@ def _compiled(config: TrainConfig):
   """(what the sheets run, the jitted step)."""
   if isinstance(config.model, DrFusionConfig):
     module = DrFusionNet(config.model, dtype=jnp.dtype(config.dtype))
-    options = {"seed": config.seed, "recompute": config.recompute, "full_every": config.full_every}
+    options = {"seed": config.seed, "recompute": config.recompute}
+    options |= {"full_every": config.full_every, "detach": config.detach}
     step = make_drfusion_step(module, config.step, **options)
     step_fn = jax.jit(step, donate_argnums=0)
     return jax.jit(sampler(module)), step_fn

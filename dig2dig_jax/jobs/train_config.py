@@ -35,16 +35,13 @@ class TrainConfig:
   the unconditional samples; 0 steps writes none.
 
   A DrFusionConfig trains DRFusion on the pairs of `folders` (data is the first) by `sources`, degraded by `degraded`,
-  whose crop size is that of `crop`, and of the colour images in `images`, if any. recompute: its network is evaluated again for its gradient, a quarter more time
-  for a third of the memory. full_every: see `training.drfusion_step.make_drfusion_step`."""
+  whose crop size is that of `crop`. recompute: its network is evaluated again for its gradient, a quarter more time
+  for a third of the memory. full_every, detach: see `training.drfusion_step.make_drfusion_step`."""
 
   data: Path
   out: Path
   model: NetworkConfig = EMBEDDED
   folders: tuple[Path, ...] = ()
-  images: Path | None = None
-  images_share: float = 0.5
-  workers: int = 0
   sources: tuple[str, ...] = ("ir", "vi")
   degraded: DegradedConfig = DegradedConfig()
   crop: CropConfig = CropConfig()
@@ -53,6 +50,7 @@ class TrainConfig:
   dtype: str = "float32"
   recompute: bool = True
   full_every: int = 1
+  detach: bool = False
   seed: int = 0
   save_every: int = 500
   log_every: int = 50
@@ -81,7 +79,6 @@ def validate(config: TrainConfig, devices: int) -> None:
     (config.full_every >= 1, "full_every", config.full_every, "at least 1"),
     (config.batch_size % (max(config.full_every, 1) * devices * max(parts, 1)) == 0, "batch_size", config.batch_size,
      f"a multiple of the devices times the parts times --full_every={config.full_every}"),
-    (config.workers >= 0, "workers", config.workers, "0 or more processes"),
     (config.crop.size >= 1, "crop_size", config.crop.size, "at least 1 pixel"),
     (config.crop.size % config.model.size_multiple == 0, "crop_size", config.crop.size,
      f"a multiple of the network's {config.model.size_multiple} pixels"),

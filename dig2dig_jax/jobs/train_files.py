@@ -28,6 +28,7 @@ def _recipe(config: TrainConfig) -> dict:
     "sources": config.sources,
     "degraded": dataclasses.asdict(config.degraded),
     "full_every": config.full_every,
+    "detach": config.detach,
   }
   return {
     **(pairs if isinstance(config.model, DrFusionConfig) else {"data": config.data.name}),

@@ -1,7 +1,7 @@
 """Which pairs does DRFusion learn from? Crops of clean pairs, degraded on the fly: a deterministic Grain pipeline.
 
 Batches are float32 [N, 4, size, size, 1] in [0, 1]: both sources degraded, then both clean. Batch number i depends on
-(folders, images, seed, i) only. Every fifth pair by name is held out, for validation and benchmarks: `split` says which.
+(folders, seed, i) only. Every fifth pair by name is held out, for validation and benchmarks: `split` says which.
 """
 
 import dataclasses
@@ -11,9 +11,7 @@ from pathlib import Path
 import cv2
 import grain
 import numpy as np
-from absl import flags
 
-from dig2dig_jax.data.images import list_images, read_image
 from dig2dig_jax.data.pairs import Pair, find_pairs, load_pair
 from dig2dig_jax.errors import UserError
 
@@ -59,7 +57,7 @@ def degrade(clean: np.ndarray, family: str, config: DegradedConfig, rng: np.rand
   if scale > 1:
     image = cv2.resize(image, (-(-size[0] // scale), -(-size[1] // scale)), interpolation=cv2.INTER_AREA)
   if sigma:
-    image = image + np.float32(rng.uniform(*sigma) / 255) * rng.standard_normal(image.shape, np.float32)
+    image = image + np.float32(rng.uniform(*sigma) / 255) * rng.normal(size=image.shape).astype(np.float32)
   return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC) if scale > 1 else image
 
 
@@ -71,7 +69,6 @@ class _Degrade(grain.transforms.RandomMap):
     size = self._config.size
     top, left = (rng.integers(side - size + 1) for side in element.shape[1:])
     clean = element[:, top : top + size, left : left + size]
-    clean = np.rot90(clean, rng.choice((0, 0, 1, 3)), axes=(1, 2))  # mostly upright, as cameras are
     if rng.random() < 0.5:
       clean = clean[:, :, ::-1]
     clean = np.ascontiguousarray(clean, np.float32) / 255
@@ -90,17 +87,9 @@ def degraded_batches(
   process: int = 0,
   processes: int = 1,
   held_out: bool = False,
-  images: Path | None = None,
-  images_share: float = 0.5,
-  workers: int = 0,
 ):
   """Endless iterator over batches of the pairs to learn from (or the held-out ones) of `folders`, from `first_batch`.
 
-  images: folder of colour images, whose red and blue channels are pairs too, `images_share` of all: registered, of the
-  same scene, alike and yet not the same. Pairs of two cameras are few, and a network of millions of weights learns
-  them by heart.
-  workers: processes that make crops, in place of threads of this one, for a device that outruns those. The batches are
-  the same.
   UserError for other than two sources, an unknown family, a folder without pairs, an unreadable pair, or one that is
   smaller than a crop.
   """
@@ -108,40 +97,21 @@ def degraded_batches(
     raise UserError(f"--sources={','.join(sources)}: expected two for DRFusion")
   if unknown := [name for name in config.families if name not in FAMILIES]:
     raise UserError(f"--families={unknown[0]}: expected names among {', '.join(FAMILIES)}")
-  if images is not None and not 0 < images_share < 1:
-    raise UserError(f"--images_share={images_share}: expected above 0 and below 1")
   elements = []
   for folder in folders:
     for pair in split(find_pairs(folder, sources)[0])[held_out]:
-      elements.append(_levels(load_pair(pair).sources @ _LUMA, next(iter(pair.files.values())), config.size))
+      luma = (load_pair(pair).sources @ _LUMA)[..., 0]
+      if min(luma.shape[1:]) < config.size:
+        raise UserError(
+          f"{next(iter(pair.files.values()))}: expected at least {config.size} pixels a side, found {luma.shape[1:]}; "
+          "remove the pair or lower --crop_size"
+        )
+      elements.append(np.round((luma + 1) * 127.5).astype(np.uint8))
   if not elements:
     raise UserError(f"{folders[0]}: expected at least two pairs, of which one is held out")
   if batch_size % processes:
     raise ValueError(f"batch_size: expected a multiple of the {processes} processes, found {batch_size}")
-  crops = grain.MapDataset.source(elements).seed(seed).shuffle().repeat()
-  if images is not None:
-    paths = list_images(images)
-    if not paths:
-      raise UserError(f"--images={images}: expected images in colour, found none")
-    pictures = [_levels(np.moveaxis(read_image(path).pixels[..., ::2], -1, 0), path, config.size) for path in paths]
-    more = grain.MapDataset.source(pictures).seed(seed + 1).shuffle().repeat()
-    crops = grain.MapDataset.mix([crops, more], weights=[1 - images_share, images_share])
-  crops = crops.seed(seed).random_map(_Degrade(config))
+  crops = grain.MapDataset.source(elements).seed(seed).shuffle().repeat().random_map(_Degrade(config))
   parts = crops.batch(batch_size // processes, drop_remainder=True)
   options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)
-  batches = parts[first_batch * processes + process :: processes].to_iter_dataset(options)
-  if not workers:
-    return iter(batches)
-  if not flags.FLAGS.is_parsed():  # Grain reads flags of its own
-    flags.FLAGS.mark_as_parsed()
-  return iter(batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=4)))
-
-
-def _levels(sources: np.ndarray, path: Path, size: int) -> np.ndarray:
-  """Sources [2, H, W] or [2, H, W, 1] in [-1, 1] as uint8 [2, H, W]; UserError for sides below `size`."""
-  sources = sources.reshape(sources.shape[:3])
-  if min(sources.shape[1:]) < size:
-    raise UserError(
-      f"{path}: expected at least {size} pixels a side, found {sources.shape[1:]}; remove it or lower --crop_size"
-    )
-  return np.round((sources + 1) * 127.5).astype(np.uint8)
+  return iter(parts[first_batch * processes + process :: processes].to_iter_dataset(options))

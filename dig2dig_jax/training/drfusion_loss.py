@@ -40,12 +40,14 @@ def fusion_max(fused: jax.Array, first: jax.Array, second: jax.Array) -> tuple[j
   return pixel, jnp.mean(jnp.abs(sobel_magnitude(fused) - edges))
 
 
-def losses(output: jax.Array, clean: jax.Array) -> Losses:
+def losses(output: jax.Array, clean: jax.Array, *, detach: bool = False) -> Losses:
   """Of the network's output [N, H, W, 3] (both sources restored, fused) and the clean sources [N, 2, H, W, 1].
 
-  The fused image is held against the network's own restored sources, whose gradients are kept, as published.
+  The fused image is held against the network's own restored sources, whose gradients are kept, as published. detach:
+  they are not, so that restored sources are pulled towards the clean ones alone, and not towards being easy to fuse.
   """
   first, second, fused = jnp.split(output, 3, axis=-1)
   source = jnp.mean(jnp.abs(first - clean[:, 0])) + jnp.mean(jnp.abs(second - clean[:, 1]))
-  pixel, gradient = fusion_max(fused, first, second)
+  held_against = jax.lax.stop_gradient((first, second)) if detach else (first, second)
+  pixel, gradient = fusion_max(fused, *held_against)
   return Losses(PIXEL * pixel + GRADIENT * gradient + SOURCE * source, pixel, gradient, source)

@@ -108,7 +108,13 @@ def sampler(
 
 
 def make_drfusion_step(
-  module: DrFusionNet, config: StepConfig, *, seed: int, recompute: bool = True, full_every: int = 1
+  module: DrFusionNet,
+  config: StepConfig,
+  *,
+  seed: int,
+  recompute: bool = True,
+  full_every: int = 1,
+  detach: bool = False,
 ) -> Callable:
   """`step(state, batch)` as `training.step.make_update` makes it, alpha kept in ALPHA_RANGE; batch [N, 4, H, W, 1] of
   `degraded_batches`.
@@ -118,12 +124,14 @@ def make_drfusion_step(
   is 1 there), and the noise that the step before predicted is put back before the last one predicts it again: as long
   as the network does not tell steps apart, its output cancels, no weight has a gradient, and the run stays where it
   returns its input. A run of one step has no such cancellation.
+
+  detach: see `drfusion_loss.losses`.
   """
   whole = sampler(module, train=True, recompute=recompute)
   last = sampler(module, train=True, recompute=recompute, last_only=True)
 
   def total(output, params, batch, keys):
-    return losses(output(params, batch[:, :2], keys), batch[:, 2:]).total
+    return losses(output(params, batch[:, :2], keys), batch[:, 2:], detach=detach).total
 
   def loss_fn(params, batch, keys):
     if full_every == 1:

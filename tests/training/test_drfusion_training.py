@@ -7,6 +7,7 @@ from pathlib import Path
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scenes
@@ -20,7 +21,7 @@ from dig2dig_jax.prior import load_drfusion
 from dig2dig_jax.training import degraded_pairs
 from dig2dig_jax.training.data import CropConfig
 from dig2dig_jax.training.degraded_pairs import DegradedConfig, degrade, degraded_batches, split
-from dig2dig_jax.training.drfusion_loss import losses
+from dig2dig_jax.training.drfusion_loss import SOURCE, losses
 from dig2dig_jax.training.drfusion_step import ALPHA_RANGE, initial_params, make_drfusion_step, sampler
 from dig2dig_jax.training.step import StepConfig, init_state
 
@@ -213,3 +214,15 @@ def test_a_run_exports_what_the_method_takes(data, tmp_path, monkeypatch):
     train.train(dataclasses.replace(longer, batch_size=jax.local_device_count(), full_every=2))
   with pytest.raises(UserError, match="expected the network of this run"):
     train.train(dataclasses.replace(longer, model=DrFusionConfig(width=16, groups=4)))
+
+
+def test_detached_fusion_does_not_pull_at_the_restored_sources():
+  random = np.random.default_rng(0)
+  output, clean = (jnp.asarray(random.random(shape), jnp.float32) for shape in ((2, 8, 8, 3), (2, 2, 8, 8, 1)))
+  gradient = lambda **options: jax.grad(lambda x: losses(x, clean, **options).total)(output)  # noqa: E731
+  of_sources = jax.grad(lambda x: SOURCE * losses(x, clean).source)(output)
+  detached, published = gradient(detach=True), gradient()
+  np.testing.assert_allclose(detached[..., :2], of_sources[..., :2], atol=1e-7)
+  np.testing.assert_allclose(detached[..., 2], published[..., 2], atol=1e-7)  # the fused image is pulled alike
+  assert np.abs(published[..., :2] - of_sources[..., :2]).max() > 1e-3
+  assert losses(output, clean, detach=True) == losses(output, clean)
