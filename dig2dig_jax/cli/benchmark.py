@@ -110,7 +110,7 @@ def _degraded() -> int:
   if flags.DRFUSION_PRIOR.value or DRFUSION.is_dir():
     directory = Path(flags.DRFUSION_PRIOR.value) if flags.DRFUSION_PRIOR.value else DRFUSION
     network = load_drfusion(directory, dtype=flags.DTYPE.value)
-    options_of_it = DrFusionOptions(output="channels")
+    options_of_it = DrFusionOptions(output="channels", ensemble=bool(flags.OPTIONS["ensemble"].value))
     trained = make_method(network.denoiser, codec, noise=network.noise, options=options_of_it), network.params
   method = make_method(prior.denoiser, codec, noise=prior.noise, options=options, reuse=prior.reuse)
   settings = {"options": dataclasses.asdict(options), "prior": str(prior.directory)}

@@ -74,6 +74,7 @@ OPTIONS = {  # name of the option -> its flag
   "top_k": flags.DEFINE_integer("ccf_top_k", None, "ccf: conditions that act at a step."),
   "rate": flags.DEFINE_float("ccf_rate", None, "ccf: rate of Adam on the image."),
   "sigma_y": flags.DEFINE_float("drfusion_sigma_y", None, "drfusion: noise that its corrections assume, of [0, 1]."),
+  "ensemble": flags.DEFINE_bool("drfusion_ensemble", None, "drfusion: mean over the image and its mirror images."),
   "output": flags.DEFINE_string("drfusion_output", None, "drfusion: fused, first, second (as restored), channels."),
 }
 

@@ -7,6 +7,7 @@ It takes luminance of any size; odd sides are mirrored by a pixel and cropped.
 import dataclasses
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 
 from dig2dig_jax.errors import UserError
@@ -24,11 +25,13 @@ CHANNELS = ("first", "second", "fused")  # of its state
 class DrFusionOptions:
   """sigma_y: standard deviation of the observations' noise that the corrections assume, images in [0, 1]; 0.03 is the
   released code's, for every degradation. output: the fused image, the first or second source as it restores them, or
-  all three (`channels`) as the channels of one image, first, second, fused, without chroma. Everything else, the noise
-  levels included, is learned."""
+  all three (`channels`) as the channels of one image, first, second, fused, without chroma. ensemble: the network's
+  estimates are the means over the image and its three mirror images, at four times the cost. Everything else, the
+  noise levels included, is learned."""
 
   sigma_y: float = joint.SIGMA_Y
   output: str = "fused"
+  ensemble: bool = False
 
   def validate(self) -> None:
     """Raises UserError, naming the flag."""
@@ -52,14 +55,36 @@ def drfusion(denoiser: Callable, codec: Codec, *, noise: dict, options: DrFusion
     codec=Codec(
       lambda images: _encode(codec, images), lambda x, images: _decode(codec, x, images, options.output), gray=True
     ),
-    denoiser=denoiser,
+    denoiser=_mirrored(denoiser) if options.ensemble else denoiser,
     steps=joint.learned_steps(jnp.full(noise["num_timesteps"], 0.5)),
     guidance=joint.joint_observation(options.sigma_y),
     weighting=weighting.uniform(),
     transition=ddim(),
+    passes_per_step=4 if options.ensemble else 1,
     schedule=lambda params, steps: joint.learned_steps(params["alpha"]),
     start=lambda key, sources, steps: joint.start(sources, steps),
   )
+
+
+def _mirrored(denoiser: Callable) -> Callable:
+  """Self-ensemble (Lim et al. 2017, arXiv 1707.02921), of mirror images only, which keep the sides of the image."""
+
+  def of(params):
+    denoise = denoiser(params)
+
+    def mean(x_t, step):
+      found = jax.vmap(lambda x: denoise(x, step))(jnp.stack(_mirror_images(x_t)))
+      return jax.tree.map(lambda leaf: sum(_mirror_images(*leaf)) / 4, found)
+
+    return mean
+
+  return of
+
+
+def _mirror_images(x, down=None, across=None, both=None):
+  """[H, W, C] as it is, upside down, left to right, and both ways: of one image, or of four, each its own way."""
+  down, across, both = (x if image is None else image for image in (down, across, both))
+  return x, down[::-1], across[:, ::-1], both[::-1, ::-1]
 
 
 def _encode(codec: Codec, images):

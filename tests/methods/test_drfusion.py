@@ -69,6 +69,16 @@ def test_the_restored_sources_can_be_had_too():
   np.testing.assert_allclose(run(images, output="channels")[0], state * 2 - 1, atol=1e-5)
 
 
+def test_an_ensemble_fuses_mirror_images_alike():
+  images = toys.images(2, 2, 16, 24, 3)
+  fused = lambda images, **options: np.asarray(run(images, output="channels", **options)[0])  # noqa: E731
+  for axis in (1, 2):
+    mirrored = np.flip(fused(np.flip(images, axis), ensemble=True), axis - 1)
+    np.testing.assert_allclose(mirrored, fused(images, ensemble=True), atol=1e-5)
+    assert np.abs(np.flip(fused(np.flip(images, axis)), axis - 1) - fused(images)).max() > 1e-3
+  assert evaluations(method(ensemble=True), 2) == 4 * evaluations(method(), 2)
+
+
 def test_what_it_cannot_do_is_said():
   with pytest.raises(UserError, match="two sources, found 3"):
     run(toys.images(3, 3, 12, 12, 3))
@@ -89,7 +99,7 @@ def test_its_checkpoint_is_found_by_folder_and_asked_for_where_there_is_none(tmp
   loaded = load_drfusion(tmp_path / "net")
   assert (loaded.config, loaded.noise) == (NETWORK.config, NETWORK.noise)
   np.testing.assert_array_equal(loaded.params["alpha"], NETWORK.params["alpha"])
-  assert dataclasses.asdict(DrFusionOptions()) == {"sigma_y": 0.03, "output": "fused"}
+  assert dataclasses.asdict(DrFusionOptions()) == {"sigma_y": 0.03, "output": "fused", "ensemble": False}
   with pytest.raises(UserError, match="diffusion prior"):
     load_drfusion(tiny_prior)
   monkeypatch.setattr(prior, "DRFUSION", tmp_path / "none")

@@ -178,7 +178,7 @@ def test_dropout_differs_from_example_to_example_and_only_in_training():
 
 
 def test_a_run_exports_what_the_method_takes(data, tmp_path, monkeypatch):
-  def make_step(module, config, *, seed, recompute, full_every):
+  def make_step(module, config, *, seed, recompute, full_every, detach):
     def step(state, batch):
       loss = batch.mean()
       return state._replace(step=state.step + 1), {"loss": loss, "gradient_norm": loss}
