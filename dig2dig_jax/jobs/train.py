@@ -70,8 +70,7 @@ def _compiled(config: TrainConfig):
   """(what the sheets run, the jitted step)."""
   if isinstance(config.model, DrFusionConfig):
     module = DrFusionNet(config.model, dtype=jnp.dtype(config.dtype))
-    options = {"seed": config.seed, "recompute": config.recompute}
-    options |= {"full_every": config.full_every, "detach": config.detach}
+    options = {name: getattr(config, name) for name in ("seed", "recompute", "full_every", "detach")}
     step = make_drfusion_step(module, config.step, **options)
     step_fn = jax.jit(step, donate_argnums=0)
     return jax.jit(sampler(module)), step_fn

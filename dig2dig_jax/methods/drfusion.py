@@ -19,6 +19,7 @@ from dig2dig_jax.sampling.transition import ddim
 
 _LEAST = 8  # pixels: three halvings
 CHANNELS = ("first", "second", "fused")  # of its state
+_MIRRORS = ((), (0,), (1,), (0, 1))  # axes that an ensemble's images are flipped along
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +61,7 @@ def drfusion(denoiser: Callable, codec: Codec, *, noise: dict, options: DrFusion
     guidance=joint.joint_observation(options.sigma_y),
     weighting=weighting.uniform(),
     transition=ddim(),
-    passes_per_step=4 if options.ensemble else 1,
+    passes_per_step=len(_MIRRORS) if options.ensemble else 1,
     schedule=lambda params, steps: joint.learned_steps(params["alpha"]),
     start=lambda key, sources, steps: joint.start(sources, steps),
   )
@@ -73,18 +74,13 @@ def _mirrored(denoiser: Callable) -> Callable:
     denoise = denoiser(params)
 
     def mean(x_t, step):
-      found = jax.vmap(lambda x: denoise(x, step))(jnp.stack(_mirror_images(x_t)))
-      return jax.tree.map(lambda leaf: sum(_mirror_images(*leaf)) / 4, found)
+      found = jax.vmap(lambda x: denoise(x, step))(jnp.stack([jnp.flip(x_t, axes) for axes in _MIRRORS]))
+      back = lambda leaf: sum(jnp.flip(image, axes) for image, axes in zip(leaf, _MIRRORS, strict=True))  # noqa: E731
+      return jax.tree.map(lambda leaf: back(leaf) / len(_MIRRORS), found)
 
     return mean
 
   return of
-
-
-def _mirror_images(x, down=None, across=None, both=None):
-  """[H, W, C] as it is, upside down, left to right, and both ways: of one image, or of four, each its own way."""
-  down, across, both = (x if image is None else image for image in (down, across, both))
-  return x, down[::-1], across[:, ::-1], both[::-1, ::-1]
 
 
 def _encode(codec: Codec, images):
