@@ -1,6 +1,6 @@
-"""How does a CPU compute a 3 x 3 convolution with fewer multiplications? Exact rearrangements, up to rounding.
+"""How does a CPU compute a convolution faster than its library does? Exact rearrangements, up to rounding.
 
-Both take the place of `jax.lax.conv_general_dilated` in a Flax convolution of stride 1 and padding 1, layout N H W C.
+All take the place of `jax.lax.conv_general_dilated` in a Flax convolution of stride 1 and padding 1, layout N H W C.
 Other devices, whose libraries choose such algorithms themselves, run the plain convolution.
 """
 
@@ -50,6 +50,18 @@ def _winograd(x, kernel):
 def _combined(matrix: np.ndarray, parts: list) -> list:
   """Linear combinations, one for each row of `matrix`; zeros cost nothing."""
   return [sum(float(factor) * part for factor, part in zip(row, parts, strict=True) if factor) for row in matrix]
+
+
+def pointwise_conv(x, kernel, strides, padding, **options):
+  """A convolution by [1, 1, C, O] of stride 1. On a CPU as the matrix product that it is, at twice the speed."""
+
+  def plain(x, kernel):
+    return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
+
+  def product(x, kernel):
+    return jnp.dot(x, kernel[0, 0], precision=options.get("precision"))
+
+  return jax.lax.platform_dependent(x, kernel, cpu=product, default=plain)
 
 
 def upsampled_conv(x, kernel, strides, padding, **options):

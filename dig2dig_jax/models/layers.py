@@ -36,23 +36,30 @@ class GroupNorm32(nn.Module):
   groups: int
 
   @nn.compact
-  def __call__(self, x):
-    scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
-    bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
+  def __call__(self, x, modulation=None):
+    """x: [N, ..., C]. modulation: [N, 2 C], scales s and shifts b of each image: norm(x) * (1 + s) + b."""
+    channels = x.shape[-1]
+    scale = self.param("scale", nn.initializers.ones, (channels,), jnp.float32)
+    bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
     x32 = x.astype(jnp.float32)
     spatial = tuple(range(1, x.ndim - 1))
-    channels = (-1, *(1,) * len(spatial), x.shape[-1])
 
-    def over_group(per_channel):  # [N, C] means of the pixels -> the mean of each channel's group, to broadcast to x
-      means = per_channel.reshape(-1, self.groups, x.shape[-1] // self.groups).mean(axis=-1)
-      return jnp.repeat(means, x.shape[-1] // self.groups, axis=1).reshape(channels)
+    def over_group(per_channel):  # [N, C] means of the pixels -> the mean of each channel's group
+      means = per_channel.reshape(-1, self.groups, channels // self.groups).mean(axis=-1)
+      return jnp.repeat(means, channels // self.groups, axis=1)
 
     # Per channel, then over its group: sums run along memory, both in one pass (E[x^2] - E[x]^2, as PyTorch's). One
     # multiply-add per element fuses with what follows.
     mean = over_group(x32.mean(axis=spatial))
     variance = jnp.maximum(over_group(jnp.square(x32).mean(axis=spatial)) - jnp.square(mean), 0)
-    factor = jax.lax.rsqrt(variance + 1e-5) * scale.astype(jnp.float32).reshape(1, *channels[1:])
-    return (x32 * factor + (bias.astype(jnp.float32).reshape(1, *channels[1:]) - mean * factor)).astype(x.dtype)
+    factor = jax.lax.rsqrt(variance + 1e-5) * scale.astype(jnp.float32)[None]
+    offset = bias.astype(jnp.float32)[None] - mean * factor
+    if modulation is not None:
+      gain, shift = jnp.split(modulation.astype(jnp.float32), 2, axis=-1)
+      factor, offset = factor * (1 + gain), offset * (1 + gain) + shift
+    # Kept as one array: a CPU's compiler would work both out anew for every pixel, which takes ten times as long.
+    factor, offset = jax.lax.optimization_barrier(jnp.stack([factor, offset])).reshape(2, -1, *(1,) * len(spatial), channels)
+    return (x32 * factor + offset).astype(x.dtype)
 
 
 def conv3x3(
@@ -70,6 +77,10 @@ def conv3x3(
     conv_general_dilated=convolution.upsampled_conv if upsample else convolution.conv,
     name=name,
   )
+
+
+def conv1x1(features: int, name: str, *, dtype) -> nn.Conv:
+  return nn.Conv(features, (1, 1), dtype=dtype, conv_general_dilated=convolution.pointwise_conv, name=name)
 
 
 def average_pool_2x2(x):
@@ -96,17 +107,13 @@ class ResBlock(nn.Module):
     if self.resample == "up":
       x = convolution.nearest_upsample_2x(x)
     width = 2 * self.features if config.use_scale_shift_norm else self.features
-    emb_out = nn.Dense(width, dtype=jnp.float32, name="emb_layers_1")(nn.silu(emb)).astype(h.dtype)[:, None, None]
+    emb_out = nn.Dense(width, dtype=jnp.float32, name="emb_layers_1")(nn.silu(emb))
     norm = GroupNorm32(config.norm_groups, name="out_layers_0")
-    if config.use_scale_shift_norm:
-      scale, shift = jnp.split(emb_out, 2, axis=-1)
-      h = norm(h) * (1 + scale) + shift
-    else:
-      h = norm(h + emb_out)
+    h = norm(h, emb_out) if config.use_scale_shift_norm else norm(h + emb_out.astype(h.dtype)[:, None, None])
     h = nn.Dropout(config.dropout, deterministic=not train)(nn.silu(h))
     h = conv3x3(self.features, "out_layers_3", dtype=self.dtype, zero=True)(h)
     if x.shape[-1] != self.features:
-      x = nn.Conv(self.features, (1, 1), dtype=self.dtype, name="skip_connection")(x)
+      x = conv1x1(self.features, "skip_connection", dtype=self.dtype)(x)
     return x + h
 
 
