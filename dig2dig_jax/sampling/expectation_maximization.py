@@ -63,8 +63,9 @@ def em_step(
   d = jnp.sqrt(2 / state.tau_b / (x**2 + 1e-6))
   c = jnp.sqrt(2 / state.tau_a / (residual + 1e-6) ** 2)  # the released code guards this one inside the square
   d = jnp.minimum(d, 2 * c)
-  tau_b = jnp.mean(1 / (d + 1e-10) + state.tau_b / 2)
-  tau_a = jnp.mean(1 / (c + 1e-10) + state.tau_a / 2)
+  # Without the last axis, since a CPU sums along an axis of one element slowly.
+  tau_b = jnp.mean(1 / (d[..., 0] + 1e-10)) + state.tau_b / 2
+  tau_a = jnp.mean(1 / (c[..., 0] + 1e-10)) + state.tau_a / 2
   h = smooth(residual, state.f1, state.f2)
   shrink = rho / (2 * lamb + rho)
   f1, f2 = shrink * _forward_difference(h, axis=-2), shrink * _forward_difference(h, axis=-3)
