@@ -43,7 +43,8 @@ def _winograd(x, kernel):
   taps = jnp.dot(np.kron(_KERNEL, _KERNEL), kernel.reshape(9, -1)).reshape(6, 6, channels, -1)
   products = [jnp.einsum("qnhwc,qco->qnhwo", part, tap) for part, tap in zip(inputs, taps, strict=True)]
   rows = jnp.stack(_combined(_OUTPUT, products), axis=3)  # [6, N, H / 4, 4, W / 4, O]
-  tiles = sum(column[:, None] * part[:, :, :, :, None] for column, part in zip(_OUTPUT.T, rows, strict=True))
+  weights = _OUTPUT.T.reshape(6, 1, 1, 1, 1, 4, 1)
+  tiles = sum(weight * part for weight, part in zip(weights, rows[..., None, :], strict=True))
   return tiles.reshape(n, height, width, -1)
 
 

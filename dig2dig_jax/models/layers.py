@@ -58,7 +58,8 @@ class GroupNorm32(nn.Module):
       gain, shift = jnp.split(modulation.astype(jnp.float32), 2, axis=-1)
       factor, offset = factor * (1 + gain), offset * (1 + gain) + shift
     # Kept as one array: a CPU's compiler would work both out anew for every pixel, which takes ten times as long.
-    factor, offset = jax.lax.optimization_barrier(jnp.stack([factor, offset])).reshape(2, -1, *(1,) * len(spatial), channels)
+    both = jax.lax.optimization_barrier(jnp.stack([factor, offset]))
+    factor, offset = both.reshape(2, -1, *(1,) * len(spatial), channels)
     return (x32 * factor + offset).astype(x.dtype)
 
 

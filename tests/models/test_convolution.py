@@ -29,7 +29,7 @@ def convolutions(function, *arrays):
   return jax.jit(function).lower(*arrays).as_text().count("stablehlo.convolution")
 
 
-@pytest.mark.parametrize("shape, features", [((2, 8, 5, 6), 7), ((1, 4, 1, 3), 2), ((1, 12, 9, 4), 4)])
+@pytest.mark.parametrize("shape, features", [((2, 8, 4, 6), 7), ((1, 4, 4, 3), 2), ((1, 12, 16, 4), 4)])
 def test_winograd_is_the_convolution_and_has_its_gradient(shape, features, monkeypatch):
   monkeypatch.setattr(convolution, "WINOGRAD_FROM", 0)
   x, kernel = inputs(shape, features)
@@ -42,19 +42,39 @@ def test_winograd_is_the_convolution_and_has_its_gradient(shape, features, monke
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="other devices run the plain convolution")
-def test_only_large_float32_images_of_rows_by_four_take_it():
+def test_only_large_float32_images_of_sides_by_four_take_it():
   x, kernel = inputs((1, 8, 8, 16), 16)
   assert 8 * 8 * kernel.size < convolution.WINOGRAD_FROM and convolutions(rearranged, x, kernel) == 1
-  for size, dtype, count in ((600, jnp.float32, 6), (602, jnp.float32, 1), (600, jnp.bfloat16, 1)):
-    shapes = jax.ShapeDtypeStruct((1, size, 900, 16), dtype), jax.ShapeDtypeStruct(kernel.shape, dtype)
+  for height, width, dtype, count in (
+    (600, 900, jnp.float32, 0),
+    (602, 900, jnp.float32, 1),
+    (600, 902, jnp.float32, 1),
+    (600, 900, jnp.bfloat16, 1),
+  ):
+    shapes = jax.ShapeDtypeStruct((1, height, width, 16), dtype), jax.ShapeDtypeStruct(kernel.shape, dtype)
     assert convolutions(rearranged, *shapes) == count
   strided = lambda x, kernel: convolution.conv(x, kernel, (2, 2), ((1, 1), (1, 1)), **LAYOUT)  # noqa: E731
   shapes = jax.ShapeDtypeStruct((1, 600, 900, 16), jnp.float32), kernel
   assert convolutions(strided, *shapes) == 1
 
 
+@pytest.mark.parametrize("dtype, tolerance", [(jnp.float32, 1e-5), (jnp.bfloat16, 2e-2)])
+def test_a_convolution_by_one_pixel_is_a_product(dtype, tolerance):
+  x, kernel = inputs((2, 3, 5, 6), 7)
+  x, kernel = x.astype(dtype), kernel[:1, :1].astype(dtype)
+  product = lambda x, kernel: convolution.pointwise_conv(x, kernel, (1, 1), "SAME", **LAYOUT)  # noqa: E731
+  expected = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", **LAYOUT)
+  found = product(x, kernel)
+  assert found.dtype == dtype
+  np.testing.assert_allclose(found.astype(jnp.float32), expected.astype(jnp.float32), atol=tolerance)
+  if jax.default_backend() == "cpu":
+    assert convolutions(product, x, kernel) == 0
+
+
 @pytest.mark.parametrize("shape, features", [((2, 4, 6, 5), 3), ((1, 1, 1, 2), 2), ((1, 3, 7, 2), 4)])
-def test_the_convolution_of_an_enlarged_image(shape, features):
+@pytest.mark.parametrize("winograd_from", [0, convolution.WINOGRAD_FROM])
+def test_the_convolution_of_an_enlarged_image(shape, features, winograd_from, monkeypatch):
+  monkeypatch.setattr(convolution, "WINOGRAD_FROM", winograd_from)
   x, kernel = inputs(shape, features)
   found = convolution.upsampled_conv(x, kernel, (1, 1), ((1, 1), (1, 1)), **LAYOUT)
   np.testing.assert_allclose(found, plain(convolution.nearest_upsample_2x(x), kernel), atol=2e-5)

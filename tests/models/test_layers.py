@@ -32,6 +32,17 @@ def test_group_norm(shape):
   assert layers.GroupNorm32(4).apply(params, jnp.asarray(x, jnp.float16)).dtype == jnp.float16
 
 
+def test_a_modulated_norm_scales_and_shifts_each_image():
+  rng = np.random.default_rng(1)
+  x, modulation = jnp.asarray(rng.normal(size=(2, 3, 5, 8)), jnp.float32), rng.normal(size=(2, 16))
+  norm = layers.GroupNorm32(4)
+  params = {"params": {"scale": jnp.asarray(rng.normal(size=8)), "bias": jnp.asarray(rng.normal(size=8))}}
+  scale, shift = modulation[:, None, None, :8], modulation[:, None, None, 8:]
+  np.testing.assert_allclose(
+    norm.apply(params, x, jnp.asarray(modulation, jnp.float32)), norm.apply(params, x) * (1 + scale) + shift, atol=1e-5
+  )
+
+
 @pytest.mark.parametrize("rows", [1, 5, 37, 100])
 def test_attention_in_chunks(rows, monkeypatch):
   n, tokens, heads, depth = 2, 37, 3, 8
