@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 # Multiply-adds of a convolution of one image from which Winograd's form repays its longer compilation, about 0.2 s.
-WINOGRAD_FROM = 4 * 10**8
+WINOGRAD_FROM = 10**9
 # F(4, 3) of Lavin & Gray 2016 (arXiv 1509.09308): 4 outputs of a 3-tap filter by 6 multiplications instead of 12; along
 # rows and columns 16 outputs by 36 instead of 144.
 _INPUT = np.array(
