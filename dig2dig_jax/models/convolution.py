@@ -34,8 +34,8 @@ def conv(x, kernel, strides, padding, **options):
 
 
 def _winograd(x, kernel):
-  """F(4 x 4, 3 x 3). What XLA makes of it on a CPU decides its form: stacking along the first axis writes a result down
-  that would otherwise be worked out anew wherever it is read, and six products run on more cores than one of 36."""
+  """F(4 x 4, 3 x 3), along rows, then columns. What XLA makes of it on a CPU decides its form: a stack writes down
+  what would otherwise be worked out anew wherever it is read, and six products fill more cores than one of 36."""
   n, height, width, channels = x.shape
   padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
   columns = jnp.stack(_combined(_INPUT, [padded[:, :, first : first + width - 3 : 4] for first in range(6)]))

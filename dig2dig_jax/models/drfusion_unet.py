@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dig2dig_jax.models.layers import GroupNorm32, conv3x3, timestep_embedding
+from dig2dig_jax.models.layers import GroupNorm32, conv1x1, conv3x3, timestep_embedding
 
 _MULT = (1, 2, 4, 8)  # the decoders are hard-wired to these four levels
 
@@ -66,7 +66,7 @@ class _ResBlock(nn.Module):
     h = nn.Dropout(self.config.dropout, deterministic=not train)(h)
     h = conv3x3(self.features, "conv2_3", dtype=self.dtype)(h)
     if x.shape[-1] != self.features:
-      x = nn.Conv(self.features, (1, 1), dtype=self.dtype, name="shortcut")(x)
+      x = conv1x1(self.features, "shortcut", dtype=self.dtype)(x)
     return x + h
 
 
