@@ -1,6 +1,6 @@
 """How does a CPU compute a convolution faster than its library does? Exact rearrangements, up to rounding.
 
-All take the place of `jax.lax.conv_general_dilated` in a Flax convolution of stride 1 and padding 1, layout N H W C.
+All take the place of `jax.lax.conv_general_dilated` in a Flax convolution that keeps the sides, layout N H W C.
 Other devices, whose libraries choose such algorithms themselves, run the plain convolution.
 """
 

@@ -81,6 +81,7 @@ def conv3x3(
 
 
 def conv1x1(features: int, name: str, *, dtype) -> nn.Conv:
+  """A linear map of every pixel's channels, with PyTorch's kernel of a 1x1 convolution."""
   return nn.Conv(features, (1, 1), dtype=dtype, conv_general_dilated=convolution.pointwise_conv, name=name)
 
 
