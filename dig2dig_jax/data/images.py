@@ -30,17 +30,23 @@ class Image(NamedTuple):
   bit_depth: int
 
 
-def read_image(path: str | os.PathLike) -> Image:
-  """The one image in a file; 16-bit samples are exact. UserError names the file, the fault and the remedy."""
+def read_samples(path: str | os.PathLike) -> np.ndarray:
+  """The samples of the one image in a file as they are stored, uint8, uint16 or float, [H, W, 1] or [H, W, 3].
+  UserError names the file, the fault and the remedy."""
   path = Path(path)
   try:
-    samples = decode.decode(path.read_bytes())
+    return decode.decode(path.read_bytes())
   except FileNotFoundError:
     raise UserError(f"{path}: expected an image file, found nothing there; check the name") from None
   except OSError as error:  # a folder, no permission, a lost network drive
     raise UserError(f"{path}: expected a readable image file, found {error.strerror}; check the path") from error
   except decode.DecodeError as error:
     raise UserError(f"{path}: {error}") from error
+
+
+def read_image(path: str | os.PathLike) -> Image:
+  """The one image in a file; 16-bit samples are exact. UserError names the file, the fault and the remedy."""
+  samples = read_samples(path)
   if samples.dtype.kind == "f":
     low, high = float(samples.min()), float(samples.max())
     if not (low >= 0 and high <= 1):  # written so that NaN fails too
