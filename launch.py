@@ -12,6 +12,7 @@ Exit status: 0 all done, 2 bad input (one line says what and how to mend it), 3 
 
 import importlib
 import sys
+from pathlib import Path
 
 import jax
 from absl import app, logging
@@ -44,7 +45,11 @@ def main(argv) -> int:
   if flags.PRECISION.value != "default":
     jax.config.update("jax_default_matmul_precision", flags.PRECISION.value)
   if flags.CACHE.value:
-    jax.config.update("jax_compilation_cache_dir", flags.CACHE.value)
+    from dig2dig_jax.jobs import compile_cache
+
+    if note := compile_cache.use(Path(flags.CACHE.value)):
+      print(f"note: {note}", file=sys.stderr)
+      absl_flags.FLAGS.compile_cache = ""
   try:
     # A job's own libraries are imported when it is asked for: together they take as long as JAX itself.
     return importlib.import_module(f"dig2dig_jax.cli.{flags.JOB.value}").run()
