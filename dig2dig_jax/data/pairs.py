@@ -68,8 +68,8 @@ class LoadedPair(NamedTuple):
 def find_pairs(root: str | os.PathLike, sources: Sequence[str]) -> tuple[list[Pair], list[str]]:
   """Complete pairs under `root` in natural order, and one report line per file left out (no partner, or no image).
 
-  UserError: `root` or a source's folder is missing, two names mean one folder or one name two, a folder has no images
-  or two with the same name, or no name occurs in every folder.
+  UserError: `root` or a source's folder is missing, two names mean one folder or one name two, a folder has no images,
+  or no name occurs in every folder.
   """
   root = Path(root)
   if len(sources) < 2:
@@ -146,19 +146,25 @@ def _source_folders(root: Path, sources: Sequence[str]) -> dict[str, Path]:
 
 
 def _index(folder: Path, report: list[str]) -> dict[str, Path]:
-  """Matching name -> image file, in natural order. Files that are no images go to the report."""
+  """Matching name -> image file, in natural order. Files that are no images, or of one name, go to the report."""
   index: dict[str, Path] = {}
+  several: set[str] = set()
   for path in images.list_files(folder):
     if not images.is_image_file(path):
       report.append(f"{path}: not an image; left out")
       continue
     name = unicodedata.normalize("NFC", path.stem).casefold()
-    if name in index:
-      raise UserError(f"{path}: expected one file named '{path.stem}' in {folder.name}, found {index[name].name} too; "
-                      "move one of them away")
-    index[name] = path
+    if name in index:  # a raw file beside its JPEG, say: which one is meant is not for us to guess
+      report.append(f"{path}: expected one file named '{path.stem}' in {folder.name}, found {index[name].name} too; "
+                    "both left out, move one of them away")
+      several.add(name)
+    index.setdefault(name, path)
+  for name in several:
+    del index[name]
   if not index:
     inside = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir()))
+    if several:
+      raise UserError(f"{folder}: expected files of different names, found none; {report[-1]}")
     raise UserError(f"{folder}: expected images, found {f'only the folders {inside}' if inside else 'none'}; "
                     "put the files directly into it")
   return index
