@@ -37,16 +37,17 @@ def is_free(path: Path) -> bool:
     return False
 
 
-def claim(path: Path) -> None:
+def claim(path: Path, *, known: bool = False) -> None:
   """To be called before a file other than a PNG is written: its name joins those that this program wrote in its folder.
 
-  UserError where a file of that name lies there already that is not among them. Raises OSError as the file system does.
+  UserError where a file of that name lies there already that is not among them, unless it is `known` to be this
+  program's by other signs. Raises OSError as the file system does.
   """
   names = path.with_name(NAMES)
-  known = names.read_text(encoding="utf-8", errors="surrogateescape").splitlines() if names.is_file() else ()
-  if path.name in known:
+  listed = names.read_text(encoding="utf-8", errors="surrogateescape").splitlines() if names.is_file() else ()
+  if path.name in listed:
     return
-  if path.exists() or path.is_symlink():
+  if not known and (path.exists() or path.is_symlink()):
     raise taken(path)
   with names.open("a", encoding="utf-8", errors="surrogateescape") as file:
     file.write(path.name + "\n")  # one write: other processes may be adding theirs

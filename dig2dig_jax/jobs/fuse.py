@@ -71,7 +71,7 @@ def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> 
   report.failed += [str(taken(config.out / f"{name}.png")) for name in sorted(kept)]
   if config.restorer is not None:
     report.evaluations += config.restorer.evaluations
-  fuse_files.claim_record(config, place)
+  fuse_files.claim_record(config, place, known=bool(entries))
   with ledger.Ledger(config.out, process=place.process, processes=place.processes) as log:
     if place.process == 0:
       for folder in (config.out, config.out / "weights", config.out / "conditions"):

@@ -39,11 +39,12 @@ def rounded(curves: dict[str, np.ndarray]) -> dict[str, list]:
   return {name: np.round(np.float64(values), 5).tolist() for name, values in curves.items()}
 
 
-def claim_record(config: FuseConfig, place: Place) -> None:
-  """To be called before anything is computed. UserError where somebody else's file is in the record's place."""
+def claim_record(config: FuseConfig, place: Place, *, known: bool) -> None:
+  """To be called before anything is computed. UserError where somebody else's file is in the record's place. known: the
+  folder has a log of this program's, so that a record there is its own too."""
   path = _record(config, place)
   with explained(path):
-    claim(path)
+    claim(path, known=known)
 
 
 def _record(config: FuseConfig, place: Place) -> Path:

@@ -20,11 +20,11 @@ def make_folder(path: Path) -> None:
     raise UserError(f"{path}: expected a folder to write to, found no permission; change --out")
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, known: bool = False) -> None:
   """Writes UTF-8 text into an existing folder; other processes see the old file or the whole new one. UserError where
-  that cannot be, and where a file lies there that this program did not write."""
+  that cannot be, and where a file lies there that this program did not write and that is not `known` to be its own."""
   with explained(path):
-    claim(path)
+    claim(path, known=known)
     with replacing(path) as temporary:
       temporary.write_text(text, encoding="utf-8")
 
