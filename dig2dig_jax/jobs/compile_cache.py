@@ -1,8 +1,8 @@
 """What compiled code may JAX take from disk? Entries of its own cache, whole and as they were written.
 
-JAX writes an entry in place, never replaces one, and loads whatever decompresses: a process that is killed leaves a torn
-entry for good, and a flipped bit becomes machine code. So JAX is given a folder of this process alone. What it finds
-there was held against the SHA-256 in its name; what it adds is published under its hash, by one rename.
+JAX writes an entry in place, never replaces one, and loads whatever decompresses: a process that is killed leaves a
+torn entry for good, and a flipped bit becomes machine code. So JAX is given a folder of this process alone. What it
+finds there was held against the SHA-256 in its name; what it adds is published under its hash, by one rename.
 """
 
 import atexit

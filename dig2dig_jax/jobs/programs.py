@@ -10,7 +10,7 @@ import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 from jax import export
@@ -86,7 +86,7 @@ class Programs:
   def _loaded(self, path: Path, name: str, devices: Sequence[jax.Device], arguments: Sequence) -> Program | None:
     try:
       content = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
       return None
     except OSError as error:
       self._note(f"{path}: expected a kept program", error.strerror)

@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.files import replacing
+from dig2dig_jax.files import claim, replacing
 
 
 def make_folder(path: Path) -> None:
@@ -20,10 +20,13 @@ def make_folder(path: Path) -> None:
     raise UserError(f"{path}: expected a folder to write to, found no permission; change --out")
 
 
-def write_text(path: Path, text: str) -> None:
-  """Writes UTF-8 text into an existing folder; other processes see the old file or the whole new one."""
-  with explained(path), replacing(path) as temporary:
-    temporary.write_text(text, encoding="utf-8")
+def write_text(path: Path, text: str, *, known: bool = False) -> None:
+  """Writes UTF-8 text into an existing folder; other processes see the old file or the whole new one. UserError where
+  that cannot be, and where a file lies there that this program did not write and that is not `known` to be its own."""
+  with explained(path):
+    claim(path, known=known)
+    with replacing(path) as temporary:
+      temporary.write_text(text, encoding="utf-8")
 
 
 def environment() -> dict[str, str | int]:

@@ -20,7 +20,7 @@ from dig2dig_jax import checkpoint
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs.record import make_folder
 from dig2dig_jax.jobs.train_config import NOISE, TrainConfig, validate
-from dig2dig_jax.jobs.train_files import cut_log, export, write_run, write_sheets
+from dig2dig_jax.jobs.train_files import LOG, cut_log, export, write_run, write_sheets
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig, DrFusionNet
 from dig2dig_jax.models.guided_unet import UNet
 from dig2dig_jax.models.shapes import config_from_dict
@@ -49,7 +49,7 @@ def train(config: TrainConfig) -> Path:
       state = TrainState(**manager.restore(latest, args=ocp.args.StandardRestore(abstract)))
     if group.leads:
       write_run(config)
-      cut_log(config.out / "log.jsonl", latest or 0)
+      cut_log(config.out / LOG, latest or 0)
     state = _run(config, step_fn, apply, state, batches, group, manager)
   if group.leads:
     write_sheets(config, apply, state)
@@ -112,7 +112,7 @@ def _run(config: TrainConfig, step_fn, apply, state: TrainState, batches, group:
   total, first = config.step.total_steps, int(state.step)
   losses, since = [], time.monotonic()
   progress = tqdm(total=total, initial=first, unit="step", mininterval=5, disable=None if group.leads else True)
-  with (config.out / "log.jsonl").open("a") as log, progress as bar:
+  with (config.out / LOG).open("a") as log, progress as bar:
     for step in range(first + 1, total + 1):
       state, metrics = step_fn(state, group.shard(next(batches)))
       losses.append(metrics["loss"])

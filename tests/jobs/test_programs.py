@@ -1,4 +1,4 @@
-"""Does a later process run the very program that an earlier one made, whatever became of the files, and never another?"""
+"""Does a later process run the very program of an earlier one, whatever became of the files, and never another?"""
 
 import jax
 import jax.numpy as jnp
@@ -59,7 +59,8 @@ def test_a_damaged_file_is_made_again_and_said(tmp_path, damage):
   whole = path.read_bytes()
   flipped = bytearray(whole)
   flipped[len(whole) // 2] ^= 1
-  path.write_bytes({"cut": whole[:100], "flipped": flipped, "empty": b"", "pickle": b"cos\nsystem\n(S'false'\ntR."}[damage])
+  pickled = b"cos\nsystem\n(S'false'\ntR."
+  path.write_bytes({"cut": whole[:100], "flipped": flipped, "empty": b"", "pickle": pickled}[damage])
   found, (note,) = get(tmp_path, lambda: jitted(2))
   np.testing.assert_array_equal(found.compiled(X)["scaled"], 2 * X)
   assert str(path) in note and "compiled again" in note
@@ -69,7 +70,8 @@ def test_a_damaged_file_is_made_again_and_said(tmp_path, damage):
 def test_what_does_not_run_is_removed_and_compiled_again(tmp_path):
   get(tmp_path, lambda: jitted(2))
   found = Programs(tmp_path, "flags")
-  program = found.again("6 pixels", jax.local_devices()[:1], lambda: jitted(2), (X,), RuntimeError("NOT_FOUND: f\nmore"))
+  error = RuntimeError("NOT_FOUND: f\nmore")
+  program = found.again("6 pixels", jax.local_devices()[:1], lambda: jitted(2), (X,), error)
   np.testing.assert_array_equal(program.compiled(X)["scaled"], 2 * X)
   assert found.notes == ["a kept program does not run (NOT_FOUND: f): removed, compiled again"]
   assert not program.kept and not list(tmp_path.iterdir())
