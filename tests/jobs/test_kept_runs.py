@@ -5,50 +5,87 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import zlib
 
 import jax
 import numpy as np
 import pytest
+from absl.testing import flagsaver
 from scenes import read, write_pair
+from toys import conv_denoiser, conv_params
 
+import launch
+from dig2dig_jax.cli import common
 from dig2dig_jax.jobs import compile_cache, fuse, programs
 from dig2dig_jax.jobs.fuser import Fuser
+from dig2dig_jax.methods.base import luminance_codec
+from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-# launch.py, with the place of the package that programs are found by.
+ROOT = pathlib.Path(launch.__file__).resolve().parent
+# launch.py, keeping programs however quickly they compile.
 COMMAND = """
-import os, pathlib, sys, jax
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # the network is tiny
+import sys, jax
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_disable_most_optimizations", True)
 import launch
 from absl import app
-from dig2dig_jax.jobs import programs
-if os.environ.get("PACKAGE"):
-  programs._PACKAGE = pathlib.Path(os.environ["PACKAGE"])
-app.run(launch.main, sys.argv[:1] + sys.argv[1:], flags_parser=launch.parse)
+app.run(launch.main, sys.argv, flags_parser=launch.parse)
 """
 
 
 @pytest.fixture(scope="module")
-def command(tmp_path_factory, tiny_prior):
-  """command(out, *flags, cache=, package=, devices=) -> (images, what was said) by a process of its own."""
+def arguments(tmp_path_factory, tiny_prior):
   root = tmp_path_factory.mktemp("kept")
   for name in ("p", "q"):
     write_pair(root / "data", name, (24, 28), channels={"ir": 1, "vi": 3})
+  return ["launch.py", "--flagfile=vif.flags", "--steps=2", f"--prior={tiny_prior}", f"--data={root / 'data'}",
+          "--bucket=32", "--nosheet"]  # fmt: skip
 
-  def run(out, *flags, cache=root / "cache", package="", devices=1, **environment):
-    arguments = ["--flagfile=vif.flags", "--steps=2", f"--prior={tiny_prior}", f"--data={root / 'data'}", "--bucket=32",
-                 "--nosheet", f"--out={root / out}", f"--compile_cache={cache}", *flags]  # fmt: skip
-    env = {**os.environ, "JAX_PLATFORMS": "cpu", "PACKAGE": str(package), "PYTHONDONTWRITEBYTECODE": "1",
-           "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", **environment}  # fmt: skip
-    found = subprocess.run([sys.executable, "-c", COMMAND, *arguments], cwd=ROOT, env=env, capture_output=True,
-                           text=True, timeout=300)  # fmt: skip
-    assert found.returncode == 0, found.stdout + found.stderr
-    assert "2 pairs fused, 0 failed" in found.stdout
-    return [read(root / out / f"{name}.png") for name in ("p", "q")], found.stderr
 
-  run.cache = root / "cache"
-  return run
+def images(out):
+  return [read(out / f"{name}.png") for name in ("p", "q")]
+
+
+class Prior:
+  """Two convolutions, for tests of bookkeeping."""
+
+  params, noise, directory, config = conv_params(), {"name": "linear", "num_timesteps": 1000}, "toy", None
+  denoiser = staticmethod(conv_denoiser)
+
+
+@pytest.fixture
+def command(arguments, tmp_path, capsys, monkeypatch, quick_compile):
+  """command(out, *flags, cache=) -> (images, what was said), as a process that knows nothing of those before it."""
+  settings = {"jax_enable_compilation_cache": True, "jax_persistent_cache_min_compile_time_secs": 0.0}
+  before = {name: getattr(jax.config, name) for name in settings}
+  monkeypatch.chdir(ROOT)
+  monkeypatch.setattr(common, "prior", Prior)
+
+  def run(out, *flags, cache=tmp_path / "cache"):
+    jax.clear_caches()
+    with flagsaver.flagsaver():
+      rest = [argument for argument in arguments if "--flagfile" not in argument]  # its six bands take long to trace
+      given = launch.parse([*rest, "--dig_interval=1", f"--out={tmp_path / out}", f"--compile_cache={cache}", *flags])
+      status = launch.main(given)
+    compile_cache.stop()
+    out_text, said = capsys.readouterr()
+    assert status == 0 and "2 pairs fused, 0 failed" in out_text, out_text + said
+    return images(tmp_path / out), said
+
+  for name, value in settings.items():
+    jax.config.update(name, value)
+  yield run
+  compile_cache.stop()
+  for name, value in before.items():
+    jax.config.update(name, value)
+
+
+def by_process(arguments, out, cache, devices):
+  env = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+  command = [sys.executable, "-c", COMMAND, *arguments[1:], f"--out={out}", f"--compile_cache={cache}"]
+  found = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
+  assert found.returncode == 0 and not found.stderr, found.stdout + found.stderr
+  return images(out)
 
 
 def kept(folder):
@@ -65,8 +102,8 @@ def cut(path):
   os.truncate(path, path.stat().st_size // 2)
 
 
-def test_eight_runs_give_the_same_images_whatever_was_kept_before(command, tmp_path):
-  cache = command.cache
+def test_eight_runs_give_the_same_images_whatever_was_kept_before(command, tmp_path, monkeypatch):
+  cache = tmp_path / "cache"
   first, said = command("1")
   (program,), (entry,) = kept(cache)
   assert not said
@@ -74,7 +111,9 @@ def test_eight_runs_give_the_same_images_whatever_was_kept_before(command, tmp_p
   package = tmp_path / "package"
   package.mkdir()
   (package / "changed.py").write_text("# as after a git pull\n")
-  same.append(command("3", package=package))
+  with monkeypatch.context() as patch:
+    patch.setattr(programs, "_PACKAGE", package)
+    same.append(command("3"))
   assert len(kept(cache)[0]) == 3 and len(kept(cache)[1]) == 2, "what XLA made outlives a change of no program"
   for path in kept(cache)[0]:
     path.unlink()
@@ -99,18 +138,18 @@ def test_eight_runs_give_the_same_images_whatever_was_kept_before(command, tmp_p
   compiled_entries = kept(cache)[1]
   same.append(command("9"))
   assert compiled_entries == kept(cache)[1], "the second run finds what the first one compiled"
-  for images, _ in same:
-    for image, reference in zip(images, first, strict=True):
+  for found, _ in same:
+    for image, reference in zip(found, first, strict=True):
       np.testing.assert_array_equal(image, reference)
   assert not list(cache.glob("compiled/*/process-*")), "a process leaves its folder"
 
 
-def test_eight_devices_load_what_eight_devices_kept(command, tmp_path):
-  first, _ = command("8x first", cache=tmp_path / "c", devices=8)
-  assert [len(found) for found in kept(tmp_path / "c")] == [1, 1]
-  times = [path.stat().st_mtime_ns for path in kept(tmp_path / "c")[0]]
-  again, said = command("8x again", cache=tmp_path / "c", devices=8)
-  assert [path.stat().st_mtime_ns for path in kept(tmp_path / "c")[0]] == times and not said
+def test_eight_devices_load_what_eight_devices_kept(arguments, tmp_path):
+  first = by_process(arguments, tmp_path / "first", tmp_path / "cache", 8)
+  before = kept(tmp_path / "cache")
+  assert [len(found) for found in before] == [1, 1]
+  again = by_process(arguments, tmp_path / "again", tmp_path / "cache", 8)
+  assert kept(tmp_path / "cache") == before
   for image, reference in zip(again, first, strict=True):
     np.testing.assert_array_equal(image, reference)
 
@@ -133,7 +172,7 @@ def test_a_disk_that_fills_later_is_a_note_and_compiles_once(tmp_path, monkeypat
       raise OSError(28, "No space left on device")
 
     cache.publish()
-    (cache.folder / "jit_whole-1-cache").write_bytes(__import__("zlib").compress(b"program"))
+    (cache.folder / "jit_whole-1-cache").write_bytes(zlib.compress(b"program"))
     monkeypatch.setattr(compile_cache, "replacing", full)
     cache.publish()
     (note,) = cache.notes
@@ -194,11 +233,6 @@ class Plan:
 @pytest.fixture
 def small(tmp_path, quick_compile):
   """(data, folder, run(out)) of three pairs by two convolutions, with programs kept."""
-  from toys import conv_denoiser, conv_params
-
-  from dig2dig_jax.methods.base import luminance_codec
-  from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
-
   for name in "abc":
     write_pair(tmp_path / "data", name, (24, 28), channels={"ir": 1, "vi": 1})
   options = Dig2DigOptions(steps=2, strength=0.8, window="cumulative", temperature=0.01)
