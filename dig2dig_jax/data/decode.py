@@ -6,8 +6,8 @@ would invent edges that no sensor saw. EXIF orientation is applied. Colours unde
 gamma chunks are ignored. Camera raw files are refused by name.
 
 Two libraries are needed: Pillow reads every 8-bit kind and is strict about most damage, but opens 48-bit PNG as 8-bit
-without a word. Deeper samples therefore come from OpenCV (PNG) and `tiff`. What Pillow lets pass as whole is looked for
-in `png`, `jpeg` and `tiff`; what nobody can tell is said there.
+without a word. Deeper samples therefore come from OpenCV (PNG) and `tiff_samples`. What Pillow lets pass as whole is
+looked for in `png`, `jpeg` and `tiff`; what nobody can tell is said there.
 """
 
 import io
@@ -21,7 +21,7 @@ import PIL.Image
 import PIL.ImageOps
 import tifffile
 
-from dig2dig_jax.data import icc, jpeg, png, tiff
+from dig2dig_jax.data import icc, jpeg, png, tiff, tiff_samples
 from dig2dig_jax.data.faults import DecodeError, camera_raw, check_size, damaged, is_size, several, too_large
 
 __all__ = ["LARGEST_FILE", "DecodeError", "decode", "read_bytes", "read_size", "sniff"]
@@ -86,6 +86,8 @@ def decode(data: bytes) -> np.ndarray:
     raise _no_memory() from None
   except PIL.Image.DecompressionBombError as error:
     raise too_large() from error
+  except PIL.UnidentifiedImageError as error:  # its own message is an address in memory
+    raise damaged(kind, "Pillow cannot make sense of its header") from error
   except Exception as error:  # damaged bytes surface from these libraries as almost any type
     raise damaged(kind, f"{type(error).__name__}: {str(error).strip()}") from error
   if samples.ndim != 3 or 0 in samples.shape or samples.shape[-1] not in (1, 3):
@@ -134,13 +136,13 @@ def _kind(head):
 
 
 def _decode_pillow(data, kind):
+  if kind == "PNG":
+    check_size(*png.size(data), kind=kind, bits=png.bits_per_pixel(data), stored=len(data))
   with PIL.Image.open(io.BytesIO(data), formats=[kind]) as image:
     # A JPEG's further frames are a phone's previews and gain maps: the first is the photograph. TIFF: seen to before.
     if kind not in ("JPEG", "TIFF") and getattr(image, "n_frames", 1) > 1:
       raise several(image.n_frames)
-    width, height = image.size
-    announced = len(data) if kind in ("PNG", "JPEG") else None
-    check_size(height, width, kind=kind, bits=png.bits_per_pixel(data) if kind == "PNG" else 8, stored=announced)
+    check_size(image.height, image.width, kind=kind, bits=8, stored=len(data) if kind == "JPEG" else None)
     image.load()  # also for 16-bit PNG: this refuses a truncated file, which OpenCV may return half decoded
     if kind == "PNG":
       png.check_rows(data, image)
@@ -174,9 +176,11 @@ def _decode_tiff(data):
   with tiff.open_bytes(data) as file:
     page = tiff.find_page(file)
     tiff.check_segments(data, page)
-    if tiff.is_shallow(page):
-      return _decode_pillow(tiff.with_page_first(data, page), "TIFF")
-    return icc.to_srgb(_upright(tiff.deep_samples(data, page), tiff.orientation(page)), tiff.profile(page))
+    if tiff_samples.reads(page):
+      samples = icc.to_srgb(tiff_samples.read(data, page), tiff.profile(page))
+    else:
+      samples = _decode_pillow(tiff.plain(data, page), "TIFF")
+    return _upright(samples, tiff.orientation(page))
 
 
 def _upright(samples: np.ndarray, orientation: int) -> np.ndarray:

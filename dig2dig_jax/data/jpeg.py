@@ -5,8 +5,8 @@ Pillow does not pass on. The check: bytes put behind a scan are read by a decode
 other. So the file is decoded again with such bytes, and must look the same. That costs as much as the first time,
 hence it is done only where something may be missing: where the last pixel is middle gray or there are several scans.
 
-What cannot be told: scans of a progressive file that are missing altogether (a coarser image, as the format allows),
-and bytes changed within a scan, for JPEG has no checksum.
+What cannot be told: the last block alone, scans of a progressive file that are missing altogether (a coarser image, as
+the format allows), and bytes changed within a scan, for JPEG has no checksum.
 """
 
 import io
@@ -21,6 +21,7 @@ from dig2dig_jax.data.faults import damaged
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # a marker that is neither a stuffed 0 nor a restart
 _FILLER = bytes(np.random.default_rng(0).integers(1, 255, 512, dtype=np.uint8))
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 _GRAY = 128
 
 
@@ -28,9 +29,9 @@ def check_scans(data: bytes, image: PIL.Image.Image) -> None:
   """Raises DecodeError if a scan ended before its image did; `image` is what Pillow made of the file, not turned."""
   last = image.getpixel((image.width - 1, image.height - 1))
   gray = all(value == _GRAY for value in (last if isinstance(last, tuple) else (last,)))
-  ends = _ends_of_scans(data)
-  if not ends or not (gray or len(ends) > 1):
+  if not gray and _is_one_scan(data):
     return
+  ends = _ends_of_scans(data)
   starts = [0, *ends]
   pieces = [data[start:end] for start, end in zip(starts, [*ends, len(data)], strict=True)]
   with PIL.Image.open(io.BytesIO(_FILLER.join(pieces)), formats=["JPEG"]) as again:
@@ -38,12 +39,25 @@ def check_scans(data: bytes, image: PIL.Image.Image) -> None:
       raise damaged("JPEG", "a scan ends before the image does")
 
 
-def frame_size(data: bytes) -> tuple[int, int] | None:
-  """(height, width) of the frame header; None if there is none."""
+def frame_size(data: bytes) -> tuple[int, int]:
+  """(height, width) of the frame header."""
   for marker, at in _segments(data):
     if marker in _FRAMES:
-      return struct.unpack_from(">HH", data, at + 5) if at + 9 <= len(data) else None
-  return None
+      return struct.unpack_from(">HH", data, at + 5)
+  raise damaged("JPEG", "it has no frame header")
+
+
+def _is_one_scan(data):
+  """Whether the first scan is that of all colours, in full: the usual kind of file."""
+  colours = 0
+  for marker, at in _segments(data):
+    if marker in _FRAMES:
+      if marker in _PROGRESSIVE:
+        return False
+      colours = data[at + 9]
+    elif marker == 0xDA:
+      return data[at + 4] == colours
+  return False
 
 
 def _ends_of_scans(data):

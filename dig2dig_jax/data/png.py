@@ -20,6 +20,12 @@ _PASSES = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2),
 _PIECE = 1 << 20
 
 
+def size(data: bytes) -> tuple[int, int]:
+  """(height, width) in the header."""
+  width, height = struct.unpack_from(">II", data, 16)
+  return height, width
+
+
 def bit_depth(data: bytes) -> int:
   return data[24]
 

@@ -1,23 +1,20 @@
-"""Which page of a TIFF file is the image, is it all there, and what are its deep samples?
+"""Which page of a TIFF file is the image, and is it all there?
 
 A TIFF file is a container: pages in a chain, and further ones below them (SubIFDs). Thumbnails and pyramid levels are
 flagged as reduced and passed over; camera raw files, most of which are TIFF with a small preview in front, are refused.
-tifffile reads the tags. Its guesses about incomplete files are not wanted, so strips and tiles are counted and decoded
-here, or by OpenCV and Pillow (libtiff). Their length is checked in each case; what cannot be told is a fax-compressed
-(1-bit) strip with too few rows, which libtiff completes.
+tifffile reads the tags. Its guesses about incomplete files are not wanted, so strips and tiles are counted here and
+decoded in `tiff_samples` or by Pillow, both of which refuse short ones. What cannot be told is a fax-compressed (1-bit)
+strip with too few rows, which libtiff completes.
 """
 
 import io
 import logging
 import math
-import zlib
 
-import cv2
-import numpy as np
 import tifffile
 
 from dig2dig_jax.data import jpeg
-from dig2dig_jax.data.faults import DecodeError, camera_raw, check_size, damaged, several
+from dig2dig_jax.data.faults import camera_raw, check_size, damaged, several
 
 # tifffile logs what it doubts, which without a handler is printed; all that matters here becomes a DecodeError.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
@@ -27,9 +24,9 @@ _PROFILE = 34675
 _RAW_TAGS = (50706, 33421, 33422)  # DNGVersion; the colour filter array's pattern
 _RAW_COLOURS = (32803, 34892)  # colour filter array; linear raw
 _RAW_COMPRESSIONS = (32767, 32769, 32770, 34713, 65000, 65535)  # Sony, Samsung, Nikon, Kodak, Pentax
-_NONE, _JPEG, _PACKBITS = 1, 7, 32773
-_DEFLATE = (8, 32946)
-_SIMPLE = (_NONE, _PACKBITS, *_DEFLATE)  # compressions decoded here
+NONE, PACKBITS, DEFLATE = 1, 32773, (8, 32946)
+SIMPLE = (NONE, PACKBITS, *DEFLATE)  # compressions that say how much their bytes can hold
+_JPEG = 7
 _YCBCR = 6
 _MOST_PAGES = 64  # looked at; a file of more is no single image
 _LARGEST_TILE = 1 << 26  # pixels
@@ -73,22 +70,30 @@ def is_shallow(page: tifffile.TiffPage) -> bool:
     page.bitspersample <= 8)
 
 
-def with_page_first(data: bytes, page: tifffile.TiffPage) -> bytes:
-  """The file with this page as its first, for readers that know no other."""
-  tiff = page.parent
-  if tiff.pages[0].offset == page.offset:
+def plain(data: bytes, page: tifffile.TiffPage) -> bytes:
+  """The file with this page as its first and, by its tag, upright: for readers that know no other page. Their releases
+  differ in whether they turn an image, and the callers here do it themselves."""
+  edits, tiff = [], page.parent
+  if tiff.pages[0].offset != page.offset:
+    edits.append(((8, 8) if tiff.is_bigtiff else (4, 4), page.offset))
+  if orientation(page) != 1:
+    tag = page.tags[ORIENTATION]
+    edits.append(((tag.valueoffset, {1: 1, 4: 4}.get(tag.dtype, 2)), 1))
+  if not edits:
     return data
-  order, start, length = _order(page), *((8, 8) if tiff.is_bigtiff else (4, 4))
-  return data[:start] + page.offset.to_bytes(length, order) + data[start + length:]
+  edited = bytearray(data)
+  for (start, length), value in edits:
+    edited[start:start + length] = value.to_bytes(length, "little" if tiff.byteorder == "<" else "big")
+  return bytes(edited)
 
 
 def check_segments(data: bytes, page: tifffile.TiffPage) -> None:
   """Raises DecodeError unless the tables name every strip or tile, and all lie in the file and are long enough."""
-  height, width, tile, channels, planes = _layout(page)
+  height, width, tile, channels, planes = layout(page)
   bits = page.bitspersample if isinstance(page.bitspersample, int) else 8
-  simple = page.compression in _SIMPLE
+  simple = page.compression in SIMPLE
   check_size(height, width, kind="TIFF", bits=bits * channels * planes, stored=len(data) if simple else None)
-  if min(tile) < 1 or math.prod(tile) > _LARGEST_TILE:
+  if min(tile) < 1 or page.is_tiled and math.prod(tile) > _LARGEST_TILE:
     raise damaged("TIFF", f"tiles of {tile[0]} x {tile[1]} pixels")
   needed = math.ceil(height / tile[0]) * math.ceil(width / tile[1]) * planes
   starts, lengths = page.dataoffsets[:needed], page.databytecounts[:needed]
@@ -96,90 +101,15 @@ def check_segments(data: bytes, page: tifffile.TiffPage) -> None:
     raise damaged("TIFF", f"{needed} strips or tiles make the image, its tables name {min(len(starts), len(lengths))}")
   if any(n == 0 or start + n > len(data) for start, n in zip(starts, lengths, strict=True)):
     raise damaged("TIFF", "strips or tiles are empty or lie outside the file")
-  plain = page.compression == _NONE and page.photometric != _YCBCR and isinstance(page.bitspersample, int)
+  plain = page.compression == NONE and page.photometric != _YCBCR and isinstance(page.bitspersample, int)
   for i, (start, n) in enumerate(zip(starts, lengths, strict=True)):
-    rows = _rows(page, i)
-    if plain and n < rows * math.ceil(tile[1] * channels * bits / 8):
+    if plain and n < rows(page, i) * math.ceil(tile[1] * channels * bits / 8):
       raise damaged("TIFF", f"strip or tile {i} is too short")
-    if page.compression == _JPEG and ((frame := jpeg.frame_size(data[start:start + n])) is None or frame[0] < rows):
+    if page.compression == _JPEG and jpeg.frame_size(data[start:start + n])[0] < rows(page, i):
       raise damaged("TIFF", f"strip or tile {i} holds too few rows")
 
 
-def deep_samples(data: bytes, page: tifffile.TiffPage) -> np.ndarray:
-  """[H, W, 1 or 3] of a 16-bit or float page, not yet turned upright."""
-  dtype = page.dtype  # None where NumPy has no such type
-  if dtype is None or dtype.itemsize * 8 != page.bitspersample or dtype.kind != "f" and dtype != np.uint16:
-    raise DecodeError(
-      f"expected 8- or 16-bit unsigned or float samples, found {page.bitspersample}-bit {dtype}; "
-      "save it as 16-bit unsigned"
-    )
-  photometric = _name(tifffile.PHOTOMETRIC, page.photometric)
-  colours = {"RGB": 3, "MINISBLACK": 1, "MINISWHITE": 1}.get(photometric, 0)
-  if colours == 0 or page.samplesperpixel - colours not in (0, 1) or tifffile.EXTRASAMPLE.ASSOCALPHA in (
-    page.extrasamples
-  ):
-    raise DecodeError(
-      f"expected gray or RGB with or without straight alpha, found {page.samplesperpixel} samples per pixel "
-      f"({photometric}); save it as plain gray or RGB"
-    )
-  own = page.compression in _SIMPLE and page.predictor in (1, 2) and page.fillorder == 1
-  samples = (_decode(data, page) if own else _decode_opencv(data, page))[..., :colours]
-  if photometric == "MINISWHITE":
-    samples = (1 if dtype.kind == "f" else 65535) - samples
-  return samples
-
-
-def _decode(data, page):
-  height, width, tile, channels, planes = _layout(page)
-  stored = page.dtype.newbyteorder(page.parent.byteorder)
-  across = math.ceil(width / tile[1])
-  per_plane = math.ceil(height / tile[0]) * across
-  result = np.empty((planes, height, width, channels), page.dtype)
-  for i in range(per_plane * planes):
-    plane, at = divmod(i, per_plane)
-    row, column, rows = at // across * tile[0], at % across * tile[1], _rows(page, i)
-    length = rows * tile[1] * channels * stored.itemsize
-    start, n = page.dataoffsets[i], page.databytecounts[i]
-    block = _expand(memoryview(data)[start:start + n], page.compression, length)
-    if len(block) < length:
-      raise damaged("TIFF", f"strip or tile {i} holds {len(block)} of {length} bytes")
-    block = np.frombuffer(block, stored, rows * tile[1] * channels).reshape(rows, tile[1], channels)
-    if page.predictor == 2:  # each sample is stored as the difference to the one on its left; floats by their bits
-      bits = np.dtype(f"u{stored.itemsize}")
-      differences = block.view(bits.newbyteorder(page.parent.byteorder)).astype(bits)
-      block = np.cumsum(differences, axis=1, dtype=bits).view(page.dtype)
-    target = result[plane, row:row + rows, column:column + tile[1]]
-    target[:] = block[:target.shape[0], :target.shape[1]]
-  return result[0] if planes == 1 else np.moveaxis(result[..., 0], 0, -1)
-
-
-def _expand(stored, compression, length):
-  if compression in _DEFLATE:
-    return zlib.decompressobj().decompress(stored, length + 1)  # one more, so that the checksum behind is read
-  return tifffile.TIFF.DECOMPRESSORS[_PACKBITS](bytes(stored)) if compression == _PACKBITS else stored
-
-
-def _decode_opencv(data, page):
-  if page.samplesperpixel == 2 or page.axes == "SYX":
-    raise DecodeError("expected interleaved gray or RGB under this compression, found another layout; "
-                      "save it without compression")
-  plain = bytearray(with_page_first(data, page))
-  if ORIENTATION in page.tags:  # OpenCV releases differ in whether they apply it: take it out, we do it ourselves
-    at = page.tags[ORIENTATION].valueoffset
-    plain[at:at + 2] = (1).to_bytes(2, _order(page))
-  samples = cv2.imdecode(np.frombuffer(plain, np.uint8), cv2.IMREAD_UNCHANGED)
-  compression = _name(tifffile.COMPRESSION, page.compression)
-  if samples is None:
-    raise DecodeError(f"expected whole samples in a compression that OpenCV can decode, found {compression}, damaged "
-                      "or of another kind; save it again as PNG or uncompressed TIFF")
-  samples = samples[..., None] if samples.ndim == 2 else samples[..., 2::-1]
-  if samples.dtype != page.dtype or samples.shape[:2] != (page.imagelength, page.imagewidth):
-    raise DecodeError(f"expected {page.dtype} samples, OpenCV gave {samples.dtype} of shape {samples.shape}; "
-                      "save it without compression")
-  return samples
-
-
-def _layout(page):
+def layout(page):
   """(height, width, (rows, columns) of a strip or tile, samples per pixel in it, planes)."""
   height, width = page.imagelength, page.imagewidth
   check_size(height, width, kind="TIFF")
@@ -191,7 +121,7 @@ def _layout(page):
   return (height, width, tile, *((1, page.samplesperpixel) if separate else (page.samplesperpixel, 1)))
 
 
-def _rows(page, i):
+def rows(page, i):
   """Rows that strip or tile `i` must hold; the last strip of a plane may hold fewer than the others."""
   if page.is_tiled:
     return page.tilelength
@@ -214,17 +144,6 @@ def _subpages(page):
 def _is_whole(page):
   """Neither a reduced image (bit 0) nor a mask (bit 2)."""
   return not (isinstance(page.subfiletype, int) and page.subfiletype & 0b101)
-
-
-def _order(page):
-  return "little" if page.parent.byteorder == "<" else "big"
-
-
-def _name(kind, value):
-  try:
-    return kind(value).name
-  except ValueError:
-    return f"unknown, {value}"
 
 
 def open_bytes(data: bytes) -> tifffile.TiffFile:

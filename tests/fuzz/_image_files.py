@@ -165,7 +165,7 @@ def _tiff(rng, height, width):
       pages += 1
       writer.write(array, subfiletype=int(reduced), **options)
   note = f"{dtype} x {channels} {pages} pages {reduced} {options}".replace(repr(options.get("iccprofile")), "...")
-  good = good and (pages == 1 or reduced) and not (dtype == np.uint8 and (planar or channels == 2))
+  good = good and (pages == 1 or reduced)
   return Made("tiff", file.getvalue(), (height, width), bool(good), note)
 
 

@@ -12,7 +12,7 @@ _ABSURD = (0, 1, 2, 3, 7, 8, 15, 16, 17, 24, 32, 64, 127, 128, 255, 256, 4096, 3
 
 
 def mutate(rng, made) -> tuple[str, bytes]:
-  """(name of the mutation, the bytes)"""
+  """(name of the mutation, the bytes). What comes of a mutation called "too few ..." must not pass for an image."""
   chance = rng.random()
   if chance < 0.1:
     return "whole", made.data
@@ -59,7 +59,8 @@ def _png_chunks(rng, data):
     chunks[0][1] = struct.pack(">IIBBBBB", *fields)
   elif how == "rows":
     rows = zlib.decompress(b"".join(body for name, body in chunks if name == b"IDAT"))
-    rows = rows[:int(rng.integers(len(rows)))] if rng.random() < 0.8 else rows + rng.bytes(99)
+    how, rows = ("too few rows", rows[:int(rng.integers(len(rows)))]) if rng.random() < 0.8 else (
+      how, rows + rng.bytes(99))
     at = next(i for i, (name, _) in enumerate(chunks) if name == b"IDAT")
     chunks = [each for each in chunks if each[0] != b"IDAT"]
     chunks.insert(at, [b"IDAT", zlib.compress(rows)])
@@ -77,7 +78,8 @@ def _png_chunks(rng, data):
   else:
     name = str(rng.choice(["eXIf", "iCCP", "acTL", "fcTL", "fdAT", "tRNS", "PLTE", "gAMA", "cHRM", "zTXt", "ABCD"]))
     chunks.insert(pick, [name.encode(), rng.bytes(int(rng.integers(60)))])
-  return f"chunk {how}", data[:8] + b"".join(_image_files.chunk(*each) for each in chunks)
+  changed = data[:8] + b"".join(_image_files.chunk(*each) for each in chunks)
+  return how if how == "too few rows" else f"chunk {how}", changed
 
 
 def _tiff_tags(rng, data):
@@ -104,6 +106,8 @@ def _tiff_tags(rng, data):
     (old,) = struct.unpack_from(order + word, data, at + 4)
     new = int(rng.integers(old + 1)) if rng.random() < 0.6 else _absurd(rng, 64 if big else 32)
     struct.pack_into(order + word, changed, at + 4, new)
+    if new < old and struct.unpack_from(order + "H", data, at)[0] in (273, 279, 324, 325) and old > 1:
+      how = "too few strips"
   elif how == "code":
     codes = (254, 255, 258, 259, 262, 266, 274, 277, 284, 317, 320, 322, 330, 338, 339, 34675, 34665, 50706, 65000)
     struct.pack_into(order + "H", changed, at, int(rng.choice(codes)))
@@ -117,7 +121,7 @@ def _tiff_tags(rng, data):
   elif how == "next":
     target = start if rng.random() < 0.5 else int(rng.integers(len(data)))
     struct.pack_into(order + word, changed, first + count * entry, target)
-  return f"tag {how}", bytes(changed)
+  return how if how == "too few strips" else f"tag {how}", bytes(changed)
 
 
 def _jpeg_segments(rng, data):

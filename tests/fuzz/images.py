@@ -15,7 +15,9 @@ def check(rng: np.random.Generator, folder: pathlib.Path) -> str:
   how, data = _mutations.mutate(rng, made)
   path = folder / f"case {rng.integers(4)}.{made.format}"
   path.write_bytes(data)
-  return f"{made.format} {how} -> {_try(path, made if how == 'whole' else None)}"
+  end = _try(path, made if how == "whole" else None)
+  assert not (how.startswith("too few") and end == "image"), f"{how}, and yet an image"
+  return f"{made.format} {how} -> {end}"
 
 
 def _try(path, whole):
