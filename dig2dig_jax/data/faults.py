@@ -4,7 +4,11 @@ import PIL.Image
 
 
 class DecodeError(ValueError):
-  """Bytes that are no image this package reads. One line: what was expected, what was found, what to do."""
+  """Bytes that are no image this package reads. One line: what was expected, what was found, what to do. Whatever else
+  than printable characters a damaged file put into it is replaced."""
+
+  def __init__(self, message: str):
+    super().__init__("".join(letter if letter.isprintable() else "?" for letter in message))
 
 
 # No deflate stream holds more than 1032 times its own length, no JPEG more than about 512 times.

@@ -107,4 +107,4 @@ def _name(kind, value):
   try:
     return kind(value).name
   except ValueError:
-    return f"unknown, {value}"
+    return f"unknown, {value!r:.40}"

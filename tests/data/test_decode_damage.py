@@ -259,3 +259,8 @@ def test_doubts_of_the_libraries_are_not_printed(tmp_path, capfd):
   refused(tmp_path, edited(lzw, 257, value=49), "expected")  # OpenCV warns and logs an error
   captured = capfd.readouterr()
   assert "tifffile" not in captured.err and "WARN" not in captured.err and "ERROR" not in captured.err
+
+
+def test_what_a_damaged_file_puts_into_a_message_is_made_printable():
+  assert str(faults.damaged("TIFF", "tag \x08\x1b[31m of\nmany lines")).count("?") == 2
+  assert str(faults.DecodeError("found a\nb")) == "found a?b"
