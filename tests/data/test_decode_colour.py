@@ -1,4 +1,4 @@
-"""Do colours under an ICC profile become sRGB, and does nothing else change? Judged by LittleCMS and by the standards."""
+"""Do colours under an ICC profile become sRGB, and does nothing else change? Judged by the standards."""
 
 import io
 import struct
@@ -165,5 +165,5 @@ def test_both_ways_of_conversion_agree(tmp_path):
   """8 bits through LittleCMS, 16 through the matrix and curves here."""
   deep = images.read_samples(written(tmp_path / "png16.x", RGB8.astype(np.uint16) * 257, P3))
   plain = images.read_samples(written(tmp_path / "png.x", RGB8, P3))
-  assert np.abs(deep / 257 - plain).max() <= 1.01
+  assert np.abs(deep / 257 - plain).max() <= 1.01 and (plain != RGB8).any()
   assert PIL.ImageCms.getProfileDescription(io.BytesIO(P3)).strip() == "test"
