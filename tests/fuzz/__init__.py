@@ -109,10 +109,6 @@ def run(suite: str, cases: Iterable[int], *, seed: int = 0, processes: int = 1, 
           result.add(case, *answer)
           if progress:
             progress(result)
-          if answer[1] and answer[3] > memory:  # its peak hides those of the cases to come
-            stop(connection)
-            start()
-            continue
         following = next(todo, None)
         if following is None:
           stop(connection)
@@ -133,7 +129,7 @@ def run(suite: str, cases: Iterable[int], *, seed: int = 0, processes: int = 1, 
 
 
 def _work(suite, seed, memory, connection):
-  """The worker: answers each case number with (outcome, failure or "", seconds, growth of the peak, printed)."""
+  """The worker: answers each case number with (outcome, failure or "", seconds, peak above the start, printed)."""
   importlib.import_module(f"{__name__}.{suite}")
   warnings.filterwarnings("error", append=True)  # behind the filters of Python and of what is tested
   with tempfile.TemporaryDirectory() as top, open(os.path.join(top, "stderr"), "w+b") as log:
@@ -145,7 +141,9 @@ def _work(suite, seed, memory, connection):
     resource.setrlimit(resource.RLIMIT_AS, (_virtual() + 6 * memory,) * 2)  # the machine is shared
     connection.send(None)
     while True:
-      case, before, began = connection.recv(), _peak(), time.perf_counter()
+      case = connection.recv()
+      _forget_peak()
+      began = time.perf_counter()
       if case % 100 == 0:
         shutil.rmtree(folder)
         folder.mkdir()
@@ -165,11 +163,18 @@ def _work(suite, seed, memory, connection):
       if not failure and peak - baseline > memory:
         outcome, failure = "failed", f"it took {(peak - baseline) >> 20} MB"
       with contextlib.suppress(BrokenPipeError):
-        connection.send((outcome, failure, seconds, peak - baseline if peak > before else 0, printed))
+        connection.send((outcome, failure, seconds, max(0, peak - baseline), printed))
 
 
 def _peak():
-  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+  """Most memory held since the last `_forget_peak`. (ru_maxrss would count what the parent held before it forked.)"""
+  status = pathlib.Path("/proc/self/status").read_text()
+  return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+
+
+def _forget_peak():
+  with contextlib.suppress(OSError):  # where it is not allowed, the peak is that of all cases so far
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
 
 
 def _virtual():
