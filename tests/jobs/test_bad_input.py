@@ -70,7 +70,7 @@ FAILED = {  # kind -> (bytes of the visible image, what the report says of it)
   "half_jpeg": (half(encoded("JPEG")), "damaged or truncated"),
   "half_webp": (half(encoded("WEBP")), "damaged or truncated"),
   "half_bmp": (half(encoded("BMP")), "damaged or truncated"),
-  "half_tiff": (half(tiff(PIXELS)), "found a truncated one"),
+  "half_tiff": (half(tiff(PIXELS)), "damaged or truncated"),
   "half_deep_png": (half(cv2.imencode(".png", PIXELS.astype(np.uint16) * 257)[1].tobytes()), "damaged or truncated"),
   "only_signature": (b"\x89PNG\r\n\x1a\n", "damaged or truncated"),
   "flipped_bytes": (damaged(encoded("PNG")), "damaged or truncated"),
