@@ -16,14 +16,16 @@ ALLOWED = {
   },  # fmt: skip
   "convert": {"checkpoint", "data", "models", "tensor_file"},
   "jobs": {
-    "prior", "data", "methods", "checkpoint", "metrics", "training", "sampling", "models", "ops", "tensor_file"
+    "prior", "data", "methods", "card", "checkpoint", "metrics", "training", "sampling", "models", "ops", "tensor_file"
   },  # fmt: skip
   "training": {"data", "models", "sampling", "ops"},
   "methods": {"sampling", "ops"},
   "prior": {"checkpoint", "models", "sampling"},
-  "checkpoint": {"models", "orbax_store", "tensor_file"},
+  "checkpoint": {"card", "models", "orbax_store", "tensor_file"},
+  "card": {"models", "strict_json"},
   "orbax_store": {"tensor_file"},
-  "tensor_file": set(),
+  "tensor_file": {"strict_json"},
+  "strict_json": set(),
   "sampling": {"ops"},
   "data": {"ops"},
   "metrics": {"ops"},
