@@ -14,7 +14,7 @@ ALLOWED = {
   "cli": {
     "convert", "prior", "jobs", "methods", "checkpoint", "metrics", "training", "sampling", "models", "ops", "data"
   },  # fmt: skip
-  "convert": {"checkpoint", "data", "models", "tensor_file"},
+  "convert": {"card", "checkpoint", "data", "models", "tensor_file"},
   "jobs": {
     "prior", "data", "methods", "card", "checkpoint", "metrics", "training", "sampling", "models", "ops", "tensor_file"
   },  # fmt: skip

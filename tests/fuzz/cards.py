@@ -1,7 +1,7 @@
 """Does a checkpoint folder that was tampered with load, or is it refused in one line that names the file? Nothing else.
 
 Each case is one folder with one to three changes: values of the card's JSON by type, its structure, its bytes, the
-header of the tensors, its length, the tensors' bytes. Half of them get the hashes that belong to them, as whoever
+header of the tensors, its length, the tensors' bytes. Most of them get the hashes that belong to them, as whoever
 tampers would write them.
 """
 
@@ -30,8 +30,13 @@ _WHOLE = {  # what is tampered with: (network, schedule)
 }
 _VALUES: tuple[Any, ...] = (
   None, True, False, 0, 1, -1, 2, 3, 7, 8, 64, 3000, 2**31, 2**32, 2**63, -(2**63), 2**64, 10**12, 10**30, 10**99, 0.5,
-  1.0, -0.0, 1e-300, 1e300, float("nan"), float("inf"), "", "linear", "cosine", "learned", "drfusion", "float16", "a\nb",
-  "\ud800", "\x00", "../..", "x" * 5000, [], [[]], [1, 2], [0.001], [64] * 10, [10**30], ["a"], {}, {"a": {}},
+  1.0, -0.0, 1e-300, 1e300, float("nan"), float("inf"), "", "linear", "cosine", "learned", "a\nb",
+  "\ud800", "drfusion", "../..", "x" * 5000, [], [[]], [1, 2], [0.001], [64] * 10, [10**30], ["a"], {}, {"a": {}},
+)  # fmt: skip
+# Of a network that may be one.
+_LIKELY: tuple[Any, ...] = (
+  True, False, None, -1, 0, 1, 2, 3, 4, 5, 8, 12, 16, 24, 30, 99, 0.5, [], [1], [2], [1, 1], [2, 1], [1, 2, 2], [0.1],
+  "adaptive", "attention", "spatial", "spatial_v2", "cosine", "linear",
 )  # fmt: skip
 
 
@@ -46,7 +51,7 @@ def check(rng: np.random.Generator, folder: pathlib.Path) -> str:
       text = _card(rng, text)
     else:
       tensors = _tensors(rng, tensors)
-  if rng.random() < 0.5:
+  if rng.random() < 0.8:
     text = _signed(text, tensors)
   (folder / checkpoint.CARD).write_bytes(text)
   (folder / checkpoint.WEIGHTS).write_bytes(tensors)
@@ -103,7 +108,11 @@ def _card(rng: np.random.Generator, text: bytes) -> bytes:
     fields = json.loads(text)
   except (ValueError, RecursionError):
     return _bytes(rng, text)
-  if rng.random() < 0.75:
+  way = rng.random()
+  part = str(rng.choice(["config", "config", "schedule"]))
+  if way < 0.4 and isinstance(fields, dict) and isinstance(fields.get(part), dict):
+    return json.dumps(fields | {part: _tree(rng, fields[part], _LIKELY)}).encode()
+  if way < 0.75:
     return json.dumps(_tree(rng, fields)).encode()
   way = rng.integers(5)
   if way == 0:  # deep
@@ -119,16 +128,17 @@ def _card(rng: np.random.Generator, text: bytes) -> bytes:
   return _bytes(rng, text)
 
 
-def _tree(rng: np.random.Generator, value: Any) -> Any:
-  """The JSON value with one change somewhere: another value, a name gone, renamed or new, something in two places."""
+def _tree(rng: np.random.Generator, value: Any, values: tuple[Any, ...] = _VALUES) -> Any:
+  """The JSON value with one change somewhere: one of `values`, a name gone or new, something
+  in two places."""
   value = copy.deepcopy(value)
   places = list(_places(value))
   if not places:
-    return _VALUES[rng.integers(len(_VALUES))]
+    return values[rng.integers(len(values))]
   holder, key = places[rng.integers(len(places))]
   way = rng.random()
   if way < 0.7:
-    holder[key] = copy.deepcopy(_VALUES[rng.integers(len(_VALUES))])
+    holder[key] = copy.deepcopy(values[rng.integers(len(values))])
   elif way < 0.8:
     del holder[key]
   elif way < 0.9 and isinstance(holder, dict):
