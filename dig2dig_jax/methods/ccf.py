@@ -5,6 +5,7 @@ arXiv 2411.01573. The noise estimate stays that of the network, unlike in DDFM: 
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import optax
 
@@ -13,8 +14,10 @@ from dig2dig_jax.methods.base import Codec, Method
 from dig2dig_jax.methods.options import MethodOptions, assemble, require
 from dig2dig_jax.sampling.conditions import CONDITIONS
 from dig2dig_jax.sampling.controlled import controlled
+from dig2dig_jax.sampling.types import Reuse
 
 RELEASED = ("ssim", "mse", "edge", "low_freq", "high_freq", "sf", "ei", "sd")
+_ENOUGH = 100  # steps: half of the released; at 20 the fused image has next to nothing of its sources
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +45,26 @@ class CcfOptions(MethodOptions):
       (self.rate > 0, "ccf_rate", "above 0", self.rate),
     )
 
+  def notes(self) -> tuple[str, ...]:
+    """Its noise estimate is not corrected along with the image: what it adds in few, long steps stays as noise."""
+    if self.steps >= _ENOUGH:
+      return ()
+    released = type(self)().steps
+    return (
+      f"--steps={self.steps}: ccf takes {released} in its released settings, and from well below {_ENOUGH} leaves noise; "
+      f"raise it, or take --method=dig2dig, which needs few",
+    )
 
-def ccf(denoiser: Callable, codec: Codec, *, noise: dict, options: CcfOptions) -> Method:
+
+def ccf(
+  denoiser: Callable,
+  codec: Codec,
+  *,
+  noise: dict,
+  options: CcfOptions,
+  reuse: Callable[[Any], Reuse] | None = None,
+) -> Method:
   """CCF as one `Method`; arguments and errors as in `methods.dig2dig.dig2dig`."""
   options.validate(noise["num_timesteps"])
   correct = controlled(options.conditions, optimiser=optax.adam(options.rate), top_k=options.top_k)
-  return assemble(denoiser, codec, noise=noise, options=options, guidance=correct)
+  return assemble(denoiser, codec, noise=noise, options=options, guidance=correct, reuse=reuse)

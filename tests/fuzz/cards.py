@@ -171,7 +171,8 @@ def _tensors(rng: np.random.Generator, content: bytes) -> bytes:
     text = text[: rng.integers(len(text) + 1)] + b"[" * int(rng.integers(10_000, 200_000))
     return len(text).to_bytes(8, "little") + text + rest
   if way < 0.7:
-    return int(rng.choice([0, 1, length - 1, length + 1, 2**22, 2**31, 2**63 - 1])).to_bytes(8, "little") + content[8:]
+    wrong = int(rng.choice([0, 1, max(0, length - 1), length // 2, 2**22, 2**31, 2**63 - 1]))
+    return wrong.to_bytes(8, "little") + content[8:]
   if way < 0.8:
     return len(text).to_bytes(8, "little") + _bytes(rng, text) + rest
   return _bytes(rng, content)
