@@ -1,4 +1,4 @@
-"""How is one scene fused in one call? Files or arrays of the usual kinds in, an 8-bit image out, with the tuned settings.
+"""How is one scene fused in one call? Files or arrays of the usual kinds in, an 8-bit image out, by tuned settings.
 
   fused = fuse_images(["ir.png", "vi.png"])             # infrared and visible
   fused = fuse_images([near, far], task="mff")          # arrays of uint8, uint16, or floats in [0, 1]
@@ -32,8 +32,8 @@ _FLAG_FILES = Path(__file__).resolve().parents[1]
 
 
 class Preset(NamedTuple):
-  """The tuned settings of a task. sources: their usual names, in order. colour: `luminance` or `rgb`. chroma_from: number
-  of the source whose chroma a fused luminance gets; None: of the last."""
+  """The tuned settings of a task. sources: their usual names, in order. colour: `luminance` or `rgb`. chroma_from:
+  number of the source whose chroma a fused luminance gets; None: of the last."""
 
   options: Dig2DigOptions
   sources: tuple[str, ...]
@@ -90,12 +90,12 @@ def fuse_images(
   ValueError, naming the argument, for arguments that cannot be; UserError, naming the file, for files. The first call
   for a task and a size compiles. The image is taken whole: see launch.py for those that do not fit memory.
   """
-  if isinstance(images, str | os.PathLike | np.ndarray) and np.ndim(images) < 4 or len(images) < 2:
-    raise ValueError("images: expected a sequence of two or more paths or arrays, found one; fuse takes them together")
+  if isinstance(images, str | os.PathLike) or getattr(images, "ndim", 4) < 4 or len(images := list(images)) < 2:
+    raise ValueError("images: expected a sequence of two or more paths or arrays, found fewer; give all of a scene")
   tuned = preset(task)
   known = {field.name for field in dataclasses.fields(Dig2DigOptions)}
   if unknown := sorted(set(options) - known):
-    raise ValueError(f"{unknown[0]}: expected one of {', '.join(sorted(known))}, found {unknown[0]!r}; see Dig2DigOptions")
+    raise ValueError(f"{unknown[0]}: expected an option among {', '.join(sorted(known))}; see Dig2DigOptions")
   pixels = [_pixels(number, image) for number, image in enumerate(images)]
   size = pixels[0].shape[:2]
   for number, image in enumerate(pixels):
@@ -132,7 +132,7 @@ def _pixels(number: int, image: Any) -> np.ndarray:
   elif image.dtype.kind == "f":
     low, high = float(image.min()), float(image.max())
     if not (low >= 0 and high <= 1):  # written so that NaN fails too
-      raise ValueError(f"{name}: expected floats in [0, 1], found {low:g} to {high:g}; rescale, or give uint8 or uint16")
+      raise ValueError(f"{name}: expected floats in [0, 1], found {low:g} to {high:g}; scale it to them")
     image = (image.astype(np.float64) * 2 - 1).astype(np.float32)
   else:
     raise ValueError(f"{name}: expected uint8, uint16 or floats in [0, 1], found {image.dtype}; convert it")
