@@ -23,7 +23,7 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig
 from dig2dig_jax.models.shapes import parameter_shapes
 
-_SECONDS = 10
+_SECONDS = 10  # of the processor: what else the machine does is no fault of the loader
 _WHOLE = {  # what is tampered with: (network, schedule)
   "prior": (TINY, {"name": "linear", "num_timesteps": 1000}),
   "drfusion": (DrFusionConfig(width=8, groups=4), {"name": "learned", "num_timesteps": 3}),
@@ -61,7 +61,7 @@ def check(rng: np.random.Generator, folder: pathlib.Path) -> str:
 
 
 def _outcome(load: Callable[[pathlib.Path], Any], folder: pathlib.Path) -> str:
-  start = time.monotonic()
+  start = time.process_time()
   try:
     load(folder)
     outcome = "loaded"
@@ -73,7 +73,7 @@ def _outcome(load: Callable[[pathlib.Path], Any], folder: pathlib.Path) -> str:
     outcome = "refused"
   except Exception as error:  # whatever it is, a user would see a traceback
     raise AssertionError(f"{load.__name__} raised {type(error).__name__}: {str(error)[:300]!r}") from error
-  took = time.monotonic() - start
+  took = time.process_time() - start
   assert took < _SECONDS, f"{load.__name__} took {took:.1f} s"
   return outcome
 
