@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dig2dig_jax.checkpoint import EMBEDDED
 from dig2dig_jax.cli import flags
+from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import degradation, fused_folders, lpips
 from dig2dig_jax.jobs.fuse_config import FuseConfig
@@ -41,6 +42,17 @@ def data() -> Path:
     print(f"note: no --data, so the bundled examples in {flags.EXAMPLES.value} are fused", file=sys.stderr)
     return Path(__file__).resolve().parents[2] / flags.EXAMPLES.value
   raise UserError("--data: expected a folder, found nothing; add --data=FOLDER")
+
+
+def data_config() -> DataConfig:
+  """Which pairs: of --data or --manifest, the same for every job."""
+  return DataConfig(
+    data=Path() if flags.MANIFEST.value else data(),
+    sources=tuple(flags.SOURCES.value),
+    dataset=flags.DATASET.value,
+    split=flags.SPLIT.value,
+    manifest=Path(flags.MANIFEST.value) if flags.MANIFEST.value else None,
+  )
 
 
 def degradations() -> dict[str, degradation.Degradation]:
@@ -93,12 +105,8 @@ def fuse_config() -> FuseConfig:
   if flags.OVERLAP.value < 0 or tile and flags.OVERLAP.value > tile // 2:
     raise UserError(f"--overlap={flags.OVERLAP.value}: expected 0 to half of --tile")
   return FuseConfig(
-    data=Path() if flags.MANIFEST.value else data(),
+    **vars(data_config()),
     out=Path(flags.OUT.value),
-    sources=tuple(flags.SOURCES.value),
-    dataset=flags.DATASET.value,
-    split=flags.SPLIT.value,
-    manifest=Path(flags.MANIFEST.value) if flags.MANIFEST.value else None,
     seed=flags.SEED.value,
     batch_size=flags.BATCH_SIZE.value,
     bucket=flags.BUCKET.value,
@@ -136,10 +144,10 @@ def whole(flag: str, text: str, least: int = 0) -> int:
   return int(text)
 
 
-def fused_arguments() -> tuple[dict[str, Path], tuple[str, ...], dict]:
+def fused_arguments() -> tuple[dict[str, Path], DataConfig, dict]:
   arguments = {"protocol": one_protocol(), "baselines": flags.BASELINES.value, "limit": flags.LIMIT.value}
   arguments["lpips"] = lpips.load(Path(flags.LPIPS.value)) if flags.LPIPS.value else None
-  return fused_folders.named(flags.FUSED.value or []), tuple(flags.SOURCES.value), arguments
+  return fused_folders.named(flags.FUSED.value or []), data_config(), arguments
 
 
 def one_protocol() -> str:

@@ -26,8 +26,8 @@ def run() -> int:
 
 
 def _evaluate_fused() -> int:
-  folders, sources, arguments = common.fused_arguments()
-  found = evaluate_fused.run(folders, common.data(), sources, Path(flags.OUT.value), **arguments)
+  folders, data, arguments = common.fused_arguments()
+  found = evaluate_fused.run(folders, data, Path(flags.OUT.value), **arguments)
   return common.finish(found, found.text)
 
 
@@ -35,9 +35,9 @@ def _evaluate_detection() -> int:
   if not flags.DETECTOR.value or not flags.LABELS.value:
     raise UserError("--suite=detection: expected --detector=MODEL.onnx and --labels=FOLDER or FILE.json")
   finder = Detector(Path(flags.DETECTOR.value), layout=flags.DETECTOR_LAYOUT.value, size=flags.DETECTOR_SIZE.value)
-  folders, sources, _ = common.fused_arguments()
+  folders, data, _ = common.fused_arguments()
   classes = tuple(common.whole("detector_classes", text) for text in flags.DETECTOR_CLASSES.value)
   options = {"classes": classes, "baselines": flags.BASELINES.value, "limit": flags.LIMIT.value}
   labels, out = Path(flags.LABELS.value), Path(flags.OUT.value)
-  found = detect.run(folders, common.data(), sources, labels, out, finder, **options)
+  found = detect.run(folders, data, labels, out, finder, **options)
   return common.finish(found, found.text)

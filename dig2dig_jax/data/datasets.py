@@ -1,5 +1,6 @@
 """Which pairs does a data set have? Found by the reader of its layout or named in a manifest; all, or a split's."""
 
+import dataclasses
 import json
 import os
 import re
@@ -10,6 +11,26 @@ from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.data.readers import READERS, Found
 from dig2dig_jax.data.splits import SPLITS, choose, names_in
 from dig2dig_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+  """What every job that takes pairs is told of them; the arguments of `find`."""
+
+  data: Path
+  sources: tuple[str, ...]
+  dataset: str = "folders"
+  split: str | None = None
+  manifest: Path | None = None
+
+  def find(self) -> Found:
+    """The pairs, and a line for each file that is in none. UserError where there are none."""
+    return find(self.data, self.sources, dataset=self.dataset, split=self.split, manifest=self.manifest)
+
+  @property
+  def place(self) -> Path:
+    """Where the pairs are from, for messages."""
+    return self.manifest or self.data
 
 
 def find(
