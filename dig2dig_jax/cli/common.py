@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dig2dig_jax.checkpoint import EMBEDDED
 from dig2dig_jax.cli import flags
+from dig2dig_jax.cli.output import say
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import degradation, fused_folders, lpips
@@ -69,8 +70,6 @@ def restorer(prior: Prior | DrFusionNetwork) -> Restorer | None:
     return None
   if isinstance(prior, DrFusionNetwork):
     raise UserError("--degradation, --sigma: DRFusion's network restores what it was trained for; leave them out")
-  if flags.RESTORE_STEPS.value < 1:
-    raise UserError(f"--restore_steps={flags.RESTORE_STEPS.value}: expected at least 1")
   return Restorer(prior, given, steps=flags.RESTORE_STEPS.value, seed=flags.SEED.value)
 
 
@@ -97,12 +96,10 @@ def codec() -> Codec:
 
 
 def fuse_config() -> FuseConfig:
-  if flags.BATCH_SIZE.value < (0 if flags.JOB.value == "fuse" else 1) or flags.BUCKET.value < 1:
-    raise UserError("--batch_size, --bucket: expected at least 1 (fuse: --batch_size=0 chooses)")
+  if flags.BATCH_SIZE.value < 1 and flags.JOB.value != "fuse":
+    raise UserError("--batch_size=0: expected at least 1; it chooses in --job=fuse alone")
   tile = flags.TILE.value
-  if tile is not None and (tile < 0 or tile % 64):
-    raise UserError(f"--tile={tile}: expected a multiple of 64, or 0 for whole images")
-  if flags.OVERLAP.value < 0 or tile and flags.OVERLAP.value > tile // 2:
+  if tile and flags.OVERLAP.value > tile // 2:
     raise UserError(f"--overlap={flags.OVERLAP.value}: expected 0 to half of --tile")
   return FuseConfig(
     **vars(data_config()),
@@ -130,17 +127,17 @@ def finish(found, text: str) -> int:
     print(f"note: {line}", file=sys.stderr)
   for line in found.failed:
     print(f"failed: {line}", file=sys.stderr)
-  print(text)
+  say(text)
   return 3 if found.failed else 0
 
 
-def integer(flag: str, text: str) -> int:
-  return whole(flag, text, least=1)
+def integer(flag: str, text: str, most: int = 10**6) -> int:
+  return whole(flag, text, least=1, most=most)
 
 
-def whole(flag: str, text: str, least: int = 0) -> int:
-  if not text.isdecimal() or int(text) < least:
-    raise UserError(f"--{flag}={text}: expected whole numbers from {least} up, such as 1,2,4")
+def whole(flag: str, text: str, least: int = 0, most: int = 10**6) -> int:
+  if not text.isdecimal() or len(text) > 9 or not least <= int(text) <= most:
+    raise UserError(f"--{flag}={text}: expected whole numbers from {least} to {most}, such as 1,2,4")
   return int(text)
 
 

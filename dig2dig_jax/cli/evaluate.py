@@ -2,26 +2,28 @@
 
 from pathlib import Path
 
-from dig2dig_jax.cli import common, flags
+from dig2dig_jax.cli import common, flags, usage
+from dig2dig_jax.cli.output import say
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import detect, evaluate_fused, evaluate_prior, sample_prior
 from dig2dig_jax.jobs.detector import Detector
 
 
 def run() -> int:
-  if flags.SUITE.value == "detection":
+  suite = usage.job().partition(":")[2]
+  if suite == "detection":
     return _evaluate_detection()
-  if flags.FUSED.value or flags.SUITE.value == "fused":
+  if suite == "fused":
     return _evaluate_fused()
   prior, out, seed = common.prior(), Path(flags.OUT.value), flags.SEED.value
-  if flags.SUITE.value == "samples":
+  if suite == "samples":
     transition = flags.OPTIONS["transition"].value or "ancestral"
     options = {"count": flags.SAMPLES.value, "size": flags.SAMPLE_SIZE.value, "steps": flags.SAMPLE_STEPS.value}
     options["colours_of"] = Path(flags.DATA.value) if flags.DATA.value else None
-    print(f"samples written to {sample_prior.run(prior, out, transition=transition, seed=seed, **options)}")
+    say(f"samples written to {sample_prior.run(prior, out, transition=transition, seed=seed, **options)}")
   else:
     options = {"limit": flags.LIMIT.value, "classical": flags.CLASSICAL.value}
-    print(evaluate_prior.run(prior, common.data(), out, seed=seed, **options))
+    say(evaluate_prior.run(prior, common.data(), out, seed=seed, **options))
   return 0
 
 

@@ -155,6 +155,7 @@ class _Run:
       finally:
         self._count(leave=0)  # also where reading met a fault: what was computed is written
         bar.n = report.done + len(report.failed)
+    report.stopped_by = stopped.by
     report.left = len(todo) - report.done - len(report.failed)
     report.notes = fuser.notes
     report.compile_seconds, report.programs = fuser.compile_seconds, fuser.programs

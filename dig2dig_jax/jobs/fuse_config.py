@@ -60,6 +60,7 @@ class FuseReport:
   done: int = 0
   skipped: int = 0  # done by an earlier run
   left: int = 0  # not begun, because the run was told to stop
+  stopped_by: str | None = None  # what told it to
   failed: list[str] = dataclasses.field(default_factory=list)  # one line per pair
   left_out: list[str] = dataclasses.field(default_factory=list)  # one line per file without partner, or no image
   notes: list[str] = dataclasses.field(default_factory=list)
@@ -71,7 +72,7 @@ class FuseReport:
   def summary(self) -> str:
     rate = f"{self.seconds / self.done:.2f} s per pair" if self.done else "nothing fused"
     before = f", {self.skipped} done before" if self.skipped else ""
-    stopped = f"; stopped by SIGTERM, {self.left} pairs left for the same command" if self.left else ""
+    stopped = f"; stopped by {self.stopped_by}, {self.left} pairs left for the same command" if self.left else ""
     return (
       f"{self.done} pairs fused, {len(self.failed)} failed{before}; {rate}, {self.evaluations} network evaluations per "
       f"pair; {self.programs} programs compiled or loaded in {self.compile_seconds:.1f} s{stopped}"
