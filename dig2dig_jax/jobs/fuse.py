@@ -41,7 +41,7 @@ _HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM,
 
 def listed(config: FuseConfig) -> tuple[str, list[str]]:
   """(the manifest of all pairs, a JSON line each; one line per file left out). Reads headers, runs nothing."""
-  pairs, left_out = config.find()
+  pairs, left_out = config.find_files()
   return shares.manifest(shares.plan(pairs, bucket=config.bucket)), left_out
 
 
@@ -54,10 +54,10 @@ def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> 
   """
   if config.bit_depth not in (0, 8, 16):
     raise UserError(f"--bit_depth={config.bit_depth}: expected 8, 16 or 0 for the sources' own")
-  pairs, left_out = config.find()
+  pairs, left_out = config.find_files()
   outputs.refuse_sources(config.out, pairs)
   make_folder(config.out)
-  pairs, notes = ranges.assign(pairs, config.ranges)
+  pairs, notes = config.ranged(pairs)
   run_identity = ledger.identity(config.decisive() | ranges.decisive(pairs), params)
   entries = ledger.read(config.out)
   mine = shares.share(shares.plan(pairs, bucket=config.bucket), *place)
@@ -160,6 +160,7 @@ class _Run:
       finally:
         self._count(leave=0)  # also where reading met a fault: what was computed is written
         bar.n = report.done + len(report.failed) - before
+    report.stopped_by = stopped.by
     report.left = len(todo) - report.done - (len(report.failed) - before)
     report.notes += fuser.notes
     report.compile_seconds, report.programs = fuser.compile_seconds, fuser.programs
