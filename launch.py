@@ -13,6 +13,7 @@ Exit status: 0 all done, 2 bad input (one line says what and how to mend it), 3 
 import importlib
 import os
 import sys
+from pathlib import Path
 
 _INTERRUPTED = 130
 
@@ -80,7 +81,11 @@ def _set_up_jax() -> None:
       raise UserError(f"--matmul_precision={flags.PRECISION.value}: expected a name that JAX knows, such as float32, "
                       "tensorfloat32 or bfloat16") from error  # fmt: skip
   if flags.CACHE.value:
-    jax.config.update("jax_compilation_cache_dir", flags.CACHE.value)
+    from dig2dig_jax.jobs import compile_cache
+
+    if note := compile_cache.use(Path(flags.CACHE.value)):
+      print(f"note: {note}", file=sys.stderr)
+      absl_flags.FLAGS.compile_cache = ""
   elif "compile_cache" not in _typed and not flags.cache_folder():
     print("note: expected a home folder to keep compiled programs in, found none; every run compiles anew, unless "
           "--compile_cache=FOLDER names one", file=sys.stderr)  # fmt: skip

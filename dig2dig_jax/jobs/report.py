@@ -201,7 +201,7 @@ def _json_file(path: Path, notes: list[str]):
 
 def _curves(folder: Path, record: Mapping | None, sources: Sequence[str], notes: list[str]) -> dict[str, dict] | None:
   """A run's curves with the sources in this page's order; None, with a note, where they are of other sources."""
-  lines = {pair: found[-1] for pair, found in ledger.read(folder).items()}
+  lines = {pair: found[-1] for pair, found in ledger.read(folder, notes).items()}
   rows = {pair: line["curves"] for pair, line in lines.items() if "curves" in line} or None
   own = list((record or {}).get("settings", {}).get("sources", sources))
   if rows and not set(sources) <= set(own):

@@ -29,7 +29,7 @@ def pairs(root):
 
 def write_log(folder, curves):
   """The log of a fuse job, with curves {pair: curve}."""
-  blank = dict.fromkeys(("bytes", "sha256", "sources", "fingerprint", "flags", "weights"))
+  blank = {"bytes": 1, "sha256": "0", "sources": {}, "fingerprint": "0", "flags": {}, "weights": "0"}
   (folder / ledger.FOLDER).mkdir(parents=True)
   lines = [json.dumps({"id": name, **blank, "curves": curve}) + "\n" for name, curve in curves.items()]
   (folder / ledger.FOLDER / "0-of-1.jsonl").write_text("".join(lines))
