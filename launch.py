@@ -10,6 +10,7 @@
 Exit status: 0 all done, 2 bad input (one line says what and how to mend it), 3 some pairs failed.
 """
 
+import contextlib
 import importlib
 import sys
 
@@ -38,6 +39,9 @@ def parse(argv) -> list[str]:
 
 
 def main(argv) -> int:
+  for stream in (sys.stdout, sys.stderr):  # names of files may be bytes that no terminal can show
+    with contextlib.suppress(AttributeError):  # no text stream of a terminal or file
+      stream.reconfigure(errors="replace")
   if len(argv) > 1:
     print(f"error: unexpected arguments {argv[1:]}; flags look like --data=FOLDER", file=sys.stderr)
     return 2

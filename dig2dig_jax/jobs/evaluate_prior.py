@@ -33,8 +33,8 @@ def nearest_timestep(alphas_cumprod: np.ndarray, sigma: float) -> int:
 
 
 def _independent(field: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-  """One field of noise [H, W, 1] as noise [H, W, 3], GRAY times as strong, independent in the three channels, whose mean
-  over them is the field: what a single look at a gray image says, in the form that a prior of colour images knows."""
+  """One field of noise [H, W, 1] as noise [H, W, 3], GRAY times as strong, independent in the three channels, whose
+  mean over them is the field: what a single look at a gray image says, in the form that a prior of colour knows."""
   drawn = GRAY * rng.standard_normal((*field.shape[:2], 3)).astype(np.float32)
   return field + drawn - drawn.mean(axis=-1, keepdims=True)
 
@@ -61,8 +61,8 @@ def run(prior: Prior, data: Path, out: Path, *, limit: int = 0, seed: int = 0, c
 
   Gray means luminance with one field of noise, as papers on gray images have it. The prior knows noise that is
   independent in three channels, so it is fed the noisy image with noise added that is 0 on the mean over channels
-  (`_independent`), which tells it nothing more; its answer is scored as luminance. classical: run wavelets and non-local
-  means too, which take most of the time.
+  (`_independent`), which tells it nothing more; its answer is scored as luminance. classical: run wavelets and
+  non-local means too, which take most of the time.
   """
   paths = list_images(data)[: limit or None]
   if not paths:

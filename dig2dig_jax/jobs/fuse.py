@@ -156,12 +156,12 @@ class _Run:
         self._count(leave=0)  # also where reading met a fault: what was computed is written
         bar.n = report.done + len(report.failed)
     report.left = len(todo) - report.done - len(report.failed)
-    report.notes = fuser.notes
+    report.notes += fuser.notes
     report.compile_seconds, report.programs = fuser.compile_seconds, fuser.programs
     report.seconds = time.monotonic() - start - fuser.compile_seconds
     rows = [row for row in self.rows.values() if row is not None]
     if rows and (not report.skipped or not (config.out / "report" / "contact_sheet.png").exists()):
-      sheet.write_sheet(config.out / "report" / "contact_sheet.png", rows)
+      sheet.try_write(config.out / "report" / "contact_sheet.png", rows, report.notes)
 
   def _batch_size(self, shape: tuple[int, int, int]) -> int:
     # Nothing else runs while a program is compiled: the memory that is free and the seconds that it takes are its own.
@@ -221,10 +221,12 @@ class _Run:
       for name, weight in zip(config.sources, crop(kept[0], size), strict=True):
         write_png(config.out / "weights" / f"{pair.name}_{name}.png", weight * 2 - 1)
       if config.conditions:
-        fuse_files.write_selection(config, pair.name, kept[1])
+        with sheet.for_show(pair.name, self.report.notes):
+          fuse_files.write_selection(config, pair.name, kept[1])
     write_png(path, image, bit_depth=bit_depth)  # after the maps: whoever finds it finds them too
     if pair.name in self.rows:
-      self.rows[pair.name] = sheet.row(fuse_files.tiles(config, pair, image, crop(kept[0], size)))
+      tiles = fuse_files.tiles(config, pair, image, crop(kept[0], size))
+      self.rows[pair.name] = sheet.try_row(tiles, self.report.notes)
     self.log.append({
       "id": pair.name,
       "seed": config.seed,

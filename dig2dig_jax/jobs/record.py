@@ -10,6 +10,7 @@ import jax
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import replacing
+from dig2dig_jax.jobs.escape import shown
 
 
 def make_folder(path: Path) -> None:
@@ -21,9 +22,10 @@ def make_folder(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-  """Writes UTF-8 text into an existing folder; other processes see the old file or the whole new one."""
+  """Writes UTF-8 text into an existing folder, bytes of names that are not UTF-8 replaced; other processes see the old
+  file or the whole new one."""
   with explained(path), replacing(path) as temporary:
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_text(shown(text), encoding="utf-8")
 
 
 def environment() -> dict[str, str | int]:

@@ -17,7 +17,8 @@ COLUMNS = {
   "ddfm": {"EN": "EN", "SD": "SD", "MI_nats": "MI_nats", "VIF_cdd": "VIF_sum", "Qabf": "Qabf",
            "SSIM_cdd": "SSIM_sum_u7_L2", "SF": "SF", "AG": "AG", "SCD": "SCD"},
   "dig2dig": {"PSNR_sum": "PSNR_sum", "SSIM_uniform": "SSIM_sum_u7_L255", "SSIM": "SSIM_sum_g11_L255", "MSE": "MSE",
-              "Nabf": "Nabf", "CC": "CC", "SD": "SD", "EI_skimage": "EI", "EN": "EN", "AG": "AG", "SF": "SF", "MI": "MI_bits"},
+              "Nabf": "Nabf", "CC": "CC", "SD": "SD", "EI_skimage": "EI", "EN": "EN", "AG": "AG", "SF": "SF",
+              "MI": "MI_bits"},
 }  # fmt: skip
 SCALES = {"EI_skimage": 0.25}  # of the stored column
 SETS = {"MRI_CT": ("mif/mri_ct", ("ct", "mri")), "TNO": ("vif/tno", ("ir", "vi")),

@@ -80,7 +80,7 @@ def test_the_network_sees_the_image_and_noise_of_its_timestep(tmp_path):
 
 
 def test_gray_rows_have_one_look_at_the_image(tmp_path):
-  """As papers have it: whoever averages three channels gains nothing. The network's noise is independent in channels."""
+  """As papers have it: whoever averages three channels gains nothing. The network's noise has independent channels."""
   write(tmp_path / "data" / "2.png", np.full((96, 96, 3), 128, np.uint8))
   stub = Stub(lambda x_t, step: jnp.broadcast_to((x_t / jnp.sqrt(step.alpha_bar)).mean(-1, keepdims=True), x_t.shape))
   _, report = scores(stub, tmp_path / "data", tmp_path / "out")
