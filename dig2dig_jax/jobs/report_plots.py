@@ -34,7 +34,8 @@ def quality_against_cost(cost: Mapping[str, int], means: Mapping[str, Mapping[st
 
   def draw(axis, metric):
     for number, (method, evaluations) in enumerate(list(cost.items())[:MOST_ROWS]):
-      axis.plot(evaluations, means[method][metric], "o", markersize=5, color=f"C{number % 10}", label=plot_label(method))
+      style = {"markersize": 5, "color": f"C{number % 10}", "label": plot_label(method)}
+      axis.plot(evaluations, means[method][metric], "o", **style)
     axis.set_xscale("symlog", linthresh=1)  # fusions without a network cost 0
     axis.set_xlim(left=-0.3)
     axis.set_xticks(sorted(set(cost.values())), [str(value) for value in sorted(set(cost.values()))])
@@ -48,7 +49,10 @@ def curves(runs: Mapping[str, Mapping[str, Mapping]], sources: Sequence[str]) ->
 
   runs: {method: {pair: {"t": [S], "weight": [S, K], "residual": [S, K]}}}, as the fuse job's curves.json.
   """
-  heads = {(method, field): f"{method}: {field} of the sources" for method in list(runs)[:MOST_ROWS] for field in ("weight", "residual")}
+  heads = {
+    (method, field): f"{method}: {field} of the sources"
+    for method in list(runs)[:MOST_ROWS] for field in ("weight", "residual")
+  }  # fmt: skip
 
   def draw(axis, key):
     method, field = key
