@@ -1,4 +1,4 @@
-"""How does a file appear whole or not at all?"""
+"""How does a file appear whole or not at all, and never in the place of somebody else's?"""
 
 import contextlib
 import os
@@ -6,6 +6,12 @@ import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+
+from dig2dig_jax.errors import UserError
+
+MARK = b"tEXtSoftware\0dig2dig_jax"  # in a PNG's bytes: this program wrote it
+NAMES = ".dig2dig_jax"  # in a folder of results: names of other files there that this program wrote, a line each
+_MARKED_WITHIN = 4096  # bytes; a PNG's texts stand before its pixels
 
 
 @contextlib.contextmanager
@@ -18,6 +24,39 @@ def replacing(path: Path) -> Iterator[Path]:
     os.replace(temporary, path)
   finally:
     temporary.unlink(missing_ok=True)
+
+
+def is_free(path: Path) -> bool:
+  """Whether a PNG may be written at `path`: nothing is there, or a PNG of this program."""
+  try:
+    with path.open("rb") as file:
+      return MARK in file.read(_MARKED_WITHIN)
+  except FileNotFoundError:
+    return not path.is_symlink()  # a link to nowhere is somebody's too
+  except OSError:
+    return False
+
+
+def claim(path: Path, *, known: bool = False) -> None:
+  """To be called before a file other than a PNG is written: its name joins those that this program wrote in its folder.
+
+  UserError where a file of that name lies there already that is not among them, unless it is `known` to be this
+  program's by other signs. Raises OSError as the file system does.
+  """
+  names = path.with_name(NAMES)
+  listed = names.read_text(encoding="utf-8", errors="surrogateescape").splitlines() if names.is_file() else ()
+  if path.name in listed:
+    return
+  if not known and (path.exists() or path.is_symlink()):
+    raise taken(path)
+  with names.open("a", encoding="utf-8", errors="surrogateescape") as file:
+    file.write(path.name + "\n")  # one write: other processes may be adding theirs
+
+
+def taken(path: Path) -> UserError:
+  """What to say about a file that must not be written over."""
+  return UserError(f"{path}: expected nothing or a result of this program there, found a file that it did not write, "
+                   "which is kept; move that file or change --out")
 
 
 def sweep(folder: Path, *, now: float, age: float = 600) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dig2dig_jax.checkpoint import EMBEDDED
 from dig2dig_jax.cli import flags
+from dig2dig_jax.data import ranges
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import degradation, fused_folders, lpips
 from dig2dig_jax.jobs.fuse_config import FuseConfig
@@ -105,6 +106,7 @@ def fuse_config() -> FuseConfig:
     tile=tile,
     overlap=flags.OVERLAP.value,
     overwrite=flags.OVERWRITE.value,
+    ranges=ranges.parse(flags.RANGE.value, flags.SOURCES.value),
     bit_depth=flags.BIT_DEPTH.value,
     sheet=flags.SHEET.value,
     maps=flags.MAPS.value,

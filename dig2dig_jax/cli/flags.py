@@ -28,6 +28,10 @@ OVERWRITE = flags.DEFINE_bool("overwrite", False, "fuse: write over results of o
 SOURCES = flags.DEFINE_list("sources", "ir,vi", "Names of the sources, which are sub-folders of --data. Two or more.")
 PRIOR = flags.DEFINE_string("prior", None, "Checkpoint folder of the diffusion prior; the embedded one by default.")
 CLASS_LABEL = flags.DEFINE_integer("class_label", None, "Class that a class-conditional prior is asked for.")
+RANGE = flags.DEFINE_string(
+  "range", "", "Stored values that are black and white: auto, shared, full or LOW:HIGH, or SOURCE:... for one source, "
+  "separated by commas; chosen, and said, where more than 8 bits are read. docs/batch_runs.md."
+)  # fmt: skip
 BIT_DEPTH = flags.DEFINE_integer("bit_depth", 8, "Of the fused PNGs: 8, 16, or 0 for the deepest source's.")
 COLOUR = flags.DEFINE_enum("colour", "luminance", ["luminance", "rgb"], "What is fused: luminance, or all of RGB.")
 CHROMA_FROM = flags.DEFINE_string("chroma_from", None, "Source whose chroma goes onto fused luminance; default: last.")

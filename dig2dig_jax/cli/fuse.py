@@ -15,6 +15,7 @@ def run() -> int:
     print("".join(f"note: {line}\n" for line in left_out), end="", file=sys.stderr)
     print(lines, end="")
     return 0
+  print("".join(f"note: {line}\n" for line in getattr(options, "notes", tuple)()), end="", file=sys.stderr)
   place = processes.place(
     flags.DISTRIBUTED.value,
     coordinator=flags.COORDINATOR.value,

@@ -42,21 +42,27 @@ def find(
   else:
     reader, own = READERS[dataset]
     if split in own:
-      return _named_once(reader(Path(root), tuple(sources), split), root)
-    found, left_out = _named_once(reader(Path(root), tuple(sources), None), root)
+      return _named_once(*reader(Path(root), tuple(sources), split), root)
+    found, left_out = _named_once(*reader(Path(root), tuple(sources), None), root)
   if split is None:
     return found, left_out
   return choose(found, _names(dataset, split), where=f"--split={split}"), left_out
 
 
-def _named_once(found: Found, root) -> Found:
-  seen: dict[str, Pair] = {}
-  for pair in found[0]:
-    if (other := seen.setdefault(pair.name.casefold(), pair)) is not pair:
-      path, first = next(iter(pair.files.values())), next(iter(other.files.values()))
-      raise UserError(f"{path}: expected one pair named '{pair.name}' under {root}, found {first} too; choose one part "
-                      "of the set with --split or --data")
-  return found
+def _named_once(found: list[Pair], left_out: list[str], root) -> Found:
+  """Without the pairs whose name another has too: their results would take each other's place."""
+  of_name: dict[str, list[Pair]] = {}
+  for pair in found:
+    of_name.setdefault(pair.name.casefold(), []).append(pair)
+  once = [pair for pair in found if len(of_name[pair.name.casefold()]) == 1]
+  lines = [
+    f"{next(iter(pair.files.values()))}: expected one pair named '{pair.name}' under {root}, found {len(pairs)}; left "
+    "out, choose one part of the set with --split or --data"
+    for pairs in of_name.values() if len(pairs) > 1 for pair in pairs
+  ]  # fmt: skip
+  if not once and lines:
+    raise UserError(f"{root}: expected pairs of different names, found none; {lines[0]}")
+  return once, left_out + lines
 
 
 def _read_manifest(path: Path, sources: Sequence[str]) -> list[Pair]:

@@ -1,33 +1,37 @@
 """One image file in, one image file out.
 
-Inside the package an image is float32 [H, W, 3] in [-1, 1]: -1 is black, 1 is the largest value of the file's kind
-(255, 65535 or, for float TIFF, 1.0). Gray is replicated to three channels, and `is_colour` remembers it.
+Inside the package an image is float32 [H, W, 3] in [-1, 1]: -1 is black, 1 is the largest value of the file's type
+(255, 65535 or, for float TIFF, 1.0), unless it is read in a range of its own (`ranges`). Gray is replicated to three
+channels, and `is_colour` remembers it.
 What formats are read, and what becomes of alpha and orientation: see `decode`.
 """
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from dig2dig_jax.data import decode
+from dig2dig_jax.data import decode, png
+from dig2dig_jax.data.scaling import Range, to_pixels
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.files import replacing
+from dig2dig_jax.files import MARK, is_free, replacing, taken
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
 
 
 class Image(NamedTuple):
   """`pixels` float32 [H, W, 3] in [-1, 1]. `is_colour`: some pixel's channels differ (gray saved as RGB is not colour).
-  `bit_depth`: 8 or 16, the PNG depth that keeps the file's precision (1-, 2- and 4-bit count as 8, float as 16)."""
+  `bit_depth`: 8 or 16, the PNG depth that keeps the file's precision (1-, 2- and 4-bit count as 8, float as 16).
+  `range`: the stored values that are -1 and 1, None for the ends of the file's type."""
 
   pixels: np.ndarray
   is_colour: bool
   bit_depth: int
+  range: Range | None = None
 
 
 def read_samples(path: str | os.PathLike) -> np.ndarray:
@@ -35,7 +39,7 @@ def read_samples(path: str | os.PathLike) -> np.ndarray:
   UserError names the file, the fault and the remedy."""
   path = Path(path)
   try:
-    return decode.decode(path.read_bytes())
+    return decode.decode(decode.read_bytes(path))
   except FileNotFoundError:
     raise UserError(f"{path}: expected an image file, found nothing there; check the name") from None
   except OSError as error:  # a folder, no permission, a lost network drive
@@ -44,29 +48,31 @@ def read_samples(path: str | os.PathLike) -> np.ndarray:
     raise UserError(f"{path}: {error}") from error
 
 
-def read_image(path: str | os.PathLike) -> Image:
-  """The one image in a file; 16-bit samples are exact. UserError names the file, the fault and the remedy."""
+def read_image(path: str | os.PathLike, ranges: Sequence[Range] = ()) -> Image:
+  """The one image in a file; 16-bit samples are exact. ranges: that its values may be in, of which the one is taken
+  that fits its type and its values; none for the whole type. UserError names the file, the fault and the remedy."""
   samples = read_samples(path)
-  if samples.dtype.kind == "f":
-    low, high = float(samples.min()), float(samples.max())
-    if not (low >= 0 and high <= 1):  # written so that NaN fails too
-      raise UserError(f"{path}: expected float samples in [0, 1], found [{low:g}, {high:g}]; "
-                      "rescale them and save again")
-    pixels = (samples.astype(np.float64) * 2 - 1).astype(np.float32)
-  else:
-    # A table in float64 makes both ends exactly -1 and 1, and every level the nearest float32.
-    pixels = np.linspace(-1, 1, np.iinfo(samples.dtype).max + 1).astype(np.float32)[samples]
+  try:
+    pixels, taken = to_pixels(samples, ranges)
+  except ValueError as error:
+    raise UserError(f"{path}: {error}") from error
   is_colour = bool(np.any(pixels != pixels[..., :1]))
-  return Image(np.repeat(pixels, 3 // pixels.shape[-1], axis=-1), is_colour, 8 if samples.dtype == np.uint8 else 16)
+  bit_depth = 8 if samples.dtype == np.uint8 else 16
+  return Image(np.repeat(pixels, 3 // pixels.shape[-1], axis=-1), is_colour, bit_depth, taken)
 
 
 def is_image_file(path: Path) -> bool:
   """Whether a file's first bytes or, failing that, its extension say image. The second keeps a damaged photograph among
-  the images, to be reported by name when it is read."""
+  the images, to be reported by name when it is read. Never raises: a file that cannot be opened goes by its name."""
   if path.suffix.lower() in EXTENSIONS:
     return True
-  with path.open("rb") as file:
-    return decode.sniff(file.read(12)) is not None
+  try:
+    if not path.is_file():  # opening a pipe would wait for its other end
+      return False
+    with path.open("rb") as file:
+      return decode.sniff(file.read(12)) is not None
+  except OSError:
+    return False
 
 
 def list_images(folder: str | os.PathLike) -> list[Path]:
@@ -108,11 +114,13 @@ def _quantize(pixels: np.ndarray, dtype: type) -> np.ndarray:
   return np.clip(np.rint((np.asarray(pixels, np.float64) + 1) * (top / 2)), 0, top).astype(dtype)
 
 
-def write_png(path: str | os.PathLike, pixels: np.ndarray, *, bit_depth: int = 8) -> None:
+def write_png(path: str | os.PathLike, pixels: np.ndarray, *, bit_depth: int = 8, known: bool = False) -> None:
   """Write [H, W, 1] (gray) or [H, W, 3] (RGB) in [-1, 1] as PNG of 8 or 16 bits. Creates the folders above it.
+  Colours are said to be sRGB, which is what files are read as.
 
-  Atomic: other processes see the old file, or none, or the whole new one. UserError, naming the path, for pixels that
-  are not finite and for a place that cannot be written.
+  Atomic: other processes see the old file, or none, or the whole new one. A file that is there already is replaced only
+  where it bears this program's mark, or is `known` to be its own. UserError, naming the path, for any other, for pixels
+  that are not finite and for a place that cannot be written.
   """
   path, pixels = Path(path), np.asarray(pixels)
   if pixels.ndim != 3 or pixels.shape[-1] not in (1, 3) or pixels.size == 0:
@@ -127,9 +135,12 @@ def write_png(path: str | os.PathLike, pixels: np.ndarray, *, bit_depth: int = 8
   ok, encoded = cv2.imencode(".png", levels[..., ::-1], options)
   if not ok:
     raise UserError(f"{path}: expected an image that PNG can hold, found {pixels.shape}; crop it")
+  encoded = png.say_srgb(encoded.tobytes()) if levels.shape[-1] == 3 else encoded.tobytes()
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
+    if not (known or is_free(path)):
+      raise taken(path)
     with replacing(path) as temporary:
-      temporary.write_bytes(encoded)
+      temporary.write_bytes(png.with_chunk(encoded, MARK))
   except OSError as error:
     raise UserError(f"{path}: expected a place to write, found {error.strerror}; choose another output") from error

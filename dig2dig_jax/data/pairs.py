@@ -11,11 +11,13 @@ import unicodedata
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from dig2dig_jax.data import images
+from dig2dig_jax.data.scaling import Range
 from dig2dig_jax.errors import UserError
 
 # Folder names that data sets use for the same source.
@@ -35,26 +37,39 @@ _ALIASES = (
 
 class Pair(NamedTuple):
   """K >= 2 files of one scene. `files` maps each source's name to its file, in the order asked for; `name` is the first
-  file's name without extension."""
+  file's name without extension. `ranges`: what a source's values may span, see `data.ranges`; none for whole types."""
 
   name: str
   files: dict[str, Path]
+  ranges: Mapping[str, Sequence[Range]] = MappingProxyType({})
+
+  def read(self) -> dict[str, images.Image]:
+    """{source: its image}. UserError for a file that cannot be read."""
+    return {source: images.read_image(path, self.ranges.get(source, ())) for source, path in self.files.items()}
 
 
 class LoadedPair(NamedTuple):
-  """`sources` float32 [K, H, W, 3] in [-1, 1]; `is_colour` and `bit_depths` have one entry per source (see `Image`)."""
+  """`sources` float32 [K, H, W, 3] in [-1, 1]; the others have one entry per source (see `Image`)."""
 
   name: str
   sources: np.ndarray
   is_colour: tuple[bool, ...]
   bit_depths: tuple[int, ...]
+  ranges: tuple[Range | None, ...] = ()
+
+  @classmethod
+  def of(cls, name: str, found: Mapping[str, images.Image], sources: Sequence[np.ndarray] | None = None) -> Self:
+    """A pair of these images. sources: in place of their pixels, all of one size."""
+    pixels = [image.pixels for image in found.values()] if sources is None else sources
+    rest = zip(*((image.is_colour, image.bit_depth, image.range) for image in found.values()), strict=True)
+    return cls(name, np.stack(pixels), *rest)
 
 
 def find_pairs(root: str | os.PathLike, sources: Sequence[str]) -> tuple[list[Pair], list[str]]:
   """Complete pairs under `root` in natural order, and one report line per file left out (no partner, or no image).
 
-  UserError: `root` or a source's folder is missing, two names mean one folder or one name two, a folder has no images
-  or two with the same name, or no name occurs in every folder.
+  UserError: `root` or a source's folder is missing, two names mean one folder or one name two, a folder has no images,
+  or no name occurs in every folder.
   """
   root = Path(root)
   if len(sources) < 2:
@@ -86,16 +101,14 @@ def match_folders(root: Path, folders: Mapping[str, Path]) -> tuple[list[Pair], 
 
 def load_pair(pair: Pair) -> LoadedPair:
   """Read all files of a pair. UserError for an unreadable file, or when sizes differ."""
-  loaded = {path: images.read_image(path) for path in pair.files.values()}
-  (first, image), *others = loaded.items()
+  found = pair.read()
+  (first, image), *others = ((pair.files[source], image) for source, image in found.items())
   height, width = image.pixels.shape[:2]
   for path, other in others:
     if other.pixels.shape != image.pixels.shape:
       raise UserError(f"{path}: expected {height}x{width} (height x width) as in {first}, found "
                       f"{other.pixels.shape[0]}x{other.pixels.shape[1]}; register or resize the images first")
-  found = loaded.values()
-  return LoadedPair(pair.name, np.stack([i.pixels for i in found]), tuple(i.is_colour for i in found),
-                    tuple(i.bit_depth for i in found))
+  return LoadedPair.of(pair.name, found)
 
 
 def content_id(name: str) -> int:
@@ -133,19 +146,25 @@ def _source_folders(root: Path, sources: Sequence[str]) -> dict[str, Path]:
 
 
 def _index(folder: Path, report: list[str]) -> dict[str, Path]:
-  """Matching name -> image file, in natural order. Files that are no images go to the report."""
+  """Matching name -> image file, in natural order. Files that are no images, or of one name, go to the report."""
   index: dict[str, Path] = {}
+  several: set[str] = set()
   for path in images.list_files(folder):
     if not images.is_image_file(path):
       report.append(f"{path}: not an image; left out")
       continue
     name = unicodedata.normalize("NFC", path.stem).casefold()
-    if name in index:
-      raise UserError(f"{path}: expected one file named '{path.stem}' in {folder.name}, found {index[name].name} too; "
-                      "move one of them away")
-    index[name] = path
+    if name in index:  # a raw file beside its JPEG, say: which one is meant is not for us to guess
+      report.append(f"{path}: expected one file named '{path.stem}' in {folder.name}, found {index[name].name} too; "
+                    "both left out, move one of them away")
+      several.add(name)
+    index.setdefault(name, path)
+  for name in several:
+    del index[name]
   if not index:
     inside = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir()))
+    if several:
+      raise UserError(f"{folder}: expected files of different names, found none; {report[-1]}")
     raise UserError(f"{folder}: expected images, found {f'only the folders {inside}' if inside else 'none'}; "
                     "put the files directly into it")
   return index

@@ -12,7 +12,7 @@ import numpy as np
 
 from dig2dig_jax.data.padding import bucket_size, reflect_pad
 from dig2dig_jax.data.pairs import LoadedPair, Pair, content_id, load_pair
-from dig2dig_jax.errors import UserError
+from dig2dig_jax.errors import UserError, one_line
 
 _READERS = 4
 
@@ -41,8 +41,8 @@ def batches(
 
   Args:
     pairs: what to read.
-    batch_size: of every bucket, or a function of (sources, height, width) after padding; where it raises UserError,
-      the bucket's pairs fail with what it says.
+    batch_size: of every bucket, or a function of (sources, height, width) after padding; where it raises, the
+      bucket's pairs fail with what it says.
     bucket: padded sides are multiples of it.
     failed: grows.
     ahead: pairs that threads read in advance.
@@ -63,19 +63,19 @@ def batches(
     if key not in sizes:
       try:
         sizes[key] = batch_size((count, *key)) if callable(batch_size) else batch_size
-      except UserError as error:
-        refused[key] = str(error)
+      except Exception as error:  # of this size of images alone: no program can be made for it
+        refused[key] = one_line(error)
     if key in refused:
       failed.append(f"{loaded.name}: {refused[key]}")
       continue
     if in_order:
       for other in [other for other in waiting if other != key]:
-        yield _stack(waiting.pop(other), other, sizes[other])
+        yield from _stacked(waiting.pop(other), other, sizes[other], failed)
     waiting.setdefault(key, []).append(loaded)
     if len(waiting[key]) >= sizes[key]:
-      yield _stack(waiting.pop(key), key, sizes[key])
+      yield from _stacked(waiting.pop(key), key, sizes[key], failed)
   for key, rest in waiting.items():
-    yield _stack(rest, key, sizes[key])
+    yield from _stacked(rest, key, sizes[key], failed)
 
 
 def _read(pairs: Iterable[Pair], ahead: int, load: Callable[[Pair], LoadedPair]) -> Iterator[LoadedPair | str]:
@@ -100,12 +100,25 @@ def _read(pairs: Iterable[Pair], ahead: int, load: Callable[[Pair], LoadedPair])
 def _load(pair: Pair, load: Callable[[Pair], LoadedPair]) -> LoadedPair | str:
   try:
     return load(pair)
-  except UserError as error:
+  except Exception as error:  # a file can only fail alone, whatever a decoder makes of its bytes
     for path in pair.files.values():
       if not path.parent.is_dir():
         raise UserError(f"{path.parent}: expected the folder that pairs were found in, found it gone; bring it back "
                         "and run again, what is done stays done") from error
-    return str(error)
+    if isinstance(error, UserError):
+      return str(error)
+    files = " and ".join(str(path) for path in pair.files.values())
+    return f"{files}: expected images that can be read, found {one_line(error)}; copy or export them again"
+
+
+def _stacked(pairs: list[LoadedPair], size: tuple[int, int], batch_size: int, failed: list[str]) -> Iterator[Batch]:
+  try:
+    batch = _stack(pairs, size, batch_size)
+  except Exception as error:  # most of all: no memory for images of this size
+    failed += [f"{pair.name}: expected to pad it to {size[0]}x{size[1]}, found {one_line(error)}; lower --batch_size"
+               for pair in pairs]
+    return
+  yield batch
 
 
 def _stack(pairs: list[LoadedPair], size: tuple[int, int], batch_size: int) -> Batch:

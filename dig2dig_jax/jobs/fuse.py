@@ -15,12 +15,13 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from dig2dig_jax.data import ranges
 from dig2dig_jax.data.images import write_png
 from dig2dig_jax.data.padding import crop
 from dig2dig_jax.data.pairs import LoadedPair, Pair, load_pair
-from dig2dig_jax.errors import UserError
-from dig2dig_jax.files import sweep
-from dig2dig_jax.jobs import fuse_files, ledger, shares, sheet
+from dig2dig_jax.errors import UserError, one_line
+from dig2dig_jax.files import sweep, taken
+from dig2dig_jax.jobs import fuse_files, ledger, outputs, shares, sheet
 from dig2dig_jax.jobs.batches import Batch, batches
 from dig2dig_jax.jobs.fuse_config import FuseConfig, FuseReport
 from dig2dig_jax.jobs.fuser import Fuser
@@ -54,23 +55,29 @@ def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> 
   if config.bit_depth not in (0, 8, 16):
     raise UserError(f"--bit_depth={config.bit_depth}: expected 8, 16 or 0 for the sources' own")
   pairs, left_out = config.find()
-  _refuse_sources_as_results(config, pairs)
+  outputs.refuse_sources(config.out, pairs)
   make_folder(config.out)
-  run_identity = ledger.identity(config.decisive(), params)
+  pairs, notes = ranges.assign(pairs, config.ranges)
+  run_identity = ledger.identity(config.decisive() | ranges.decisive(pairs), params)
   entries = ledger.read(config.out)
   mine = shares.share(shares.plan(pairs, bucket=config.bucket), *place)
   own = [planned.pair for planned in mine]
   done = ledger.finished(own, entries, run_identity, config.out, overwrite=config.overwrite)
   todo = [pair for pair in own if pair.name not in done]
+  kept = {pair.name for pair in outputs.foreign(config.out, todo, entries)}
+  todo = [pair for pair in todo if pair.name not in kept]
   report = FuseReport(left_out=left_out, skipped=len(done), evaluations=evaluations(method, len(config.sources)))
+  report.notes += notes
+  report.failed += [str(taken(config.out / f"{name}.png")) for name in sorted(kept)]
   if config.restorer is not None:
     report.evaluations += config.restorer.evaluations
+  fuse_files.claim_record(config, place, known=bool(entries))
   with ledger.Ledger(config.out, process=place.process, processes=place.processes) as log:
     if place.process == 0:
       for folder in (config.out, config.out / "weights", config.out / "conditions"):
         sweep(folder, now=log.touched())
     rows = _first(pairs, todo) if config.sheet else ()
-    _Run(config, method, params, report, log, run_identity, rows).fuse(todo, ahead=_ahead(config, mine))
+    _Run(config, method, params, report, log, run_identity, entries, rows).fuse(todo, ahead=_ahead(config, mine))
   fuse_files.write_record(config, report, place)
   return report
 
@@ -90,24 +97,22 @@ def _first(pairs: list[Pair], todo: list[Pair]) -> tuple[str, ...]:
   return tuple(pair.name for pair in pairs if pair.name in names)[:SHEET_ROWS]
 
 
-def _refuse_sources_as_results(config: FuseConfig, pairs: list[Pair]) -> None:
-  out = config.out.absolute()
-  for path in pairs[0].files.values():
-    if path.parent.absolute() == out:
-      raise UserError(f"--out={config.out}: expected a folder beside the images, found the sources' own; change --out")
+def _told(sources: tuple[str, ...], pair: LoadedPair) -> dict[str, list[float]]:
+  """{source: [black, white]} of the sources that were not read over their whole type."""
+  return {source: list(found[:2]) for source, found in zip(sources, pair.ranges, strict=True) if found is not None}
 
 
 class _Run:
   """One run: what its threads share."""
 
-  def __init__(self, config, method, params, report, log, identity, rows):
+  def __init__(self, config, method, params, report, log, identity, entries, rows):
     keep_steps = bool(config.maps and config.conditions)
 
     def keep(trace: FusionTrace):  # the last update's weights: what the final image was blended with
       curves = None if trace.steps is None else fuse_files.curves(trace.steps)
       return trace.weights[-1], trace.steps if keep_steps else None, curves
 
-    self.config, self.report, self.log, self.identity = config, report, log, identity
+    self.config, self.report, self.log, self.identity, self.entries = config, report, log, identity, entries
     self.rows: dict[str, np.ndarray | None] = dict.fromkeys(rows)
     program = {name: config.machine.get(name) for name in ("network", "dig_chunk")}
     self.fuser = Fuser(
@@ -128,7 +133,7 @@ class _Run:
   def fuse(self, todo: list[Pair], *, ahead: int) -> None:
     config, report, fuser = self.config, self.report, self.fuser
     self.pairs = {pair.name: pair for pair in todo}
-    start = time.monotonic()
+    start, before = time.monotonic(), len(report.failed)
     stream = batches(
       todo,
       batch_size=self._batch_size,
@@ -148,14 +153,14 @@ class _Run:
         for batch in stream:
           self.under_way.append(writers.submit(self._finish, batch, *self._begin(batch)))
           self._count(leave=0 if stopped.is_set() else _IN_FLIGHT)
-          bar.n = report.done + len(report.failed)
+          bar.n = report.done + len(report.failed) - before
           bar.refresh()
           if stopped.is_set():
             break
       finally:
         self._count(leave=0)  # also where reading met a fault: what was computed is written
-        bar.n = report.done + len(report.failed)
-    report.left = len(todo) - report.done - len(report.failed)
+        bar.n = report.done + len(report.failed) - before
+    report.left = len(todo) - report.done - (len(report.failed) - before)
     report.notes += fuser.notes
     report.compile_seconds, report.programs = fuser.compile_seconds, fuser.programs
     report.seconds = time.monotonic() - start - fuser.compile_seconds
@@ -204,10 +209,11 @@ class _Run:
         own = jax.tree.map(lambda leaf, i=i: leaf[i], (kept, curves))
         self._write(pair, fused[i], *own, seconds, tile)
         done += 1
-      except UserError as error:
+      except Exception as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in _HOPELESS:
           raise
-        failed.append(str(error))
+        failed.append(str(error) if isinstance(error, UserError) else f"{pair.name}: expected to write its results, "
+                      f"found {one_line(error)}; run the same command again")
     return done, failed
 
   def _write(self, pair: LoadedPair, fused: np.ndarray, kept, curves, seconds: float, tile: int) -> None:
@@ -216,6 +222,7 @@ class _Run:
     if not any(pair.is_colour):
       image = image[..., :1]
     path = config.out / f"{pair.name}.png"
+    known = ledger.is_own(path, self.entries.get(pair.name, ()))  # asked again: since the start it may have changed
     bit_depth = config.bit_depth or max(pair.bit_depths)
     if config.maps:
       for name, weight in zip(config.sources, crop(kept[0], size), strict=True):
@@ -223,10 +230,10 @@ class _Run:
       if config.conditions:
         with sheet.for_show(pair.name, self.report.notes):
           fuse_files.write_selection(config, pair.name, kept[1])
-    write_png(path, image, bit_depth=bit_depth)  # after the maps: whoever finds it finds them too
+    write_png(path, image, bit_depth=bit_depth, known=known)  # after the maps: whoever finds it finds them too
     if pair.name in self.rows:
-      tiles = fuse_files.tiles(config, pair, image, crop(kept[0], size))
-      self.rows[pair.name] = sheet.try_row(tiles, self.report.notes)
+      with sheet.for_show(f"contact sheet, {pair.name}", self.report.notes):
+        self.rows[pair.name] = sheet.row(fuse_files.tiles(config, pair, image, crop(kept[0], size)))
     self.log.append({
       "id": pair.name,
       "seed": config.seed,
@@ -234,6 +241,7 @@ class _Run:
       "sha256": ledger.file_hash(path),
       "bytes": path.stat().st_size,
       "size": size,
+      **({"ranges": told} if (told := _told(config.sources, pair)) else {}),
       "tile": tile,
       "seconds": round(seconds, 3),
       "device": self.fuser.devices[0].device_kind,

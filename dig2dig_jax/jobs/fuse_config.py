@@ -1,10 +1,12 @@
 """What does the fuse job need to know, and what does it tell at its end?"""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 from dig2dig_jax.data import datasets
 from dig2dig_jax.data.pairs import Pair
+from dig2dig_jax.data.ranges import Setting
 from dig2dig_jax.jobs.restorer import Restorer
 
 
@@ -15,7 +17,7 @@ class FuseConfig:
   tile, overlap: see `Fuser`. bit_depth: of the PNGs, 8 or 16; 0 takes the sources' largest.
   sheet: write a contact sheet of the first pairs. maps: write every weight map as PNG, and what CCF selected per step.
   overwrite: write over results of other flags, weights or sources. conditions: names of CCF's conditions.
-  restorer: of degraded sources, None for clean ones.
+  restorer: of degraded sources, None for clean ones. ranges: settings of sources, see `data.ranges`.
   settings: flags that decide pixels, for the record and to tell runs apart. machine: others, for the record
   and to find programs by. program_cache: folder of compiled programs, None for none."""
 
@@ -36,6 +38,7 @@ class FuseConfig:
   overwrite: bool = False
   conditions: tuple[str, ...] = ()
   restorer: Restorer | None = None
+  ranges: Mapping[str, Setting] = dataclasses.field(default_factory=dict)
   settings: dict = dataclasses.field(default_factory=dict)
   machine: dict = dataclasses.field(default_factory=dict)
   program_cache: Path | None = None

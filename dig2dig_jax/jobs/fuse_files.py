@@ -2,15 +2,17 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
 
 from dig2dig_jax.data.pairs import LoadedPair
+from dig2dig_jax.files import claim
 from dig2dig_jax.jobs import plots, sheet
 from dig2dig_jax.jobs.fuse_config import FuseConfig, FuseReport
 from dig2dig_jax.jobs.processes import Place
-from dig2dig_jax.jobs.record import environment, write_text
+from dig2dig_jax.jobs.record import environment, explained, write_text
 from dig2dig_jax.sampling.sampler import Trace
 
 
@@ -37,6 +39,18 @@ def rounded(curves: dict[str, np.ndarray]) -> dict[str, list]:
   return {name: np.round(np.float64(values), 5).tolist() for name, values in curves.items()}
 
 
+def claim_record(config: FuseConfig, place: Place, *, known: bool) -> None:
+  """To be called before anything is computed. UserError where somebody else's file is in the record's place. known: the
+  folder has a log of this program's, so that a record there is its own too."""
+  path = _record(config, place)
+  with explained(path):
+    claim(path, known=known)
+
+
+def _record(config: FuseConfig, place: Place) -> Path:
+  return config.out / ("run.json" if place.process == 0 else f"run-{place.process}.json")
+
+
 def write_record(config: FuseConfig, report: FuseReport, place: Place) -> None:
   """`run.json`: settings, versions, hardware and outcome, so that a folder of images can be reproduced."""
   record = {
@@ -47,5 +61,4 @@ def write_record(config: FuseConfig, report: FuseReport, place: Place) -> None:
     "process": list(place),
     **dataclasses.asdict(report),
   }
-  name = "run.json" if place.process == 0 else f"run-{place.process}.json"
-  write_text(config.out / name, json.dumps(record, indent=1, default=str) + "\n")
+  write_text(_record(config, place), json.dumps(record, indent=1, default=str) + "\n")

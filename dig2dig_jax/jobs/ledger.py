@@ -21,6 +21,7 @@ import numpy as np
 
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.files import is_free
 from dig2dig_jax.jobs.record import explained, make_folder
 
 FOLDER = "log"
@@ -85,7 +86,10 @@ def _cut_torn_line(file) -> None:
   file.seek(0, os.SEEK_END)
 
 
-def read(folder: Path) -> dict[str, list[dict[str, Any]]]:
+Entries = dict[str, list[dict[str, Any]]]  # by the pair's name
+
+
+def read(folder: Path) -> Entries:
   """The lines of all processes that ever wrote into `folder`, by pair. Lines that are torn are passed over."""
   entries: dict[str, list[dict[str, Any]]] = {}
   for path in sorted((folder / FOLDER).glob("*.jsonl")):
@@ -118,7 +122,7 @@ def identity(flags: dict[str, Any], params) -> Identity:
 
 
 def finished(
-  pairs: Iterable[Pair], entries: dict[str, list[dict[str, Any]]], run: Identity, folder: Path, *, overwrite: bool
+  pairs: Iterable[Pair], entries: Entries, run: Identity, folder: Path, *, overwrite: bool
 ) -> set[str]:
   """Names of the pairs whose image in `folder` this very run would make, from sources of the present sizes in bytes.
 
@@ -143,6 +147,14 @@ def finished(
       raise UserError(f"{image}: expected a result of this run or none, found one of {what}; add --overwrite or "
                       "change --out")
   return done
+
+
+def is_own(image: Path, entries: Iterable[dict[str, Any]]) -> bool:
+  """Whether nothing is lost where `image` is written: it is missing, bears this program's mark (its writer was killed
+  before the line), or is what one of the lines tells of."""
+  return is_free(image) or not image.is_symlink() and any(
+    entry["bytes"] == _bytes(image) and entry["sha256"] == file_hash(image) for entry in entries
+  )
 
 
 def _difference(entry: dict[str, Any], run: Identity) -> str:

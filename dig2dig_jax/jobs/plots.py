@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dig2dig_jax.files import replacing
+from dig2dig_jax.files import is_free, replacing, taken
 from dig2dig_jax.jobs.escape import plot_label
 from dig2dig_jax.metrics import METRICS
 
@@ -119,5 +119,7 @@ def write_gains(path: Path, curves: Mapping[str, Mapping[str, np.ndarray]], *, t
 
 def _save(figure, path: Path) -> None:
   path.parent.mkdir(parents=True, exist_ok=True)
+  if not is_free(path):
+    raise taken(path)
   with replacing(path) as temporary:
-    figure.savefig(temporary, dpi=110, format="png")
+    figure.savefig(temporary, dpi=110, format="png", metadata={"Software": "dig2dig_jax"})

@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dig2dig_jax.data import images
 from dig2dig_jax.data.pairs import LoadedPair, Pair, content_id
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs.degradation import Degradation, target_size
@@ -45,16 +44,13 @@ class Restorer(NamedTuple):
 
   def load(self, pair: Pair) -> LoadedPair:
     """Reads and restores a pair. UserError for an unreadable file, or one whose size its operator does not give."""
-    loaded = {source: images.read_image(path) for source, path in pair.files.items()}
+    loaded = pair.read()
     size = target_size(self.degradations, {source: image.pixels.shape[:2] for source, image in loaded.items()})
     restored = [
       self.restore(source, image.pixels, size, pair.name, where=str(pair.files[source]))
       for source, image in loaded.items()
     ]
-    found = loaded.values()
-    return LoadedPair(
-      pair.name, np.stack(restored), tuple(i.is_colour for i in found), tuple(i.bit_depth for i in found)
-    )
+    return LoadedPair.of(pair.name, loaded, restored)
 
   def restore(self, source: str, observed: np.ndarray, size: Size, name: str, *, where: str = "") -> np.ndarray:
     """One source [H, W, 3] in [-1, 1] of an observation [h, w, 3]; `name`: of the pair, for its random key."""

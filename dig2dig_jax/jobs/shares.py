@@ -30,11 +30,15 @@ def plan(pairs: Sequence[Pair], *, bucket: int) -> list[Planned]:
   The largest first, so that what the memory cannot hold is known at once. Reads the header of one file per pair.
   """
   with ThreadPoolExecutor(_READERS) as pool:
-    sizes = list(pool.map(lambda pair: read_size(next(iter(pair.files.values()))), pairs))
-  planned = [
-    Planned(pair, size, size and bucket_size(*size, multiple=bucket)) for pair, size in zip(pairs, sizes, strict=True)
-  ]
-  return sorted(planned, key=_largest_first)
+    return sorted(pool.map(lambda pair: _planned(pair, bucket), pairs), key=_largest_first)
+
+
+def _planned(pair: Pair, bucket: int) -> Planned:
+  try:
+    size = read_size(next(iter(pair.files.values())))
+    return Planned(pair, size, size and bucket_size(*size, multiple=bucket))
+  except Exception:  # whatever a damaged header makes of a size: who loads the file tells what is wrong with it
+    return Planned(pair, None, None)
 
 
 def _largest_first(planned: Planned):

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from dig2dig_jax.data.images import to_uint8, write_png
-from dig2dig_jax.jobs.escape import ascii_label, shown
+from dig2dig_jax.errors import one_line
+from dig2dig_jax.jobs.escape import ascii_label
 
 _HEIGHT = 220  # pixels of a row
 _LABEL = 18
@@ -27,8 +28,7 @@ def for_show(what: Path | str, notes: list[str]) -> Iterator[None]:
   try:
     yield
   except Exception as error:  # of memory, of a disk, of OpenCV, of Matplotlib: all alike here
-    reason = " ".join(shown(str(error)).split())[:200]
-    notes.append(f"{what}: expected a picture for show, found {type(error).__name__} {reason}; the run goes without it")
+    notes.append(f"{what}: expected a picture for show, found {one_line(error)[:300]}; the run goes without it")
 
 
 def heat(weight: np.ndarray) -> np.ndarray:
@@ -67,7 +67,7 @@ def row(tiles: list[tuple[str, np.ndarray]]) -> np.ndarray:
 
 def try_row(tiles: list[tuple[str, np.ndarray]], notes: list[str]) -> np.ndarray | None:
   """`row`; None with a note where that cannot be made."""
-  with for_show(f"contact sheet, {shown(tiles[0][0]) if tiles else 'no tiles'}", notes):
+  with for_show(f"contact sheet, {tiles[0][0] if tiles else 'no tiles'}", notes):
     return row(tiles)
 
 

@@ -16,14 +16,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 from tqdm import tqdm
 
-from dig2dig_jax import checkpoint
+from dig2dig_jax import card, checkpoint
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs.record import make_folder
 from dig2dig_jax.jobs.train_config import NOISE, TrainConfig, validate
-from dig2dig_jax.jobs.train_files import cut_log, export, write_run, write_sheets
+from dig2dig_jax.jobs.train_files import LOG, cut_log, export, write_run, write_sheets
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig, DrFusionNet
 from dig2dig_jax.models.guided_unet import UNet
-from dig2dig_jax.models.shapes import config_from_dict
 from dig2dig_jax.sampling import schedule
 from dig2dig_jax.training.data import crop_batches
 from dig2dig_jax.training.degraded_pairs import degraded_batches
@@ -49,7 +48,7 @@ def train(config: TrainConfig) -> Path:
       state = TrainState(**manager.restore(latest, args=ocp.args.StandardRestore(abstract)))
     if group.leads:
       write_run(config)
-      cut_log(config.out / "log.jsonl", latest or 0)
+      cut_log(config.out / LOG, latest or 0)
     state = _run(config, step_fn, apply, state, batches, group, manager)
   if group.leads:
     write_sheets(config, apply, state)
@@ -89,7 +88,7 @@ def _latest_step(config: TrainConfig, manager: ocp.CheckpointManager) -> int | N
     raise UserError(f"{config.out}: expected a run to resume, found no checkpoint; drop --resume")
   record = config.out / "run.json"
   if latest is not None and record.is_file():
-    if config_from_dict(json.loads(record.read_text(encoding="utf-8"))["config"]) != config.model:
+    if card.described(record, card.read(record))[0] != config.model:
       raise UserError(f"{record}: expected the network of this run, found another; give the flags that it began with")
   return latest
 
@@ -112,7 +111,7 @@ def _run(config: TrainConfig, step_fn, apply, state: TrainState, batches, group:
   total, first = config.step.total_steps, int(state.step)
   losses, since = [], time.monotonic()
   progress = tqdm(total=total, initial=first, unit="step", mininterval=5, disable=None if group.leads else True)
-  with (config.out / "log.jsonl").open("a") as log, progress as bar:
+  with (config.out / LOG).open("a") as log, progress as bar:
     for step in range(first + 1, total + 1):
       state, metrics = step_fn(state, group.shard(next(batches)))
       losses.append(metrics["loss"])

@@ -10,8 +10,9 @@ import numpy as np
 
 from dig2dig_jax import checkpoint
 from dig2dig_jax.data.images import write_png
+from dig2dig_jax.files import claim
 from dig2dig_jax.jobs import sample_prior
-from dig2dig_jax.jobs.record import write_text
+from dig2dig_jax.jobs.record import explained, write_text
 from dig2dig_jax.jobs.train_config import NOISE, TrainConfig, noise_of
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig
 from dig2dig_jax.sampling.denoiser import eps_denoiser
@@ -19,6 +20,7 @@ from dig2dig_jax.training.data import crop_batches
 from dig2dig_jax.training.degraded_pairs import degraded_batches
 from dig2dig_jax.training.step import TrainState
 
+LOG = "log.jsonl"
 _SHEET_CROPS = 8
 
 
@@ -45,7 +47,9 @@ def write_run(config: TrainConfig) -> None:
   """What the checkpoints are of, so that a run can serve as a prior before its end."""
   schedule = noise_of(config.model)
   record = {"format": 1, "config": config.model.to_dict(), "schedule": schedule, "recipe": _recipe(config)}
-  write_text(config.out / "run.json", json.dumps(record, indent=1) + "\n")
+  write_text(config.out / "run.json", json.dumps(record, indent=1) + "\n", known=config.resume)
+  with explained(config.out / LOG):
+    claim(config.out / LOG, known=config.resume)
 
 
 def cut_log(path: Path, step: int) -> None:
@@ -58,7 +62,7 @@ def cut_log(path: Path, step: int) -> None:
           kept.append(line)
       except ValueError:
         break  # the line that was being written when the run was killed
-    write_text(path, "".join(kept))
+    write_text(path, "".join(kept), known=True)
 
 
 def write_sheets(config: TrainConfig, apply, state: TrainState) -> None:

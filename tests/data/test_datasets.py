@@ -58,7 +58,7 @@ def test_m3fd_with_its_lists_and_infrared_stored_as_colour(tmp_path):
 
 def test_msrs(tmp_path):
   tree(tmp_path, *(f"{part}/{kind}.png" for part in ("train", "test") for kind in ("ir/00537D", "vi/00537D")))
-  with pytest.raises(UserError, match="expected one pair named '00537D' .*; choose one part of the set with --split"):
+  with pytest.raises(UserError, match="expected one pair named '00537D' .* choose one part of the set with --split"):
     find(tmp_path, IR_VI, "msrs")
   found, _ = find(tmp_path, IR_VI, "msrs", split="train")
   assert found == {"00537D": ["train/ir/00537D.png", "train/vi/00537D.png"]}

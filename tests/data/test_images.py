@@ -258,7 +258,7 @@ def tiff_bytes(kind):
   ("pages", "3 pages or frames"), ("pages imagej", "3 pages or frames"), ("pages 8", "3 pages or frames"),
   ("cmyk", "CMYK"), ("int32", "32-bit int32"), ("signed", "16-bit int16"), ("premultiplied", "straight alpha"),
   ("spectral", "7 samples per pixel"), ("float 1.5", r"\[0.5, 1.5\]"), ("float -0.1", r"\[-0.1, 0.5\]"),
-  ("float nan", "nan"),
+  ("float nan", "expected finite float samples, found 1 NaN"),
 ])
 def test_faults_are_one_line_naming_file_and_remedy(tmp_path, kind, says):
   path = faulty(kind, tmp_path)

@@ -166,7 +166,7 @@ def test_a_full_disk_ends_the_run_in_one_line(run, data, tmp_path):
   finally:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
   assert "\n" not in str(fault.value)
-  assert not list(out.glob("*.png")) and not list(out.glob(".*")) and not scale.log_lines(out)
+  assert not list(out.glob("*.png")) and not list(out.glob(".*.tmp")) and not scale.log_lines(out)
   assert run(data, out).done == PAIRS
 
 

@@ -103,7 +103,7 @@ def test_the_sheet_has_a_row_per_pair(first):
   _, out, _ = first
   sheet = read(out / "report" / "contact_sheet.png")
   assert sheet.shape[0] == 4 * (220 + 18 + 4) and sheet.shape[1] > 3 * 220
-  assert not list(out.glob(".*")), "temporary files are left"
+  assert not list(out.glob(".*.tmp")), "temporary files are left"
 
 
 def test_batches_and_order_do_not_change_pixels(first, tmp_path, monkeypatch):

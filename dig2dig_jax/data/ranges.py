@@ -1,0 +1,195 @@
+"""Which stored values of a source are black and white?
+
+Cameras of more than 8 bits rarely use their type: centikelvin, tenths of a degree, 14-bit counts or Hounsfield units
+fill a small part of 16 bits and, read over the whole type, are one grey. A range is found once for all files of a
+source that are encoded alike, so that the frames of a sequence do not flicker against each other.
+
+| --range | black and white are |
+|---|---|
+| nothing | of 8 bits: `full`; else `auto` where the values span less than half of their type, and `full` where more |
+| auto | robust extremes of all files of the source that are encoded alike |
+| shared | the same, of all sources together: exposures, focal planes |
+| full | the ends of the type; 0 and 1 of floats |
+| LOW:HIGH | these values |
+
+`SOURCE:auto` and so on is the setting of one source; entries are separated by commas.
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tifffile
+
+from dig2dig_jax.data import decode, images
+from dig2dig_jax.data.pairs import Pair
+from dig2dig_jax.data.scaling import TAIL, Range, extremes, shared, without_filling
+from dig2dig_jax.errors import UserError
+
+WORDS = ("auto", "shared", "full")
+MOST_FILES = 1000  # of a source that are looked at, evenly over the folder
+_MARGIN = 0.25  # how far beyond the tails, as a share of what is between them, an extreme still counts as the scene's
+_ALIKE = 0.05  # of their joint span that files of one encoding have in common
+_LEVELS = np.linspace(0, 1, 2049)
+_READERS = 4
+_TOLD = 6  # ranges of a source that get a line of their own
+
+Setting = str | Range
+
+
+class _Sketch(NamedTuple):
+  """A file's values: their type, how many there are, their quantiles at `_LEVELS`."""
+
+  kind: str
+  count: int
+  quantiles: np.ndarray
+
+  @property
+  def body(self) -> tuple[float, float]:
+    """Between the tails."""
+    return tuple(np.interp([TAIL, 1 - TAIL], _LEVELS, self.quantiles).tolist())
+
+
+def parse(text: str, sources: Sequence[str]) -> dict[str, Setting]:
+  """{source: a word of `WORDS` or a Range}, without the sources that no entry names. UserError for what cannot be
+  read."""
+  found: dict[str, Setting] = {}
+  for entry in filter(None, (part.strip() for part in text.split(","))):
+    source, colon, value = entry.partition(":")
+    named = bool(colon) and source in sources
+    setting = _setting(entry, value if named else entry, sources)
+    found |= dict.fromkeys([source] if named else sources, setting)
+  return found
+
+
+def _setting(entry: str, value: str, sources: Sequence[str]) -> Setting:
+  if value in WORDS:
+    return value
+  try:
+    low, high = map(float, value.split(":"))
+  except ValueError:
+    low = high = np.nan
+  if not (np.isfinite([low, high]).all() and low < high):
+    raise UserError(f"--range={entry}: expected {', '.join(WORDS)} or LOW:HIGH with LOW below HIGH, alone or as "
+                    f"SOURCE:... with a source of {', '.join(sources)}")
+  return Range(low, high)
+
+
+def assign(pairs: Sequence[Pair], settings: Mapping[str, Setting]) -> tuple[list[Pair], list[str]]:
+  """The pairs with the ranges that their files are to be read in, and a line about each range but that of 8-bit files.
+
+  Reads files of more than 8 bits (of an `auto` source all), evenly over the folder, `MOST_FILES` of a source at most.
+  Files that cannot be read are passed over: who loads them says why.
+  """
+  sources = list(pairs[0].files) if pairs else []
+  together = [source for source in sources if settings.get(source) == "shared"]
+  found: dict[str, tuple[Range, ...]] = {}
+  lines: list[str] = []
+  for group in filter(None, [together, *([source] for source in sources if source not in together)]):
+    setting, ranges = settings.get(group[0]), ()
+    if isinstance(setting, Range):
+      ranges = (setting,)
+      lines.append(f"range of {group[0]}: {_told(setting)}, as given")
+    elif setting != "full":
+      paths = [pair.files[source] for pair in pairs for source in group]
+      ranges = _found(paths, asked=setting is not None, told=lines, name=" and ".join(group))
+    found |= dict.fromkeys(group, ranges)
+  return [pair._replace(ranges=found) for pair in pairs], lines
+
+
+def decisive(pairs: Sequence[Pair]) -> dict[str, dict[str, list]]:
+  """What of the ranges of `assign` decides pixels, JSON-able: nothing where all are whole types."""
+  found = {source: [list(one) for one in ranges if not _is_whole(one)]
+           for source, ranges in (pairs[0].ranges.items() if pairs else ())}  # fmt: skip
+  found = {source: ranges for source, ranges in found.items() if ranges}
+  return {"ranges": found} if found else {}
+
+
+def _found(paths: Sequence[Path], *, asked: bool, told: list[str], name: str) -> tuple[Range, ...]:
+  """The range of each encoding among the files, those of whole types too; `told` gets a line about each."""
+  some = paths
+  if len(paths) > MOST_FILES:
+    some = [paths[index] for index in np.linspace(0, len(paths) - 1, MOST_FILES).round().astype(int)]
+  with ThreadPoolExecutor(_READERS) as pool:
+    sketches = [sketch for sketch in pool.map(lambda path: _sketch(path, asked), some) if sketch is not None]
+  ranges = []
+  for alike in _encodings(sketches):
+    ranges.append(_decided(alike, asked))
+    files = f"{len(alike)} {alike[0].kind} file{'s' if len(alike) > 1 else ''}"
+    among = f" of {len(paths)}" if len(some) < len(paths) else ""
+    if len(ranges) <= _TOLD:
+      told.append(f"range of {name}: {_told(ranges[-1])}, found in {files}{among}; --range sets another")
+  if len(ranges) > _TOLD:
+    told.append(f"range of {name}: {len(ranges) - _TOLD} more, since its files are encoded in {len(ranges)} ways")
+  return tuple(ranges)
+
+
+def _decided(alike: Sequence[_Sketch], asked: bool) -> Range:
+  kind = alike[0].kind
+  low, high = _robust(alike)
+  least, most = extremes(kind)
+  inside = least <= low and high <= most
+  if inside and (low == high or not asked and high - low >= (most - least) / 2):
+    return Range(least, most, kind)
+  return Range(low, high if low < high else low + 1, kind)  # a constant image of no known range is black
+
+
+def _robust(alike: Sequence[_Sketch]) -> tuple[float, float]:
+  """The extremes of all values, brought in to the margin around what is between the tails where they are beyond."""
+  values = np.concatenate([sketch.quantiles for sketch in alike])
+  share = np.concatenate([np.full(len(_LEVELS), sketch.count / len(_LEVELS)) for sketch in alike])
+  order = np.argsort(values, kind="stable")
+  values, place = values[order], np.cumsum(share[order]) / share.sum()
+  tails = values[np.searchsorted(place, [TAIL, 1 - TAIL])]
+  margin = _MARGIN * (tails[1] - tails[0])
+  return float(max(values[0], tails[0] - margin)), float(min(values[-1], tails[1] + margin))
+
+
+def _encodings(sketches: Sequence[_Sketch]) -> list[list[_Sketch]]:
+  """The files in groups of one type whose values overlap, directly or by way of others."""
+  groups: list[list[_Sketch]] = []
+  for sketch in sketches:
+    joined = [group for group in groups if any(_alike(sketch, other) for other in group)]
+    groups = [group for group in groups if group not in joined]
+    groups.append([*(other for group in joined for other in group), sketch])
+  return groups
+
+
+def _alike(one: _Sketch, other: _Sketch) -> bool:
+  return one.kind == other.kind and shared(one.body, other.body) >= _ALIKE
+
+
+def _sketch(path: Path, asked: bool) -> _Sketch | None:
+  try:
+    samples = images.read_samples(path) if asked or _is_deep(path) else None
+  except UserError:
+    return None
+  if samples is None or not np.isfinite(samples).all():
+    return None
+  values = without_filling(np.sort(samples, axis=None))
+  places = np.round(_LEVELS * (values.size - 1)).astype(np.int64)
+  return _Sketch(samples.dtype.name, values.size, values[places])
+
+
+def _is_deep(path: Path) -> bool:
+  """Whether a file's header announces more than 8 bits."""
+  try:
+    with open(path, "rb") as file:
+      head = file.read(32)
+    kind = decode.sniff(head)
+    if kind == "TIFF":
+      with tifffile.TiffFile(path) as tiff:
+        return tiff.pages[0].bitspersample > 8
+    return kind == "PNG" and head[24:25] == b"\x10"  # the bit depth of its IHDR chunk
+  except Exception:  # damaged bytes surface as almost any type, and who loads the file says which
+    return False
+
+
+def _is_whole(found: Range) -> bool:
+  return bool(found.kind) and (found.low, found.high) == extremes(found.kind)
+
+
+def _told(found: Range) -> str:
+  return f"{found.low:g} to {found.high:g}{', the whole type' if _is_whole(found) else ''}"
