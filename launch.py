@@ -10,6 +10,7 @@
 Exit status: 0 all done, 2 bad input (one line says what and how to mend it), 3 some pairs failed, 130 Ctrl-C.
 """
 
+import contextlib
 import importlib
 import os
 import sys
@@ -58,6 +59,9 @@ def parse(argv) -> list[str]:
 
 
 def main(argv) -> int:
+  for stream in (sys.stdout, sys.stderr):  # names of files may be bytes that no terminal can show
+    with contextlib.suppress(AttributeError):  # no text stream of a terminal or file
+      stream.reconfigure(errors="replace")
   if len(argv) > 1:
     _refuse(f"unexpected arguments {argv[1:]}; flags look like --data=FOLDER")
     return 2

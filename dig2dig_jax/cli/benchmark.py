@@ -92,16 +92,15 @@ def _theory() -> int:
     "Dig2DIG, tuned": tuned,
   }
   options = {"limit": flags.LIMIT.value, "bucket": flags.BUCKET.value, "seed": flags.SEED.value}
-  say(theory.run(common.prior(), common.codec(), rows, common.data(), Path(flags.OUT.value), **options))
-  return 0
+  found = theory.run(common.prior(), common.codec(), rows, common.data(), Path(flags.OUT.value), **options)
+  return common.finish(found, found.text)
 
 
 def _figures() -> int:
   wanted = {"figures": tuple(flags.FIGURE.value), "limit": flags.LIMIT.value}
   wanted["boxes"] = gain_figures.parse_boxes(flags.BOXES.value)
-  written = gain_figures.run(common.prior(), common.codec(), common.fuse_config(), _tuned(), **wanted)
-  say("\n".join(f"written: {path}" for path in written))
-  return 0
+  found = gain_figures.run(common.prior(), common.codec(), common.fuse_config(), _tuned(), **wanted)
+  return common.finish(found, "\n".join(f"written: {path}" for path in found.written))
 
 
 def _degraded() -> int:

@@ -169,7 +169,7 @@ class _Run:
     report.seconds = time.monotonic() - start - fuser.compile_seconds
     rows = [row for row in self.rows.values() if row is not None]
     if rows and (not report.skipped or not (config.out / "report" / "contact_sheet.png").exists()):
-      sheet.write_sheet(config.out / "report" / "contact_sheet.png", rows)
+      sheet.try_write(config.out / "report" / "contact_sheet.png", rows, report.notes)
 
   def _batch_size(self, shape: tuple[int, int, int]) -> int:
     # Nothing else runs while a program is compiled: the memory that is free and the seconds that it takes are its own.
@@ -239,10 +239,12 @@ class _Run:
       for name, weight in zip(config.sources, crop(kept[0], size), strict=True):
         write_png(config.out / "weights" / f"{pair.name}_{name}.png", weight * 2 - 1)
       if config.conditions:
-        fuse_files.write_selection(config, pair.name, kept[1])
+        with sheet.for_show(pair.name, self.report.notes):
+          fuse_files.write_selection(config, pair.name, kept[1])
     write_png(path, image, bit_depth=bit_depth, known=known)  # after the maps: whoever finds it finds them too
     if pair.name in self.rows:
-      self.rows[pair.name] = sheet.row(fuse_files.tiles(config, pair, image, crop(kept[0], size)))
+      with sheet.for_show(f"contact sheet, {pair.name}", self.report.notes):
+        self.rows[pair.name] = sheet.row(fuse_files.tiles(config, pair, image, crop(kept[0], size)))
     self.log.append({
       "id": pair.name,
       "seed": config.seed,
