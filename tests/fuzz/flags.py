@@ -6,12 +6,14 @@ Nothing heavy can start: data is an empty folder, and what needs none is replace
 import contextlib
 import functools
 import io
+import math
 import pathlib
 import sys
 from unittest import mock
 
 import jax
 import numpy as np
+from absl import flags as absl_flags
 from absl.testing import flagsaver
 
 import launch
@@ -40,30 +42,41 @@ SHAPED = (
 )  # fmt: skip
 
 
-def command(rng: np.random.Generator, folder: pathlib.Path) -> list[str]:
-  """A job, as its flags name it, and one to four flags, mostly its own, with whatever behind them."""
+def command(rng: np.random.Generator, folder: pathlib.Path) -> tuple[list[str], set[str], bool]:
+  """(A job, as its flags name it, and one to four flags, mostly its own, with whatever behind them; the names of those
+  flags; whether one of them must be what is refused: the flag is another job's, or no job could have its value)."""
   job = str(rng.choice(JOBS))
   name, _, variant = job.partition(":")
   choice = {"": [], "figures": ["--figure=1"]}.get(variant, declare.variant_flag(job).split()[1:])
   own = [flag for flag in declare.DECLARED if flag not in KEPT and job in declare.JOBS_OF[flag]]
-  drawn = []
+  drawn, values, hopeless = [], {}, False
   for _ in range(rng.integers(1, 5)):
     flag = str(rng.choice(own if rng.random() < 0.9 else list(declare.DECLARED)))
     if flag in KEPT and flag != "suite":
       continue
-    value = _value(rng, flag, folder)
+    values[flag] = value = _value(rng, flag, folder)
+    hopeless |= job not in declare.JOBS_OF[flag]
     drawn += [[f"--{flag}={value}"], [f"-{flag}={value}"], [f"--{flag}", value], [f"--no{flag}"]][
       rng.choice(4, p=(0.7, 0.1, 0.15, 0.05))
     ]
   data = [f"--data={folder / 'empty'}"] if job in declare.JOBS_OF["data"] else []
-  return ["launch.py", f"--job={name}", "--compile_cache=", f"--out={folder / 'out'}", *choice, *data, *drawn]
+  line = ["launch.py", f"--job={name}", "--compile_cache=", f"--out={folder / 'out'}", *choice, *data, *drawn]
+  hopeless |= any(_hopeless(flag, value) for flag, value in values.items() if f"--no{flag}" not in drawn)
+  return line, set(values), hopeless and "suite" not in values
+
+
+def _hopeless(flag: str, value: str) -> bool:
+  with contextlib.suppress(ValueError):
+    kind = absl_flags.FLAGS[flag].flag_type()
+    return kind == "float" and not math.isfinite(float(value)) or kind == "int" and not -(2**32) < int(value) < 2**32
+  return False
 
 
 def check(rng: np.random.Generator, folder: pathlib.Path) -> str:
   """Draws one command line and runs it. AssertionError, with the command, unless it is refused in a line or ran."""
   (folder / "empty").mkdir(parents=True, exist_ok=True)
   (folder / "file.txt").write_text("no image\n")
-  line = command(rng, folder)
+  line, drawn, hopeless = command(rng, folder)
   try:
     status, err = outcome(line, folder)
   except BaseException as error:
@@ -73,8 +86,10 @@ def check(rng: np.random.Generator, folder: pathlib.Path) -> str:
   assert not others, f"{_shown(line)}: {others[:3]}"
   if status == 2:
     assert len(errors) == 1 and len(errors[0]) < 1100, f"{_shown(line)}: {errors}"
+    named = any(flag in errors[0] for flag in drawn) or "unexpected arguments" in errors[0]
+    assert named or not hopeless, f"{_shown(line)}: refused for another reason, {errors[0][:300]}"
     return REFUSED
-  assert status in (0, 3) and not errors, f"{_shown(line)}: {status}, {errors}"
+  assert status in (0, 3) and not errors and not hopeless, f"{_shown(line)}: {status}, {errors}"
   return RAN
 
 
