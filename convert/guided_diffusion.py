@@ -8,7 +8,6 @@ The first two write a folder that `--prior=DIR` takes (checkpoints/NAME, or --ou
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,9 +17,10 @@ import numpy as np
 from flax import traverse_util
 
 from convert import detect, download, to_torch
-from convert.official import OFFICIAL
+from convert.official import OFFICIAL, Official
 from convert.torch_file import read_state_dict
 from convert.torch_tree import ConversionError, convert_tree, nest
+from dig2dig_jax import card as cards
 from dig2dig_jax import tensor_file
 from dig2dig_jax.checkpoint import CARD, FORMATS, STORAGE_DTYPES, load_checkpoint, save_checkpoint
 from dig2dig_jax.errors import UserError
@@ -83,7 +83,7 @@ def _import(options) -> int:
   if options.pt is None and options.name is None:
     raise UserError("expected --name of a released checkpoint, or --pt=FILE; see --help")
   out = options.out or Path("checkpoints") / (options.name or options.pt.stem)
-  pt = options.pt or download.fetch(OFFICIAL[options.name].url, sha256=_known_hash(out))
+  pt = options.pt or _fetched(OFFICIAL[options.name], out)
   tensors = read_state_dict(pt)
   if options.config:
     (config, schedule), url = detect.configured(options.config), None
@@ -115,11 +115,15 @@ def _import(options) -> int:
   return 0
 
 
+def _fetched(official: Official, out: Path) -> Path:
+  return download.fetch(official.url, size=official.size, sha256=official.sha256, earlier=_known_hash(out))
+
+
 def _known_hash(out: Path) -> str | None:
   """The source's hash that an earlier conversion into the same folder recorded."""
   try:
-    return json.loads((out / CARD).read_text(encoding="utf-8")).get("source_sha256")
-  except (OSError, ValueError):
+    return cards.read(out / CARD).get("source_sha256")
+  except UserError:  # none, or one that is about to be replaced
     return None
 
 

@@ -10,11 +10,13 @@ _URL = "https://openaipublic.blob.core.windows.net/diffusion/jul-2021/{name}.pt"
 @dataclasses.dataclass(frozen=True)
 class Official:
   """A released checkpoint: its network and its noise schedule (of 1000 steps); a classifier's is that of the model of
-  the same size, which it guides."""
+  the same size, which it guides. size, sha256: of its file, where they are publicly known; OpenAI published none."""
 
   name: str
   config: UNetConfig
   schedule: str = "linear"
+  size: int | None = None
+  sha256: str | None = None
 
   @property
   def url(self) -> str:
@@ -46,7 +48,13 @@ OFFICIAL: dict[str, Official] = {
     ),
     Official("128x128_diffusion", diffusion_config(image_size=128, num_channels=256, class_cond=True, **_ALL)),
     Official("256x256_diffusion", diffusion_config(image_size=256, class_cond=True, **_WIDE)),
-    Official("256x256_diffusion_uncond", diffusion_config(image_size=256, **_WIDE)),
+    Official(
+      "256x256_diffusion_uncond",
+      diffusion_config(image_size=256, **_WIDE),
+      # As recorded by many projects that fetch this file and check it, independently of each other.
+      size=2_211_383_297,
+      sha256="a37c32fffd316cd494cf3f35b339936debdc1576dad13fe57c42399a5dbc78b1",
+    ),
     Official("512x512_diffusion", diffusion_config(image_size=512, class_cond=True, **_WIDE)),
     Official("64_256_upsampler", super_resolution_config(large_size=256, num_channels=192, class_cond=True, **_ALL)),
     Official(

@@ -1,10 +1,12 @@
 """Training-free diffusion image fusion in JAX: what may be imported.
 
 `fuse(method, params, key, images)` is a pure function for one pair; jit it, vmap it over pairs, differentiate it.
+`fuse_images(["ir.png", "vi.png"])` fuses files or arrays with a task's tuned settings.
 """
 
 from dig2dig_jax.checkpoint import EMBEDDED, load_checkpoint, save_checkpoint
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.front import Preset, fuse_images, preset
 from dig2dig_jax.methods.base import Codec, FusionTrace, Method, evaluations, fuse, luminance_codec, rgb_codec
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
 from dig2dig_jax.methods.drfusion import DrFusionOptions, drfusion
@@ -18,16 +20,19 @@ __all__ = [
   "DrFusionOptions",
   "FusionTrace",
   "Method",
+  "Preset",
   "Prior",
   "UserError",
   "dig2dig",
   "drfusion",
   "evaluations",
   "fuse",
+  "fuse_images",
   "load_checkpoint",
   "load_drfusion",
   "load_prior",
   "luminance_codec",
+  "preset",
   "rgb_codec",
   "save_checkpoint",
 ]

@@ -8,8 +8,8 @@ averages of its newest checkpoint.
 
 import contextlib
 import dataclasses
-import hashlib
 import json
+import math
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,22 +17,19 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-import safetensors
 from flax import traverse_util
 
+from dig2dig_jax import card as cards
 from dig2dig_jax import orbax_store, tensor_file
+from dig2dig_jax.card import DESCRIPTION, FORMAT, STORAGE_DTYPES
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import replacing
-from dig2dig_jax.models.shapes import NetworkConfig, config_from_dict, parameter_shapes
+from dig2dig_jax.models.shapes import NetworkConfig, least_parameters, parameter_shapes
 
-FORMAT = 1
 WEIGHTS, ORBAX, CARD, RUN = "model.safetensors", "orbax", "card.json", "run.json"
 # The prior that ships with the repository.
 EMBEDDED = Path(__file__).resolve().parents[1] / "checkpoints" / "embedded"
-STORAGE_DTYPES = ("float32", "bfloat16", "float16")
 FORMATS = ("safetensors", "orbax", "both")
-# What the card says of the network has a hash of its own: another number of heads would fit the same parameters.
-_DESCRIPTION = ("format", "config", "schedule", "parameters", "dtype")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +64,7 @@ def save_checkpoint(
     raise ValueError(
       f"dtype, formats: expected one of {STORAGE_DTYPES} and one of {FORMATS}, found {dtype!r} and {formats!r}"
     )
-  reserved = (*_DESCRIPTION, "description_sha256", "sha256", "orbax_sha256")
+  reserved = (*DESCRIPTION, "description_sha256", "sha256", "orbax_sha256")
   if clash := sorted(set(reserved) & set(card)):
     raise ValueError(f"card: {clash} are written by save_checkpoint")
   flat = traverse_util.flatten_dict(dict(params), sep="/")
@@ -81,7 +78,7 @@ def save_checkpoint(
     "parameters": sum(int(np.prod(shape)) for shape in shapes.values()),
     "dtype": dtype,
   }
-  facts["description_sha256"] = _description_hash(facts)
+  facts["description_sha256"] = cards.description_hash(facts)
   directory = Path(directory)
   with _folder(directory), replacing(directory / CARD) as text:
     if formats != "orbax":
@@ -106,27 +103,28 @@ def load_checkpoint(
   """
   directory = Path(directory)
   place = place or (lambda path, array: array.astype(dtype))
+  try:
+    return _load(directory, place)
+  except (RecursionError, MemoryError) as error:
+    what = "values nested too deeply" if isinstance(error, RecursionError) else "more than there is memory for"
+    raise UserError(f"{directory}: expected a checkpoint, found {what}; convert or copy the folder again") from error
+
+
+def _load(directory: Path, place: Callable) -> Checkpoint:
   if (directory / RUN).is_file() and not (directory / CARD).is_file():
     if (directory / "prior" / CARD).is_file():
-      return load_checkpoint(directory / "prior", place=place)
+      return _load(directory / "prior", place)
     return _load_run(directory, place)
-  card = _read_json(directory / CARD) if (directory / CARD).is_file() else _no_card(directory)
-  config, schedule = _described(directory / CARD, card)
-  shapes = parameter_shapes(config)
+  path = directory / CARD
+  card = cards.read(path) if path.is_file() else _no_card(directory)
+  config, schedule = cards.described(path, card)
   if "sha256" in card:
     flat = _load_safetensors(directory / WEIGHTS, card["sha256"], config, place)
-  elif "orbax_sha256" in card:
-    stored, sha256 = str(card.get("dtype")), str(card["orbax_sha256"])
-    flat = orbax_store.load(directory / ORBAX, shapes, stored=stored, sha256=sha256, place=place)
+  elif "orbax_sha256" in card and "dtype" in card:
+    flat = _load_orbax(directory / ORBAX, card["orbax_sha256"], card["dtype"], config, place)
   else:
-    raise UserError(f"{directory / CARD}: expected a checkpoint's card, found no 'sha256'; convert again")
+    raise UserError(f"{path}: expected a checkpoint's card, found no 'sha256'; convert again")
   return Checkpoint(traverse_util.unflatten_dict(flat, sep="/"), config, schedule, card)
-
-
-def _description_hash(card: Mapping[str, Any]) -> str:
-  """SHA-256 of what a card says of the network, in one spelling: white space and the order of keys do not matter."""
-  text = json.dumps({name: card.get(name) for name in _DESCRIPTION}, sort_keys=True)
-  return hashlib.sha256(text.encode()).hexdigest()
 
 
 @contextlib.contextmanager
@@ -145,54 +143,55 @@ def _folder(directory: Path):
 def _load_safetensors(weights: Path, sha256: str, config: NetworkConfig, place: Callable) -> dict[str, Any]:
   if not weights.is_file():
     raise UserError(f"{weights}: expected the weights beside {CARD}, found no file; convert or copy the folder again")
-  if (found := tensor_file.sha256(weights)) != sha256:
-    raise UserError(
-      f"{weights}: expected sha256 {str(sha256)[:12]}..., found {found[:12]}...; the file is damaged or "
-      "not the card's: convert or copy the folder again"
-    )
   try:
     shapes, arrays = tensor_file.read(weights)
+    # What the network needs is held against what is there before the file is read, or anything made room for.
     if fault := _misfit(shapes, config):
       raise UserError(f"{weights}: {fault}; convert again with the right name")
+    if (found := tensor_file.sha256(weights)) != sha256:
+      raise UserError(
+        f"{weights}: expected sha256 {sha256[:12]}..., found {found[:12]}...; the file is damaged or "
+        "not the card's: convert or copy the folder again"
+      )
     return {path: place(path, array) for path, array in arrays}
-  except safetensors.SafetensorError as error:
+  except tensor_file.Malformed as error:
     raise UserError(f"{weights}: expected a safetensors file, found {error}; convert or copy it again") from error
+  except OSError as error:
+    raise UserError(f"{weights}: expected a readable file, found {error.strerror}; check the path") from error
+
+
+def _load_orbax(store: Path, sha256: str, dtype: str, config: NetworkConfig, place: Callable) -> dict[str, Any]:
+  if fault := _misfit(orbax_store.shapes(store, sha256=sha256), config):
+    raise UserError(f"{store}: {fault}; convert again with the right name")
+  return orbax_store.load(store, parameter_shapes(config), stored=dtype, place=place)
 
 
 def _load_run(directory: Path, place: Callable) -> Checkpoint:
   """A training run that has not exported its prior yet."""
-  record = _read_json(directory / RUN)
-  config, schedule = _described(directory / RUN, record)
-  flat, step = orbax_store.newest_average(directory)
-  if fault := _misfit({path: leaf.shape for path, leaf in flat.items()}, config):
-    raise UserError(f"{directory / 'checkpoints'}: {fault}; the run began with another network")
+  record = cards.read(directory / RUN)
+  config, schedule = cards.described(directory / RUN, record)
+
+  def require(shapes: Mapping[str, tuple[int, ...]]) -> None:
+    if fault := _misfit(shapes, config):
+      raise UserError(f"{directory / 'checkpoints'}: {fault}; the run began with another network")
+
+  flat, step = orbax_store.newest_average(directory, require=require)
   params = traverse_util.unflatten_dict({path: place(path, leaf) for path, leaf in flat.items()}, sep="/")
   return Checkpoint(params, config, schedule, {**record, "step": step})
 
 
-def _described(path: Path, card: dict[str, Any]) -> tuple[NetworkConfig, dict[str, Any]]:
-  try:
-    if card["format"] != FORMAT:
-      raise UserError(f"{path}: expected format {FORMAT}, found {card['format']!r}; update dig2dig_jax")
-    # Cards of older versions, and records of training runs, have no such hash.
-    if "description_sha256" in card and card["description_sha256"] != _description_hash(card):
-      raise UserError(
-        f"{path}: expected the network and schedule of its 'description_sha256', found others; the card is damaged or "
-        "was edited: convert or copy the folder again"
-      )
-    config, schedule = config_from_dict(card["config"]), dict(card["schedule"])
-    if not isinstance(schedule["name"], str) or not isinstance(schedule["num_timesteps"], int):
-      raise ValueError(f"a schedule of {schedule}")
-    parameter_shapes(config)  # raises for a network that nobody can build
-    return config, schedule
-  except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-    what = f"no {error}" if isinstance(error, KeyError) else str(error)
-    raise UserError(f"{path}: expected a checkpoint's card, found {what}; convert again") from error
-
-
 def _misfit(shapes: Mapping[str, tuple[int, ...]], config: NetworkConfig) -> str | None:
   """What tells parameters of these shapes from the network's; None where nothing does."""
-  expected = parameter_shapes(config)
+  numbers, (tensors, least) = sum(map(math.prod, shapes.values())), least_parameters(config)
+  if len(shapes) < tensors or numbers < least:
+    # Told apart without a look at the network, whose shapes take the longer to work out the more it asks for.
+    return (
+      f"expected the network's tensors, at least {tensors} of {least} numbers, found {len(shapes)} of {numbers}"
+    )
+  try:
+    expected = parameter_shapes(config)
+  except Exception as error:  # Flax and JAX raise errors of many kinds for a network that cannot be built
+    return f"expected a network that can be built, found {(str(error) or type(error).__name__).splitlines()[0][:200]}"
   found = []
   for kind, paths in (
     ("missing", [path for path in expected if path not in shapes]),
@@ -200,7 +199,8 @@ def _misfit(shapes: Mapping[str, tuple[int, ...]], config: NetworkConfig) -> str
     ("mis-shaped", [path for path in expected if path in shapes and tuple(shapes[path]) != expected[path]]),
   ):
     if paths:
-      found.append(f"{len(paths)} {kind} ({', '.join(paths[:3])}{', ...' if len(paths) > 3 else ''})")
+      names = ", ".join(path if path.isprintable() and len(path) < 100 else ascii(path[:60]) for path in paths[:3])
+      found.append(f"{len(paths)} {kind} ({names}{', ...' if len(paths) > 3 else ''})")
   return f"expected the {len(expected)} tensors of the network, found {'; '.join(found)}" if found else None
 
 
@@ -212,12 +212,3 @@ def _no_card(directory: Path):
     "make one with python -m convert.guided_diffusion"
   )
 
-
-def _read_json(path: Path) -> dict[str, Any]:
-  try:
-    card = json.loads(path.read_text(encoding="utf-8"))
-  except ValueError as error:
-    raise UserError(f"{path}: expected JSON, found {error}; convert or copy the folder again") from error
-  if not isinstance(card, dict):
-    raise UserError(f"{path}: expected a JSON object, found a {type(card).__name__}; convert or copy the folder again")
-  return card

@@ -1,6 +1,7 @@
 """How do parameters go to and from orbax? As a standard checkpoint folder, with one hash over all its files."""
 
 import hashlib
+import math
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +16,9 @@ from flax import traverse_util
 from dig2dig_jax import tensor_file
 from dig2dig_jax.errors import UserError
 
+# Numbers per byte on disk, at most. Trained weights hardly compress: it is below one for them.
+_PACKED = 32
+
 
 def save(directory: Path, params: Mapping[str, np.ndarray], *, dtype: str) -> str:
   """Writes flat parameters as the orbax checkpoint `directory`, whole or not at all, in place of an older one; returns
@@ -25,17 +29,28 @@ def save(directory: Path, params: Mapping[str, np.ndarray], *, dtype: str) -> st
   return _digest(directory)
 
 
-def load(
-  directory: Path, shapes: Mapping[str, tuple[int, ...]], *, stored: str, sha256: str, place: Callable[[str, Any], Any]
-) -> dict[str, Any]:
-  """Flat parameters of `shapes`, each through `place(path, array)`. UserError for a damaged or foreign checkpoint."""
+def shapes(directory: Path, *, sha256: str) -> dict[str, tuple[int, ...]]:
+  """{path: shape} of a checkpoint, none of which is read for it. UserError for a damaged or foreign one."""
   if _digest(directory) != sha256:  # orbax is not asked to read what was damaged
     raise _damaged(directory, "other files than the card's")
+  try:
+    with ocp.StandardCheckpointer() as checkpointer:
+      return _shapes(directory, checkpointer.metadata(directory.absolute()).item_metadata.tree)
+  except UserError:
+    raise
+  except Exception as error:  # orbax and tensorstore raise ValueError, KeyError, FileNotFoundError and others
+    raise _damaged(directory, f"one that cannot be read ({type(error).__name__})") from error
+
+
+def load(
+  directory: Path, shapes: Mapping[str, tuple[int, ...]], *, stored: str, place: Callable[[str, Any], Any]
+) -> dict[str, Any]:
+  """Flat parameters of `shapes`, each through `place(path, array)`. UserError for a checkpoint that cannot be read."""
   abstract = {path: jax.ShapeDtypeStruct(shape, jnp.dtype(stored)) for path, shape in shapes.items()}
   try:
     with ocp.StandardCheckpointer() as checkpointer:
       tree = checkpointer.restore(directory.absolute(), traverse_util.unflatten_dict(abstract, sep="/"))
-  except Exception as error:  # orbax and tensorstore raise ValueError, KeyError, FileNotFoundError and others
+  except Exception as error:
     raise _damaged(directory, f"one that cannot be read ({type(error).__name__})") from error
   flat = traverse_util.flatten_dict(tree, sep="/")
   if flat.keys() != shapes.keys() or any(flat[path].shape != tuple(shape) for path, shape in shapes.items()):
@@ -43,10 +58,14 @@ def load(
   return {path: place(path, np.asarray(flat.pop(path))) for path in list(flat)}
 
 
-def newest_average(run: Path) -> tuple[dict[str, np.ndarray], int]:
-  """(flat averaged weights, step) of the newest checkpoint of a training run. UserError where there is none."""
+def newest_average(
+  run: Path, *, require: Callable[[Mapping[str, tuple[int, ...]]], None]
+) -> tuple[dict[str, np.ndarray], int]:
+  """(flat averaged weights, step) of the newest checkpoint of a training run. `require` is called with their shapes
+  before they are read, and may raise. UserError where there is no checkpoint."""
   folder = run / "checkpoints"
-  steps = sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit()) if folder.is_dir() else []
+  names = [path.name for path in folder.glob("*")] if folder.is_dir() else []
+  steps = sorted(int(name) for name in names if name.isascii() and name.isdecimal())
   if not steps:
     raise UserError(f"{run}: expected a training run with a checkpoint, found none yet; wait for it, or choose another")
   try:
@@ -54,13 +73,26 @@ def newest_average(run: Path) -> tuple[dict[str, np.ndarray], int]:
     with ocp.PyTreeCheckpointer() as checkpointer:
       # The averages alone: with the optimiser's state, a training state is four times as large.
       averages = {"ema": checkpointer.metadata(item).item_metadata.tree["ema"]}
+      require(_shapes(item, averages["ema"]))
       arrays = jax.tree.map(lambda leaf: ocp.RestoreArgs(restore_type=np.ndarray), averages)
       wanted = ocp.args.PyTreeRestore(item=averages, restore_args=arrays, partial_restore=True)
       state = checkpointer.restore(item, args=wanted)
+  except UserError:
+    raise
   except Exception as error:
     raise _damaged(folder / str(steps[-1]), f"one that cannot be read ({type(error).__name__})") from error
   flat = traverse_util.flatten_dict(state["ema"], sep="/")
   return {path: np.asarray(leaf) for path, leaf in flat.items()}, steps[-1]
+
+
+def _shapes(directory: Path, tree: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+  """Of the arrays that a checkpoint's own description names; UserError where they are out of proportion to its files:
+  parts that are not there count as zeros, so that a few bytes may stand for terabytes."""
+  flat = {path: tuple(leaf.shape) for path, leaf in traverse_util.flatten_dict(dict(tree), sep="/").items()}
+  numbers, size = sum(map(math.prod, flat.values())), sum(path.stat().st_size for path in _files(directory))
+  if numbers > _PACKED * size:
+    raise _damaged(directory, f"{numbers} numbers in {size} bytes")
+  return flat
 
 
 def remove(directory: Path) -> None:
@@ -75,6 +107,13 @@ def _damaged(directory: Path, found: str) -> UserError:
 def _digest(directory: Path) -> str:
   """SHA-256 over all files of a folder, their names and their bytes."""
   digest = hashlib.sha256()
-  for path in sorted(path for path in directory.rglob("*") if path.is_file()):
-    digest.update(f"{path.relative_to(directory)}:{tensor_file.sha256(path)};".encode())
+  try:
+    for path in _files(directory):
+      digest.update(f"{path.relative_to(directory)}:{tensor_file.sha256(path)};".encode())
+  except OSError as error:
+    raise _damaged(directory, f"files that cannot be read ({error.strerror})") from error
   return digest.hexdigest()
+
+
+def _files(directory: Path) -> list[Path]:
+  return sorted(path for path in directory.rglob("*") if path.is_file())

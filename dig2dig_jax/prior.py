@@ -15,6 +15,7 @@ from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig, DrFusionNet
 from dig2dig_jax.models.guided_unet import UNet
 from dig2dig_jax.models.shapes import parameter_shapes
+from dig2dig_jax.sampling import schedule
 from dig2dig_jax.sampling.denoiser import eps_denoiser, eps_reuse
 from dig2dig_jax.sampling.joint_observation import noise_and_mask_denoiser
 from dig2dig_jax.sampling.types import Denoiser, Reuse
@@ -98,6 +99,10 @@ def load_prior(
     raise UserError(
       f"{directory}: a class-conditional model takes --class_label=0 to {config.num_classes - 1}, found {found}"
     )
+  try:
+    schedule.betas(loaded.schedule["name"], loaded.schedule["num_timesteps"])
+  except UserError as error:
+    raise UserError(f"{directory}: {error}") from error
   return Prior(loaded.params, config, loaded.schedule, dtype, Path(directory), label)
 
 
@@ -127,4 +132,9 @@ def load_drfusion(directory: Path = DRFUSION, *, dtype: str = "float32") -> DrFu
   loaded = checkpoint.load_checkpoint(directory, place=lambda path, array: jax.device_put(array.astype(jnp.float32)))
   if not isinstance(loaded.config, DrFusionConfig):
     raise UserError(f"{directory}: expected DRFusion's network, found a diffusion prior; use another --method")
+  if loaded.schedule["num_timesteps"] != loaded.config.steps:
+    raise UserError(
+      f"{directory}: expected a schedule of the network's {loaded.config.steps} steps, found "
+      f"{loaded.schedule['num_timesteps']}; convert again"
+    )
   return DrFusionNetwork(loaded.params, loaded.config, loaded.schedule, dtype, Path(directory))

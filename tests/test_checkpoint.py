@@ -207,7 +207,7 @@ def test_damaged_card(prior):
   card = json.loads((prior / "card.json").read_text())
   del card["description_sha256"]
   for changes, match in (
-    ({"config": card["config"] | {"num_head_channels": 0}}, "found .*zero"),
+    ({"config": card["config"] | {"num_head_channels": 0}}, "num_head_channels: expected -1 or .*, found 0"),
     ({"format": 2}, "expected format 1, found 2; update dig2dig_jax"),
     ({"config": {"image_size": 8}}, "incomplete network configuration"),
     ({"config": card["config"] | {"depth": 1}}, "unknown network fields"),

@@ -2,14 +2,18 @@
 
 The format is read from the bytes, never from the file name: PNG, JPEG, TIFF, BMP or WebP. Samples are uint8, uint16 or
 float, as stored. Alpha is dropped and the stored colour kept as it is ("straight"): compositing over some background
-would invent edges that no sensor saw. EXIF orientation is applied. ICC profiles and gamma chunks are ignored.
+would invent edges that no sensor saw. EXIF orientation is applied. Colours under an ICC profile become sRGB (`icc`);
+gamma chunks are ignored. Camera raw files are refused by name.
 
-Two libraries are needed: Pillow reads every 8-bit kind and is strict about damage, but opens 48-bit PNG as 8-bit
-without a word. Deeper samples therefore come from OpenCV (PNG) and tifffile (TIFF).
+Two libraries are needed: Pillow reads every 8-bit kind and is strict about most damage, but opens 48-bit PNG as 8-bit
+without a word. Deeper samples therefore come from OpenCV (PNG) and `tiff_samples`. What Pillow lets pass as whole is
+looked for in `png`, `jpeg` and `tiff`; what nobody can tell is said there.
 """
 
 import io
 import os
+import stat
+import warnings
 
 import cv2
 import numpy as np
@@ -17,8 +21,19 @@ import PIL.Image
 import PIL.ImageOps
 import tifffile
 
-_ORIENTATION = 0x0112  # the EXIF and TIFF tag
-_TURNED = (5, 6, 7, 8)  # its values that exchange height and width
+from dig2dig_jax.data import icc, jpeg, png, tiff, tiff_samples
+from dig2dig_jax.data.faults import DecodeError, camera_raw, check_size, damaged, is_size, several, too_large
+
+__all__ = ["LARGEST_FILE", "DecodeError", "decode", "read_bytes", "read_size", "sniff"]
+
+# Pillow's doubts (a strange EXIF block, more than half the allowed pixels) would land on the user's terminal. What
+# matters of them is refused here. A filter set once: `warnings.catch_warnings` does not work in several threads.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+warnings.filterwarnings("ignore", category=PIL.Image.DecompressionBombWarning)
+
+LARGEST_FILE = 4 << 30  # bytes; an image of the most pixels allowed, uncompressed, is smaller
+_HEAD = 32  # bytes that tell the format
+_TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 _SIGNATURES = {
   b"\x89PNG\r\n\x1a\n": "PNG",
   b"\xff\xd8\xff": "JPEG",
@@ -28,10 +43,11 @@ _SIGNATURES = {
   b"MM\0+": "TIFF",
   b"BM": "BMP",
 }
-
-
-class DecodeError(ValueError):
-  """Bytes that are no image this package reads. One line: what was expected, what was found, what to do."""
+_RAW = {  # camera raw files: where their signature lies, and whose it is
+  (0, b"FUJIFILMCCD-RAW"): "Fujifilm RAF", (0, b"IIU\0"): "Panasonic RW2", (0, b"IIRO"): "Olympus ORF",
+  (0, b"IIRS"): "Olympus ORF", (0, b"MMOR"): "Olympus ORF", (4, b"ftypcrx"): "Canon CR3", (6, b"HEAPCCDR"): "Canon CRW",
+  (8, b"CR\x02"): "Canon CR2", (8, b"IIII"): "Phase One IIQ", (0, b"FOVb"): "Sigma X3F", (0, b"\0MRM"): "Minolta MRW",
+}  # fmt: skip
 
 
 def sniff(head: bytes) -> str | None:
@@ -41,62 +57,101 @@ def sniff(head: bytes) -> str | None:
   return next((name for signature, name in _SIGNATURES.items() if head.startswith(signature)), None)
 
 
+def read_bytes(path: str | os.PathLike) -> bytes:
+  """All bytes of an image file, to be decoded. DecodeError if it is no file that `decode` would take, as far as its
+  kind, its size and its first bytes tell; OSError if it cannot be read. Pipes and devices are not even opened."""
+  found = os.stat(path)
+  if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+    raise DecodeError("expected an image file, found a pipe, socket or device; copy the image into a file")
+  if found.st_size > LARGEST_FILE:
+    raise DecodeError(f"expected a file of at most {_in_words(LARGEST_FILE)}, found a file of "
+                      f"{_in_words(found.st_size)}; crop the image or check what the file is")
+  try:
+    with open(path, "rb") as file:
+      head = file.read(_HEAD)
+      _kind(head)
+      return head + file.read()
+  except MemoryError:
+    raise _no_memory() from None
+
+
 def decode(data: bytes) -> np.ndarray:
   """A file's bytes -> uint8, uint16 or float samples, [H, W, 1] (gray) or [H, W, 3] (RGB). Raises DecodeError."""
-  if not data:
-    raise DecodeError("expected an image, found an empty file; copy or export it again")
-  kind = sniff(data[:12])
-  if kind is None:
-    raise DecodeError(
-      f"expected PNG, JPEG, TIFF, BMP or WebP, found other data (it starts with {data[:8]!r}); convert it to PNG"
-    )
+  kind = _kind(data[:_HEAD])
   try:
     samples = _decode_tiff(data) if kind == "TIFF" else _decode_pillow(data, kind)
   except DecodeError:
     raise
+  except MemoryError:
+    raise _no_memory() from None
   except PIL.Image.DecompressionBombError as error:
-    raise DecodeError(f"expected fewer than {2 * PIL.Image.MAX_IMAGE_PIXELS} pixels, found more; crop it") from error
+    raise too_large() from error
+  except PIL.UnidentifiedImageError as error:  # its own message is an address in memory
+    raise damaged(kind, "Pillow cannot make sense of its header") from error
   except Exception as error:  # damaged bytes surface from these libraries as almost any type
-    reason = (str(error).strip().splitlines() or [""])[0]
-    raise DecodeError(
-      f"expected a whole {kind} file, found a damaged or truncated one ({type(error).__name__}: {reason}); "
-      "copy or export it again"
-    ) from error
-  if samples.ndim != 3 or 0 in samples.shape:
-    raise DecodeError(f"expected at least one pixel, found shape {samples.shape}; export the image again")
+    raise damaged(kind, f"{type(error).__name__}: {str(error).strip()}") from error
+  if samples.ndim != 3 or 0 in samples.shape or samples.shape[-1] not in (1, 3):
+    raise DecodeError(f"expected at least one pixel of gray or RGB, found shape {samples.shape}; "
+                      "export the image again")
   return samples
 
 
 def read_size(path: str | os.PathLike) -> tuple[int, int] | None:
-  """(height, width) that `decode` would find in a file, from its header alone; None where the header does not tell.
-  A hint, for planning: the file may still turn out damaged."""
+  """(height, width) that `decode` would find in a file, from its header alone; None where the header does not tell, or
+  tells what cannot be. A hint, for planning: the file may still turn out damaged. Never raises."""
   try:
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_FILE:
+      return None
     with open(path, "rb") as file:
-      kind = sniff(file.read(12))
+      kind = _kind(file.read(_HEAD))
     if kind == "TIFF":
-      with tifffile.TiffFile(path) as tiff:
-        page = tiff.pages[0]
-        tag = page.tags.get(_ORIENTATION)
-        height, width, turned = page.imagelength, page.imagewidth, tag is not None and tag.value in _TURNED
-    elif kind is not None:
+      with tifffile.TiffFile(path) as file:
+        page = tiff.find_page(file)
+        height, width, turned = page.imagelength, page.imagewidth, tiff.orientation(page) in _TURNED
+    else:
       with PIL.Image.open(path, formats=[kind]) as image:
         (width, height), known = image.size, kind != "PNG" or "exif" in image.info  # else Pillow reads all of a PNG
-        turned = known and image.getexif().get(_ORIENTATION, 1) in _TURNED
-    else:
-      return None
+        turned = known and image.getexif().get(tiff.ORIENTATION, 1) in _TURNED
   except Exception:  # as in decode: damaged bytes surface as almost any type, and `decode` will say which
+    return None
+  if not is_size(height, width):
     return None
   return (width, height) if turned else (height, width)
 
 
-def _decode_pillow(data: bytes, kind: str) -> np.ndarray:
+def _kind(head):
+  """The format that a file's first bytes announce; DecodeError if it is none of those read."""
+  if not head:
+    raise DecodeError("expected an image, found an empty file; copy or export it again")
+  for (at, signature), maker in _RAW.items():
+    if head[at:].startswith(signature) and (at != 8 or head[:2] in (b"II", b"MM")):
+      raise camera_raw(maker)
+  kind = sniff(head)
+  if kind is None:
+    raise DecodeError(
+      f"expected PNG, JPEG, TIFF, BMP or WebP, found other data (it starts with {head[:8]!r}); convert it to PNG"
+    )
+  return kind
+
+
+def _decode_pillow(data, kind):
+  if kind == "PNG":
+    check_size(*png.size(data), kind=kind, bits=png.bits_per_pixel(data), stored=len(data))
   with PIL.Image.open(io.BytesIO(data), formats=[kind]) as image:
-    # A JPEG's further frames are a phone's previews and gain maps: the first is the photograph.
-    if kind != "JPEG" and getattr(image, "n_frames", 1) > 1:
-      raise _several(image.n_frames)
+    # A JPEG's further frames are a phone's previews and gain maps: the first is the photograph. TIFF: seen to before.
+    if kind not in ("JPEG", "TIFF") and getattr(image, "n_frames", 1) > 1:
+      raise several(image.n_frames)
+    check_size(image.height, image.width, kind=kind, bits=8, stored=len(data) if kind == "JPEG" else None)
     image.load()  # also for 16-bit PNG: this refuses a truncated file, which OpenCV may return half decoded
-    if kind == "PNG" and data[24] == 16:  # bit depth in the IHDR chunk
-      return _upright(_decode_opencv(data), image.getexif().get(_ORIENTATION, 1))
+    if kind == "PNG":
+      png.check_rows(data, image)
+      if png.bit_depth(data) == 16:
+        samples = _upright(_decode_deep_png(data), image.getexif().get(tiff.ORIENTATION, 1))
+        return icc.to_srgb(samples, image.info.get("icc_profile"))
+    elif kind == "JPEG":
+      jpeg.check_scans(data, image)
+    profile = image.info.get("icc_profile")
     image = PIL.ImageOps.exif_transpose(image)
   if image.mode in ("1", "L", "LA"):
     return np.asarray(image.convert("L") if image.mode == "1" else image.getchannel(0))[..., None]
@@ -106,68 +161,26 @@ def _decode_pillow(data: bytes, kind: str) -> np.ndarray:
     image = image.convert("RGB")
   if image.mode not in ("RGB", "RGBA", "RGBX"):
     raise DecodeError(f"expected gray, RGB or palette colour, found Pillow mode {image.mode}; convert it to RGB")
-  return np.asarray(image)[..., :3]
+  return icc.to_srgb(np.asarray(image)[..., :3], profile)
 
 
-def _decode_opencv(data: bytes) -> np.ndarray:
+def _decode_deep_png(data):
   """Every sample as stored, RGB order, alpha dropped. From bytes, because cv2.imread fails on non-ASCII paths."""
-  samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-  if samples is None:
+  samples = cv2.imdecode(np.frombuffer(png.core(data), np.uint8), cv2.IMREAD_UNCHANGED)
+  if samples is None or samples.dtype != np.uint16:
     raise DecodeError("expected samples that OpenCV can decode, found none; save it again as PNG or uncompressed TIFF")
   return samples[..., None] if samples.ndim == 2 else samples[..., 2::-1]
 
 
-def _decode_tiff(data: bytes) -> np.ndarray:
-  with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-    page = tiff.pages[0]
-    count = max(len(tiff.pages), tiff.series[0].size // max(page.size, 1))
-    if count > 1:
-      raise _several(count)
-    if any(n == 0 or start + n > len(data) for start, n in zip(page.dataoffsets, page.databytecounts, strict=True)):
-      raise DecodeError("expected a whole TIFF file, found a truncated one; copy or export it again")
-    dtype = page.dtype  # None where NumPy has no such type
-    if dtype is not None and dtype.kind in "bu" and page.bitspersample <= 8:
-      return _decode_pillow(data, "TIFF")
-    if dtype is None or dtype.kind != "f" and (dtype != np.uint16 or page.bitspersample != 16):
-      raise DecodeError(
-        f"expected 8- or 16-bit unsigned or float samples, found {page.bitspersample}-bit {dtype}; "
-        "save it as 16-bit unsigned"
-      )
-    photometric = tifffile.PHOTOMETRIC(page.photometric).name
-    colours = {"RGB": 3, "MINISBLACK": 1, "MINISWHITE": 1}.get(photometric, 0)
-    if colours == 0 or page.samplesperpixel - colours not in (0, 1) or tifffile.EXTRASAMPLE.ASSOCALPHA in (
-      page.extrasamples
-    ):
-      raise DecodeError(
-        f"expected gray or RGB with or without straight alpha, found {page.samplesperpixel} samples per pixel "
-        f"({photometric}); save it as plain gray or RGB"
-      )
-    samples = _tiff_samples(data, page)[..., :colours]
-    if photometric == "MINISWHITE":
-      samples = (1 if dtype.kind == "f" else 65535) - samples
-    orientation = page.tags.get(_ORIENTATION)
-    return _upright(samples, orientation.value if orientation else 1)
-
-
-def _tiff_samples(data: bytes, page: tifffile.TiffPage) -> np.ndarray:
-  """[H, W, samples] of a 16-bit or float page."""
-  simple = ("NONE", "ADOBE_DEFLATE", "DEFLATE", "PACKBITS")  # the rest, tifffile leaves to a package of 20 MB
-  if tifffile.COMPRESSION(page.compression).name in simple and page.predictor in (1, 2):
-    samples = page.asarray()
-    return {"YX": lambda: samples[..., None], "YXS": lambda: samples, "SYX": lambda: np.moveaxis(samples, 0, -1)}[
-      page.axes
-    ]()
-  if page.samplesperpixel == 2 or page.axes == "SYX":
-    raise DecodeError("expected interleaved gray or RGB under this compression, found another layout; "
-                      "save it without compression")
-  plain = bytearray(data)
-  if _ORIENTATION in page.tags:  # OpenCV releases differ in whether they apply it: take it out, we do it ourselves
-    at = page.tags[_ORIENTATION].valueoffset
-    plain[at:at + 2] = (1).to_bytes(2, "little" if page.parent.byteorder == "<" else "big")
-  samples = _decode_opencv(bytes(plain))
-  if samples.dtype != page.dtype:
-    raise DecodeError(f"expected {page.dtype} samples, OpenCV gave {samples.dtype}; save it without compression")
-  return samples
+def _decode_tiff(data):
+  with tiff.open_bytes(data) as file:
+    page = tiff.find_page(file)
+    tiff.check_segments(data, page)
+    if tiff_samples.reads(page):
+      samples = icc.to_srgb(tiff_samples.read(data, page), tiff.profile(page))
+    else:
+      samples = _decode_pillow(tiff.plain(data, page), "TIFF")
+    return _upright(samples, tiff.orientation(page))
 
 
 def _upright(samples: np.ndarray, orientation: int) -> np.ndarray:
@@ -176,5 +189,13 @@ def _upright(samples: np.ndarray, orientation: int) -> np.ndarray:
   return np.rot90(flipped, {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0))
 
 
-def _several(count: int) -> DecodeError:
-  return DecodeError(f"expected one image, found {count} pages or frames; save the wanted one alone")
+def _no_memory():
+  return DecodeError("expected an image that fits into memory, found a larger one; crop it or free memory")
+
+
+def _in_words(size):
+  for unit in ("bytes", "kB", "MB", "GB"):
+    if size < 1000:
+      return f"{size:.3g} {unit}"
+    size /= 1000
+  return f"{size:.1f} TB"

@@ -8,8 +8,6 @@ What formats are read, and what becomes of alpha and orientation: see `decode`.
 
 import os
 import re
-import struct
-import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +15,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from dig2dig_jax.data import decode
+from dig2dig_jax.data import decode, png
 from dig2dig_jax.data.scaling import Range, to_pixels
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import MARK, is_free, replacing, taken
@@ -41,7 +39,7 @@ def read_samples(path: str | os.PathLike) -> np.ndarray:
   UserError names the file, the fault and the remedy."""
   path = Path(path)
   try:
-    return decode.decode(path.read_bytes())
+    return decode.decode(decode.read_bytes(path))
   except FileNotFoundError:
     raise UserError(f"{path}: expected an image file, found nothing there; check the name") from None
   except OSError as error:  # a folder, no permission, a lost network drive
@@ -65,11 +63,16 @@ def read_image(path: str | os.PathLike, ranges: Sequence[Range] = ()) -> Image:
 
 def is_image_file(path: Path) -> bool:
   """Whether a file's first bytes or, failing that, its extension say image. The second keeps a damaged photograph among
-  the images, to be reported by name when it is read."""
+  the images, to be reported by name when it is read. Never raises: a file that cannot be opened goes by its name."""
   if path.suffix.lower() in EXTENSIONS:
     return True
-  with path.open("rb") as file:
-    return decode.sniff(file.read(12)) is not None
+  try:
+    if not path.is_file():  # opening a pipe would wait for its other end
+      return False
+    with path.open("rb") as file:
+      return decode.sniff(file.read(12)) is not None
+  except OSError:
+    return False
 
 
 def list_images(folder: str | os.PathLike) -> list[Path]:
@@ -113,6 +116,7 @@ def _quantize(pixels: np.ndarray, dtype: type) -> np.ndarray:
 
 def write_png(path: str | os.PathLike, pixels: np.ndarray, *, bit_depth: int = 8, known: bool = False) -> None:
   """Write [H, W, 1] (gray) or [H, W, 3] (RGB) in [-1, 1] as PNG of 8 or 16 bits. Creates the folders above it.
+  Colours are said to be sRGB, which is what files are read as.
 
   Atomic: other processes see the old file, or none, or the whole new one. A file that is there already is replaced only
   where it bears this program's mark, or is `known` to be its own. UserError, naming the path, for any other, for pixels
@@ -131,18 +135,12 @@ def write_png(path: str | os.PathLike, pixels: np.ndarray, *, bit_depth: int = 8
   ok, encoded = cv2.imencode(".png", levels[..., ::-1], options)
   if not ok:
     raise UserError(f"{path}: expected an image that PNG can hold, found {pixels.shape}; crop it")
+  encoded = png.say_srgb(encoded.tobytes()) if levels.shape[-1] == 3 else encoded.tobytes()
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not (known or is_free(path)):
       raise taken(path)
     with replacing(path) as temporary:
-      temporary.write_bytes(_with_chunk(encoded.tobytes(), MARK[:4], MARK[4:]))
+      temporary.write_bytes(png.with_chunk(encoded, MARK))
   except OSError as error:
     raise UserError(f"{path}: expected a place to write, found {error.strerror}; choose another output") from error
-
-
-def _with_chunk(png: bytes, kind: bytes, body: bytes) -> bytes:
-  """A PNG with one more chunk behind its header."""
-  after_header = 8 + 25  # the signature; length, kind, 13 bytes and checksum of IHDR
-  chunk = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-  return png[:after_header] + chunk + png[after_header:]

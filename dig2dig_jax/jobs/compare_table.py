@@ -4,13 +4,13 @@
 arrow that says where better is; in the table of means the best of a column is bold and the second underlined (LaTeX).
 """
 
-import json
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
+from dig2dig_jax.jobs import escape
 from dig2dig_jax.jobs.compare import LEVEL, RESAMPLES, Difference, Summary
 
 
@@ -31,23 +31,24 @@ class Comparison(NamedTuple):
 def markdown(comparison: Comparison) -> str:
   """Three tables (means and ranks; spread; paired differences) with a line on each, and the notes."""
   names = list(comparison.higher_is_better)
-  heads = [f"{name} {arrow(comparison, name)}" for name in names]
+  heads = [f"{escape.markdown(name)} {arrow(comparison, name)}" for name in names]
   best, _ = leaders(comparison)
   means, spread = [], []
   for method, row in comparison.summaries.items():
     cells = [f"**{mean_text(row[name])}**" if method in best[name] else mean_text(row[name]) for name in names]
     rank = [f"{comparison.ranks[method]:.2f}"] if comparison.ranks else []
-    means.append([_escape(method), *cells, *rank])
-    spread.append([_escape(method), *(spread_text(row[name]) for name in names)])
+    means.append([escape.markdown(method), *cells, *rank])
+    spread.append([escape.markdown(method), *(spread_text(row[name]) for name in names)])
   text = f"Protocol {comparison.protocol}, {len(comparison.images)} images, means over images\n\n"
   text += _table(["method", *heads, *(["mean rank ↓"] if comparison.ranks else [])], means)
   text += f"\nDeviation over images, and {LEVEL:.0%} bootstrap interval of the mean ({RESAMPLES} resamples)\n\n"
   text += _table(["method", *heads], spread)
   if others := [method for method in comparison.summaries if method != comparison.reference]:
-    rows = [[_escape(method), *(paired_text(comparison, method, name) for name in names)] for method in others]
-    text += f"\nPaired difference to {comparison.reference} with interval; p of Wilcoxon's test, by Holm per metric\n\n"
+    rows = [[escape.markdown(method), *(paired_text(comparison, method, name) for name in names)] for method in others]
+    reference = escape.markdown(comparison.reference)
+    text += f"\nPaired difference to {reference} with interval; p of Wilcoxon's test, by Holm per metric\n\n"
     text += _table(["method", *heads], rows)
-  return text + "".join(f"\nNote: {note}\n" for note in comparison.notes)
+  return text + "".join(f"\nNote: {escape.markdown(note)}\n" for note in comparison.notes)
 
 
 def latex(comparison: Comparison) -> str:
@@ -55,7 +56,7 @@ def latex(comparison: Comparison) -> str:
   names = list(comparison.higher_is_better)
   best, second = leaders(comparison)
   arrows = {True: r"$\uparrow$", False: r"$\downarrow$"}
-  heads = [f"{_tex(name)} {arrows[comparison.higher_is_better[name]]}" for name in names]
+  heads = [f"{escape.tex(name)} {arrows[comparison.higher_is_better[name]]}" for name in names]
   lines = [
     f"% protocol {comparison.protocol}, {len(comparison.images)} images",
     rf"\begin{{tabular}}{{l{'r' * (len(names) + bool(comparison.ranks))}}}",
@@ -64,7 +65,7 @@ def latex(comparison: Comparison) -> str:
     r"\midrule",
   ]
   for method, row in comparison.summaries.items():
-    cells = [_tex(method)]
+    cells = [escape.tex(method)]
     for name in names:
       value = number(row[name].mean, "--").replace("inf", r"$\infty$")
       value = rf"\textbf{{{value}}}" if method in best[name] else value
@@ -91,7 +92,7 @@ def json_text(comparison: Comparison) -> str:
     },
     "notes": comparison.notes,
   }
-  return json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+  return escape.json_text(report)
 
 
 def leaders(comparison: Comparison) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
@@ -148,16 +149,6 @@ def number(value: float, undefined: str = "–") -> str:
 def arrow(comparison: Comparison, name: str) -> str:
   """Where better is."""
   return "↑" if comparison.higher_is_better[name] else "↓"
-
-
-def _escape(text: str) -> str:
-  return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _tex(text: str) -> str:
-  for character in "&%$#_{}":
-    text = text.replace(character, "\\" + character)
-  return text
 
 
 def _fields(values: NamedTuple) -> Mapping[str, float | str | None]:

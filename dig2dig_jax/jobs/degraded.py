@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from dig2dig_jax import metrics
 from dig2dig_jax.data.images import to_uint8
-from dig2dig_jax.data.pairs import LoadedPair, find_pairs, load_pair
+from dig2dig_jax.data.pairs import LoadedPair, load_pair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import sheet
 from dig2dig_jax.jobs.degradation import Degradation, parse
@@ -68,7 +68,7 @@ def run(
   """
   if unknown := [name for name in cases if name not in CASES]:
     raise UserError(f"--cases={unknown[0]}: expected names among {', '.join(CASES)}")
-  found = find_pairs(config.data, config.sources)[0]
+  found = config.find()[0]
   pairs = [_gray(load_pair(pair), middle) for pair in (split(found)[1] if held_out else found)[: limit or None]]
   make_folder(config.out)
   fusers = Fusers(_runner(dig2dig, config), drfusion and _runner(drfusion, config))

@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dig2dig_jax import metrics
-from dig2dig_jax.data.pairs import find_pairs
+from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import compare, compare_table, fused_folders
 from dig2dig_jax.jobs.fused_folders import Fused
@@ -37,8 +37,7 @@ class Report(NamedTuple):
 
 def run(
   fused: Mapping[str, Path],
-  data: Path,
-  sources: Sequence[str],
+  data: DataConfig,
   out: Path,
   *,
   protocol: str = "panel",
@@ -47,7 +46,7 @@ def run(
   lpips: Extra | None = None,
   visit: Callable[[Fused], None] = lambda fused: None,
 ) -> Report:
-  """Scores the images of every folder `fused` {method: folder} against their sources under `data`.
+  """Scores the images of every folder `fused` {method: folder} against their sources, the pairs of `data`.
 
   Writes scores.csv (every image) and summary.md, .tex and .json (means, intervals, ranks, paired tests against the
   first method) into `out`. protocol: a name of `metrics.PROTOCOLS`. baselines: rows of the fusions without any thought
@@ -58,9 +57,9 @@ def run(
     raise UserError(f"--protocol={protocol}: expected one of {', '.join(metrics.PROTOCOLS)}")
   if not fused and not baselines:
     raise UserError("--fused: expected one or more folders of fused images, found none; add --fused=FOLDER")
-  if clash := sorted({*fused_folders.baseline_names(sources)} & set(fused)) if baselines else []:
+  if clash := sorted({*fused_folders.baseline_names(data.sources)} & set(fused)) if baselines else []:
     raise UserError(f"--fused: expected names other than the baselines', found {clash[0]}; rename that folder")
-  pairs, left_out = find_pairs(data, sources)
+  pairs, left_out = data.find()
   folders = {method: fused_folders.index(folder) for method, folder in fused.items()}
   left_out = left_out + fused_folders.superfluous(folders, pairs)
   pairs = pairs[: limit or None]
@@ -79,7 +78,8 @@ def run(
     for method, row in _score(images, metrics.PROTOCOLS[protocol], lpips).items():
       found.setdefault(method, []).append(row)
   if not names:
-    raise UserError(f"{data}: expected images that all of {', '.join(fused) or data} have, found none; {failed[0]}")
+    methods = ", ".join(fused) or data.place
+    raise UserError(f"{data.place}: expected images that all of {methods} have, found none; {failed[0]}")
   write_text(out / "scores.csv", csv_text(found, images=names))
   notes = _notes(fused_folders.counts(folders, pairs), len(pairs), len(names))
   if lpips is None and protocol in ("dig2dig", "all"):

@@ -19,6 +19,7 @@ from dig2dig_jax.prior import Prior
 from dig2dig_jax.sampling import schedule
 
 SIGMAS = (5, 15, 25, 50, 100)  # standard deviations of the noise, of 255
+GRAY = 3**0.5  # of noise that is independent in three channels, to the noise of their mean
 
 
 def psnr(estimate: np.ndarray, truth: np.ndarray) -> float:
@@ -31,11 +32,19 @@ def nearest_timestep(alphas_cumprod: np.ndarray, sigma: float) -> int:
   return int(np.argmin(np.abs(127.5 * np.sqrt((1 - alphas_cumprod) / alphas_cumprod) - sigma)))
 
 
+def _independent(field: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+  """One field of noise [H, W, 1] as noise [H, W, 3], GRAY times as strong, independent in the three channels, whose
+  mean over them is the field: what a single look at a gray image says, in the form that a prior of colour knows."""
+  drawn = GRAY * rng.standard_normal((*field.shape[:2], 3)).astype(np.float32)
+  return field + drawn - drawn.mean(axis=-1, keepdims=True)
+
+
 def _wavelet(noisy, sigma):
   # scikit-image expects [0, 1]. BayesShrink in YCbCr is its documented setting for colour.
   image = (noisy.astype(np.float64) + 1) / 2
-  clean = denoise_wavelet(image, sigma=sigma / 255, channel_axis=-1, convert2ycbcr=True, rescale_sigma=True)
-  return clean * 2 - 1
+  colour = noisy.shape[-1] == 3
+  clean = denoise_wavelet(image, sigma=sigma / 255, channel_axis=-1, convert2ycbcr=colour, rescale_sigma=True)
+  return clean.reshape(noisy.shape) * 2 - 1  # a single channel loses its axis
 
 
 def _non_local_means(noisy, sigma):
@@ -44,40 +53,47 @@ def _non_local_means(noisy, sigma):
   clean = denoise_nl_means(
     image, h=0.8 * noise, sigma=noise, patch_size=5, patch_distance=6, fast_mode=True, channel_axis=-1
   )
-  return clean * 2 - 1
+  return clean.reshape(noisy.shape) * 2 - 1  # a single channel loses its axis
 
 
 def run(prior: Prior, data: Path, out: Path, *, limit: int = 0, seed: int = 0, classical: bool = True) -> str:
   """Scores every image of a folder, in colour and as gray; writes `prior_psnr.json`, returns a Markdown table.
 
-  Gray means luminance replicated to three channels, as fusion feeds the prior; its noise is drawn per channel, and
-  all denoisers are scored on the three channels alike. classical: run wavelets and non-local means too, which take
-  most of the time.
+  Gray means luminance with one field of noise, as papers on gray images have it. The prior knows noise that is
+  independent in three channels, so it is fed the noisy image with noise added that is 0 on the mean over channels
+  (`_independent`), which tells it nothing more; its answer is scored as luminance. classical: run wavelets and
+  non-local means too, which take most of the time.
   """
   paths = list_images(data)[: limit or None]
   if not paths:
     raise UserError(f"{data}: expected images to denoise, found none; check --data")
   make_folder(out)
   tables = schedule.make_schedule(prior.noise["name"], num_timesteps=prior.noise["num_timesteps"])
-  levels = {sigma: nearest_timestep(tables.alphas_cumprod, sigma) for sigma in SIGMAS}
-  steps = schedule.steps_at(tables, list(levels.values()))
+  levels = {}
+  for kind, factor in (("colour", 1.0), ("gray", GRAY)):
+    timesteps = [nearest_timestep(tables.alphas_cumprod, factor * sigma) for sigma in SIGMAS]
+    levels[kind] = factor, schedule.steps_at(tables, timesteps)
   denoise = jax.jit(lambda params, x, step: prior.denoiser(params)(x, step).x0)
 
   scores: dict[str, list[dict[str, float]]] = {}
   for path in tqdm(paths, unit="image", disable=None):
     colour = read_image(path).pixels
-    gray = np.repeat(np.asarray(luma(jnp.asarray(colour))), 3, axis=-1)
+    gray = np.asarray(luma(jnp.asarray(colour)))
     for kind, clean in (("colour", colour), ("gray", gray)):
+      factor, steps = levels[kind]
       rng = np.random.default_rng((seed, content_id(path.stem)))
       noise = rng.standard_normal(clean.shape).astype(np.float32)
+      fed = noise if kind == "colour" else _independent(noise, rng)
       row: dict[str, dict[str, float]] = {}
       for i, sigma in enumerate(SIGMAS):
         noisy = clean + noise * np.float32(sigma / 127.5)
         step = jax.tree.map(lambda table, i=i: table[i], steps)
         size = bucket_size(*clean.shape[:2], multiple=64)  # few programs for many sizes
-        scaled = reflect_pad(noisy, size) / np.sqrt(1 + np.float32(sigma / 127.5) ** 2)
+        network_sigma = np.float32(factor * sigma / 127.5)
+        x_t = reflect_pad(clean + fed * np.float32(sigma / 127.5), size) / np.sqrt(1 + network_sigma**2)
+        estimate = crop(np.asarray(denoise(prior.params, jnp.asarray(x_t), step)), clean.shape[:2])
         estimates = {
-          "prior": crop(np.asarray(denoise(prior.params, jnp.asarray(scaled), step)), clean.shape[:2]),
+          "prior": estimate if kind == "colour" else np.asarray(luma(jnp.asarray(estimate))),
           "noisy": noisy,
         }
         if classical:

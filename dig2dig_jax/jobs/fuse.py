@@ -43,7 +43,7 @@ _HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM,
 
 def listed(config: FuseConfig) -> tuple[str, list[str]]:
   """(the manifest of all pairs, a JSON line each; one line per file left out). Reads headers, runs nothing."""
-  pairs, left_out = config.find()
+  pairs, left_out = config.find_files()
   return shares.manifest(shares.plan(pairs, bucket=config.bucket)), left_out
 
 
@@ -56,10 +56,10 @@ def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> 
   """
   if config.bit_depth not in (0, 8, 16):
     raise UserError(f"--bit_depth={config.bit_depth}: expected 8, 16 or 0 for the sources' own")
-  pairs, left_out = config.find()
+  pairs, left_out = config.find_files()
   outputs.refuse_sources(config.out, pairs)
   make_folder(config.out)
-  pairs, notes = ranges.assign(pairs, config.ranges)
+  pairs, notes = config.ranged(pairs)
   run_identity = ledger.identity(config.decisive() | ranges.decisive(pairs), params)
   entries = ledger.read(config.out, notes)
   mine = shares.share(shares.plan(pairs, bucket=config.bucket), *place)
@@ -162,13 +162,14 @@ class _Run:
       finally:
         self._count(leave=0)  # also where reading met a fault: what was computed is written
         bar.n = report.done + len(report.failed) - before
+    report.stopped_by = stopped.by
     report.left = len(todo) - report.done - (len(report.failed) - before)
     report.notes += fuser.notes
     report.compile_seconds, report.programs = fuser.compile_seconds, fuser.programs
     report.seconds = time.monotonic() - start - fuser.compile_seconds
     rows = [row for row in self.rows.values() if row is not None]
     if rows and (not report.skipped or not (config.out / "report" / "contact_sheet.png").exists()):
-      sheet.write_sheet(config.out / "report" / "contact_sheet.png", rows)
+      sheet.try_write(config.out / "report" / "contact_sheet.png", rows, report.notes)
 
   def _batch_size(self, shape: tuple[int, int, int]) -> int:
     # Nothing else runs while a program is compiled: the memory that is free and the seconds that it takes are its own.
@@ -238,10 +239,12 @@ class _Run:
       for name, weight in zip(config.sources, crop(kept[0], size), strict=True):
         write_png(config.out / "weights" / f"{pair.name}_{name}.png", weight * 2 - 1)
       if config.conditions:
-        fuse_files.write_selection(config, pair.name, kept[1])
+        with sheet.for_show(pair.name, self.report.notes):
+          fuse_files.write_selection(config, pair.name, kept[1])
     write_png(path, image, bit_depth=bit_depth, known=known)  # after the maps: whoever finds it finds them too
     if pair.name in self.rows:
-      self.rows[pair.name] = sheet.row(fuse_files.tiles(config, pair, image, crop(kept[0], size)))
+      with sheet.for_show(f"contact sheet, {pair.name}", self.report.notes):
+        self.rows[pair.name] = sheet.row(fuse_files.tiles(config, pair, image, crop(kept[0], size)))
     self.log.append({
       "id": pair.name,
       "seed": config.seed,

@@ -21,6 +21,7 @@ from dig2dig_jax.data.pairs import LoadedPair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import plots, sheet
 from dig2dig_jax.jobs.batches import batches
+from dig2dig_jax.jobs.escape import csv_cell
 from dig2dig_jax.jobs.fuse_config import FuseConfig
 from dig2dig_jax.jobs.record import make_folder, write_text
 from dig2dig_jax.methods.base import Codec
@@ -34,6 +35,15 @@ FIGURES = {"1": "gain per interval", "5": "cumulative gain"}
 LEVELS = 13  # noise levels of the curves
 DRAWS = 4  # noise draws where the options ask for one: a spread needs two
 _MAPS = 6  # levels of the sheet of maps
+
+
+class Report(NamedTuple):
+  """written: the plots. failed: one line per pair that cannot be read. notes: pictures that could not be made."""
+
+  written: list[Path]
+  failed: list[str]
+  notes: list[str]
+  left_out: tuple[str, ...] = ()
 
 
 class Box(NamedTuple):
@@ -52,7 +62,7 @@ def parse_boxes(text: str) -> tuple[Box, ...]:
   for part in filter(None, (part.strip() for part in text.split(";"))):
     name, _, numbers = part.rpartition(":")
     values = numbers.split(",")
-    if not name or len(values) != 4 or not all(value.strip().isdecimal() for value in values):
+    if not name or len(values) != 4 or not all(value.strip().isdecimal() and len(value) < 10 for value in values):
       raise UserError(f"--boxes={part}: expected name:left,top,width,height in whole pixels")
     box = Box(name, *map(int, values))
     if min(box.width, box.height) < 1:
@@ -70,9 +80,10 @@ def run(
   figures: tuple[str, ...],
   boxes: tuple[Box, ...] = (),
   limit: int = 0,
-) -> list[Path]:
-  """Writes figure1/ and figure5/ into `config.out`, a plot and a sheet of maps per pair and gains.csv; returns the
-  plots. Raises UserError for an unknown figure, a pair that cannot be read, and a box outside of its image."""
+) -> Report:
+  """Writes figure1/ and figure5/ into `config.out`: a plot and a sheet of maps per pair, and gains.csv.
+
+  Raises UserError for an unknown figure, a box outside of its image, and where no pair can be read."""
   if unknown := [name for name in figures if name not in FIGURES]:
     raise UserError(f"--figure={unknown[0]}: expected names among {', '.join(FIGURES)}")
   options.validate(prior.noise["num_timesteps"])
@@ -86,12 +97,11 @@ def run(
   tables_of_gains: dict[str, list[list]] = {figure: [] for figure in figures}
   written: list[Path] = []
   failed: list[str] = []
+  notes: list[str] = []
   for figure in figures:
     make_folder(config.out / f"figure{figure}")
   with tqdm(total=len(pairs), unit="pair", disable=None) as bar:
     for batch in batches(pairs, batch_size=1, bucket=config.bucket, failed=failed):
-      if failed:
-        break
       pair = batch.pairs[0]
       regions = _regions(pair, boxes)
       key = jax.random.fold_in(jax.random.key(config.seed), int(batch.ids[0]))
@@ -105,16 +115,19 @@ def run(
           for region, window in regions.items()
         }
         path = config.out / f"figure{figure}" / f"{pair.name}.png"
-        plots.write_gains(path, curves, t=t, label=f"{FIGURES[figure]} ({options.distance})")
-        sheet.write_sheet(path.with_name(f"{pair.name}_maps.png"), _maps(config, options, pair, gains.mean(axis=0), t))
         tables_of_gains[figure] += _lines(pair.name, curves, t)
-        written.append(path)
+        maps = path.with_name(f"{pair.name}_maps.png")
+        with sheet.for_show(path, notes):
+          plots.write_gains(path, curves, t=t, label=f"{FIGURES[figure]} ({options.distance})")
+          written.append(path)
+        with sheet.for_show(maps, notes):
+          notes += sheet.write_sheet(maps, _maps(config, options, pair, gains.mean(axis=0), t))
       bar.update()
-  if failed:
+  if len(failed) == len(pairs):
     raise UserError(failed[0])
   for figure, lines in tables_of_gains.items():
     write_text(config.out / f"figure{figure}" / "gains.csv", _csv(lines))
-  return written
+  return Report(written, failed, notes)
 
 
 def _errors(prior, codec, options, levels, draws, params, key, images):
@@ -159,7 +172,7 @@ def _maps(config: FuseConfig, options: Dig2DigOptions, pair: LoadedPair, gains: 
 
 def _lines(pair: str, curves: Mapping[str, Mapping[str, np.ndarray]], t: np.ndarray) -> list[list]:
   return [
-    [pair, region, source, int(level), float(values[:, i].mean()), float(values[:, i].var(ddof=1))]
+    [*map(csv_cell, (pair, region, source)), int(level), float(values[:, i].mean()), float(values[:, i].var(ddof=1))]
     for region, sources in curves.items()
     for source, values in sources.items()
     for i, level in enumerate(t)

@@ -7,7 +7,6 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors
 from flax import traverse_util
 
 from dig2dig_jax import tensor_file
@@ -45,7 +44,7 @@ def _read(folder: Path) -> dict:
     card = json.loads((folder / CARD).read_text(encoding="utf-8"))
     shapes, arrays = tensor_file.read(path)
     flat = dict(arrays)
-  except (OSError, ValueError, safetensors.SafetensorError) as error:
+  except (OSError, ValueError, RecursionError) as error:
     raise UserError(f"{folder}: expected {WEIGHTS} and {CARD}, found {error}; {_REMEDY}") from error
   if shapes != lpips.shapes():
     raise UserError(f"{path}: expected LPIPS of AlexNet, found other tensors; {_REMEDY}")

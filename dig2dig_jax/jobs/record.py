@@ -10,6 +10,7 @@ import jax
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import claim, replacing
+from dig2dig_jax.jobs.escape import shown
 
 
 def make_folder(path: Path) -> None:
@@ -21,12 +22,13 @@ def make_folder(path: Path) -> None:
 
 
 def write_text(path: Path, text: str, *, known: bool = False) -> None:
-  """Writes UTF-8 text into an existing folder; other processes see the old file or the whole new one. UserError where
-  that cannot be, and where a file lies there that this program did not write and that is not `known` to be its own."""
+  """Writes UTF-8 text into an existing folder, bytes of names that are not UTF-8 replaced; other processes see the old
+  file or the whole new one. UserError where that cannot be, and where a file lies there that this program did not
+  write and that is not `known` to be its own."""
   with explained(path):
     claim(path, known=known)
     with replacing(path) as temporary:
-      temporary.write_text(text, encoding="utf-8")
+      temporary.write_text(shown(text), encoding="utf-8")
 
 
 def environment() -> dict[str, str | int]:

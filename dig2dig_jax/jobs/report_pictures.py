@@ -15,6 +15,7 @@ import numpy as np
 CLOSE_UPS = 12  # pairs, at most
 SHARE = 0.6  # of the budget, for thumbnails
 _THUMBNAILS = ((200, 82), (160, 78), (120, 72), (90, 66), (64, 60), (48, 40))  # height in pixels, quality
+_WIDEST = 6  # of a thumbnail, in heights
 _SMALLEST = 2000  # bytes of base64 that the last of them needs, generously
 _LOSSLESS = 101  # WebP's quality above 100
 _CLOSE_UPS = ((None, _LOSSLESS), (None, 95), (None, 85), (1280, 85), (960, 80))  # longest side, quality
@@ -86,7 +87,8 @@ def _fit(images: Mapping[str, np.ndarray], ladder, limit: float, shrink):
 
 
 def _by_height(image: np.ndarray, height: int) -> np.ndarray:
-  return _resized(image, min(1.0, height / image.shape[0]))
+  # A strip of few rows has no height to lose, and WebP no room for its width.
+  return _resized(image, min(1.0, height / image.shape[0], _WIDEST * height / image.shape[1]))
 
 
 def _by_side(image: np.ndarray, side: int | None) -> np.ndarray:

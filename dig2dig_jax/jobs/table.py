@@ -7,12 +7,12 @@ Pure functions from scores to text, that open no file and read no flag. ValueErr
 
 import csv
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
+from dig2dig_jax.jobs import escape
 from dig2dig_jax.metrics import METRICS
 
 Rows = Mapping[str, Sequence[Mapping[str, float]]]
@@ -44,7 +44,7 @@ def markdown(rows: Rows, *, further: Mapping[str, Mapping[str, str]] = MappingPr
   lines = [header, ["---", *["---:"] * (len(header) - 1)]]
   for method, scores in rows.items():
     cells = [*(_cell(means[method][name]) for name in metrics), *(column[method] for column in further.values())]
-    lines.append([_escape(method), str(len(scores)), *cells])
+    lines.append([escape.markdown(method), str(len(scores)), *cells])
   return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -61,7 +61,8 @@ def csv_text(rows: Rows, *, images: Sequence[str]) -> str:
   for method, scores in rows.items():
     for image, score in zip(images, scores, strict=True):
       values = [float(score[name]) for name in metrics]
-      writer.writerow([method, image, *("" if math.isnan(value) else repr(value) for value in values)])
+      names = escape.csv_cell(method), escape.csv_cell(image)
+      writer.writerow([*names, *("" if math.isnan(value) else repr(value) for value in values)])
   return text.getvalue()
 
 
@@ -84,7 +85,7 @@ def json_text(rows: Rows, *, images: Sequence[str]) -> str:
     }
     for method, scores in rows.items()
   }
-  return json.dumps(report, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+  return escape.json_text(report, indent=2)
 
 
 def _metric_names(rows: Rows) -> list[str]:
@@ -110,9 +111,9 @@ def _mean(values: Sequence[float]) -> Mean:
 
 def _heading(name: str) -> str:
   if name not in METRICS:
-    return _escape(name)
+    return escape.markdown(name)
   higher_is_better = METRICS[name][1]
-  return f"{_escape(name)} {'↑' if higher_is_better else '↓'}"
+  return f"{escape.markdown(name)} {'↑' if higher_is_better else '↓'}"
 
 
 def _cell(mean: Mean) -> str:
@@ -125,10 +126,6 @@ def _number(value: float) -> str:
     return "–"
   decimals = next((n for n, limit in enumerate((1000, 100, 10, 1)) if abs(value) >= limit), 4)
   return f"{value:z.{decimals}f}"  # z: a tiny negative mean is 0.0000, not -0.0000
-
-
-def _escape(text: str) -> str:
-  return text.replace("|", "\\|").replace("\n", " ")
 
 
 def _json_number(value: float) -> float | str | None:

@@ -9,6 +9,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +38,16 @@ DEGRADATIONS = ("blur", "noise")
 _SHEET_ROWS = 4
 
 
+class Report(NamedTuple):
+  """text: the table in Markdown. failed: one line per photograph that cannot be read. notes: pictures that could not be
+  made."""
+
+  text: str
+  failed: list[str]
+  notes: list[str]
+  left_out: tuple[str, ...] = ()
+
+
 def degraded_copies(key: jax.Array, ideal: jax.Array, degradation: str) -> jax.Array:
   """[H, W, 3] in [-1, 1] -> two copies [2, H, W, 3]: each is degraded where the other is not, by a random smooth mask
   with soft edges that gives about half of the image to each. degradation: one of DEGRADATIONS."""
@@ -63,9 +74,9 @@ def run(
   limit: int = 0,
   bucket: int = 64,
   seed: int = 0,
-) -> str:
+) -> Report:
   """Runs every row on two degraded copies of each photograph of `data`; writes theory.{md,json}, a plot and a contact
-  sheet into `out`; returns the Markdown table. UserError without images, and for rows of different or no steps."""
+  sheet into `out`. UserError without images that can be read, and for rows of different or no steps."""
   if len({options.steps for options in rows.values()}) != 1 or next(iter(rows.values())).steps == 0:
     raise UserError("--suite=theory follows the reverse steps; expected --steps above 0")
   paths = list_images(data)[: limit or None]
@@ -75,9 +86,17 @@ def run(
   programs = {name: _program(prior, codec, options) for name, options in rows.items()}
   make_copies = jax.jit(degraded_copies, static_argnames="degradation")
   found: dict[str, dict[str, list[dict]]] = {kind: {name: [] for name in rows} for kind in DEGRADATIONS}
-  tiles = []
+  tiles: list[np.ndarray | None] = []
+  read: list[str] = []
+  failed: list[str] = []
+  notes: list[str] = []
   for path in tqdm(paths, unit="image", disable=None):
-    ideal = read_image(path).pixels
+    try:
+      ideal = read_image(path).pixels
+    except UserError as error:
+      failed.append(str(error))
+      continue
+    read.append(path.name)
     size = ideal.shape[:2]
     padded = jnp.asarray(reflect_pad(ideal, bucket_size(*size, multiple=bucket)))
     ideal = codec.decode(codec.encode(padded[None])[0], jnp.repeat(padded[None], 2, axis=0))
@@ -97,21 +116,24 @@ def run(
         })  # fmt: skip
         shown.append((name, fused))
       if len(tiles) < _SHEET_ROWS:
-        tiles.append(sheet.row(shown))
-  sheet.write_sheet(out / "contact_sheet.png", tiles)
-  plots.write_theory(out / "theory.png", found)
+        tiles.append(sheet.try_row(shown, notes))
+  if not read:
+    raise UserError(failed[0])
   text = _markdown(found)
   write_text(out / "theory.md", text)
   record = {
     "data": str(data),
     "prior": str(prior.directory),
     "seed": seed,
-    "images": [path.name for path in paths],
+    "images": read,
     "rows": {name: dataclasses.asdict(options) for name, options in rows.items()},
     "found": found,
   }
   write_text(out / "theory.json", json.dumps(record, indent=1, default=lambda array: array.tolist()) + "\n")
-  return text
+  sheet.try_write(out / "contact_sheet.png", [row for row in tiles if row is not None], notes)
+  with sheet.for_show(out / "theory.png", notes):
+    plots.write_theory(out / "theory.png", found)
+  return Report(text, failed, notes)
 
 
 def _program(prior: Prior, codec: Codec, options: Dig2DigOptions):

@@ -16,14 +16,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 from tqdm import tqdm
 
-from dig2dig_jax import checkpoint
+from dig2dig_jax import card, checkpoint
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs.record import make_folder
 from dig2dig_jax.jobs.train_config import NOISE, TrainConfig, validate
 from dig2dig_jax.jobs.train_files import LOG, cut_log, export, write_run, write_sheets
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig, DrFusionNet
 from dig2dig_jax.models.guided_unet import UNet
-from dig2dig_jax.models.shapes import config_from_dict
 from dig2dig_jax.sampling import schedule
 from dig2dig_jax.training.data import crop_batches
 from dig2dig_jax.training.degraded_pairs import degraded_batches
@@ -89,7 +88,7 @@ def _latest_step(config: TrainConfig, manager: ocp.CheckpointManager) -> int | N
     raise UserError(f"{config.out}: expected a run to resume, found no checkpoint; drop --resume")
   record = config.out / "run.json"
   if latest is not None and record.is_file():
-    if config_from_dict(json.loads(record.read_text(encoding="utf-8"))["config"]) != config.model:
+    if card.described(record, card.read(record))[0] != config.model:
       raise UserError(f"{record}: expected the network of this run, found another; give the flags that it began with")
   return latest
 

@@ -1,9 +1,9 @@
 """What is a method? Everything that a paper fixes and no user does, and the one function that runs it."""
 
+import numbers
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 
@@ -11,6 +11,8 @@ from dig2dig_jax.ops import color
 from dig2dig_jax.sampling.sampler import Trace, sample
 from dig2dig_jax.sampling.types import Denoiser, Guidance, Prediction, Reuse, Step, Transition
 from dig2dig_jax.sampling.weighting import Weighting
+
+_SLACK = 1.001  # of values in [-1, 1]: what resampling and rounding may have done
 
 
 class Codec(NamedTuple):
@@ -68,7 +70,15 @@ def luminance_codec(chroma_from: int, *, stretch: bool = False) -> Codec:
   is taken from its smallest to its largest value to all of [-1, 1], as the released DDFM and CCF write their images.
   """
 
+  if isinstance(chroma_from, bool) or not isinstance(chroma_from, numbers.Integral):
+    raise ValueError(f"chroma_from: expected the number of a source, found {chroma_from!r}; 1 is the second of two")
+
   def encode(images):
+    if not -images.shape[0] <= chroma_from < images.shape[0]:
+      raise ValueError(
+        f"chroma_from={chroma_from}: expected a source of {images.shape[0]}, 0 to {images.shape[0] - 1}; the last is "
+        f"luminance_codec(chroma_from={images.shape[0] - 1})"
+      )
     return jnp.repeat(color.luma(images), 3, axis=-1)
 
   def decode(x0, images):
@@ -94,15 +104,13 @@ def fuse(method: Method, params: Any, key: jax.Array, images: jax.Array) -> tupl
     method: what to do; closed over under `jit`, not an argument: it holds functions.
     params: the network's parameters, an argument so that compiled programs hold no weights.
     key: all randomness of this pair; the result depends on (params, key, images) only, never on a batch around it.
-    images: [K, H, W, 3] in [-1, 1], K >= 2.
+    images: [K, H, W, 3] in [-1, 1], K >= 2; ValueError for others. Under `jit` shape and dtype are checked, values are
+      not: they are not known there.
 
   Returns:
     (fused [H, W, 3] in [-1, 1], FusionTrace).
   """
-  images = jnp.asarray(images)
-  chex.assert_rank(images, 4)
-  chex.assert_axis_dimension(images, -1, 3)
-  chex.assert_axis_dimension_gteq(images, 0, 2)
+  images = _checked(images)
   start_key, weight_key, run_key = jax.random.split(key, 3)
   denoise = method.denoiser(params)
   sources = method.codec.encode(images)
@@ -126,6 +134,35 @@ def fuse(method: Method, params: Any, key: jax.Array, images: jax.Array) -> tupl
   )
   own = trace.guidance.get("source_weights", weights)[..., : images.shape[1], : images.shape[2], :]
   return method.codec.decode(x_0, images), FusionTrace(own, trace)
+
+
+def _checked(images) -> jax.Array:
+  """The images of `fuse` as one array. Values are looked at where there are any: not while a program is traced."""
+  if isinstance(images, list | tuple):
+    if len({jnp.shape(image) for image in images}) > 1:
+      raise ValueError(f"images: expected one shape, found {[jnp.shape(image) for image in images]}; resize them first")
+    images = jnp.stack(images) if images else jnp.zeros((0, 1, 1, 3))
+  if not hasattr(images, "dtype") or not jnp.issubdtype(images.dtype, jnp.floating):
+    found = getattr(images, "dtype", type(images).__name__)
+    raise ValueError(
+      f"images: expected floats in [-1, 1], found {found}; take images / 127.5 - 1 of 8-bit ones, or "
+      "dig2dig_jax.fuse_images, which does"
+    )
+  shape = tuple(images.shape)
+  if len(shape) != 4 or shape[-1] != 3 or 0 in shape[1:]:
+    raise ValueError(
+      f"images: expected [K, H, W, 3], found {list(shape)}; stack the sources, gray ones with their channel three times"
+    )
+  if shape[0] < 2:
+    raise ValueError(f"images: expected two or more sources, found {shape[0]}; stack all of a scene into [K, H, W, 3]")
+  if not isinstance(images, jax.core.Tracer):
+    low, high = float(images.min()), float(images.max())
+    if not (low >= -_SLACK and high <= _SLACK):  # written so that NaN fails too
+      raise ValueError(
+        f"images: expected values in [-1, 1], found {low:g} to {high:g}; scale them first: 2 * images - 1 of [0, 1], "
+        "images / 127.5 - 1 of [0, 255]"
+      )
+  return jnp.asarray(images)
 
 
 def _one_pass(method, key, sources, weights, denoise):

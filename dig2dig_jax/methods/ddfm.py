@@ -2,11 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 from dig2dig_jax.methods.base import Codec, Method
 from dig2dig_jax.methods.options import MethodOptions, assemble, require, require_choice
 from dig2dig_jax.sampling.expectation_maximization import COLOURS, ROLES, expectation_maximization
 from dig2dig_jax.sampling.guidance import chain, consistent_eps
+from dig2dig_jax.sampling.types import Reuse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +38,18 @@ class DdfmOptions(MethodOptions):
     require_choice(("em_colour", self.em_colour, COLOURS), ("em_roles", self.em_roles, ROLES))
 
 
-def ddfm(denoiser: Callable, codec: Codec, *, noise: dict, options: DdfmOptions) -> Method:
+def ddfm(
+  denoiser: Callable,
+  codec: Codec,
+  *,
+  noise: dict,
+  options: DdfmOptions,
+  reuse: Callable[[Any], Reuse] | None = None,
+) -> Method:
   """DDFM as one `Method`, for two sources; arguments and errors as in `methods.dig2dig.dig2dig`."""
   options.validate(noise["num_timesteps"])
   correct = expectation_maximization(
     lamb=options.em_lambda, rho=options.em_rho, colour=options.em_colour, roles=options.em_roles
   )
-  return assemble(denoiser, codec, noise=noise, options=options, guidance=chain(correct, consistent_eps()))
+  guidance = chain(correct, consistent_eps())
+  return assemble(denoiser, codec, noise=noise, options=options, guidance=guidance, reuse=reuse)

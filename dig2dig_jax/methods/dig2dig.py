@@ -2,11 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.base import Codec, Method
 from dig2dig_jax.methods.options import MethodOptions, assemble, require, require_choice
 from dig2dig_jax.sampling import guidance
+from dig2dig_jax.sampling.types import Reuse
 
 MAX_SCORE = 50  # of salience and brightness: at less, the strongest source has long won
 STRENGTH_SCHEDULES = ("constant", "likelihood")
@@ -65,7 +67,14 @@ def one_pass(options: Dig2DigOptions) -> Dig2DigOptions:
   )
 
 
-def dig2dig(denoiser: Callable, codec: Codec, *, noise: dict, options: Dig2DigOptions) -> Method:
+def dig2dig(
+  denoiser: Callable,
+  codec: Codec,
+  *,
+  noise: dict,
+  options: Dig2DigOptions,
+  reuse: Callable[[Any], Reuse] | None = None,
+) -> Method:
   """The method as one `Method`.
 
   Args:
@@ -73,6 +82,7 @@ def dig2dig(denoiser: Callable, codec: Codec, *, noise: dict, options: Dig2DigOp
     codec: between images and what the prior sees.
     noise: {"name", "num_timesteps"} of the process that the prior was trained on.
     options: see `Dig2DigOptions`. Raises UserError for values out of range.
+    reuse: params -> Reuse, such as `Prior.reuse`; needed, and used, where `options.reuse` is above 1.
   """
   options.validate(noise["num_timesteps"])
   return assemble(
@@ -81,6 +91,7 @@ def dig2dig(denoiser: Callable, codec: Codec, *, noise: dict, options: Dig2DigOp
     noise=noise,
     options=options,
     guidance=_guidance(options),
+    reuse=reuse,
     passes_per_step=2 if options.guidance == "dps" else 1,  # dps predicts again to differentiate (and runs backwards)
   )
 

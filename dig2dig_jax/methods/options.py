@@ -7,7 +7,7 @@ from typing import Any
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.base import Codec, Method
 from dig2dig_jax.sampling import gain, schedule, transition, weighting
-from dig2dig_jax.sampling.types import Guidance, Step
+from dig2dig_jax.sampling.types import Guidance, Reuse, Step
 
 WEIGHTS = ("dig", "uniform")
 WINDOWS = ("interval", "cumulative")
@@ -80,6 +80,10 @@ class MethodOptions:
         "lower it, or ask for --weights=uniform"
       )
 
+  def notes(self) -> tuple[str, ...]:
+    """What is worth a line before a run of these options, which can run and may disappoint."""
+    return ()
+
 
 def require(*checks: tuple[bool, str, str, Any]) -> None:
   """UserError for the first (holds, flag, what is expected, what was found) that does not hold."""
@@ -103,9 +107,15 @@ def assemble(
   options: MethodOptions,
   guidance: Guidance,
   passes_per_step: int = 1,
+  reuse: Callable[[Any], Reuse] | None = None,
 ) -> Method:
   """The method of checked `options` with this guidance. denoiser: params -> Denoiser; noise: {"name",
-  "num_timesteps"} of the process that the prior was trained on."""
+  "num_timesteps"} of the process that the prior was trained on; reuse: params -> Reuse, for `options.reuse` above 1."""
+  if options.reuse > 1 and reuse is None:
+    raise UserError(
+      f"--reuse={options.reuse}: expected a network that gives its deep features, found none; leave it out, or from "
+      "Python give the method reuse=prior.reuse too"
+    )
   steps = None
   if options.steps:
     kept = schedule.spacing_timesteps(noise["num_timesteps"], options.steps, options.spacing, name=noise["name"])
@@ -119,6 +129,8 @@ def assemble(
     weighting=_weighting(options, steps, noise),
     transition=transition.TRANSITIONS[options.transition](**own.get(options.transition, {})),
     passes_per_step=passes_per_step,
+    reuse=reuse if options.reuse > 1 else None,
+    reuse_every=options.reuse,
   )
 
 

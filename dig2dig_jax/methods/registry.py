@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.base import Codec, Method
 from dig2dig_jax.methods.ccf import CcfOptions, ccf
 from dig2dig_jax.methods.ddfm import DdfmOptions, ddfm
@@ -32,9 +31,6 @@ def make_method(
   of range, and for `options.reuse` above 1 without it."""
   for kind, constructor in METHODS.values():
     if type(options) is kind:
-      method = constructor(denoiser, codec, noise=noise, options=options)
-      every = getattr(options, "reuse", 1)
-      if every > 1 and reuse is None:
-        raise UserError(f"--reuse={every}: this method's network gives no deep features to reuse; leave it out")
-      return method._replace(reuse=reuse, reuse_every=every) if every > 1 else method
+      own = {"reuse": reuse} if issubclass(kind, MethodOptions) else {}
+      return constructor(denoiser, codec, noise=noise, options=options, **own)
   raise ValueError(f"options: expected those of one of {', '.join(METHODS)}, found {type(options).__name__}")

@@ -105,7 +105,7 @@ DEFAULT = ("EN", "SD", "Qabf", "VIF", "VIF_min", "SSIM", "SSIM_min", "SCD", "MSE
 PROTOCOLS = {
   "panel": ("MEF_MS_SSIM", "Qabf_petrovic", "Nabf", "VIFF", "SCD", "VIF_min", "SSIM_min"),
   "ddfm": ("EN", "SD", "MI_nats", "VIF_cdd", "Qabf", "SSIM_cdd", "SF", "AG", "SCD"),
-  "dig2dig": ("PSNR_sum", "SSIM_uniform", "SSIM", "MSE", "Nabf", "CC", "SD", "EI", "EN", "AG", "SF", "MI"),
+  "dig2dig": ("PSNR_sum", "SSIM_uniform", "SSIM", "MSE", "Nabf", "CC", "SD", "EI_skimage", "EN", "AG", "SF", "MI"),
   "common": ("EN", "SD", "Qabf", "VIF", "SSIM", "MSE", "CC"),
   "all": tuple(METRICS),
 }

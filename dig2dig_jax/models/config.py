@@ -4,6 +4,8 @@ OpenAI's command-line flags (openai/guided-diffusion, `script_util.create_model`
 import dataclasses
 from typing import Any
 
+from dig2dig_jax.models import bounds
+
 # Channel multipliers that guided-diffusion picks from the image size when none are given.
 _DIFFUSION_MULT = {
   512: (0.5, 1, 1, 2, 2, 4, 4),
@@ -12,6 +14,29 @@ _DIFFUSION_MULT = {
   64: (1, 2, 3, 4),
 }
 POOLS = ("adaptive", "attention", "spatial", "spatial_v2")
+_HEADS, _FLAG = bounds.whole(1, 4096), bounds.boolean()
+_RULES = {  # of a configuration that comes from a file
+  "image_size": bounds.whole(1, 8192),
+  "model_channels": bounds.whole(1, 8192),
+  "out_channels": bounds.whole(1, 100_000),
+  "num_res_blocks": bounds.whole(0, bounds.MOST_BLOCKS),
+  "attention_ds": bounds.some(bounds.whole(0, 8192), least=0, most=16),
+  "channel_mult": bounds.some(bounds.real(0, 64, above=True), least=1, most=10),
+  "in_channels": bounds.whole(1, 64),
+  "num_classes": bounds.optional(bounds.whole(1, 1_000_000)),
+  "num_heads": _HEADS,
+  "num_head_channels": bounds.optional(_HEADS, without=-1),
+  "num_heads_upsample": bounds.optional(_HEADS, without=-1),
+  "use_scale_shift_norm": _FLAG,
+  "resblock_updown": _FLAG,
+  "use_new_attention_order": _FLAG,
+  "super_resolution": _FLAG,
+  "dropout": bounds.real(0, 0.999),
+  "patch": bounds.whole(1, 16),
+  "norm_groups": bounds.whole(1, 8192),
+  "middle_attention": _FLAG,
+  "pool": bounds.optional(bounds.name_of(*POOLS)),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,19 +97,23 @@ class UNetConfig:
     """Channels of the images that the diffusion process runs on."""
     return self.in_channels
 
+  @property
+  def blocks(self) -> int:
+    """Residual blocks, those that change the resolution left out."""
+    levels, decoder = len(self.channel_mult), self.pool is None
+    return levels * self.num_res_blocks + 2 + decoder * levels * (self.num_res_blocks + 1)
+
   def to_dict(self) -> dict[str, Any]:
     return dataclasses.asdict(self)
 
   @classmethod
   def from_dict(cls, fields: dict[str, Any]) -> "UNetConfig":
-    """Inverse of `to_dict`. Raises ValueError for unknown or missing fields."""
-    known = {field.name for field in dataclasses.fields(cls)}
-    if unknown := sorted(set(fields) - known):
-      raise ValueError(f"unknown network fields {unknown}; known are {sorted(known)}")
-    try:
-      return cls(**fields)
-    except TypeError as error:
-      raise ValueError(f"incomplete network configuration: {error}") from error
+    """Inverse of `to_dict`. Raises ValueError for unknown or missing fields, and for values out of all proportion."""
+    bounds.require_fields(cls, fields, _RULES)
+    config = cls(**fields)
+    if config.blocks > bounds.MOST_BLOCKS:
+      raise ValueError(f"expected at most {bounds.MOST_BLOCKS} residual blocks, found {config.blocks}")
+    return config
 
 
 def _attention_factors(image_size: int, attention_resolutions: str) -> tuple[int, ...]:

@@ -11,9 +11,16 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dig2dig_jax.models import bounds
 from dig2dig_jax.models.layers import GroupNorm32, conv1x1, conv3x3, timestep_embedding
 
 _MULT = (1, 2, 4, 8)  # the decoders are hard-wired to these four levels
+_RULES = {  # of a configuration that comes from a file
+  "width": bounds.whole(8, 4096),
+  "steps": bounds.whole(1, 10_000),
+  "groups": bounds.whole(1, 4096),
+  "dropout": bounds.real(0, 0.999),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +52,10 @@ class DrFusionConfig:
 
   @classmethod
   def from_dict(cls, values: dict[str, Any]) -> "DrFusionConfig":
-    """Inverse of `to_dict`. TypeError or ValueError for what is none."""
-    return cls(**{name: value for name, value in values.items() if name != "network"})
+    """Inverse of `to_dict`. ValueError for what is none, and for values out of all proportion."""
+    fields = {name: value for name, value in values.items() if name != "network"}
+    bounds.require_fields(cls, fields, _RULES)
+    return cls(**fields)
 
 
 class _ResBlock(nn.Module):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
+from dig2dig_jax.models import bounds
 from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig, DrFusionNet
 from dig2dig_jax.models.guided_unet import NoisyClassifier, UNet
@@ -17,7 +18,7 @@ NetworkConfig = UNetConfig | DrFusionConfig
 def config_from_dict(values: dict[str, Any]) -> NetworkConfig:
   """The configuration that `to_dict` of either kind wrote. KeyError, TypeError or ValueError for what is none."""
   if not isinstance(values, dict):
-    raise TypeError(f"network configuration: expected fields by name, found {values!r}")
+    raise TypeError(f"network configuration: expected fields by name, found {bounds.shown(values)}")
   return (DrFusionConfig if values.get("network") == "drfusion" else UNetConfig).from_dict(values)
 
 
@@ -52,3 +53,16 @@ def _flat_shapes(config: NetworkConfig) -> tuple[tuple[str, tuple[int, ...]], ..
 def parameter_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
   """{"input_blocks_0_0/kernel": (3, 3, 3, 256), ...} of the network, by abstract evaluation."""
   return dict(_flat_shapes(config))
+
+
+def least_parameters(config: NetworkConfig) -> tuple[int, int]:
+  """The network has at least so many (tensors, numbers in them): known at once, unlike its shapes.
+
+  Held against a file before the network is looked at: of each residual block its ten tensors, and the numbers of its
+  second 3x3 convolution.
+  """
+  if isinstance(config, DrFusionConfig):
+    return 300, 2 * 9 * (8 * config.width) ** 2
+  blocks = config.num_res_blocks + (0 if config.pool else config.num_res_blocks + 1)
+  widths = [int(mult * config.model_channels) for mult in config.channel_mult]
+  return 10 * config.blocks, 9 * (sum(blocks * width**2 for width in widths) + 2 * widths[-1] ** 2)

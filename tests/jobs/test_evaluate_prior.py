@@ -79,6 +79,20 @@ def test_the_network_sees_the_image_and_noise_of_its_timestep(tmp_path):
     assert sigma < 25 or wavelet > noisy
 
 
+def test_gray_rows_have_one_look_at_the_image(tmp_path):
+  """As papers have it: whoever averages three channels gains nothing. The network's noise has independent channels."""
+  write(tmp_path / "data" / "2.png", np.full((96, 96, 3), 128, np.uint8))
+  stub = Stub(lambda x_t, step: jnp.broadcast_to((x_t / jnp.sqrt(step.alpha_bar)).mean(-1, keepdims=True), x_t.shape))
+  _, report = scores(stub, tmp_path / "data", tmp_path / "out")
+  for sigma in evaluate_prior.SIGMAS[:3]:  # little is clipped
+    prior, noisy = (report[f"{name}, gray"]["mean"][f"sigma {sigma}"] for name in ("prior", "noisy"))
+    assert prior == pytest.approx(noisy, abs=0.2) == pytest.approx(20 * np.log10(255 / sigma), abs=0.2)
+  field = np.random.default_rng(0).standard_normal((200, 200, 1)).astype(np.float32)
+  noise = evaluate_prior._independent(field, np.random.default_rng(1))
+  np.testing.assert_allclose(noise.mean(axis=-1, keepdims=True), field, atol=1e-5)
+  np.testing.assert_allclose(np.cov(noise.reshape(-1, 3).T), 3 * np.eye(3), atol=0.05)
+
+
 def test_the_seed_draws_the_noise_and_a_name_keeps_it(tmp_path):
   write(tmp_path / "data" / "2.png", scene(2, 64, 64))
   stub = Stub(lambda x_t, step: x_t)

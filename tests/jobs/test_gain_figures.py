@@ -31,7 +31,7 @@ def results(quick_compile, tmp_path_factory):
   root = tmp_path_factory.mktemp("figures")
   write_pair(root / "data", "p", (24, 30), channels={"ir": 1, "vi": 3})
   boxes = gain_figures.parse_boxes("all:0,0,30,24; corner:25,20,5,4")
-  written = run(root, figures=("1", "5"), boxes=boxes)
+  written = run(root, figures=("1", "5"), boxes=boxes).written
   tables = {}
   for figure in ("1", "5"):
     with open(root / "out" / f"figure{figure}" / "gains.csv", newline="") as file:

@@ -128,10 +128,47 @@ def test_fused_sources_start_from_noise_of_the_key():
       np.testing.assert_allclose(first, 0.25, atol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(1, 4, 4, 3), (2, 4, 4, 1), (4, 4, 3)])
-def test_wrong_shapes_are_refused_before_anything_runs(shape):
-  with pytest.raises(AssertionError):
-    fuse(method(), PARAMS, jax.random.key(0), np.zeros(shape, np.float32))
+@pytest.mark.parametrize(
+  ("images", "words"),
+  [
+    (np.zeros((1, 4, 4, 3), np.float32), "two or more sources, found 1; stack all of a scene"),
+    (np.zeros((2, 4, 4, 1), np.float32), r"expected \[K, H, W, 3\], found \[2, 4, 4, 1\]; stack the sources"),
+    (np.zeros((4, 4, 3), np.float32), r"expected \[K, H, W, 3\], found \[4, 4, 3\]"),
+    (np.zeros((2, 0, 4, 3), np.float32), r"expected \[K, H, W, 3\], found \[2, 0, 4, 3\]"),
+    (np.zeros((2, 4, 4, 3), np.uint8), "expected floats in .*, found uint8; take images / 127.5 - 1 .*fuse_images"),
+    ([np.zeros((4, 4, 3)), np.zeros((4, 5, 3))], "expected one shape, found"),
+    ([], "two or more sources, found 0"),
+    ("vi.png", "expected floats in .*, found str"),
+  ],
+  ids=lambda value: value[:30] if isinstance(value, str) else "",
+)
+def test_what_is_no_stack_of_images_is_refused_before_anything_runs(images, words):
+  with pytest.raises(ValueError, match=f"images: .*{words}"):
+    fuse(method(), PARAMS, jax.random.key(0), images)
+  if isinstance(images, np.ndarray):  # shapes and dtypes are known while a program is traced, too
+    with pytest.raises(ValueError, match=f"images: .*{words}"):
+      compiled(method())(images)
+
+
+def test_values_out_of_range_are_refused_where_they_are_known():
+  for image, words in (
+    (255 * np.random.default_rng(0).random((4, 4, 3)), "found 0.* to 2.*; scale them first: .* images / 127.5 - 1 of"),
+    (np.full((4, 4, 3), np.nan), "found nan to nan"),
+    (np.full((4, 4, 3), np.inf), "found 0 to inf"),
+  ):
+    with pytest.raises(ValueError, match=rf"images: expected values in \[-1, 1\], {words}"):
+      fuse(method(), PARAMS, jax.random.key(0), np.stack([np.zeros((4, 4, 3)), image]))
+
+
+def test_chroma_is_taken_of_a_source_that_is_there():
+  images = toys.images(7, 2, 8, 8, 3)
+  for source in (5, 2, -3):
+    run = compiled(method(codec=luminance_codec(source)))
+    with pytest.raises(ValueError, match=rf"chroma_from={source}: expected a source of 2, 0 to 1; .*chroma_from=1"):
+      run(images)
+  for wrong in ("vi", 1.0, True, None):
+    with pytest.raises(ValueError, match="chroma_from: expected the number of a source, found"):
+      luminance_codec(wrong)
 
 
 def test_stretch_takes_the_image_to_the_full_range():

@@ -11,6 +11,7 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.base import evaluations, fuse, luminance_codec, rgb_codec
 from dig2dig_jax.methods.registry import METHODS, make_method
 from dig2dig_jax.sampling.denoiser import eps_denoiser
+from dig2dig_jax.sampling.types import Reuse
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -126,6 +127,44 @@ def test_reuse_is_refused_where_the_network_gives_no_features():
     method("ddfm", steps=4, reuse=0)
   with pytest.raises(UserError, match="--dig_scale=9"):
     method("dig2dig", steps=4, window="cumulative", scale=9)
+
+
+@pytest.mark.parametrize("name", ["dig2dig", "ddfm", "ccf"])
+def test_reuse_through_the_method_itself_is_honoured_or_refused(name):
+  kind, constructor = METHODS[name]
+  # At full strength the images of Dig2DIG are the blend, whatever the network says.
+  own = dict(steps=4, weights="uniform", **({"strength": 0.5} if name == "dig2dig" else {}))
+  arguments = dict(noise=NOISE, options=kind(**own, reuse=2))
+  with pytest.raises(UserError, match="^--reuse=2: expected a network that gives its deep features.*reuse=prior.reuse"):
+    constructor(toys.conv_denoiser, luminance_codec(1), **arguments)
+  calls = []
+
+  def features(params):
+    def full(x, step):
+      calls.append("full")
+      return toys.conv_denoiser(params)(x, step), x
+
+    def shallow(x, step, deep):
+      calls.append("shallow")
+      return toys.conv_denoiser(params)(deep, step)
+
+    return Reuse(full, shallow)
+
+  chosen = constructor(toys.conv_denoiser, luminance_codec(1), **arguments, reuse=features)
+  assert chosen.reuse is features and chosen.reuse_every == 2
+  reused, _ = run(chosen)
+  assert "full" in calls and "shallow" in calls
+  every, _ = run(method(name, **own))
+  assert np.abs(reused - every).max() > 1e-3
+  once = constructor(toys.conv_denoiser, luminance_codec(1), noise=NOISE, options=kind(steps=20), reuse=features)
+  assert once.reuse is None and once.reuse_every == 1
+
+
+def test_ccf_in_few_steps_is_worth_a_note():
+  for steps, noted in ((200, False), (100, False), (99, True), (20, True)):
+    (*notes,) = METHODS["ccf"][0](steps=steps).notes()
+    assert len(notes) == noted and all(f"--steps={steps}: ccf as released takes 200" in note for note in notes)
+  assert METHODS["dig2dig"][0](steps=2).notes() == METHODS["ddfm"][0](steps=2).notes() == ()
 
 
 def test_one_pass_has_no_steps_and_keeps_what_weighs():

@@ -4,6 +4,7 @@ import cv2
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from skimage import filters
 
 from dig2dig_jax import metrics
 from dig2dig_jax.metrics import structure
@@ -250,3 +251,10 @@ def test_to_gray_rounds_the_exact_luminance():
 def test_to_gray_refuses_other_ranges_and_shapes(image, reason):
   with pytest.raises(ValueError, match=reason):
     metrics.to_gray(image)
+
+
+def test_the_papers_edge_intensity_is_that_of_scikit_image_and_a_quarter_of_ours(images, three):
+  magnitude = np.hypot(filters.sobel_h(images[3]), filters.sobel_v(images[3]))
+  assert three["EI_skimage"] == pytest.approx(magnitude.mean(), rel=1e-12)
+  assert three["EI"] == pytest.approx(4 * three["EI_skimage"], rel=1e-12)  # README's printed means were divided by it
+  assert "EI_skimage" in metrics.PROTOCOLS["dig2dig"] and "EI" not in metrics.PROTOCOLS["dig2dig"]

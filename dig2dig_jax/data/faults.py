@@ -1,0 +1,60 @@
+"""What is said of bytes that are no image this package reads, and how large an image may be."""
+
+import PIL.Image
+
+
+class DecodeError(ValueError):
+  """Bytes that are no image this package reads. One line: what was expected, what was found, what to do. Whatever else
+  than printable characters a damaged file put into it is replaced."""
+
+  def __init__(self, message: str):
+    super().__init__("".join(letter if letter.isprintable() else "?" for letter in message))
+
+
+# No deflate stream holds more than 1032 times its own length, no JPEG more than about 512 times.
+_LARGEST_RATIO = 1100
+_HEADERS = 1 << 16  # bytes that a file may spend on other things than samples, before the ratio counts
+
+
+def damaged(kind: str, reason: str) -> DecodeError:
+  """`reason`: of a library or of ours; its first line is given."""
+  reason = (reason.strip().splitlines() or [""])[0]
+  return DecodeError(f"expected a whole {kind} file, found a damaged or truncated one ({reason}); "
+                     "copy or export it again")
+
+
+def several(count: int) -> DecodeError:
+  return DecodeError(f"expected one image, found {count} pages or frames; save the wanted one alone")
+
+
+def camera_raw(kind: str) -> DecodeError:
+  return DecodeError(f"expected a developed image, found a camera raw file ({kind}); "
+                     "develop it first, to 16-bit TIFF or PNG")
+
+
+def most_pixels() -> int:
+  """An image of more is refused before memory is asked for. Pillow's own bound, so that there is one setting."""
+  return 2 * PIL.Image.MAX_IMAGE_PIXELS if PIL.Image.MAX_IMAGE_PIXELS else 1 << 40
+
+
+def check_size(height, width, *, kind: str, bits: int = 0, stored: int | None = None) -> None:
+  """Refuses absurd sizes of a header. With `bits` per pixel and `stored` bytes, also more than these can hold."""
+  if not _is_size(height) or not _is_size(width):
+    raise damaged(kind, f"the header announces {height!r} x {width!r} pixels")
+  if height * width > most_pixels():
+    raise too_large()
+  if stored is not None and height * width * bits // 8 > _LARGEST_RATIO * stored + _HEADERS:
+    raise damaged(kind, f"the header announces {height} x {width} pixels, more than {stored} bytes can hold")
+
+
+def too_large() -> DecodeError:
+  return DecodeError(f"expected fewer than {most_pixels()} pixels, found more; crop it")
+
+
+def is_size(height, width) -> bool:
+  """Whether a header's size is one that an image can have."""
+  return _is_size(height) and _is_size(width) and height * width <= most_pixels()
+
+
+def _is_size(length) -> bool:
+  return isinstance(length, int) and not isinstance(length, bool) and length > 0

@@ -1,0 +1,184 @@
+"""How is one scene fused in one call? Files or arrays of the usual kinds in, an 8-bit image out, by tuned settings.
+
+  fused = fuse_images(["ir.png", "vi.png"])             # infrared and visible
+  fused = fuse_images([near, far], task="mff")          # arrays of uint8, uint16, or floats in [0, 1]
+
+Whoever wants more (gradients, batches, other codecs) takes `fuse`; whole folders are launch.py's.
+"""
+
+import dataclasses
+import functools
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from dig2dig_jax.checkpoint import EMBEDDED
+from dig2dig_jax.data.images import read_samples, to_uint8
+from dig2dig_jax.data.padding import bucket_size, crop, reflect_pad
+from dig2dig_jax.data.pairs import content_id
+from dig2dig_jax.data.ranges import WORDS, of_arrays
+from dig2dig_jax.data.scaling import Range, to_pixels
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.methods.base import fuse, luminance_codec, rgb_codec
+from dig2dig_jax.methods.dig2dig import Dig2DigOptions
+from dig2dig_jax.methods.registry import make_method
+from dig2dig_jax.prior import Prior, load_prior
+
+TASKS = ("vif", "mef", "mff", "mif")
+_log = logging.getLogger(__name__)
+_BUCKET = 128  # launch.py's: sides are mirrored up to multiples of it, so that few programs are compiled
+_FLAG_FILES = Path(__file__).resolve().parents[1]
+
+
+class Preset(NamedTuple):
+  """The tuned settings of a task. sources: their usual names, in order. colour: `luminance` or `rgb`. chroma_from:
+  number of the source whose chroma a fused luminance gets; None: of the last. value_range: a word of `data.ranges`, or
+  none."""
+
+  options: Dig2DigOptions
+  sources: tuple[str, ...]
+  colour: str
+  chroma_from: int | None
+  value_range: str
+
+
+def preset(task: str) -> Preset:
+  """Of `vif` (infrared and visible), `mef` (exposures), `mff` (focal planes) or `mif` (medical): what TASK.flags holds,
+  the file that launch.py reads. UserError where it is not there."""
+  if task not in TASKS:
+    raise ValueError(f"task: expected one of {', '.join(TASKS)}, found {task!r}")
+  path = _FLAG_FILES / f"{task}.flags"
+  try:
+    lines = path.read_text(encoding="utf-8").splitlines()
+  except OSError as error:
+    raise UserError(
+      f"{path}: expected the settings of {task}, found {error.strerror}; run from a clone of the repository, or give "
+      "fuse_images options=, colour= and sources of your own"
+    ) from error
+  given = dict(line.removeprefix("--").split("=", 1) for line in map(str.strip, lines) if line.startswith("--"))
+  if given.get("method", "dig2dig") != "dig2dig":
+    raise UserError(f"{path}: expected --method=dig2dig, found {given['method']}; use launch.py")
+  options = {}
+  for field in dataclasses.fields(Dig2DigOptions):  # flags of the gains carry the method's name before the option's
+    text = given.get(field.name, given.get(f"dig_{field.name}"))
+    if text is not None:
+      options[field.name] = text == "true" if field.type in (bool, "bool") else type(field.default)(text)
+  sources = tuple(given["sources"].split(","))
+  chroma_from = sources.index(given["chroma_from"]) if "chroma_from" in given else None
+  return Preset(Dig2DigOptions(**options), sources, given["colour"], chroma_from, given.get("range", ""))
+
+
+def fuse_images(
+  images: Sequence[str | os.PathLike | np.ndarray],
+  *,
+  task: str = "vif",
+  prior: Prior | str | os.PathLike | None = None,
+  seed: int = 0,
+  chroma_from: int | None = None,
+  value_range: str | tuple[float, float] = "",
+  **options: Any,
+) -> np.ndarray:
+  """Fuses two or more registered images of one size; returns uint8, [H, W, 3], or [H, W] where no source has colour.
+
+  Args:
+    images: paths, or arrays [H, W], [H, W, 1] or [H, W, 3] of whole numbers or floats, in the order of the task's
+      sources (`preset(task).sources`).
+    task: whose tuned settings are taken: `vif`, `mef`, `mff` or `mif`.
+    prior: a `Prior`, or its folder; the embedded one by default.
+    seed: of all randomness. As with launch.py the noise also depends on the first file's name, arrays have none.
+    chroma_from: number of the source that gives a fused luminance its colour, in place of the task's.
+    value_range: values that are black and white in all images: a pair, or `auto`, `shared` or `full`, see
+      `data.ranges`; by default what is narrow in its type gets a range of its own, and the log says which.
+    options: of `Dig2DigOptions`, in place of the task's, such as steps=25.
+
+  ValueError, naming the argument, for arguments that cannot be; UserError, naming the file, for files. The first call
+  for a task and a size compiles. The image is taken whole: see launch.py for those that do not fit memory.
+  """
+  if isinstance(images, str | os.PathLike) or getattr(images, "ndim", 4) < 4 or len(images := list(images)) < 2:
+    raise ValueError("images: expected a sequence of two or more paths or arrays, found fewer; give all of a scene")
+  tuned = preset(task)
+  known = {field.name for field in dataclasses.fields(Dig2DigOptions)}
+  if unknown := sorted(set(options) - known):
+    raise ValueError(f"{unknown[0]}: expected an option among {', '.join(sorted(known))}; see Dig2DigOptions")
+  samples = {f"images[{number}]": _samples(f"images[{number}]", image) for number, image in enumerate(images)}
+  setting = value_range or tuned.value_range
+  if isinstance(setting, str) and setting not in ("", *WORDS):
+    raise ValueError(f"value_range: expected {', '.join(WORDS)} or a pair (black, white), found {setting!r}")
+  setting = setting if isinstance(setting, str) else Range(*setting)
+  ranges, told = of_arrays(samples, dict.fromkeys(samples, setting) if setting else {})
+  for line in told:
+    _log.warning(line)
+  pixels = [_pixels(name, array, ranges[name]) for name, array in samples.items()]
+  size = pixels[0].shape[:2]
+  for number, image in enumerate(pixels):
+    if image.shape[:2] != size:
+      raise ValueError(
+        f"images[{number}]: expected {size[0]}x{size[1]} (height x width) as images[0], found "
+        f"{image.shape[0]}x{image.shape[1]}; register or resize the images first"
+      )
+  if prior is None or not isinstance(prior, Prior):
+    prior = _loaded(Path(prior) if prior is not None else EMBEDDED)
+  chroma = tuned.chroma_from if chroma_from is None else chroma_from
+  chroma = (len(images) - 1 if chroma is None else chroma) if tuned.colour == "luminance" else None
+  program = _program(dataclasses.replace(tuned.options, **options), chroma, _Network.of(prior))
+  first = images[0]
+  name = Path(first).stem if isinstance(first, str | os.PathLike) else ""
+  key = jax.random.fold_in(jax.random.key(seed), content_id(name))
+  padded = reflect_pad(np.stack(pixels), bucket_size(*size, multiple=_BUCKET))
+  fused = to_uint8(crop(np.asarray(program(prior.params, key, padded)), size))
+  return fused if any(np.any(image != image[..., :1]) for image in pixels) else fused[..., 0]
+
+
+def _samples(name: str, image: Any) -> np.ndarray:
+  """As they are stored: [H, W, 1] or [H, W, 3] of any real type."""
+  if isinstance(image, str | os.PathLike):
+    return read_samples(image)
+  image = np.asarray(image)
+  if image.ndim == 2:
+    image = image[..., None]
+  if image.ndim != 3 or image.shape[-1] not in (1, 3) or image.size == 0:
+    raise ValueError(f"{name}: expected [H, W], [H, W, 1] or [H, W, 3], found {list(image.shape)}; drop other channels")
+  if image.dtype.kind not in "uif":
+    raise ValueError(f"{name}: expected whole numbers or floats, found {image.dtype}; convert it")
+  return image
+
+
+def _pixels(name: str, samples: np.ndarray, ranges: Sequence[Range]) -> np.ndarray:
+  """Float32 [H, W, 3] in [-1, 1]."""
+  try:
+    pixels, _ = to_pixels(samples, ranges)
+  except ValueError as error:
+    raise ValueError(f"{name}: {error}") from None
+  return np.repeat(pixels, 3 // pixels.shape[-1], axis=-1)
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(directory: Path) -> Prior:
+  return load_prior(directory)
+
+
+class _Network(NamedTuple):
+  """What a program depends on of a prior: all but its weights; hashable."""
+
+  config: Any
+  noise: tuple[tuple[str, Any], ...]
+  dtype: str
+  directory: Path
+  label: int | None
+
+  @classmethod
+  def of(cls, prior: Prior) -> "_Network":
+    return cls(prior.config, tuple(prior.noise.items()), prior.dtype, prior.directory, prior.label)
+
+
+@functools.lru_cache(maxsize=16)
+def _program(options: Dig2DigOptions, chroma_from: int | None, network: _Network):
+  prior = Prior({}, network.config, dict(network.noise), network.dtype, network.directory, network.label)
+  codec = rgb_codec() if chroma_from is None else luminance_codec(chroma_from)
+  method = make_method(prior.denoiser, codec, noise=prior.noise, options=options, reuse=prior.reuse)
+  return jax.jit(lambda params, key, images: fuse(method, params, key, images)[0])

@@ -1,0 +1,149 @@
+"""Does one call fuse files and arrays of every kind as launch.py does, and say which argument is wrong where one is?"""
+
+import pathlib
+
+import cv2
+import numpy as np
+import pytest
+from absl.testing import flagsaver
+
+import dig2dig_jax as d2d
+import launch
+from dig2dig_jax import front
+from dig2dig_jax.cli import common
+from dig2dig_jax.data.images import read_image, to_uint8
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+QUICK = {"steps": 0, "bands": 2}  # little to compile; the gains, and so the noise, are in it
+
+
+@pytest.fixture(scope="module")
+def prior(tiny_prior):
+  return d2d.load_prior(tiny_prior)
+
+
+@pytest.fixture(scope="module")
+def scene():
+  """uint8 infrared [40, 56, 1] and visible [40, 56, 3]."""
+  rng = np.random.default_rng(0)
+  images = [cv2.blur(rng.uniform(0, 1, (40, 56, channels)), (5, 5)).reshape(40, 56, channels) for channels in (1, 3)]
+  return [np.uint8(255 * (image - image.min()) / np.ptp(image)) for image in images]  # the whole range in use
+
+
+@pytest.fixture
+def files(scene, tmp_path):
+  paths = [tmp_path / source / "a.png" for source in ("ir", "vi")]
+  for path, image in zip(paths, scene, strict=True):
+    path.parent.mkdir()
+    cv2.imwrite(str(path), image[..., ::-1])
+  return paths
+
+
+@pytest.mark.parametrize("task", front.TASKS)
+def test_presets_are_what_the_flag_files_hold(task):
+  found = d2d.preset(task)
+  with flagsaver.flagsaver():
+    launch.parse(["launch.py", f"--flagfile={ROOT / task}.flags"])
+    assert found.options == common.method_options() != d2d.Dig2DigOptions()
+    assert found.sources == tuple(launch.flags.SOURCES.value) and found.colour == launch.flags.COLOUR.value
+    chroma = launch.flags.CHROMA_FROM.value
+    assert found.chroma_from == (found.sources.index(chroma) if chroma else None)
+
+
+def test_files_fuse_as_by_launch(files, tiny_prior, tmp_path, capsys):
+  with flagsaver.flagsaver():
+    launch.parse([
+      "launch.py", f"--flagfile={ROOT}/vif.flags", f"--prior={tiny_prior}", f"--data={tmp_path}", "--seed=3",
+      f"--out={tmp_path / 'out'}", "--compile_cache=", "--nosheet", *(f"--{name}={x}" for name, x in QUICK.items()),
+    ])  # fmt: skip
+    assert launch.main(["launch.py"]) == 0, capsys.readouterr().err
+  theirs = to_uint8(read_image(tmp_path / "out" / "a.png").pixels)
+  ours = d2d.fuse_images(files, prior=tiny_prior, seed=3, **QUICK)
+  assert ours.shape == theirs.shape == (40, 56, 3) and ours.dtype == np.uint8
+  assert np.abs(ours.astype(int) - theirs).max() <= 1
+  assert np.abs(ours.astype(int) - d2d.fuse_images(files, prior=tiny_prior, seed=4, **QUICK)).max() > 1
+
+
+def test_arrays_of_every_kind_are_the_same_scene(scene, prior):
+  expected = d2d.fuse_images(scene, prior=prior, **QUICK)
+  assert expected.shape == (40, 56, 3) and expected.dtype == np.uint8 and np.ptp(expected) > 10
+  infrared, visible = scene
+  for kinds in (
+    (infrared[..., 0], visible),
+    (np.repeat(infrared, 3, axis=-1), visible / 255),
+    (infrared.astype(np.uint16) * 257, (visible / 255).astype(np.float32)),
+  ):
+    found = d2d.fuse_images(kinds, prior=prior, **QUICK)
+    assert np.abs(found.astype(int) - expected).max() <= 1
+  gray = d2d.fuse_images([infrared, visible[..., :1]], prior=prior, **QUICK)
+  assert gray.shape == (40, 56) and gray.dtype == np.uint8
+
+
+def test_a_colour_task_and_more_sources(scene, prior):
+  visible = scene[1]
+  fused = d2d.fuse_images(np.stack([visible, visible[::-1], visible[:, ::-1]]), task="mef", prior=prior, **QUICK)
+  assert fused.shape == (40, 56, 3)
+
+
+def test_a_scene_of_the_same_size_is_not_compiled_again(scene, prior):
+  d2d.fuse_images(scene, prior=prior, **QUICK)
+  before = front._program.cache_info().misses
+  d2d.fuse_images([image[::-1, :50] for image in scene], prior=prior, chroma_from=1, seed=5, **QUICK)  # mirrored to it
+  assert front._program.cache_info().misses == before
+
+
+def test_the_embedded_prior_is_the_default(scene, prior, monkeypatch):
+  asked = []
+  monkeypatch.setattr(front, "_loaded", lambda directory: asked.append(directory) or prior)
+  d2d.fuse_images(scene, **QUICK)
+  assert asked == [d2d.EMBEDDED]
+
+
+def test_narrow_values_are_stretched_and_the_log_says_so(scene, prior, caplog):
+  expected = d2d.fuse_images(scene, prior=prior, **QUICK)
+  for narrow in (28500 + 10 * scene[0].astype(np.uint16), (-20 + 0.1 * scene[0]).astype(np.float32)):
+    caplog.clear()
+    found = d2d.fuse_images([narrow, scene[1]], prior=prior, **QUICK)
+    assert np.abs(found.astype(int) - expected).max() <= 1
+    assert "range of images[0]: " in caplog.text
+  given = d2d.fuse_images([scene[0] + 0.0, scene[1]], value_range=(0, 255), prior=prior, **QUICK)
+  assert np.abs(given.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+  ("images", "options", "words"),
+  [
+    ("vi.png", {}, "images: expected a sequence of two or more"),
+    ([np.zeros((4, 4))], {}, "images: expected a sequence of two or more"),
+    (np.zeros((2, 4, 4)), {}, "images: expected a sequence of two or more"),
+    ([np.zeros((4, 4)), np.zeros((4, 5))], {}, r"images\[1\]: expected 4x4 .height x width. as images\[0\], found 4x5"),
+    ([np.zeros((4, 4)), np.full((4, 4), 255.0)], {"value_range": "full"}, r"images\[1\]: expected float samples in"),
+    ([np.full((4, 4), np.nan), np.zeros((4, 4))], {}, r"images\[0\]: expected finite float samples, found 16 NaN"),
+    ([np.zeros((4, 4), complex)] * 2, {}, r"images\[0\]: expected whole numbers or floats, found complex128"),
+    ([np.zeros((4, 4))] * 2, {"value_range": "most"}, "value_range: expected auto, shared, full"),
+    ([np.zeros((4, 4, 4))] * 2, {}, r"images\[0\]: expected .* found \[4, 4, 4\]; drop other channels"),
+    ([np.zeros((0, 4))] * 2, {}, r"images\[0\]: expected"),
+    ([np.zeros((4, 4))] * 2, {"task": "irvi"}, "task: expected one of vif, mef, mff, mif, found 'irvi'"),
+    ([np.zeros((4, 4))] * 2, {"step": 3}, "step: expected an option among .*steps"),
+    ([np.zeros((4, 4))] * 2, {"chroma_from": 5}, "chroma_from=5: expected a source of 2, 0 to 1"),
+  ],
+  ids=lambda value: value[:24] if isinstance(value, str) else "",
+)
+def test_wrong_arguments_are_named(prior, images, options, words):
+  with pytest.raises(ValueError, match=words) as error:
+    d2d.fuse_images(images, prior=prior, **options)
+  assert "\n" not in str(error.value)
+
+
+def test_files_that_are_none_and_options_that_cannot_run(files, prior):
+  with pytest.raises(d2d.UserError, match="none.png: expected an image file"):
+    d2d.fuse_images([files[0], "none.png"], prior=prior)
+  with pytest.raises(d2d.UserError, match="--steps=2000: expected 0 to 1000"):
+    d2d.fuse_images(files, prior=prior, steps=2000)
+
+
+def test_where_there_are_no_flag_files(monkeypatch, tmp_path):
+  monkeypatch.setattr(front, "_FLAG_FILES", tmp_path)
+  with pytest.raises(d2d.UserError, match=f"{tmp_path}/vif.flags: expected the settings of vif, .*from a clone"):
+    d2d.preset("vif")
