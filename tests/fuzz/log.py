@@ -67,9 +67,10 @@ def _pair(data: pathlib.Path, name: str) -> Pair:
 
 def _line(pair: Pair, image: pathlib.Path) -> bytes:
   return json.dumps({
-    "id": pair.name, "seed": 0, "fingerprint": RUN.fingerprint,
-    "sha256": hashlib.sha256(image.read_bytes()).hexdigest(), "bytes": image.stat().st_size, "size": [24, 28], "curves": {"t": [9, 0], "weight": [[0.5, 0.5]] * 2,
-    "residual": [[1, 2]] * 2}, "sources": ledger.source_bytes(pair), "weights": RUN.weights, "flags": RUN.flags,
+    "id": pair.name, "seed": 0, "fingerprint": RUN.fingerprint, "bytes": image.stat().st_size, "size": [24, 28],
+    "sha256": hashlib.sha256(image.read_bytes()).hexdigest(), "sources": ledger.source_bytes(pair),
+    "curves": {"t": [9, 0], "weight": [[0.5, 0.5]] * 2, "residual": [[1, 2]] * 2},
+    "weights": RUN.weights, "flags": RUN.flags,
   }).encode()  # fmt: skip
 
 
