@@ -41,8 +41,6 @@ LONGEST = (
   "models/test_unet_goldens.py",
   "metrics/test_metric_values.py",
   "sampling/test_controlled.py",
-  "jobs/test_processes.py",
-  "jobs/test_scale.py",
   "jobs/test_benchmark.py",
   "training/test_drfusion_training.py",
   "metrics/test_metric_goldens.py",
