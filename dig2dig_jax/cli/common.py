@@ -85,6 +85,18 @@ def codec() -> Codec:
   return luminance_codec(flags.SOURCES.value.index(chroma), stretch=flags.STRETCH.value)
 
 
+def pixel_settings() -> dict:
+  """What decides pixels beside the method's options, its data and its weights."""
+  return {
+    "colour": flags.COLOUR.value,
+    "chroma_from": flags.CHROMA_FROM.value or flags.SOURCES.value[-1],
+    "stretch": flags.STRETCH.value,
+    "class_label": flags.CLASS_LABEL.value,
+    "dtype": flags.DTYPE.value,
+    "matmul_precision": flags.PRECISION.value,
+  }
+
+
 def fuse_config() -> FuseConfig:
   if flags.BATCH_SIZE.value < (0 if flags.JOB.value == "fuse" else 1) or flags.BUCKET.value < 1:
     raise UserError("--batch_size, --bucket: expected at least 1 (fuse: --batch_size=0 chooses)")

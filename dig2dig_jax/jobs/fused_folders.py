@@ -66,6 +66,13 @@ def counts(folders: Folders, pairs: Sequence[Pair]) -> dict[str, int]:
   return {method: sum(_key(pair.name) in files for pair in pairs) for method, files in folders.items()}
 
 
+def files(pair: Pair, folders: Folders) -> dict[str, Path]:
+  """What `load` reads for the pair, by source and by method; a method that has none is left out."""
+  key = _key(pair.name)
+  own = {f"fused {method}": found[key] for method, found in folders.items() if key in found}
+  return {**{f"source {name}": path for name, path in pair.files.items()}, **own}
+
+
 def load(pair: Pair, paths: Mapping[str, Path], folders: Folders, failed: list[str]) -> Fused | None:
   """A pair with every method's image; None when one is missing or of another size, each fault a line in `failed`.
 

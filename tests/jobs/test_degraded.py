@@ -34,7 +34,7 @@ def test_rows_cases_and_files(tiny_prior, tmp_path):
     (method, prior.params),
     FuseConfig(data, out, ("ir", "vi"), bucket=8),
   )
-  text = degraded.run(*arguments, drfusion=(trained, network.params), cases=("noise25", "first_x4"), middle=32)
+  text = degraded.run(*arguments, drfusion=(trained, network.params), cases=("noise25", "first_x4"), middle=32).text
   assert "Case noise25" in text and "Case first_x4" in text
   with (out / "noise25" / "scores.csv").open() as file:
     rows = {row["method"]: row for row in csv.DictReader(file)}
@@ -67,9 +67,11 @@ def test_held_out_pairs_are_those_that_training_leaves_out(tiny_prior, tmp_path)
   method = dig2dig(prior.denoiser, luminance_codec(1), noise=prior.noise, options=options)
   config = FuseConfig(data, out, ("ir", "vi"), bucket=8)
   restorer = lambda degradations: Restorer(prior, degradations, steps=1)  # noqa: E731
-  degraded.run(restorer, (method, prior.params), config, cases=("noise25",), held_out=True)
+  (data / "vi" / "f.png").write_bytes(b"")
+  report = degraded.run(restorer, (method, prior.params), config, cases=("noise25",), held_out=True)
+  assert len(report.failed) == 1 and "vi/f.png: expected an image, found an empty file" in report.failed[0]
   with (out / "noise25" / "scores.csv").open() as file:
-    assert {row["image"] for row in csv.DictReader(file)} == {"a", "f"}
+    assert {row["image"] for row in csv.DictReader(file)} == {"a"}
 
 
 def test_classical_restoration_inverts_a_blur_and_leaves_the_clean_alone():
