@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,5 +65,11 @@ def sweep(folder: Path, *, now: float, age: float = 600) -> None:
   left by processes that were killed, for no writer takes that long."""
   for path in folder.glob(".*.tmp"):
     with contextlib.suppress(OSError):  # another process may be sweeping too
-      if re.fullmatch(r"\.[0-9a-f]{32}\.tmp", path.name) and path.stat().st_mtime < now - age:
+      if re.fullmatch(r"\.[0-9a-f]{32}\.tmp", path.name) and _is_old_file(path, now - age):
         path.unlink()
+
+
+def _is_old_file(path: Path, before: float) -> bool:
+  """Links are no files of any writer's, and not followed."""
+  found = path.lstat()
+  return stat.S_ISREG(found.st_mode) and found.st_mtime < before

@@ -8,6 +8,7 @@ Whoever wants more (gradients, batches, other codecs) takes `fuse`; whole folder
 
 import dataclasses
 import functools
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,9 +18,11 @@ import jax
 import numpy as np
 
 from dig2dig_jax.checkpoint import EMBEDDED
-from dig2dig_jax.data.images import read_image, to_uint8
+from dig2dig_jax.data.images import read_samples, to_uint8
 from dig2dig_jax.data.padding import bucket_size, crop, reflect_pad
 from dig2dig_jax.data.pairs import content_id
+from dig2dig_jax.data.ranges import WORDS, of_arrays
+from dig2dig_jax.data.scaling import Range, to_pixels
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.base import fuse, luminance_codec, rgb_codec
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions
@@ -27,18 +30,21 @@ from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.prior import Prior, load_prior
 
 TASKS = ("vif", "mef", "mff", "mif")
+_log = logging.getLogger(__name__)
 _BUCKET = 128  # launch.py's: sides are mirrored up to multiples of it, so that few programs are compiled
 _FLAG_FILES = Path(__file__).resolve().parents[1]
 
 
 class Preset(NamedTuple):
   """The tuned settings of a task. sources: their usual names, in order. colour: `luminance` or `rgb`. chroma_from:
-  number of the source whose chroma a fused luminance gets; None: of the last."""
+  number of the source whose chroma a fused luminance gets; None: of the last. value_range: a word of `data.ranges`, or
+  none."""
 
   options: Dig2DigOptions
   sources: tuple[str, ...]
   colour: str
   chroma_from: int | None
+  value_range: str
 
 
 def preset(task: str) -> Preset:
@@ -64,7 +70,7 @@ def preset(task: str) -> Preset:
       options[field.name] = text == "true" if field.type in (bool, "bool") else type(field.default)(text)
   sources = tuple(given["sources"].split(","))
   chroma_from = sources.index(given["chroma_from"]) if "chroma_from" in given else None
-  return Preset(Dig2DigOptions(**options), sources, given["colour"], chroma_from)
+  return Preset(Dig2DigOptions(**options), sources, given["colour"], chroma_from, given.get("range", ""))
 
 
 def fuse_images(
@@ -74,17 +80,20 @@ def fuse_images(
   prior: Prior | str | os.PathLike | None = None,
   seed: int = 0,
   chroma_from: int | None = None,
+  value_range: str | tuple[float, float] = "",
   **options: Any,
 ) -> np.ndarray:
   """Fuses two or more registered images of one size; returns uint8, [H, W, 3], or [H, W] where no source has colour.
 
   Args:
-    images: paths, or arrays [H, W], [H, W, 1] or [H, W, 3] of uint8, uint16, or floats in [0, 1], in the order of the
-      task's sources (`preset(task).sources`).
+    images: paths, or arrays [H, W], [H, W, 1] or [H, W, 3] of whole numbers or floats, in the order of the task's
+      sources (`preset(task).sources`).
     task: whose tuned settings are taken: `vif`, `mef`, `mff` or `mif`.
     prior: a `Prior`, or its folder; the embedded one by default.
     seed: of all randomness. As with launch.py the noise also depends on the first file's name, arrays have none.
     chroma_from: number of the source that gives a fused luminance its colour, in place of the task's.
+    value_range: values that are black and white in all images: a pair, or `auto`, `shared` or `full`, see
+      `data.ranges`; by default what is narrow in its type gets a range of its own, and the log says which.
     options: of `Dig2DigOptions`, in place of the task's, such as steps=25.
 
   ValueError, naming the argument, for arguments that cannot be; UserError, naming the file, for files. The first call
@@ -96,7 +105,15 @@ def fuse_images(
   known = {field.name for field in dataclasses.fields(Dig2DigOptions)}
   if unknown := sorted(set(options) - known):
     raise ValueError(f"{unknown[0]}: expected an option among {', '.join(sorted(known))}; see Dig2DigOptions")
-  pixels = [_pixels(number, image) for number, image in enumerate(images)]
+  samples = {f"images[{number}]": _samples(f"images[{number}]", image) for number, image in enumerate(images)}
+  setting = value_range or tuned.value_range
+  if isinstance(setting, str) and setting not in ("", *WORDS):
+    raise ValueError(f"value_range: expected {', '.join(WORDS)} or a pair (black, white), found {setting!r}")
+  setting = setting if isinstance(setting, str) else Range(*setting)
+  ranges, told = of_arrays(samples, dict.fromkeys(samples, setting) if setting else {})
+  for line in told:
+    _log.warning(line)
+  pixels = [_pixels(name, array, ranges[name]) for name, array in samples.items()]
   size = pixels[0].shape[:2]
   for number, image in enumerate(pixels):
     if image.shape[:2] != size:
@@ -117,26 +134,27 @@ def fuse_images(
   return fused if any(np.any(image != image[..., :1]) for image in pixels) else fused[..., 0]
 
 
-def _pixels(number: int, image: Any) -> np.ndarray:
-  """Float32 [H, W, 3] in [-1, 1]."""
+def _samples(name: str, image: Any) -> np.ndarray:
+  """As they are stored: [H, W, 1] or [H, W, 3] of any real type."""
   if isinstance(image, str | os.PathLike):
-    return read_image(image).pixels
-  image, name = np.asarray(image), f"images[{number}]"
+    return read_samples(image)
+  image = np.asarray(image)
   if image.ndim == 2:
     image = image[..., None]
   if image.ndim != 3 or image.shape[-1] not in (1, 3) or image.size == 0:
     raise ValueError(f"{name}: expected [H, W], [H, W, 1] or [H, W, 3], found {list(image.shape)}; drop other channels")
-  if image.dtype in (np.uint8, np.uint16):
-    # As files are read: every level is the nearest float32.
-    image = np.linspace(-1, 1, np.iinfo(image.dtype).max + 1).astype(np.float32)[image]
-  elif image.dtype.kind == "f":
-    low, high = float(image.min()), float(image.max())
-    if not (low >= 0 and high <= 1):  # written so that NaN fails too
-      raise ValueError(f"{name}: expected floats in [0, 1], found {low:g} to {high:g}; scale it to them")
-    image = (image.astype(np.float64) * 2 - 1).astype(np.float32)
-  else:
-    raise ValueError(f"{name}: expected uint8, uint16 or floats in [0, 1], found {image.dtype}; convert it")
-  return np.repeat(image, 3 // image.shape[-1], axis=-1)
+  if image.dtype.kind not in "uif":
+    raise ValueError(f"{name}: expected whole numbers or floats, found {image.dtype}; convert it")
+  return image
+
+
+def _pixels(name: str, samples: np.ndarray, ranges: Sequence[Range]) -> np.ndarray:
+  """Float32 [H, W, 3] in [-1, 1]."""
+  try:
+    pixels, _ = to_pixels(samples, ranges)
+  except ValueError as error:
+    raise ValueError(f"{name}: {error}") from None
+  return np.repeat(pixels, 3 // pixels.shape[-1], axis=-1)
 
 
 @functools.lru_cache(maxsize=2)

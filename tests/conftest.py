@@ -1,7 +1,11 @@
 """Where do the tests find their truth? Golden arrays and shared data, by relative path; and how strict is JAX."""
 
+import ctypes
+import gc
 import os
 import pathlib
+import resource
+import sys
 
 # Set before jax is imported: the tests belong on the CPU unless whoever runs them says otherwise.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -10,8 +14,10 @@ import jax
 import numpy as np
 import pytest
 from flax import traverse_util
+from jax._src import compiler  # JAX has no public setting of XLA's options for all programs
 
-from dig2dig_jax import checkpoint
+from dig2dig_jax import checkpoint, metrics
+from dig2dig_jax.jobs import restorer
 from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.shapes import parameter_shapes
 
@@ -19,6 +25,9 @@ from dig2dig_jax.models.shapes import parameter_shapes
 jax.config.update("jax_enable_compilation_cache", False)
 # A [3] meeting an [H, W, C] by accident is a bug that no shape check downstream would show.
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# XLA's newer emitter of fused loops costs a third of all compilation and half of its memory.
+SIMPLE_LOOPS = {"xla_cpu_use_fusion_emitters": False}
 
 TESTS = pathlib.Path(__file__).resolve().parent
 SHARED = pathlib.Path(os.environ.get("DIG2DIG_SHARED", TESTS.parents[1] / "shared"))
@@ -80,9 +89,58 @@ def tiny_prior(tmp_path_factory):
   return folder
 
 
-@pytest.fixture(scope="module")
-def quick_compile():
-  """For tests of bookkeeping, whose programs are tiny and many: XLA optimises little and compiles in half the time."""
+LARGEST_MB = 2000  # resident; two such processes are what `make test` asks of a machine
+_growth = {}  # {file: MB that it added to this process's peak}
+
+
+def compile_quickly():
+  """XLA optimises little and, on CPUs, emits loops in its older and simpler way: half the time and half the memory."""
   jax.config.update("jax_disable_most_optimizations", True)
+  options_of = compiler.get_compile_options
+
+  def quick_options(*args, **kwargs):
+    options = options_of(*args, **kwargs)
+    if jax.default_backend() == "cpu" and not options.env_option_overrides:
+      options.env_option_overrides = [*SIMPLE_LOOPS.items()]
+    return options
+
+  compiler.get_compile_options = quick_options
+  return options_of
+
+
+@pytest.fixture(scope="module")
+def quick_compile(free_programs):
+  """For tests of what is computed, not of how it is compiled: their programs are tiny and many."""
+  options_of = compile_quickly()
   yield
+  compiler.get_compile_options = options_of
   jax.config.update("jax_disable_most_optimizations", False)
+
+
+def free():
+  """Drops every compiled program, and gives back to the system what malloc keeps of them."""
+  for cached in (metrics._padded, metrics._filling, restorer._program):
+    cached.cache_clear()
+  jax.clear_caches()
+  gc.collect()
+  if sys.platform == "linux":
+    getattr(ctypes.CDLL(None), "malloc_trim", lambda pad: None)(0)
+
+
+def _peak():
+  """Largest resident size of this process so far, in MB."""
+  found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  return found / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def free_programs(request):
+  """No file's programs outlive it, and no process outgrows what `make test` may take: the file that does it fails."""
+  before = _peak()
+  yield
+  free()
+  _growth[request.node.nodeid] = _peak() - before
+  if before < LARGEST_MB <= _peak() and jax.default_backend() == "cpu":
+    most = sorted(_growth, key=_growth.get, reverse=True)[:3]
+    told = ", ".join(f"{name} {_growth[name]:.0f}" for name in most)
+    pytest.fail(f"this process's peak is {_peak():.0f} MB, expected below {LARGEST_MB}; most was added by {told}")

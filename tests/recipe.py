@@ -9,7 +9,7 @@ import zlib
 import jax
 import jax.numpy as jnp
 import numpy as np
-from conftest import golden_path
+from conftest import SIMPLE_LOOPS, golden_path
 
 from convert.torch_tree import convert_tree, nest
 from dig2dig_jax.models.config import UNetConfig, classifier_config, diffusion_config, super_resolution_config
@@ -17,7 +17,7 @@ from dig2dig_jax.models.shapes import network, parameter_shapes
 
 FOLDER = "guided_diffusion"
 # These networks run once or twice: three times less compilation is worth slower code. The arithmetic is the same.
-FAST_COMPILE = {"xla_backend_optimization_level": 0}
+FAST_COMPILE = {"xla_backend_optimization_level": 0} | SIMPLE_LOOPS
 # Arguments of the reference's constructors that change no parameter and no output here.
 _IRRELEVANT = ("use_checkpoint", "use_fp16", "classifier_use_fp16", "small_size")
 

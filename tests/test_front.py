@@ -27,8 +27,8 @@ def prior(tiny_prior):
 def scene():
   """uint8 infrared [40, 56, 1] and visible [40, 56, 3]."""
   rng = np.random.default_rng(0)
-  return [cv2.blur(rng.integers(0, 256, (40, 56, channels), np.uint8), (5, 5)).reshape(40, 56, channels)
-          for channels in (1, 3)]  # fmt: skip
+  images = [cv2.blur(rng.uniform(0, 1, (40, 56, channels)), (5, 5)).reshape(40, 56, channels) for channels in (1, 3)]
+  return [np.uint8(255 * (image - image.min()) / np.ptp(image)) for image in images]  # the whole range in use
 
 
 @pytest.fixture
@@ -100,6 +100,17 @@ def test_the_embedded_prior_is_the_default(scene, prior, monkeypatch):
   assert asked == [d2d.EMBEDDED]
 
 
+def test_narrow_values_are_stretched_and_the_log_says_so(scene, prior, caplog):
+  expected = d2d.fuse_images(scene, prior=prior, **QUICK)
+  for narrow in (28500 + 10 * scene[0].astype(np.uint16), (-20 + 0.1 * scene[0]).astype(np.float32)):
+    caplog.clear()
+    found = d2d.fuse_images([narrow, scene[1]], prior=prior, **QUICK)
+    assert np.abs(found.astype(int) - expected).max() <= 1
+    assert "range of images[0]: " in caplog.text
+  given = d2d.fuse_images([scene[0] + 0.0, scene[1]], value_range=(0, 255), prior=prior, **QUICK)
+  assert np.abs(given.astype(int) - expected).max() <= 1
+
+
 @pytest.mark.parametrize(
   ("images", "options", "words"),
   [
@@ -107,10 +118,10 @@ def test_the_embedded_prior_is_the_default(scene, prior, monkeypatch):
     ([np.zeros((4, 4))], {}, "images: expected a sequence of two or more"),
     (np.zeros((2, 4, 4)), {}, "images: expected a sequence of two or more"),
     ([np.zeros((4, 4)), np.zeros((4, 5))], {}, r"images\[1\]: expected 4x4 .height x width. as images\[0\], found 4x5"),
-    ([np.zeros((4, 4)), np.full((4, 4), 255.0)], {}, r"images\[1\]: expected floats in \[0, 1\], found 255 to 255"),
-    ([np.full((4, 4), np.nan), np.zeros((4, 4))], {}, r"images\[0\]: expected floats in \[0, 1\], found nan"),
-    ([np.full((4, 4), -0.5), np.zeros((4, 4))], {}, r"images\[0\]: expected floats in \[0, 1\], found -0.5"),
-    ([np.zeros((4, 4), np.int32)] * 2, {}, r"images\[0\]: expected uint8, uint16 or floats in \[0, 1\], found int32"),
+    ([np.zeros((4, 4)), np.full((4, 4), 255.0)], {"value_range": "full"}, r"images\[1\]: expected float samples in"),
+    ([np.full((4, 4), np.nan), np.zeros((4, 4))], {}, r"images\[0\]: expected finite float samples, found 16 NaN"),
+    ([np.zeros((4, 4), complex)] * 2, {}, r"images\[0\]: expected whole numbers or floats, found complex128"),
+    ([np.zeros((4, 4))] * 2, {"value_range": "most"}, "value_range: expected auto, shared, full"),
     ([np.zeros((4, 4, 4))] * 2, {}, r"images\[0\]: expected .* found \[4, 4, 4\]; drop other channels"),
     ([np.zeros((0, 4))] * 2, {}, r"images\[0\]: expected"),
     ([np.zeros((4, 4))] * 2, {"task": "irvi"}, "task: expected one of vif, mef, mff, mif, found 'irvi'"),

@@ -6,7 +6,8 @@ from pathlib import Path
 from convert.detect import configured
 from convert.official import OFFICIAL
 from convert.peer import DdfmPeer
-from dig2dig_jax.cli import common, flags
+from dig2dig_jax.cli import common, flags, usage
+from dig2dig_jax.cli.output import say
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import benchmark, degraded, gain_figures, metric_speed, speed, theory
 from dig2dig_jax.jobs.ablations import TABLES
@@ -18,16 +19,17 @@ from dig2dig_jax.prior import DRFUSION, Prior, load_drfusion, random_prior
 
 
 def run() -> int:
-  if flags.SUITE.value == "speed":
+  suite = usage.job().partition(":")[2]
+  if suite == "speed":
     return _speed()
-  if flags.SUITE.value == "metrics":
-    print(metric_speed.run(Path(flags.OUT.value), pairs=flags.LIMIT.value or 100))
+  if suite == "metrics":
+    say(metric_speed.run(Path(flags.OUT.value), pairs=flags.LIMIT.value or 100))
     return 0
-  if flags.SUITE.value == "degraded":
+  if suite == "degraded":
     return _degraded()
-  if flags.SUITE.value == "theory":
+  if suite == "theory":
     return _theory()
-  if flags.FIGURE.value:
+  if suite == "figures":
     return _figures()
   tables = tuple(TABLES) if flags.TABLE.value == ["all"] else tuple(flags.TABLE.value)
   keep = tuple(row.strip() for row in flags.ROWS.value.split(";") if row.strip())
@@ -45,13 +47,11 @@ def _speed() -> int:
     width, cross, height = text.partition("x")
     if not cross:
       raise UserError(f"--sizes={text}: expected WIDTHxHEIGHT, such as 512x384")
-    sizes.append((common.integer("sizes", height), common.integer("sizes", width)))
-  if flags.REPEATS.value < 1:
-    raise UserError(f"--repeats={flags.REPEATS.value}: expected at least 1")
+    sizes.append(tuple(common.integer("sizes", side, most=16384) for side in (height, width)))
   config = speed.SpeedConfig(
     out=Path(flags.OUT.value),
     sizes=tuple(sizes),
-    batches=tuple(common.integer("batch_sizes", text) for text in flags.BATCH_SIZES.value),
+    batches=tuple(common.integer("batch_sizes", text, most=65536) for text in flags.BATCH_SIZES.value),
     dtypes=tuple(flags.SPEED_DTYPES.value or [flags.DTYPE.value]),
     repeats=flags.REPEATS.value,
     profile=flags.PROFILE.value,
@@ -62,7 +62,7 @@ def _speed() -> int:
     methods.setdefault("ddfm", METHODS["ddfm"][0]())
     released = DdfmPeer(Path(flags.PEER.value), measured=flags.PEER_STEPS.value)
     peer = lambda prior, height, width: released(prior.params, prior.config, height, width)  # noqa: E731
-  print(speed.run(_speed_prior, common.codec(), methods, config, peer=peer, peer_name="ddfm, as released, PyTorch"))
+  say(speed.run(_speed_prior, common.codec(), methods, config, peer=peer, peer_name="ddfm, as released, PyTorch"))
   return 0
 
 

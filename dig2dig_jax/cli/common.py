@@ -7,7 +7,9 @@ from pathlib import Path
 
 from dig2dig_jax.checkpoint import EMBEDDED
 from dig2dig_jax.cli import flags
+from dig2dig_jax.cli.output import say
 from dig2dig_jax.data import ranges
+from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import degradation, fused_folders, lpips
 from dig2dig_jax.jobs.fuse_config import FuseConfig
@@ -44,6 +46,18 @@ def data() -> Path:
   raise UserError("--data: expected a folder, found nothing; add --data=FOLDER")
 
 
+def data_config() -> DataConfig:
+  """Which pairs: of --data or --manifest, the same for every job."""
+  return DataConfig(
+    data=Path() if flags.MANIFEST.value else data(),
+    sources=tuple(flags.SOURCES.value),
+    dataset=flags.DATASET.value,
+    split=flags.SPLIT.value,
+    manifest=Path(flags.MANIFEST.value) if flags.MANIFEST.value else None,
+    ranges=ranges.parse(flags.RANGE.value, flags.SOURCES.value),
+  )
+
+
 def degradations() -> dict[str, degradation.Degradation]:
   stages, sigmas = [flags.DEGRADATION.value], [flags.SIGMA.value]
   for source, (its_stages, its_sigma) in flags.OF_SOURCE.items():
@@ -58,8 +72,6 @@ def restorer(prior: Prior | DrFusionNetwork) -> Restorer | None:
     return None
   if isinstance(prior, DrFusionNetwork):
     raise UserError("--degradation, --sigma: DRFusion's network restores what it was trained for; leave them out")
-  if flags.RESTORE_STEPS.value < 1:
-    raise UserError(f"--restore_steps={flags.RESTORE_STEPS.value}: expected at least 1")
   return Restorer(prior, given, steps=flags.RESTORE_STEPS.value, seed=flags.SEED.value)
 
 
@@ -98,27 +110,20 @@ def pixel_settings() -> dict:
 
 
 def fuse_config() -> FuseConfig:
-  if flags.BATCH_SIZE.value < (0 if flags.JOB.value == "fuse" else 1) or flags.BUCKET.value < 1:
-    raise UserError("--batch_size, --bucket: expected at least 1 (fuse: --batch_size=0 chooses)")
+  if flags.BATCH_SIZE.value < 1 and flags.JOB.value != "fuse":
+    raise UserError("--batch_size=0: expected at least 1; it chooses in --job=fuse alone")
   tile = flags.TILE.value
-  if tile is not None and (tile < 0 or tile % 64):
-    raise UserError(f"--tile={tile}: expected a multiple of 64, or 0 for whole images")
-  if flags.OVERLAP.value < 0 or tile and flags.OVERLAP.value > tile // 2:
+  if tile and flags.OVERLAP.value > tile // 2:
     raise UserError(f"--overlap={flags.OVERLAP.value}: expected 0 to half of --tile")
   return FuseConfig(
-    data=Path() if flags.MANIFEST.value else data(),
+    **vars(data_config()),
     out=Path(flags.OUT.value),
-    sources=tuple(flags.SOURCES.value),
-    dataset=flags.DATASET.value,
-    split=flags.SPLIT.value,
-    manifest=Path(flags.MANIFEST.value) if flags.MANIFEST.value else None,
     seed=flags.SEED.value,
     batch_size=flags.BATCH_SIZE.value,
     bucket=flags.BUCKET.value,
     tile=tile,
     overlap=flags.OVERLAP.value,
     overwrite=flags.OVERWRITE.value,
-    ranges=ranges.parse(flags.RANGE.value, flags.SOURCES.value),
     bit_depth=flags.BIT_DEPTH.value,
     sheet=flags.SHEET.value,
     maps=flags.MAPS.value,
@@ -136,24 +141,24 @@ def finish(found, text: str) -> int:
     print(f"note: {line}", file=sys.stderr)
   for line in found.failed:
     print(f"failed: {line}", file=sys.stderr)
-  print(text)
+  say(text)
   return 3 if found.failed else 0
 
 
-def integer(flag: str, text: str) -> int:
-  return whole(flag, text, least=1)
+def integer(flag: str, text: str, most: int = 10**6) -> int:
+  return whole(flag, text, least=1, most=most)
 
 
-def whole(flag: str, text: str, least: int = 0) -> int:
-  if not text.isdecimal() or int(text) < least:
-    raise UserError(f"--{flag}={text}: expected whole numbers from {least} up, such as 1,2,4")
+def whole(flag: str, text: str, least: int = 0, most: int = 10**6) -> int:
+  if not text.isdecimal() or len(text) > 9 or not least <= int(text) <= most:
+    raise UserError(f"--{flag}={text}: expected whole numbers from {least} to {most}, such as 1,2,4")
   return int(text)
 
 
-def fused_arguments() -> tuple[dict[str, Path], tuple[str, ...], dict]:
+def fused_arguments() -> tuple[dict[str, Path], DataConfig, dict]:
   arguments = {"protocol": one_protocol(), "baselines": flags.BASELINES.value, "limit": flags.LIMIT.value}
   arguments["lpips"] = lpips.load(Path(flags.LPIPS.value)) if flags.LPIPS.value else None
-  return fused_folders.named(flags.FUSED.value or []), tuple(flags.SOURCES.value), arguments
+  return fused_folders.named(flags.FUSED.value or []), data_config(), arguments
 
 
 def one_protocol() -> str:

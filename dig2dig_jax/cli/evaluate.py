@@ -2,32 +2,34 @@
 
 from pathlib import Path
 
-from dig2dig_jax.cli import common, flags
+from dig2dig_jax.cli import common, flags, usage
+from dig2dig_jax.cli.output import say
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import detect, evaluate_fused, evaluate_prior, sample_prior
 from dig2dig_jax.jobs.detector import Detector
 
 
 def run() -> int:
-  if flags.SUITE.value == "detection":
+  suite = usage.job().partition(":")[2]
+  if suite == "detection":
     return _evaluate_detection()
-  if flags.FUSED.value or flags.SUITE.value == "fused":
+  if suite == "fused":
     return _evaluate_fused()
   prior, out, seed = common.prior(), Path(flags.OUT.value), flags.SEED.value
-  if flags.SUITE.value == "samples":
+  if suite == "samples":
     transition = flags.OPTIONS["transition"].value or "ancestral"
     options = {"count": flags.SAMPLES.value, "size": flags.SAMPLE_SIZE.value, "steps": flags.SAMPLE_STEPS.value}
     options["colours_of"] = Path(flags.DATA.value) if flags.DATA.value else None
-    print(f"samples written to {sample_prior.run(prior, out, transition=transition, seed=seed, **options)}")
+    say(f"samples written to {sample_prior.run(prior, out, transition=transition, seed=seed, **options)}")
   else:
     options = {"limit": flags.LIMIT.value, "classical": flags.CLASSICAL.value}
-    print(evaluate_prior.run(prior, common.data(), out, seed=seed, **options))
+    say(evaluate_prior.run(prior, common.data(), out, seed=seed, **options))
   return 0
 
 
 def _evaluate_fused() -> int:
-  folders, sources, arguments = common.fused_arguments()
-  found = evaluate_fused.run(folders, common.data(), sources, Path(flags.OUT.value), **arguments)
+  folders, data, arguments = common.fused_arguments()
+  found = evaluate_fused.run(folders, data, Path(flags.OUT.value), **arguments)
   return common.finish(found, found.text)
 
 
@@ -35,9 +37,9 @@ def _evaluate_detection() -> int:
   if not flags.DETECTOR.value or not flags.LABELS.value:
     raise UserError("--suite=detection: expected --detector=MODEL.onnx and --labels=FOLDER or FILE.json")
   finder = Detector(Path(flags.DETECTOR.value), layout=flags.DETECTOR_LAYOUT.value, size=flags.DETECTOR_SIZE.value)
-  folders, sources, _ = common.fused_arguments()
+  folders, data, _ = common.fused_arguments()
   classes = tuple(common.whole("detector_classes", text) for text in flags.DETECTOR_CLASSES.value)
   options = {"classes": classes, "baselines": flags.BASELINES.value, "limit": flags.LIMIT.value}
   labels, out = Path(flags.LABELS.value), Path(flags.OUT.value)
-  found = detect.run(folders, common.data(), sources, labels, out, finder, **options)
+  found = detect.run(folders, data, labels, out, finder, **options)
   return common.finish(found, found.text)

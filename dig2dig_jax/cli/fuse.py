@@ -4,6 +4,7 @@ import dataclasses
 import sys
 
 from dig2dig_jax.cli import common, flags
+from dig2dig_jax.cli.output import say
 from dig2dig_jax.jobs import fuse, processes
 from dig2dig_jax.methods.registry import make_method
 
@@ -13,7 +14,7 @@ def run() -> int:
   if flags.LIST.value:
     lines, left_out = fuse.listed(config)
     print("".join(f"note: {line}\n" for line in left_out), end="", file=sys.stderr)
-    print(lines, end="")
+    say(lines, end="")
     return 0
   print("".join(f"note: {line}\n" for line in getattr(options, "notes", tuple)()), end="", file=sys.stderr)
   place = processes.place(
@@ -42,4 +43,5 @@ def run() -> int:
   config = dataclasses.replace(config, settings=settings, machine=machine, conditions=conditions, restorer=restorer)
   done = fuse.run(config, method, prior.params, place=place)
   which = f"process {place.process} of {place.processes}: " if place.processes > 1 else ""
-  return common.finish(done, f"{which}{done.summary()}; results in {config.out}")
+  status = common.finish(done, f"{which}{done.summary()}; results in {config.out}")
+  return processes.INTERRUPTED if done.stopped_by == processes.CTRL_C else status

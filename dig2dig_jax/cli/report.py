@@ -7,8 +7,8 @@ from dig2dig_jax.jobs import report
 
 
 def run() -> int:
-  folders, sources, arguments = common.fused_arguments()
+  folders, data, arguments = common.fused_arguments()
   out = Path(flags.OUT.value)
   arguments |= {"command": common.command(), "budget_mb": flags.PAGE_MB.value}
-  found = report.run(folders, common.data(), sources, out, **arguments)
+  found = report.run(folders, data, out, **arguments)
   return common.finish(found, f"{found.text}\npage written to {out / report.PAGE}")

@@ -3,11 +3,10 @@
 import dataclasses
 from pathlib import Path
 
-import jax
-
 from dig2dig_jax.cli import common, flags
+from dig2dig_jax.cli.output import say
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs import train, train_config
+from dig2dig_jax.jobs import processes, train, train_config
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig
 from dig2dig_jax.models.shapes import NetworkConfig
 from dig2dig_jax.training.data import CropConfig
@@ -17,7 +16,7 @@ from dig2dig_jax.training.step import StepConfig
 
 def run() -> int:
   if flags.DISTRIBUTED.value:  # before anything else asks for devices
-    jax.distributed.initialize(flags.COORDINATOR.value, flags.PROCESSES.value, flags.PROCESS.value)
+    processes.join(flags.COORDINATOR.value, flags.PROCESSES.value, flags.PROCESS.value)
   folders = tuple(Path(part) for part in str(common.data()).split(","))  # DRFusion learns from several data sets
   config = train_config.TrainConfig(
     data=folders[0] if flags.NETWORK.value == "drfusion" else common.data(),
@@ -46,7 +45,7 @@ def run() -> int:
     resume=flags.RESUME.value,
     init=Path(flags.INIT.value) if flags.INIT.value else None,
   )
-  print(f"prior written to {train.train(config)}")
+  say(f"prior written to {train.train(config)}")
   return 0
 
 

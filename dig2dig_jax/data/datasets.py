@@ -1,15 +1,49 @@
 """Which pairs does a data set have? Found by the reader of its layout or named in a manifest; all, or a split's."""
 
+import dataclasses
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dig2dig_jax.data.pairs import Pair
+from dig2dig_jax.data.ranges import Setting, assign
 from dig2dig_jax.data.readers import READERS, Found
 from dig2dig_jax.data.splits import SPLITS, choose, names_in
 from dig2dig_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+  """What every job that takes pairs is told of them: the arguments of `find`, and settings of `data.ranges`."""
+
+  data: Path
+  sources: tuple[str, ...]
+  dataset: str = "folders"
+  split: str | None = None
+  manifest: Path | None = None
+  ranges: Mapping[str, Setting] = dataclasses.field(default_factory=dict)
+
+  def find(self) -> Found:
+    """The pairs with the ranges that they are read in, and a line for each file that is in none and about each range.
+    UserError where there are none."""
+    found, left_out = self.find_files()
+    found, told = self.ranged(found)
+    return found, left_out + told
+
+  def find_files(self) -> Found:
+    """The same without ranges: no file is read."""
+    return find(self.data, self.sources, dataset=self.dataset, split=self.split, manifest=self.manifest)
+
+  def ranged(self, found: list[Pair]) -> Found:
+    """These pairs with their ranges, and a line about each."""
+    return assign(found, self.ranges)
+
+  @property
+  def place(self) -> Path:
+    """Where the pairs are from, for messages."""
+    return self.manifest or self.data
 
 
 def find(

@@ -83,7 +83,32 @@ def assign(pairs: Sequence[Pair], settings: Mapping[str, Setting]) -> tuple[list
   Reads files of more than 8 bits (of an `auto` source all), evenly over the folder, `MOST_FILES` of a source at most.
   Files that cannot be read are passed over: who loads them says why.
   """
-  sources = list(pairs[0].files) if pairs else []
+
+  def look(group: Sequence[str], asked: bool) -> tuple[list[_Sketch], int]:
+    paths = [pair.files[source] for pair in pairs for source in group]
+    kept = np.linspace(0, len(paths) - 1, min(len(paths), MOST_FILES)).round().astype(int)
+    with ThreadPoolExecutor(_READERS) as pool:
+      sketches = pool.map(lambda index: _sketch_of_file(paths[index], asked), kept)
+      return [sketch for sketch in sketches if sketch is not None], len(paths)
+
+  found, lines = _settled(list(pairs[0].files) if pairs else [], settings, look)
+  return [pair._replace(ranges=found) for pair in pairs], lines
+
+
+def of_arrays(
+  arrays: Mapping[str, np.ndarray], settings: Mapping[str, Setting]
+) -> tuple[dict[str, tuple[Range, ...]], list[str]]:
+  """{source: ranges} of samples that are in memory already, one array per source, and the lines of `assign`."""
+
+  def look(group: Sequence[str], asked: bool) -> tuple[list[_Sketch], int]:
+    sketches = [_sketch(arrays[source]) for source in group if asked or arrays[source].dtype != np.uint8]
+    return [sketch for sketch in sketches if sketch is not None], len(group)
+
+  return _settled(list(arrays), settings, look)
+
+
+def _settled(sources: Sequence[str], settings: Mapping[str, Setting], look):
+  """({source: ranges}, lines). look: (sources, whether 8 bits too) -> (sketches, how many files there are)."""
   together = [source for source in sources if settings.get(source) == "shared"]
   found: dict[str, tuple[Range, ...]] = {}
   lines: list[str] = []
@@ -93,10 +118,11 @@ def assign(pairs: Sequence[Pair], settings: Mapping[str, Setting]) -> tuple[list
       ranges = (setting,)
       lines.append(f"range of {group[0]}: {_told(setting)}, as given")
     elif setting != "full":
-      paths = [pair.files[source] for pair in pairs for source in group]
-      ranges = _found(paths, asked=setting is not None, told=lines, name=" and ".join(group))
+      asked = setting == "auto"
+      ranges, told = _found(*look(group, asked), asked=asked, name=" and ".join(group))
+      lines += told
     found |= dict.fromkeys(group, ranges)
-  return [pair._replace(ranges=found) for pair in pairs], lines
+  return found, lines
 
 
 def decisive(pairs: Sequence[Pair]) -> dict[str, dict[str, list]]:
@@ -107,23 +133,18 @@ def decisive(pairs: Sequence[Pair]) -> dict[str, dict[str, list]]:
   return {"ranges": found} if found else {}
 
 
-def _found(paths: Sequence[Path], *, asked: bool, told: list[str], name: str) -> tuple[Range, ...]:
-  """The range of each encoding among the files, those of whole types too; `told` gets a line about each."""
-  some = paths
-  if len(paths) > MOST_FILES:
-    some = [paths[index] for index in np.linspace(0, len(paths) - 1, MOST_FILES).round().astype(int)]
-  with ThreadPoolExecutor(_READERS) as pool:
-    sketches = [sketch for sketch in pool.map(lambda path: _sketch(path, asked), some) if sketch is not None]
-  ranges = []
+def _found(sketches: Sequence[_Sketch], count: int, *, asked: bool, name: str) -> tuple[tuple[Range, ...], list[str]]:
+  """The range of each encoding among `count` files, those of whole types too, and a line about each."""
+  ranges, told = [], []
   for alike in _encodings(sketches):
     ranges.append(_decided(alike, asked))
     files = f"{len(alike)} {alike[0].kind} file{'s' if len(alike) > 1 else ''}"
-    among = f" of {len(paths)}" if len(some) < len(paths) else ""
+    among = f" of {count}" if count > MOST_FILES else ""
     if len(ranges) <= _TOLD:
       told.append(f"range of {name}: {_told(ranges[-1])}, found in {files}{among}; --range sets another")
   if len(ranges) > _TOLD:
     told.append(f"range of {name}: {len(ranges) - _TOLD} more, since its files are encoded in {len(ranges)} ways")
-  return tuple(ranges)
+  return tuple(ranges), told
 
 
 def _decided(alike: Sequence[_Sketch], asked: bool) -> Range:
@@ -161,12 +182,15 @@ def _alike(one: _Sketch, other: _Sketch) -> bool:
   return one.kind == other.kind and shared(one.body, other.body) >= _ALIKE
 
 
-def _sketch(path: Path, asked: bool) -> _Sketch | None:
+def _sketch_of_file(path: Path, asked: bool) -> _Sketch | None:
   try:
-    samples = images.read_samples(path) if asked or _is_deep(path) else None
+    return _sketch(images.read_samples(path)) if asked or _is_deep(path) else None
   except UserError:
     return None
-  if samples is None or not np.isfinite(samples).all():
+
+
+def _sketch(samples: np.ndarray) -> _Sketch | None:
+  if not samples.size or not np.isfinite(samples).all():
     return None
   values = without_filling(np.sort(samples, axis=None))
   places = np.round(_LEVELS * (values.size - 1)).astype(np.int64)

@@ -28,7 +28,8 @@ def to_pixels(samples: np.ndarray, ranges: Sequence[Range] = ()) -> tuple[np.nda
   """Samples of any real type -> (float32 in [-1, 1], the range that was taken, None for the whole type).
 
   Of several ranges that fit the type, the one is taken that most resembles the samples' own. Values outside are
-  clipped. ValueError, one line, for samples that are not finite and, without a range, for floats outside [0, 1].
+  clipped. ValueError, one line, for samples that are not finite and, without a range, for floats outside [0, 1] and for
+  signed and 32-bit samples.
   """
   kind = samples.dtype.name
   if samples.dtype.kind == "f" and (bad := int(np.count_nonzero(~np.isfinite(samples)))):
@@ -38,6 +39,9 @@ def to_pixels(samples: np.ndarray, ranges: Sequence[Range] = ()) -> tuple[np.nda
     own = np.quantile(without_filling(np.sort(samples, axis=None)), [TAIL, 1 - TAIL])
     fitting.sort(key=lambda found: (-shared(found, own), abs(found.low + found.high - own.sum())))
   taken = fitting[0] if fitting else None
+  if not taken and samples.dtype.kind != "f" and samples.dtype not in (np.uint8, np.uint16):
+    raise ValueError(f"expected 8- or 16-bit unsigned or float samples, or a range, found {kind}; give its "
+                     "--range=LOW:HIGH or save it as 16-bit unsigned")
   low, high = taken[:2] if taken else extremes(kind)
   if not taken and samples.dtype.kind == "f" and samples.size:
     least, most = float(samples.min()), float(samples.max())

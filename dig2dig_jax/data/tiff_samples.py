@@ -32,9 +32,9 @@ def read(data: bytes, page: tifffile.TiffPage) -> np.ndarray:
   """[H, W, 1 or 3] of a page that passed `tiff.check_segments`, not yet turned upright. Raises DecodeError."""
   dtype = page.dtype  # None where NumPy has no such type
   if dtype is None or dtype.itemsize * 8 != page.bitspersample or (
-    dtype.kind != "f" and dtype not in (np.uint8, np.uint16)):
+    dtype.kind != "f" and dtype not in (np.uint8, np.uint16, np.int16, np.uint32, np.int32)):
     raise DecodeError(
-      f"expected 8- or 16-bit unsigned or float samples, found {page.bitspersample}-bit {dtype}; "
+      f"expected 8-, 16- or 32-bit whole or float samples, found {page.bitspersample}-bit {dtype}; "
       "save it as 16-bit unsigned"
     )
   photometric = _name(tifffile.PHOTOMETRIC, page.photometric)
@@ -49,7 +49,7 @@ def read(data: bytes, page: tifffile.TiffPage) -> np.ndarray:
   decode = _decode if page.compression in tiff.SIMPLE and _is_simple(page) else _decode_opencv
   samples = decode(data, page)[..., :colours]
   if photometric == "MINISWHITE":
-    samples = (1 if dtype.kind == "f" else np.iinfo(dtype).max) - samples
+    samples = 1 - samples if dtype.kind == "f" else ~samples  # of whole numbers, the complement
   return samples
 
 

@@ -80,7 +80,7 @@ def run(
   failed: list[str] = []
   rows_shown: dict[str, list[np.ndarray]] = {table: [] for table in plan.tables}
   with Scores(config.out, settings(plan, prior), columns) as log:
-    files = {pair.name: stamps(pair.files) for pair in pairs}
+    files = {pair.name: stamps(pair) for pair in pairs}
     before = log.done(files)
     todo = [pair for pair in pairs if pair.name not in before]
     shown = {pair.name for pair in todo[:SHEET_ROWS]}

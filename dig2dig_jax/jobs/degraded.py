@@ -20,8 +20,8 @@ from tqdm import tqdm
 
 from dig2dig_jax import metrics
 from dig2dig_jax.data.images import to_uint8
-from dig2dig_jax.data.pairs import LoadedPair, find_pairs, load_pair
-from dig2dig_jax.errors import UserError
+from dig2dig_jax.data.pairs import LoadedPair, load_pair
+from dig2dig_jax.errors import UserError, one_line
 from dig2dig_jax.jobs import sheet
 from dig2dig_jax.jobs.degradation import Degradation, parse
 from dig2dig_jax.jobs.degraded_rows import DIG, Fusers, Row, Runner, rows_of
@@ -50,7 +50,7 @@ LOW_PASS = 2.0  # pixels, standard deviation: leaves a quarter of an amplitude a
 
 class Report(NamedTuple):
   """text: the tables of means in Markdown. left_out: one line per file without a partner. failed: one line per pair
-  that cannot be read: it counts nowhere. notes: pictures that could not be made."""
+  that cannot be read, fused or scored: it counts for no row. notes: pictures that could not be made."""
 
   text: str
   left_out: list[str]
@@ -79,7 +79,7 @@ def run(
   """
   if unknown := [name for name in cases if name not in CASES]:
     raise UserError(f"--cases={unknown[0]}: expected names among {', '.join(CASES)}")
-  found, left_out = find_pairs(config.data, config.sources)
+  found, left_out = config.find()
   pairs: list[LoadedPair] = []
   failed: list[str] = []
   notes: list[str] = []
@@ -100,15 +100,23 @@ def run(
     degraded = [not one.clean for one in degradations.values()]
     restorer = restorer_of(degradations)
     scores: dict[str, list[dict[str, float]]] = {}
-    shown = []
+    shown, names = [], []
     for pair, ideal in tqdm(list(zip(pairs, ideals, strict=True)), unit="pair", desc=case, disable=None):
-      rows = rows_of(pair, case, restorer, fusers, config.seed)
-      for name, row in rows.items():
-        scores.setdefault(name, []).append(_score(pair, row, ideal, degraded) | {"seconds": row.seconds})
+      try:
+        rows = rows_of(pair, case, restorer, fusers, config.seed)
+        scored = {name: _score(pair, row, ideal, degraded) | {"seconds": row.seconds} for name, row in rows.items()}
+      except Exception as error:  # of this pair alone: too small for a measure, too large for memory
+        failed.append(f"{pair.name}: expected scores of case {case}, found {one_line(error)}; left out for all its rows")
+        continue
+      names.append(pair.name)
+      for name, found in scored.items():
+        scores.setdefault(name, []).append(found)
       if len(shown) < SHEET_ROWS:
         tiles = [(f"{pair.name} {s}", p) for s, p in zip(config.sources, pair.sources, strict=True)]
         tiles += [(name, row.fused) for name, row in rows.items()]
         shown.append(sheet.try_row([*tiles, ("clean fusion", ideal[DIG])], notes))
+    if not names:
+      raise UserError(failed[-1])
     settings = {
       "case": case,
       "degradations": {source: dataclasses.asdict(one) for source, one in degradations.items()},
@@ -119,7 +127,7 @@ def run(
       "seed": config.seed,
       **config.settings,
     }
-    texts.append(_write(config.out / case, scores, [pair.name for pair in pairs], settings))
+    texts.append(_write(config.out / case, scores, names, settings))
     sheet.try_write(config.out / case / "contact_sheet.png", [row for row in shown if row is not None], notes)
   return Report("\n".join(texts), left_out, failed, notes)
 

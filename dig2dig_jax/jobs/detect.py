@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from dig2dig_jax.data.pairs import find_pairs
+from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import detection_labels, escape, fused_folders
 from dig2dig_jax.jobs.detection_labels import Labels
@@ -32,8 +32,7 @@ class Report(NamedTuple):
 
 def run(
   fused: Mapping[str, Path],
-  data: Path,
-  sources: Sequence[str],
+  data: DataConfig,
   labels: Path,
   out: Path,
   detect: Callable[[np.ndarray], Detections],
@@ -47,7 +46,7 @@ def run(
   labels: see `detection_labels`. classes: the detector's class for each label category, in ascending order of theirs;
   the category's own number (YOLO) or place (COCO) if empty. UserError when no image can be used.
   """
-  pairs, left_out = find_pairs(data, sources)
+  pairs, left_out = data.find()
   folders = {method: fused_folders.index(folder) for method, folder in fused.items()}
   left_out = left_out + fused_folders.superfluous(folders, pairs)
   failed: list[str] = []
@@ -65,7 +64,7 @@ def run(
     for method, image in (methods | {f"source {name}": image for name, image in images.sources.items()}).items():
       found.setdefault(method, {})[pair.name] = detect(image)
   if not sizes:
-    raise UserError(f"{data}: expected images that all of {', '.join(fused)} have, found none; {failed[0]}")
+    raise UserError(f"{data.place}: expected images that all of {', '.join(fused)} have, found none; {failed[0]}")
   truth = detection_labels.read(labels, sizes)
   mapping = _mapping(truth, classes, coco=labels.suffix == ".json")
   scores = {method: average_precision(truth, rows, mapping) for method, rows in found.items()}

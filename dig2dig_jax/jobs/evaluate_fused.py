@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dig2dig_jax import metrics
-from dig2dig_jax.data.pairs import find_pairs
+from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError, one_line
 from dig2dig_jax.jobs import compare, compare_table, fused_folders
 from dig2dig_jax.jobs.fused_folders import Fused
@@ -42,8 +42,7 @@ class Report(NamedTuple):
 
 def run(
   fused: Mapping[str, Path],
-  data: Path,
-  sources: Sequence[str],
+  data: DataConfig,
   out: Path,
   *,
   protocol: str = "panel",
@@ -52,7 +51,7 @@ def run(
   lpips: Extra | None = None,
   visit: Callable[[Fused], None] | None = None,
 ) -> Report:
-  """Scores the images of every folder `fused` {method: folder} against their sources under `data`.
+  """Scores the images of every folder `fused` {method: folder} against their sources, the pairs of `data`.
 
   Writes scores.jsonl as it goes, from which the same command goes on (`jobs.scores`), then scores.csv (every image)
   and summary.md, .tex and .json (means, intervals, ranks, paired tests against the first method) into `out`. protocol:
@@ -64,21 +63,21 @@ def run(
     raise UserError(f"--protocol={protocol}: expected one of {', '.join(metrics.PROTOCOLS)}")
   if not fused and not baselines:
     raise UserError("--fused: expected one or more folders of fused images, found none; add --fused=FOLDER")
-  if clash := sorted({*fused_folders.baseline_names(sources)} & set(fused)) if baselines else []:
+  if clash := sorted({*fused_folders.baseline_names(data.sources)} & set(fused)) if baselines else []:
     raise UserError(f"--fused: expected names other than the baselines', found {clash[0]}; rename that folder")
-  pairs, left_out = find_pairs(data, sources)
+  pairs, left_out = data.find()
   folders = {method: fused_folders.index(folder) for method, folder in fused.items()}
   left_out = left_out + fused_folders.superfluous(folders, pairs)
   pairs = pairs[: limit or None]
   make_folder(out)
   measures = metrics.PROTOCOLS[protocol]
-  rows = [*fused, *(fused_folders.baseline_names(sources) if baselines else ())]
+  rows = [*fused, *(fused_folders.baseline_names(data.sources) if baselines else ())]
   columns = dict.fromkeys(rows, (*measures, *(() if lpips is None else ("LPIPS",))))
   settings = {"job": "evaluate", "lpips": lpips and getattr(lpips, "identity", uuid.uuid4().hex)}
   failed: list[str] = []
   names: list[str] = []
   with Scores(out, settings, columns) as log:
-    files = {pair.name: stamps(fused_folders.files(pair, folders)) for pair in pairs}
+    files = {pair.name: stamps(pair, fused_folders.files(pair, folders)) for pair in pairs}
     done = log.done(files)
     for pair in tqdm(pairs, unit="pair", disable=None):
       if pair.name in done and visit is None:
@@ -101,7 +100,8 @@ def run(
         visit(images)
     found = log.load(names)
   if not names:
-    raise UserError(f"{data}: expected images that all of {', '.join(fused) or data} have, found none; {failed[0]}")
+    methods = ", ".join(fused) or data.place
+    raise UserError(f"{data.place}: expected images that all of {methods} have, found none; {failed[0]}")
   write_text(out / "scores.csv", csv_text(found, images=names))
   notes = _notes(fused_folders.counts(folders, pairs), len(pairs), len(names))
   if lpips is None and protocol in ("dig2dig", "all"):

@@ -21,7 +21,7 @@ from dig2dig_jax.data.padding import crop
 from dig2dig_jax.data.pairs import LoadedPair, Pair, load_pair
 from dig2dig_jax.errors import UserError, one_line
 from dig2dig_jax.files import sweep, taken
-from dig2dig_jax.jobs import fuse_files, ledger, outputs, shares, sheet
+from dig2dig_jax.jobs import faults, fuse_files, ledger, outputs, shares, sheet
 from dig2dig_jax.jobs.batches import Batch, batches
 from dig2dig_jax.jobs.fuse_config import FuseConfig, FuseReport
 from dig2dig_jax.jobs.fuser import Fuser
@@ -35,13 +35,15 @@ _IN_FLIGHT = 2  # batches that are computed or written while the next one is mad
 _AHEAD = 8  # pairs per device that are read in advance, or two batches, and
 _AHEAD_PIXELS = 2**26  # pixels of all of them at most
 _WRITERS = 4
+# What a program raises: the device's own, and what JAX says of arguments that an earlier run's program does not take.
+_OF_DEVICE = (jax.errors.JaxRuntimeError, ValueError, TypeError)
 # What a disk says when it will not take the next image either.
 _HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO}
 
 
 def listed(config: FuseConfig) -> tuple[str, list[str]]:
   """(the manifest of all pairs, a JSON line each; one line per file left out). Reads headers, runs nothing."""
-  pairs, left_out = config.find()
+  pairs, left_out = config.find_files()
   return shares.manifest(shares.plan(pairs, bucket=config.bucket)), left_out
 
 
@@ -54,12 +56,12 @@ def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> 
   """
   if config.bit_depth not in (0, 8, 16):
     raise UserError(f"--bit_depth={config.bit_depth}: expected 8, 16 or 0 for the sources' own")
-  pairs, left_out = config.find()
+  pairs, left_out = config.find_files()
   outputs.refuse_sources(config.out, pairs)
   make_folder(config.out)
-  pairs, notes = ranges.assign(pairs, config.ranges)
+  pairs, notes = config.ranged(pairs)
   run_identity = ledger.identity(config.decisive() | ranges.decisive(pairs), params)
-  entries = ledger.read(config.out)
+  entries = ledger.read(config.out, notes)
   mine = shares.share(shares.plan(pairs, bucket=config.bucket), *place)
   own = [planned.pair for planned in mine]
   done = ledger.finished(own, entries, run_identity, config.out, overwrite=config.overwrite)
@@ -160,6 +162,7 @@ class _Run:
       finally:
         self._count(leave=0)  # also where reading met a fault: what was computed is written
         bar.n = report.done + len(report.failed) - before
+    report.stopped_by = stopped.by
     report.left = len(todo) - report.done - (len(report.failed) - before)
     report.notes += fuser.notes
     report.compile_seconds, report.programs = fuser.compile_seconds, fuser.programs
@@ -176,8 +179,20 @@ class _Run:
   def _begin(self, batch: Batch):
     try:
       return self.fuser.start(batch.images, batch.ids), time.monotonic()
-    except jax.errors.JaxRuntimeError as error:
+    except _OF_DEVICE as error:
       return error, time.monotonic()
+
+  def _result(self, batch: Batch, result):
+    """(fused images, what is kept), waited for. A program of an earlier run that fails is made again, once."""
+    try:
+      if isinstance(result, Exception):
+        raise result
+      fused = jax.device_get(result[0])
+    except _OF_DEVICE as error:
+      result = self.fuser.again(batch.images, batch.ids, error)
+      fused = jax.device_get(result[0])
+    self.fuser.proven(batch.images.shape)
+    return fused, result[1]
 
   def _count(self, *, leave: int) -> None:
     """Takes note of the batches that are written, waiting until at most `leave` are not."""
@@ -189,19 +204,15 @@ class _Run:
   def _finish(self, batch: Batch, result, begun: float) -> tuple[int, list[str]]:
     """Waits for a batch, writes it. Returns how many pairs are done, and a line for each other one."""
     try:
-      if isinstance(result, Exception):
-        raise result
-      fused = jax.device_get(result[0])
-    except jax.errors.JaxRuntimeError as error:  # most of all: no memory
-      reason = (str(error).splitlines() or [""])[0]
-      return 0, [f"{pair.name}: expected a result, the device gave {reason}; lower --batch_size or --tile"
-                 for pair in batch.pairs]
+      fused, (weights, steps, curves) = self._result(batch, result)
+    except jax.errors.JaxRuntimeError as error:
+      figures = self.fuser.figures(batch.images.shape)
+      return 0, [faults.line(pair.name, error, **figures) for pair in batch.pairs]
     now = time.monotonic()
     seconds = (now - max(begun, self.ready)) / len(batch.pairs)
     self.ready = now
     tile = self.fuser.tile(batch.images.shape)
     shown = self.config.maps or any(pair.name in self.rows for pair in batch.pairs)
-    weights, steps, curves = result[1]
     kept, curves = jax.device_get(((weights, steps) if shown else None, curves))
     done, failed = 0, []
     for i, pair in enumerate(batch.pairs):

@@ -1,32 +1,24 @@
 """What does the fuse job need to know, and what does it tell at its end?"""
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 
-from dig2dig_jax.data import datasets
-from dig2dig_jax.data.pairs import Pair
-from dig2dig_jax.data.ranges import Setting
+from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.jobs.restorer import Restorer
 
 
-@dataclasses.dataclass(frozen=True)
-class FuseConfig:
-  """data: folder of the data set. dataset, split, manifest: how its pairs are found (`data.datasets.find`).
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FuseConfig(DataConfig):
+  """Beside the pairs: out: folder of results.
   bucket: padded sides are multiples of it (pixels). batch_size: pairs per device and call; 0 chooses.
   tile, overlap: see `Fuser`. bit_depth: of the PNGs, 8 or 16; 0 takes the sources' largest.
   sheet: write a contact sheet of the first pairs. maps: write every weight map as PNG, and what CCF selected per step.
   overwrite: write over results of other flags, weights or sources. conditions: names of CCF's conditions.
-  restorer: of degraded sources, None for clean ones. ranges: settings of sources, see `data.ranges`.
+  restorer: of degraded sources, None for clean ones.
   settings: flags that decide pixels, for the record and to tell runs apart. machine: others, for the record
   and to find programs by. program_cache: folder of compiled programs, None for none."""
 
-  data: Path
   out: Path
-  sources: tuple[str, ...]
-  dataset: str = "folders"
-  split: str | None = None
-  manifest: Path | None = None
   seed: int = 0
   batch_size: int = 1
   bucket: int = 128
@@ -38,16 +30,9 @@ class FuseConfig:
   overwrite: bool = False
   conditions: tuple[str, ...] = ()
   restorer: Restorer | None = None
-  ranges: Mapping[str, Setting] = dataclasses.field(default_factory=dict)
   settings: dict = dataclasses.field(default_factory=dict)
   machine: dict = dataclasses.field(default_factory=dict)
   program_cache: Path | None = None
-
-  def find(self) -> tuple[list[Pair], list[str]]:
-    """The pairs, and a line for each file that is in none. UserError where there are none."""
-    return datasets.find(
-      self.data, self.sources, dataset=self.dataset, split=self.split, manifest=self.manifest
-    )
 
   def decisive(self) -> dict:
     """Everything that decides pixels but weights and images."""
@@ -63,6 +48,7 @@ class FuseReport:
   done: int = 0
   skipped: int = 0  # done by an earlier run
   left: int = 0  # not begun, because the run was told to stop
+  stopped_by: str | None = None  # what told it to
   failed: list[str] = dataclasses.field(default_factory=list)  # one line per pair
   left_out: list[str] = dataclasses.field(default_factory=list)  # one line per file without partner, or no image
   notes: list[str] = dataclasses.field(default_factory=list)
@@ -74,7 +60,7 @@ class FuseReport:
   def summary(self) -> str:
     rate = f"{self.seconds / self.done:.2f} s per pair" if self.done else "nothing fused"
     before = f", {self.skipped} done before" if self.skipped else ""
-    stopped = f"; stopped by SIGTERM, {self.left} pairs left for the same command" if self.left else ""
+    stopped = f"; stopped by {self.stopped_by}, {self.left} pairs left for the same command" if self.left else ""
     return (
       f"{self.done} pairs fused, {len(self.failed)} failed{before}; {rate}, {self.evaluations} network evaluations per "
       f"pair; {self.programs} programs compiled or loaded in {self.compile_seconds:.1f} s{stopped}"

@@ -67,10 +67,9 @@ def counts(folders: Folders, pairs: Sequence[Pair]) -> dict[str, int]:
 
 
 def files(pair: Pair, folders: Folders) -> dict[str, Path]:
-  """What `load` reads for the pair, by source and by method; a method that has none is left out."""
+  """{method: the pair's image}; a method that has none is left out."""
   key = _key(pair.name)
-  own = {f"fused {method}": found[key] for method, found in folders.items() if key in found}
-  return {**{f"source {name}": path for name, path in pair.files.items()}, **own}
+  return {method: found[key] for method, found in folders.items() if key in found}
 
 
 def load(pair: Pair, paths: Mapping[str, Path], folders: Folders, failed: list[str]) -> Fused | None:

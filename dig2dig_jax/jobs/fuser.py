@@ -4,6 +4,7 @@ The only place with a batch axis: `jit(vmap(fuse))`, one program per shape, para
 """
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs import memory
+from dig2dig_jax.jobs import faults, memory
 from dig2dig_jax.jobs.programs import Programs
 from dig2dig_jax.methods.base import FusionTrace, Method, fuse
 from dig2dig_jax.sampling.tiling import tiled
@@ -63,6 +64,9 @@ class Fuser:
     self._tile, self._overlap = tile, overlap
     self._kept = programs or Programs()
     self._programs: dict[tuple[tuple[int, ...], int], jax.stages.Compiled] = {}
+    self._unproven: set = set()  # programs that came from disk and have not yet run
+    self._mended: set = set()  # and those that were compiled again because they did not
+    self._mending = threading.Lock()
     self._plans: dict[tuple[int, int, int], Plan] = {}
     self._running = None  # what was started last
     self.compile_seconds = 0.0
@@ -84,6 +88,33 @@ class Fuser:
         jax.block_until_ready(self._running)
     self._running = program(self._params, *arguments)
     return self._running
+
+  def proven(self, shape: tuple[int, ...]) -> None:
+    """Told that a batch of this shape came out well: its program runs, wherever it came from."""
+    self._unproven.discard((shape, self.tile(shape)))
+
+  def again(self, images: np.ndarray, ids: np.ndarray, error: Exception) -> tuple[jax.Array, Any]:
+    """The result of a batch that met `error`, by a program compiled here and now. Raises `error` where the program that
+    it ran was no other, or memory is what it lacked. May be called by threads."""
+    key = images.shape, self.tile(images.shape)
+    with self._mending:
+      if faults.of_memory(error) or key not in self._unproven | self._mended:
+        raise error
+      if key in self._unproven:
+        start = time.monotonic()
+        self._programs[key] = self._kept.again(*self._wanted(*key), error).compiled
+        self._unproven.discard(key)
+        self._mended.add(key)
+        self._take_note(start)
+      return jax.block_until_ready(self.start(images, ids))
+
+  def figures(self, shape: tuple[int, ...]) -> dict[str, float | None]:
+    """Bytes that a batch of this shape needs on a device, and that are free there."""
+    program = self._programs.get((shape, self.tile(shape)))
+    return {
+      "needed": None if program is None else memory.needed(program, self._params),
+      "available": memory.available(self.devices),
+    }
 
   def tile(self, shape: tuple[int, ...]) -> int:
     """Side of the network's tiles for images [B, K, H, W, 3] of this shape; 0 for whole images."""
@@ -130,7 +161,7 @@ class Fuser:
     try:
       need = memory.needed(self._program(shape, tile), self._params)
     except jax.errors.JaxRuntimeError as error:
-      if "RESOURCE_EXHAUSTED" not in str(error):
+      if not faults.of_memory(error):
         raise
       return float("inf")
     return need
@@ -138,17 +169,24 @@ class Fuser:
   def _program(self, shape: tuple[int, ...], tile: int) -> jax.stages.Compiled:
     if (shape, tile) not in self._programs:
       start = time.monotonic()
-      images = jax.ShapeDtypeStruct(shape, jnp.float32, sharding=self._split)
-      ids = jax.ShapeDtypeStruct(shape[:1], jnp.uint32, sharding=self._split)
-      self._programs[shape, tile] = self._kept.get(
-        f"{shape} {tile} {self._overlap} {self._seed}",
-        self.devices,
-        lambda: self._jitted(tile).lower(self._params, images, ids).compile(),
-      )
-      self.notes += self._kept.notes
-      self._kept.notes.clear()
-      self.compile_seconds += time.monotonic() - start
+      found = self._kept.get(*self._wanted(shape, tile))
+      if found.kept:
+        self._unproven.add((shape, tile))
+      self._programs[shape, tile] = found.compiled
+      self._take_note(start)
     return self._programs[shape, tile]
+
+  def _wanted(self, shape: tuple[int, ...], tile: int):
+    """What `Programs` is asked with."""
+    images = jax.ShapeDtypeStruct(shape, jnp.float32, sharding=self._split)
+    ids = jax.ShapeDtypeStruct(shape[:1], jnp.uint32, sharding=self._split)
+    name = f"{shape} {tile} {self._overlap} {self._seed}"
+    return name, self.devices, lambda: self._jitted(tile), (self._params, images, ids)
+
+  def _take_note(self, start: float) -> None:
+    self.notes += self._kept.notes
+    self._kept.notes.clear()
+    self.compile_seconds += time.monotonic() - start
 
   def _jitted(self, tile: int):
     method = self._method

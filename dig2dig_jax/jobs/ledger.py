@@ -6,6 +6,7 @@ pixels, and no pair stands twice. Every process appends to a file of its own and
 
 import contextlib
 import datetime
+import errno
 import fcntl
 import hashlib
 import importlib.metadata
@@ -14,6 +15,7 @@ import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, NamedTuple
 
 import jax
@@ -22,10 +24,10 @@ import numpy as np
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import is_free
+from dig2dig_jax.jobs.ledger_lines import lines
 from dig2dig_jax.jobs.record import explained, make_folder
 
 FOLDER = "log"
-_FIELDS = {"id", "bytes", "sha256", "sources", "fingerprint", "flags", "weights"}  # of a line, what is read back
 
 
 class Ledger:
@@ -39,12 +41,13 @@ class Ledger:
     self._lock = threading.Lock()
 
   def __enter__(self):
+    _refuse_link(self.path.parent)
     make_folder(self.path.parent)
-    with explained(self.path):
-      self._file = open(self.path, "ab+")
+    self._file = _opened(self.path)
     try:
       _only_writer(self._file, self.path)
-      _cut_torn_line(self._file)
+      with explained(self.path):
+        _cut_torn_line(self._file)
     except BaseException:
       self._file.close()
       raise
@@ -56,8 +59,8 @@ class Ledger:
   def touched(self) -> float:
     """The present time, by the clock of the file system that the log is on."""
     with explained(self.path):
-      os.utime(self.path)
-      return self.path.stat().st_mtime
+      os.utime(self._file.fileno())
+      return os.fstat(self._file.fileno()).st_mtime
 
   def append(self, entry: dict[str, Any]) -> None:
     """One line, by one write, handed to the operating system before it returns."""
@@ -66,6 +69,27 @@ class Ledger:
     with self._lock, explained(self.path):
       self._file.write(line.encode())
       self._file.flush()
+
+
+def _refuse_link(folder: Path) -> None:
+  if folder.is_symlink():
+    raise UserError(f"{folder}: expected a folder of this run's logs, found a link to another place; remove it or "
+                    "change --out")
+
+
+def _opened(path: Path):
+  """The file to append to: nothing is written through a link, or into what is no plain file."""
+  try:
+    number = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    stat = os.fstat(number)
+  except OSError as error:
+    what = "a link to another place" if error.errno == errno.ELOOP else error.strerror
+    raise UserError(f"{path}: expected a log to write to, found {what}; remove it or change --out") from error
+  if not S_ISREG(stat.st_mode) or stat.st_nlink > 1:
+    os.close(number)
+    what = "a file that has another name too" if S_ISREG(stat.st_mode) else "no plain file"
+    raise UserError(f"{path}: expected a log to write to, found {what}; remove it or change --out")
+  return os.fdopen(number, "ab+")
 
 
 def _only_writer(file, path: Path) -> None:
@@ -80,8 +104,13 @@ def _only_writer(file, path: Path) -> None:
 
 def _cut_torn_line(file) -> None:
   """Takes away what follows the last line end: a process was killed while it wrote."""
-  file.seek(0)
-  whole = file.read().rfind(b"\n") + 1
+  end = file.seek(0, os.SEEK_END)
+  whole = 0
+  while end and not whole:  # from behind: a log may be long, and its last line short
+    begin = max(0, end - 2**20)
+    file.seek(begin)
+    found = file.read(end - begin).rfind(b"\n")
+    whole, end = begin + found + 1 if found >= 0 else 0, begin
   file.truncate(whole)
   file.seek(0, os.SEEK_END)
 
@@ -89,19 +118,15 @@ def _cut_torn_line(file) -> None:
 Entries = dict[str, list[dict[str, Any]]]  # by the pair's name
 
 
-def read(folder: Path) -> Entries:
-  """The lines of all processes that ever wrote into `folder`, by pair. Lines that are torn are passed over."""
+def read(folder: Path, notes: list[str] | None = None) -> dict[str, list[dict[str, Any]]]:
+  """The lines of all processes that ever wrote into `folder`, by pair. What is no line of this job is set aside, with a
+  note per file."""
   entries: dict[str, list[dict[str, Any]]] = {}
+  _refuse_link(folder / FOLDER)
   for path in sorted((folder / FOLDER).glob("*.jsonl")):
     with explained(path):
-      lines = path.read_bytes().splitlines()
-    for line in lines:
-      try:
-        entry = json.loads(line)
-        if _FIELDS <= entry.keys():
-          entries.setdefault(entry["id"], []).append(entry)
-      except (ValueError, AttributeError):
-        continue  # the last line of a process at work, or of one that was killed
+      for entry in lines(path, [] if notes is None else notes):
+        entries.setdefault(entry["id"], []).append(entry)
   return entries
 
 
@@ -162,7 +187,15 @@ def _difference(entry: dict[str, Any], run: Identity) -> str:
     return "other weights"
   old = entry["flags"]
   names = [name for name in {**old, **run.flags} if old.get(name) != run.flags.get(name)]
-  return "other flags (" + ", ".join(f"{name}: {old.get(name)} then, {run.flags.get(name)} now" for name in names) + ")"
+  told = [f"{_shown(name)}: {_shown(old.get(name))} then, {_shown(run.flags.get(name))} now" for name in names[:20]]
+  return f"other flags ({', '.join(told)})"
+
+
+def _shown(value) -> str:
+  """Of a flag, in one line whatever somebody wrote into the log."""
+  text = str(value)
+  text = text if text.isprintable() else ascii(text)
+  return text if len(text) <= 200 else text[:200] + "..."
 
 
 def versions() -> dict[str, str]:

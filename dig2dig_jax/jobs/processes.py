@@ -9,6 +9,8 @@ lost. So where the flags or the cluster's environment say who is who, no connect
 import contextlib
 import os
 import signal
+import socket
+import sys
 import threading
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -24,6 +26,10 @@ _CLUSTERS = {
   "MPICH, Intel MPI": ("PMI_RANK", "PMI_SIZE"),
 }
 _KUBERNETES = "JOB_COMPLETION_INDEX"  # of an indexed job, which does not tell how many there are
+
+
+CTRL_C = "Ctrl-C"
+INTERRUPTED = 130  # exit status, as shells have it
 
 
 class Place(NamedTuple):
@@ -69,32 +75,84 @@ def _checked(process: int, processes: int) -> Place:
 
 
 def _joined(coordinator: str | None, processes: int | None, process: int | None) -> Place:
+  join(coordinator, processes, process)
+  found = Place(jax.process_index(), jax.process_count())
+  jax.distributed.shutdown()  # waits until all have got here; from now on each is on its own
+  return found
+
+
+def join(coordinator: str | None, processes: int | None, process: int | None) -> None:
+  """Connects this process to the others, as JAX does. UserError where nobody tells who is who."""
   try:
     jax.distributed.initialize(coordinator, processes, process)
   except (ValueError, RuntimeError) as error:
     reason = (str(error).splitlines() or [""])[0]
     raise UserError(f"--distributed: expected a cluster that tells who is who, found none ({reason}); give "
                     "--num_processes and --process_id") from error
-  found = Place(jax.process_index(), jax.process_count())
-  jax.distributed.shutdown()  # waits until all have got here; from now on each is on its own
-  return found
+
+
+class Stopped(threading.Event):
+  """Set once a signal asks to stop; `by`: its name, as a user knows it."""
+
+  by: str | None = None
 
 
 @contextlib.contextmanager
-def stopped_by_signal() -> Iterator[threading.Event]:
-  """Yields an event that SIGTERM sets, once: a second one ends the process as ever. Outside of the main thread, which
-  alone may ask for signals, it is never set."""
-  stopped = threading.Event()
+def stopped_by_signal() -> Iterator[Stopped]:
+  """Yields an event that SIGTERM, SIGHUP and SIGINT (Ctrl-C) set, once: a second one ends the process, the first two as
+  ever, Ctrl-C with status 130. Signals that are ignored (nohup, `&` in a script) stay so. Outside of the main thread,
+  which alone may ask for signals, it is never set."""
+  stopped = Stopped()
   if threading.current_thread() is not threading.main_thread():
     yield stopped
     return
+  names = {signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP", signal.SIGINT: CTRL_C}
+  before = {number: signal.getsignal(number) for number in names}
+  heard = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
 
   def stop(number, frame):
+    stopped.by = names[number]
     stopped.set()
-    signal.signal(signal.SIGTERM, before)
+    for each in heard:
+      signal.signal(each, _at_once if each == signal.SIGINT else before[each])
+    if number == signal.SIGINT:
+      print("stopping: what is under way is finished and written; Ctrl-C again ends at once", file=sys.stderr)
 
-  before = signal.signal(signal.SIGTERM, stop)
+  for number in heard:
+    signal.signal(number, stop)
   try:
-    yield stopped
+    with _second_ctrl_c():
+      yield stopped
   finally:
-    signal.signal(signal.SIGTERM, before)
+    for number in heard:
+      signal.signal(number, before[number])
+
+
+def _at_once(number, frame):
+  os._exit(INTERRUPTED)  # no thread is waited for; files appear whole or not at all
+
+
+@contextlib.contextmanager
+def _second_ctrl_c() -> Iterator[None]:
+  """Python's own handlers wait until the main thread is back from a compilation, which takes up to minutes; this counts
+  the signals in a thread, so that a second Ctrl-C ends the process in the midst of one."""
+  receiver, sender = socket.socketpair()
+  sender.setblocking(False)
+
+  def count():
+    seen = 0
+    while number := receiver.recv(1):
+      seen += number[0] == signal.SIGINT
+      if seen > 1:
+        _at_once(signal.SIGINT, None)
+
+  before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+  counter = threading.Thread(target=count, daemon=True)
+  counter.start()
+  try:
+    yield
+  finally:
+    signal.set_wakeup_fd(before)
+    sender.close()  # ends the thread
+    counter.join()
+    receiver.close()

@@ -1,82 +1,157 @@
-"""Which programs need not be made again? Whole executables on disk: a later process neither traces nor compiles.
+"""Which programs need not be traced again? StableHLO on disk, as `jax.export` writes it; XLA's part is `compile_cache`.
 
-JAX's own cache holds what XLA compiled, but is asked with the traced and lowered program, and that takes longer than
-loading it. A file here is found by everything that decides a program, this package's own source among it. Like JAX's
-cache it holds machine code: its folder must be one that only its user can write.
+Tracing and lowering take longer than loading what XLA made of them. A file here is found by everything that decides a
+program, this package's own source among it, begins with its SHA-256, and is flatbuffers throughout: nothing of it is
+unpickled. What was kept is believed once it has run: until then any fault costs a compilation, never a result.
 """
 
+import contextlib
 import functools
 import hashlib
-import pickle
-import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
-from jax.experimental import serialize_executable
+from jax import export
 
-from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import replacing
-from dig2dig_jax.jobs.ledger import versions
+from dig2dig_jax.jobs import compile_cache, faults
+from dig2dig_jax.methods.base import FusionTrace
+from dig2dig_jax.sampling.sampler import Trace
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+_HASH = 32  # bytes of SHA-256 before the content
+# `jax.export` vouches for these on other versions of JAX no more; a file here is of this very version.
+_ALLOWED = [export.DisabledSafetyCheck.custom_call(f"__cudnn$fmha{kind}Softmax") for kind in ("", "ScaleBias")]
+
+for _kind in (Trace, FusionTrace):  # what a program returns
+  export.register_namedtuple_serialization(_kind, serialized_name=f"dig2dig_jax.{_kind.__name__}")
+
+
+class Program(NamedTuple):
+  """compiled: to be called. kept: some of it came from disk, so that a fault may be the disk's."""
+
+  compiled: jax.stages.Compiled
+  kept: bool = False
 
 
 class Programs:
-  """Executables in `folder`, for one run. identity: everything beside shapes, devices and versions that decides what is
+  """StableHLO in `folder`, for one run. identity: everything beside shapes, devices and versions that decides what is
   compiled: flags, the network's layout, what is kept of a trace. folder None: nothing is kept."""
 
   def __init__(self, folder: Path | None = None, identity: str = ""):
     self._folder, self._identity = folder, identity
+    self._said: set[str] = set()
     self.notes: list[str] = []
 
-  def get(
-    self, name: str, devices: Sequence[jax.Device], make: Callable[[], jax.stages.Compiled]
-  ) -> jax.stages.Compiled:
-    """The program of this name (shapes, tiles) on these devices: loaded, else made and kept."""
+  def get(self, name: str, devices: Sequence[jax.Device], make: Callable[[], Callable], arguments: Sequence) -> Program:
+    """The program of this name (shapes, tiles) on these devices. make: the Python function, jitted; arguments: their
+    shapes and where they lie."""
     if self._folder is None:
-      return make()
-    text = "\n".join([self._identity, name, *map(_described, devices), _environment()])
-    path = self._folder / f"{hashlib.sha256(text.encode()).hexdigest()}.program"
-    if path.exists():
-      try:
-        return serialize_executable.deserialize_and_load(*pickle.loads(path.read_bytes()), execution_devices=devices)
-      except Exception as error:  # a damaged file may raise anything; it is made again, and said
-        self.notes.append(f"{path}: no longer loads ({type(error).__name__}), compiled again")
-    program = make()
+      return self._compiled(make(), arguments)
+    path = self._path(name, devices)
+    if (found := self._loaded(path, name, devices, arguments)) is not None:
+      return found
     try:
-      content = pickle.dumps(serialize_executable.serialize(program))
-    except (NotImplementedError, ValueError, TypeError, pickle.PicklingError, jax.errors.JaxRuntimeError) as error:
+      exported = export.export(make(), disabled_checks=_ALLOWED)(*arguments)
+      content = exported.serialize()
+    except (NotImplementedError, ValueError, TypeError, ImportError, jax.errors.JaxRuntimeError) as error:
       # What this raises differs by version and device.
-      self.notes.append(f"compiled programs are kept by JAX's own cache only ({type(error).__name__}: {error})")
-      return program
+      self._note("the trace of a program cannot be kept", f"{type(error).__name__}: {faults.reason(error)}")
+      return self._compiled(make(), arguments)
     try:
       path.parent.mkdir(parents=True, exist_ok=True)
       with replacing(path) as temporary:
-        temporary.write_bytes(content)
+        temporary.write_bytes(hashlib.sha256(content).digest() + content)
     except OSError as error:
-      raise UserError(f"--compile_cache={self._folder}: not writable ({error.strerror}); give another") from error
-    return program
+      self._note(f"--compile_cache={self._folder}: a program is not kept", error.strerror)
+    # The way that a later run will go: it finds what is compiled now.
+    return self._compiled(self._jitted(exported, name, devices), arguments)
+
+  def again(
+    self, name: str, devices: Sequence[jax.Device], make: Callable[[], Callable], arguments: Sequence, error: Exception
+  ) -> Program:
+    """The same without anything from disk, which is removed: the program that `get` gave has met `error`."""
+    self.notes.append(f"a kept program does not run ({faults.reason(error)}): removed, compiled again")
+    if self._folder is not None:
+      with contextlib.suppress(OSError):
+        self._path(name, devices).unlink(missing_ok=True)
+    if (cache := compile_cache.active()) is not None:
+      with contextlib.suppress(OSError):
+        cache.forget(self._title(name, devices))
+    with compile_cache.bypassed():
+      return Program(make().lower(*arguments).compile())
+
+  def _loaded(self, path: Path, name: str, devices: Sequence[jax.Device], arguments: Sequence) -> Program | None:
+    try:
+      content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+      return None
+    except OSError as error:
+      self._note(f"{path}: expected a kept program", error.strerror)
+      return None
+    try:
+      if hashlib.sha256(content[_HASH:]).digest() != content[:_HASH]:
+        raise ValueError("not what was written")
+      exported = export.deserialize(bytearray(content[_HASH:]))
+      return self._compiled(self._jitted(exported, name, devices), arguments)._replace(kept=True)
+    except Exception as error:  # whatever it is, the file is not needed
+      if faults.of_memory(error):
+        raise
+      self.notes.append(f"{path}: no longer loads ({type(error).__name__}), compiled again")
+      with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+      return None
+
+  def _jitted(self, exported: export.Exported, name: str, devices: Sequence[jax.Device]):
+    def call(*arguments):
+      return exported.call(*arguments)
+
+    call.__name__ = self._title(name, devices)
+    return jax.jit(call)
+
+  def _compiled(self, jitted, arguments: Sequence) -> Program:
+    before = compile_cache.hits()
+    compiled = jitted.lower(*arguments).compile()
+    if (cache := compile_cache.active()) is not None:
+      cache.publish()
+      self.notes += cache.notes
+      cache.notes.clear()
+    return Program(compiled, compile_cache.hits() > before)
+
+  def _note(self, what: str, reason: str | None) -> None:
+    """Once a run."""
+    if what not in self._said:
+      self._said.add(what)
+      self.notes.append(f"{what} ({reason})")
+
+  def _title(self, name: str, devices: Sequence[jax.Device]) -> str:
+    """Of the program in JAX's cache. Not of the source: what XLA made of it outlives changes that change no program."""
+    return f"fuse_{self._key(name, devices)[:16]}"
+
+  def _path(self, name: str, devices: Sequence[jax.Device]) -> Path:
+    text = f"{self._key(name, devices)}\n{_environment()}"
+    return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()}.program"
+
+  def _key(self, name: str, devices: Sequence[jax.Device]) -> str:
+    text = "\n".join([self._identity, name, *map(_described, devices)])
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _described(device: jax.Device) -> str:
   return f"{device.platform} {device.device_kind} {device.id} {getattr(device.client, 'platform_version', '')}"
 
 
-@functools.cache
 def _environment() -> str:
   """Versions, JAX's settings, the processor and this package's source."""
-  source = hashlib.sha256()
-  for path in sorted(_PACKAGE.rglob("*.py")):
-    source.update(path.read_bytes())
   settings = {name: value for name, value in sorted(jax.config.values.items()) if "cache" not in name}
-  return "\n".join([str(versions()), str(settings), _processor(), source.hexdigest()])
+  return "\n".join([compile_cache.machine(), str(settings), _source(_PACKAGE)])
 
 
-def _processor() -> str:
-  """Machine code fits processors with the same instructions only."""
-  try:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-  except OSError:
-    return f"{platform.machine()} {platform.processor()}"
-  return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+@functools.cache
+def _source(package: Path) -> str:
+  source = hashlib.sha256()
+  for path in sorted(package.rglob("*.py")):
+    source.update(path.read_bytes())
+  return source.hexdigest()

@@ -15,7 +15,7 @@ import jinja2
 import numpy as np
 
 from dig2dig_jax.data import images
-from dig2dig_jax.data.pairs import find_pairs
+from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import compare, compare_table, evaluate_fused, fused_folders, ledger, report_plots, sheet
 from dig2dig_jax.jobs.fused_folders import Fused
@@ -28,8 +28,7 @@ _NOTES = 8  # lines about what a folder lacks, before the rest is only counted
 
 def run(
   fused: Mapping[str, Path],
-  data: Path,
-  sources: Sequence[str],
+  data: DataConfig,
   out: Path,
   *,
   command: str,
@@ -46,7 +45,7 @@ def run(
   """
   if not budget_mb > 0:
     raise UserError(f"--page_mb={budget_mb}: expected above 0")
-  pairs = find_pairs(data, sources)[0][: limit or None]
+  sources, pairs = data.sources, data.find()[0][: limit or None]
   maps = {method: folder / "weights" for method, folder in fused.items() if (folder / "weights").is_dir()}
   shown_sources = sources[:1] if len(sources) == 2 else sources  # of two, the second map is one minus the first
   # A copy of a source is that source: no picture of its own.
@@ -67,7 +66,7 @@ def run(
       if (found := album.add(tiles, judged)) is not None:
         pictures[pair.name] = found
 
-  report = evaluate_fused.run(fused, data, sources, out, baselines=baselines, limit=limit, visit=visit, **options)
+  report = evaluate_fused.run(fused, data, out, baselines=baselines, limit=limit, visit=visit, **options)
   records = {method: _json_file(folder / "run.json", notes) for method, folder in fused.items()}
   curves = {method: _curves(folder, records[method], sources, notes) for method, folder in fused.items()}
   curves = {method: rows for method, rows in curves.items() if rows}
@@ -207,7 +206,7 @@ def _json_file(path: Path, notes: list[str]):
 
 def _curves(folder: Path, record: Mapping | None, sources: Sequence[str], notes: list[str]) -> dict[str, dict] | None:
   """A run's curves with the sources in this page's order; None, with a note, where they are of other sources."""
-  lines = {pair: found[-1] for pair, found in ledger.read(folder).items()}
+  lines = {pair: found[-1] for pair, found in ledger.read(folder, notes).items()}
   rows = {pair: line["curves"] for pair, line in lines.items() if "curves" in line} or None
   own = list((record or {}).get("settings", {}).get("sources", sources))
   if rows and not set(sources) <= set(own):

@@ -12,9 +12,11 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from dig2dig_jax import strict_json
+from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import claim
 from dig2dig_jax.jobs import ledger
@@ -25,13 +27,14 @@ FILE = "scores.jsonl"
 _LONGEST = 2**26  # bytes of a line
 _WORDS = {"Infinity": math.inf, "-Infinity": -math.inf}
 
-Stamp = list[int]  # bytes, and nanoseconds of the last change
+Stamp = list[int | float]  # bytes, nanoseconds of the last change, and for sources the range that they are read in
 Row = dict[str, float]  # {measure: value}
 
 
-def stamps(files: Mapping[str, Path]) -> dict[str, Stamp]:
-  """{label: stamp} of the files that scores come from; [-1, -1] for one that is not there."""
-  return {label: _stamp(path) for label, path in files.items()}
+def stamps(pair: Pair, fused: Mapping[str, Path] = MappingProxyType({})) -> dict[str, Stamp]:
+  """{label: stamp} of the files that a pair's scores come from; -1, -1 for one that is not there."""
+  own = {f"source {name}": [*_stamp(path), *_numbers(pair.ranges.get(name, ()))] for name, path in pair.files.items()}
+  return own | {f"fused {method}": _stamp(path) for method, path in fused.items()}
 
 
 def measures_version() -> str:
@@ -143,6 +146,11 @@ def _value(value: Any) -> float:
   if isinstance(value, bool) or not math.isfinite(value):
     raise ValueError(f"expected a score, found {value}")
   return float(value)
+
+
+def _numbers(ranges: Sequence[Sequence[Any]]) -> list:
+  """As JSON reads them back."""
+  return json.loads(json.dumps([list(found) for found in ranges], default=str))
 
 
 def _stamp(path: Path) -> Stamp:

@@ -12,7 +12,8 @@ import cv2
 import grain
 import numpy as np
 
-from dig2dig_jax.data.pairs import Pair, find_pairs, load_pair
+from dig2dig_jax.data.datasets import DataConfig
+from dig2dig_jax.data.pairs import Pair, load_pair
 from dig2dig_jax.errors import UserError
 
 HELD_OUT_EVERY = 5
@@ -99,7 +100,7 @@ def degraded_batches(
     raise UserError(f"--families={unknown[0]}: expected names among {', '.join(FAMILIES)}")
   elements = []
   for folder in folders:
-    for pair in split(find_pairs(folder, sources)[0])[held_out]:
+    for pair in split(DataConfig(Path(folder), tuple(sources)).find()[0])[held_out]:
       luma = (load_pair(pair).sources @ _LUMA)[..., 0]
       if min(luma.shape[1:]) < config.size:
         raise UserError(

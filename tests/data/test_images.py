@@ -256,7 +256,8 @@ def tiff_bytes(kind):
   ("truncated tiff16", "truncated"), ("truncated tiffzip", "truncated"),
   ("zero-size", "damaged"), ("zero-size 16", "damaged"), ("animation", "2 pages or frames"),
   ("pages", "3 pages or frames"), ("pages imagej", "3 pages or frames"), ("pages 8", "3 pages or frames"),
-  ("cmyk", "CMYK"), ("int32", "32-bit int32"), ("signed", "16-bit int16"), ("premultiplied", "straight alpha"),
+  ("cmyk", "CMYK"), ("int32", "found int32; give its --range"),
+  ("signed", "found int16; give its"), ("premultiplied", "straight alpha"),
   ("spectral", "7 samples per pixel"), ("float 1.5", r"\[0.5, 1.5\]"), ("float -0.1", r"\[-0.1, 0.5\]"),
   ("float nan", "expected finite float samples, found 1 NaN"),
 ])

@@ -27,6 +27,8 @@ ENCODINGS = {  # how cameras store levels 0..1
   "ct": lambda x: (4095 * x).astype(np.uint16),
   "kelvin": lambda x: (285 + 30 * x).astype(np.float32),
   "celsius": lambda x: (-8 + 40 * x).astype(np.float32),
+  "hounsfield": lambda x: (-1024 + 2500 * x).astype(np.int16),
+  "long": lambda x: (70000 + 900 * x).astype(np.int32),
   "double": lambda x: 1e6 + 5 * x,
 }
 

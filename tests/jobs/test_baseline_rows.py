@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from conftest import golden_path
 
+from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.jobs import evaluate_fused
 
 # Our name of a column -> the name in the stored table of baselines.
@@ -33,7 +34,7 @@ def test_trivial_fusions_have_the_rows_of_the_stored_tables(shared_data, tmp_pat
     pytest.skip("takes long; set DIG2DIG_FULL=1")
   place, sources = SETS[name]
   expected = json.loads(golden_path("metrics/baselines.json").read_text())["means"][name]
-  report = evaluate_fused.run({}, shared_data / place, sources, tmp_path, protocol=protocol)
+  report = evaluate_fused.run({}, DataConfig(shared_data / place, sources), tmp_path, protocol=protocol)
   rows = {"average": "average", "pixel maximum": "max", "Laplacian pyramid": "laplacian",
           f"copy of {sources[0]}": "source_A", f"copy of {sources[1]}": "source_B"}  # fmt: skip
   for ours, theirs in rows.items():

@@ -10,6 +10,7 @@ from scenes import write_pair
 from toys import conv_denoiser, conv_params
 
 from dig2dig_jax.data import images, ranges
+from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import batches, fuse, shares
 from dig2dig_jax.methods.base import luminance_codec
@@ -124,5 +125,5 @@ def test_a_narrow_source_is_said_logged_and_decides_what_is_up_to_date(data, tmp
 
 def test_ranges_pass_over_what_cannot_be_read(data, tmp_path):
   (data / "ir" / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(16) + b"\x10")
-  found, lines = ranges.assign(fuse.FuseConfig(data, tmp_path, ("ir", "vi")).find()[0], {})
+  found, lines = ranges.assign(DataConfig(data, ("ir", "vi")).find_files()[0], {})
   assert len(found) == 3 and not lines

@@ -10,6 +10,7 @@ from scenes import scene, write, write_pair
 from skimage.metrics import structural_similarity
 
 from dig2dig_jax import metrics
+from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import evaluate_fused, fused_folders
 
@@ -21,6 +22,10 @@ def data(tmp_path):
   for name in ("1", "2", "10"):
     write_pair(tmp_path / "data", name, SIZE, channels={"ir": 1, "vi": 3})
   return tmp_path / "data"
+
+
+def pairs(data):
+  return DataConfig(data, ("ir", "vi"))
 
 
 def gray(data, name):
@@ -43,7 +48,7 @@ def mean(a, b):
 
 def test_scores_of_a_folder_are_those_of_its_images(data, tmp_path, quick_compile):
   ours = folder(data, "ours", mean)
-  report = evaluate_fused.run({"ours": ours}, data, ("ir", "vi"), tmp_path / "out", protocol="dig2dig", baselines=False)
+  report = evaluate_fused.run({"ours": ours}, pairs(data), tmp_path / "out", protocol="dig2dig", baselines=False)
   assert report.failed == [] and report.left_out == []
   rows = list(csv.DictReader((tmp_path / "out" / "scores.csv").read_text().splitlines()))
   assert [(row["method"], row["image"]) for row in rows] == [("ours", "1"), ("ours", "2"), ("ours", "10")]
@@ -66,7 +71,7 @@ def test_several_folders_are_ranked_and_tested_and_baselines_stand_beside(data, 
   worse = folder(data, "theirs", lambda a, b: np.clip(mean(a, b) + 60, 0, 255), suffix=".jpg")
   seen = []
   report = evaluate_fused.run(
-    fused_folders.named([ours, worse]), data, ("ir", "vi"), tmp_path / "out", protocol="toy", visit=seen.append
+    fused_folders.named([ours, worse]), pairs(data), tmp_path / "out", protocol="toy", visit=seen.append
   )
   ranks = report.comparison.ranks
   assert list(ranks) == ["ours", "theirs", *fused_folders.baseline_names(("ir", "vi"))]
@@ -83,7 +88,7 @@ def test_what_does_not_fit_is_named_and_counts_for_no_method(data, tmp_path, qui
   write(theirs / "2.png", scene(0, 20, 20, 1))
   write(theirs / "99.png", scene(0, 20, 20, 1))
   report = evaluate_fused.run(
-    {"ours": ours, "theirs": theirs}, data, ("ir", "vi"), tmp_path / "out", protocol="toy", baselines=False
+    {"ours": ours, "theirs": theirs}, pairs(data), tmp_path / "out", protocol="toy", baselines=False
   )
   assert report.left_out == [f"{theirs / '99.png'}: no pair of that name; left out"]
   small, missing = report.failed
@@ -99,7 +104,7 @@ def test_damaged_images_and_sources_are_named(data, tmp_path, quick_compile, mon
   ours = folder(data, "ours", mean)
   (ours / "1.png").write_bytes(b"\x89PNG\r\n\x1a\nrubbish")
   (data / "ir" / "2.png").write_bytes(b"")
-  report = evaluate_fused.run({"ours": ours}, data, ("ir", "vi"), tmp_path / "out", protocol="toy", baselines=False)
+  report = evaluate_fused.run({"ours": ours}, pairs(data), tmp_path / "out", protocol="toy", baselines=False)
   assert len(report.failed) == 2 and report.comparison.images == ["10"]
   assert "ours/1.png" in report.failed[0] and "ir/2.png" in report.failed[1]
 
@@ -108,7 +113,7 @@ def test_an_extra_measure_is_a_column_that_no_rank_counts(data, tmp_path, quick_
   monkeypatch.setattr(metrics, "PROTOCOLS", {"all": ("MSE",)})
   ours = folder(data, "ours", mean)
   report = evaluate_fused.run(
-    {"ours": ours}, data, ("ir", "vi"), tmp_path / "out", protocol="all", lpips=lambda sources, fused: fused.max()
+    {"ours": ours}, pairs(data), tmp_path / "out", protocol="all", lpips=lambda sources, fused: fused.max()
   )
   assert list(report.comparison.higher_is_better.items()) == [("MSE", False), ("LPIPS", False)]
   assert report.comparison.notes == []
@@ -133,13 +138,13 @@ def test_what_cannot_be_compared_is_refused(data, tmp_path, folders, options, me
   write(tmp_path / "elsewhere" / "other.png", scene(0, *SIZE, 1))
   with pytest.raises(UserError, match=message):
     places = {method: tmp_path / place for method, place in folders.items()}
-    evaluate_fused.run(places, data, ("ir", "vi"), tmp_path / "out", **options)
+    evaluate_fused.run(places, pairs(data), tmp_path / "out", **options)
 
 
 def test_a_rerun_scores_what_is_new_and_says_the_same(data, tmp_path, quick_compile, monkeypatch):
   monkeypatch.setattr(metrics, "PROTOCOLS", {"toy": ("MSE", "PSNR", "SCD")})
   ours, out = folder(data, "ours", mean), tmp_path / "out"
-  again = lambda **options: evaluate_fused.run({"ours": ours}, data, ("ir", "vi"), out, protocol="toy", **options)  # noqa: E731
+  again = lambda **options: evaluate_fused.run({"ours": ours}, pairs(data), out, protocol="toy", **options)  # noqa: E731
   scored, score = [], evaluate_fused._score
   counted = lambda images, *rest: scored.append(images.name) or score(images, *rest)  # noqa: E731
   monkeypatch.setattr(evaluate_fused, "_score", counted)
@@ -167,7 +172,7 @@ def test_a_fault_in_scoring_is_that_pairs_own(data, tmp_path, quick_compile, mon
     return score(images, *rest)
 
   monkeypatch.setattr(evaluate_fused, "_score", fails)
-  report = evaluate_fused.run({"ours": ours}, data, ("ir", "vi"), tmp_path / "out", protocol="toy")
+  report = evaluate_fused.run({"ours": ours}, pairs(data), tmp_path / "out", protocol="toy")
   assert report.comparison.images == ["1", "10"] and len(report.failed) == 1 and "15 TB" in report.failed[0]
 
 

@@ -12,6 +12,7 @@ from scenes import read, scene, write
 from toys import conv_denoiser, conv_params
 
 from dig2dig_jax import metrics
+from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.jobs import benchmark, evaluate_fused, fuse, ledger, report
 from dig2dig_jax.methods.base import luminance_codec
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
@@ -39,18 +40,18 @@ def test_fused_rerun_scored_and_reported(data, tmp_path, monkeypatch):
   out, scores, page = tmp_path / "fused", tmp_path / "scores", tmp_path / "page"
   method = dig2dig(conv_denoiser, luminance_codec(1), noise={"name": "linear", "num_timesteps": 1000}, options=OPTIONS)
   config = fuse.FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=8)
-  params = conv_params()
+  params, pairs = conv_params(), DataConfig(data, ("ir", "vi"))
   first = fuse.run(config, method, params)
   assert (first.done, first.failed, first.notes) == (2, [], []) and (out / f"{NAME}.png").exists()
   assert read(out / "report" / "contact_sheet.png").shape[0] == 2 * (220 + 18 + 4)
   again = fuse.run(config, method, params)
   assert (again.done, again.skipped, set(ledger.read(out))) == (0, 2, {NAME, "plain"})
   for _ in range(2):
-    found = evaluate_fused.run({"ours": out}, data, ("ir", "vi"), scores, protocol="toy")
+    found = evaluate_fused.run({"ours": out}, pairs, scores, protocol="toy")
     assert found.failed == [] and sorted(found.comparison.images) == sorted([NAME, "plain"])
   assert "caf\ufffd" in (scores / "scores.csv").read_text(encoding="utf-8")
   assert NAME in json.loads((scores / "summary.json").read_text(encoding="utf-8"))["images"]
-  report.run({"ours": out}, data, ("ir", "vi"), page, protocol="toy", command="x")
+  report.run({"ours": out}, pairs, page, protocol="toy", command="x")
   assert "caf\ufffd" in (page / "report.html").read_text(encoding="utf-8")
 
 

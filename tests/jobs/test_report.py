@@ -13,6 +13,7 @@ import pytest
 from scenes import scene, write, write_pair
 
 from dig2dig_jax import metrics
+from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import ledger, report, report_pictures
 from dig2dig_jax.jobs.report_pictures import Album
@@ -22,9 +23,13 @@ SIZE = (48, 64)
 NAMES = ("1", "2", "3 & <b>")
 
 
+def pairs(root):
+  return DataConfig(root / "data", ("ir", "vi"))
+
+
 def write_log(folder, curves):
   """The log of a fuse job, with curves {pair: curve}."""
-  blank = dict.fromkeys(("bytes", "sha256", "sources", "fingerprint", "flags", "weights"))
+  blank = {"bytes": 1, "sha256": "0", "sources": {}, "fingerprint": "0", "flags": {}, "weights": "0"}
   (folder / ledger.FOLDER).mkdir(parents=True)
   lines = [json.dumps({"id": name, **blank, "curves": curve}) + "\n" for name, curve in curves.items()]
   (folder / ledger.FOLDER / "0-of-1.jsonl").write_text("".join(lines))
@@ -48,7 +53,7 @@ def page(tmp_path_factory, quick_compile):
   patch = pytest.MonkeyPatch()
   patch.setattr(metrics, "PROTOCOLS", {"toy": ("EN", "MSE", "SCD")})
   folders = {"ours": root / "ours", "theirs": root / "theirs"}
-  found = report.run(folders, root / "data", ("ir", "vi"), root / "out", command="launch.py <me>", protocol="toy")
+  found = report.run(folders, pairs(root), root / "out", command="launch.py <me>", protocol="toy")
   patch.undo()
   return root / "out", found
 
@@ -109,7 +114,7 @@ def test_names_and_notes_are_text_on_the_page_and_a_fault_of_a_picture_is_a_note
   monkeypatch.setattr(metrics, "PROTOCOLS", {"toy": ("EN",)})
   monkeypatch.setattr(Album, "add", lambda *args: (_ for _ in ()).throw(MemoryError("12 GB")))
   folders = {hostile: tmp_path / "data" / hostile}
-  found = report.run(folders, tmp_path / "data", ("ir", "vi"), tmp_path / "out", command=hostile, protocol="toy")
+  found = report.run(folders, pairs(tmp_path), tmp_path / "out", command=hostile, protocol="toy")
   page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
   assert "<script>alert" not in page and "&lt;script&gt;alert" in page
   assert found.failed == [] and len(found.notes) == 1 and "12 GB" in found.notes[0]
@@ -143,11 +148,11 @@ def test_a_map_that_is_missing_is_a_note_and_a_damaged_record_too(tmp_path, quic
   (tmp_path / "ours" / "weights").mkdir()
   (tmp_path / "ours" / "run.json").write_text("{")
   folders = {"ours": tmp_path / "ours"}
-  report.run(folders, tmp_path / "data", ("ir", "vi"), tmp_path / "out", command="x", protocol="toy", baselines=False)
+  report.run(folders, pairs(tmp_path), tmp_path / "out", command="x", protocol="toy", baselines=False)
   text = (tmp_path / "out" / "report.html").read_text()
   assert "1_ir.png: expected an image file, found nothing there" in text and "run.json: expected JSON" in text
   with pytest.raises(UserError, match="--page_mb=0: expected above 0"):
-    report.run(folders, tmp_path / "data", ("ir", "vi"), tmp_path / "out", command="x", budget_mb=0)
+    report.run(folders, pairs(tmp_path), tmp_path / "out", command="x", budget_mb=0)
 
 
 # What a reader would do, written into the page, and what came of it, written into the document's title.

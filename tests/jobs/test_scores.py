@@ -5,6 +5,8 @@ import math
 
 import pytest
 
+from dig2dig_jax.data.pairs import Pair
+from dig2dig_jax.data.scaling import Range
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import scores
 from dig2dig_jax.jobs.scores import Scores
@@ -54,6 +56,15 @@ def test_other_settings_measures_and_files_are_to_be_scored_again(tmp_path, monk
   monkeypatch.setattr(scores, "measures_version", lambda: "other code")
   with Scores(tmp_path, {"seed": 0}, COLUMNS) as log:
     assert log.done({"a": changed}) == set()
+
+
+def test_a_source_read_in_another_range_is_another_source(tmp_path):
+  (tmp_path / "a.tif").write_bytes(b"12")
+  pair = Pair("a", {"ir": tmp_path / "a.tif"})
+  whole, narrow = scores.stamps(pair), scores.stamps(pair._replace(ranges={"ir": (Range(28500.0, 31500.0, "uint16"),)}))
+  assert whole != narrow and json.loads(json.dumps(narrow)) == narrow
+  assert scores.stamps(pair, {"ours": tmp_path / "a.tif", "gone": tmp_path / "b"}).keys() == {
+    "source ir", "fused ours", "fused gone"}  # fmt: skip
 
 
 def test_lines_that_were_edited_are_set_aside_with_a_note(tmp_path):

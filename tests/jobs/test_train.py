@@ -172,9 +172,8 @@ KILLED = """
 import os, sys
 sys.path[:0] = [{tests!r}, {root!r}]
 import jax
-jax.config.update("jax_disable_most_optimizations", True)  # the bits of the tests beside it
-jax.config.update("jax_numpy_rank_promotion", "raise")
-from test_train import config, train
+from test_train import config, conftest, train
+conftest.compile_quickly()  # the bits of the tests beside it
 from pathlib import Path
 batches = train.crop_batches
 def killed_after_a_save(*args, **kw):
@@ -208,9 +207,9 @@ TOGETHER = """
 import sys
 sys.path[:0] = [{tests!r}, {root!r}]
 import jax
-jax.config.update("jax_disable_most_optimizations", True)
 jax.distributed.initialize("localhost:{port}", 2, int(sys.argv[1]))
-from test_train import config, train
+from test_train import config, conftest, train
+conftest.compile_quickly()
 from pathlib import Path
 assert jax.device_count() == 2 and jax.local_device_count() == 1
 print(train.train(config(Path({data!r}), Path({out!r}), batch_size=2)))
@@ -264,7 +263,8 @@ def test_sheets_show_crops_and_samples(trained, data, tmp_path):
   assert np.any(coloured != samples)
 
 
-def test_mean_colours_are_those_of_the_images(tmp_path):
+def test_mean_colours_are_those_of_the_images(tmp_path, monkeypatch):
+  monkeypatch.setattr(sample_prior, "_COLOUR_CROPS", 512)
   for number, colour in enumerate(((-0.5, 0.0, 0.5), (0.5, 0.0, -0.5))):
     write_png(tmp_path / f"{number}.png", np.broadcast_to(np.float32(colour), (12, 12, 3)))
   mean, covariance = sample_prior.mean_colours(tmp_path, size=8)

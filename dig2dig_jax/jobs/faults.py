@@ -1,0 +1,25 @@
+"""What does a fault of the device mean to the user? One line with the advice that fits."""
+
+import re
+
+_MEMORY = re.compile("RESOURCE_EXHAUSTED|out of memory|OUT_OF_MEMORY|failed to allocate", re.IGNORECASE)
+
+
+def reason(error: Exception) -> str:
+  """The first line of what it says."""
+  return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def of_memory(error: Exception) -> bool:
+  return bool(_MEMORY.search(str(error)))
+
+
+def line(name: str, error: Exception, *, needed: float | None = None, available: float | None = None) -> str:
+  """About the pair of this name. needed, available: bytes of its batch's program and of the device, where known."""
+  if not of_memory(error):
+    return (f"{name}: expected a result, the device failed: {reason(error)}; run the same command again, what is done "
+            "stays done")
+  figures = ""
+  if needed is not None and available is not None:
+    figures = f"; its batch needs {needed / 1e9:.2f} GB, {available / 1e9:.2f} GB are free"
+  return f"{name}: expected a result, the device gave {reason(error)}; lower --batch_size or --tile{figures}"
