@@ -33,12 +33,12 @@ def run() -> int:
     return _figures()
   tables = tuple(TABLES) if flags.TABLE.value == ["all"] else tuple(flags.TABLE.value)
   keep = tuple(row.strip() for row in flags.ROWS.value.split(";") if row.strip())
-  config, options = common.fuse_config(), _tuned()
+  config, options = dataclasses.replace(common.fuse_config(), settings=common.pixel_settings()), _tuned()
   chosen = {"tables": tables, "keep": keep, "limit": flags.LIMIT.value}
   if flags.PROTOCOL.value:
     chosen["protocols"] = tuple(flags.PROTOCOL.value)
-  say(benchmark.run(common.prior(), common.codec(), config, options, **chosen))
-  return 0
+  found = benchmark.run(common.prior(), common.codec(), config, options, **chosen)
+  return common.finish(found, found.text)
 
 
 def _speed() -> int:
@@ -114,16 +114,14 @@ def _degraded() -> int:
   method = make_method(prior.denoiser, codec, noise=prior.noise, options=options, reuse=prior.reuse)
   settings = {"options": dataclasses.asdict(options), "prior": str(prior.directory)}
   config = dataclasses.replace(common.fuse_config(), settings=settings)
-  say(
-    degraded.run(
-      lambda degradations: Restorer(prior, degradations, steps=flags.RESTORE_STEPS.value, seed=flags.SEED.value),
-      (method, prior.params),
-      config,
-      drfusion=trained,
-      cases=tuple(flags.CASES.value or degraded.CASES),
-      limit=flags.LIMIT.value,
-      middle=flags.MIDDLE.value,
-      held_out=flags.HELD_OUT.value,
-    )
+  found = degraded.run(
+    lambda degradations: Restorer(prior, degradations, steps=flags.RESTORE_STEPS.value, seed=flags.SEED.value),
+    (method, prior.params),
+    config,
+    drfusion=trained,
+    cases=tuple(flags.CASES.value or degraded.CASES),
+    limit=flags.LIMIT.value,
+    middle=flags.MIDDLE.value,
+    held_out=flags.HELD_OUT.value,
   )
-  return 0
+  return common.finish(found, found.text)

@@ -97,6 +97,18 @@ def codec() -> Codec:
   return luminance_codec(flags.SOURCES.value.index(chroma), stretch=flags.STRETCH.value)
 
 
+def pixel_settings() -> dict:
+  """What decides pixels beside the method's options, its data and its weights."""
+  return {
+    "colour": flags.COLOUR.value,
+    "chroma_from": flags.CHROMA_FROM.value or flags.SOURCES.value[-1],
+    "stretch": flags.STRETCH.value,
+    "class_label": flags.CLASS_LABEL.value,
+    "dtype": flags.DTYPE.value,
+    "matmul_precision": flags.PRECISION.value,
+  }
+
+
 def fuse_config() -> FuseConfig:
   if flags.BATCH_SIZE.value < 1 and flags.JOB.value != "fuse":
     raise UserError("--batch_size=0: expected at least 1; it chooses in --job=fuse alone")

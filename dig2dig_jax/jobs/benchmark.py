@@ -1,13 +1,14 @@
 """Does Dig2DIG beat what is trivial, and what does each of its choices do? Tables of methods on one folder of pairs.
 
 A method that stands in several tables runs once. Scores are of the gray 8-bit images, by `dig2dig_jax.metrics`; time is
-that of the compiled program, without compilation, reading and scoring. A contact sheet stands beside every table,
-because no score sees blotches and halos.
+that of the compiled program, without compilation, reading and scoring. They are written pair by pair (`jobs.scores`),
+so that the same command goes on where a run was ended. A contact sheet stands beside every table, because no score sees
+blotches and halos.
 """
 
 import dataclasses
 import json
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,17 +16,17 @@ import numpy as np
 from tqdm import tqdm
 
 from dig2dig_jax import metrics
-from dig2dig_jax.data.images import to_uint8
-from dig2dig_jax.data.padding import crop
 from dig2dig_jax.data.pairs import LoadedPair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import plots, sheet
 from dig2dig_jax.jobs.ablations import REFERENCED, TABLES, rows_for
-from dig2dig_jax.jobs.batches import Batch, batches
+from dig2dig_jax.jobs.batches import batches
+from dig2dig_jax.jobs.benchmark_pairs import COST, TO_REFERENCE, Plan, scored, settings
 from dig2dig_jax.jobs.compare import mean_ranks
 from dig2dig_jax.jobs.fuse_config import FuseConfig
 from dig2dig_jax.jobs.fuser import Fuser
 from dig2dig_jax.jobs.record import make_folder, write_text
+from dig2dig_jax.jobs.scores import Row, Scores, stamps
 from dig2dig_jax.jobs.table import csv_text, json_text, markdown
 from dig2dig_jax.methods.base import Codec, evaluations
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions
@@ -34,17 +35,17 @@ from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.prior import Prior
 
 SHEET_ROWS = 6
-COST = ("evaluations", "seconds")  # columns beside the measures: network evaluations and seconds per pair
-TO_REFERENCE = "PSNR to the first row"
 
 
-class _Results(NamedTuple):
-  """Per row (a baseline's name, or options): a score per pair, a tile [H, W, 1 or 3] for each of the first pairs."""
 
-  pairs: list[str]
-  sources: list[list[tuple[str, np.ndarray]]]
-  scores: dict[str | MethodOptions, list[dict[str, float]]]
-  tiles: dict[str | MethodOptions, list[np.ndarray]]
+class Report(NamedTuple):
+  """text: the tables of means in Markdown. left_out: one line per file without a partner. failed: one line per pair
+  that could not be read, fused or scored: it counts for no row. notes: of an earlier run's scores, and of pictures."""
+
+  text: str
+  left_out: list[str]
+  failed: list[str]
+  notes: list[str]
 
 
 def run(
@@ -57,125 +58,130 @@ def run(
   keep: tuple[str, ...] = (),
   protocols: tuple[str, ...] = ("panel", "common"),
   limit: int = 0,
-) -> str:
-  """Fuses and scores; each table's scores.{md,csv,json}, plot.png, contact_sheet.png and settings.json go into a folder
-  of its name under `config.out`. Returns the tables of means, in Markdown, one per protocol; that of the panel has the
-  mean rank. keep: rows to run, all if empty. protocols: names of `metrics.PROTOCOLS`. limit: pairs to take, spread
-  evenly over the folder; 0 takes all.
+) -> Report:
+  """Fuses and scores. scores.jsonl in `config.out` grows pair by pair; each table's scores.{md,csv,json},
+  settings.json, plot.png and contact_sheet.png go into a folder of its name there. The text has the tables of means, in
+  Markdown, one per protocol; that of the panel has the mean rank.
 
-  Raises UserError when a pair cannot be read: means over different pairs cannot be compared.
+  keep: rows to run, all if empty. protocols: names of `metrics.PROTOCOLS`. limit: pairs to take, spread evenly over the
+  folder; 0 takes all. config.settings: all that the codec and the prior were made of. A pair that fails is left out for
+  all rows, so that means are over the same pairs. UserError where none is left.
   """
   if unknown := [name for name in protocols if name not in metrics.PROTOCOLS]:
     raise UserError(f"--protocol={unknown[0]}: expected names among {', '.join(metrics.PROTOCOLS)}")
   if unknown := [name for name in tables if name not in TABLES]:
     raise UserError(f"--table={unknown[0]}: expected all, or names among {', '.join(TABLES)}")
-  pairs, _ = config.find()
+  pairs, left_out = config.find()
   if 0 < limit < len(pairs):
     pairs = [pairs[index] for index in np.linspace(0, len(pairs) - 1, limit).round().astype(int)]
+  plan = _plan(prior, codec, config, tuned, tables, keep, protocols)
+  shared, own = (*plan.measures, *COST), () if plan.reference is None else (TO_REFERENCE,)
+  columns = {**dict.fromkeys(metrics.BASELINES, shared), **dict.fromkeys(plan.labels.values(), (*shared, *own))}
+  failed: list[str] = []
+  rows_shown: dict[str, list[np.ndarray]] = {table: [] for table in plan.tables}
+  with Scores(config.out, settings(plan, prior), columns) as log:
+    files = {pair.name: stamps(pair) for pair in pairs}
+    before = log.done(files)
+    todo = [pair for pair in pairs if pair.name not in before]
+    shown = {pair.name for pair in todo[:SHEET_ROWS]}
+    complete = set(before)
+    with tqdm(total=len(todo), unit="pair", disable=None) as bar:
+      for batch in batches(todo, batch_size=config.batch_size, bucket=config.bucket, failed=failed):
+        for pair, found in scored(batch, plan, failed):
+          log.append(pair.name, files[pair.name], found.rows)
+          complete.add(pair.name)
+          if pair.name in shown:
+            _show(plan, pair, found.images, rows_shown, log.notes)
+        bar.update(len(batch.pairs))
+    names = [pair.name for pair in pairs if pair.name in complete]
+    if not names:
+      raise UserError(failed[0])
+    scores = log.load(names)
+    texts = []
+    for table, named in plan.tables.items():
+      told = {
+        "table": table,
+        "data": str(config.data),
+        "prior": str(prior.directory),
+        "seed": config.seed,
+        "pairs": names,
+        "fingerprint": log.fingerprint,
+        "rows": {
+          name: {"kind": type(options).__name__, **dataclasses.asdict(options)} for name, options in named.items()
+        },
+      }
+      rows = {name: scores[plan.labels[options]] for name, options in named.items()}
+      # Held against a run of many steps, the plain fusions say nothing.
+      plain = {} if table in REFERENCED else {name: scores[name] for name in metrics.BASELINES}
+      # The sheet of a run that was ended and goes on shows its own first pairs: it stays.
+      stays = bool(before) and _is_of(config.out / table, log.fingerprint)
+      sheet_rows = [] if stays else rows_shown[table]
+      texts.append(_write(config.out / table, {**plain, **rows}, names, told, protocols, sheet_rows, log.notes))
+  return Report("\n".join(texts), left_out, failed, log.notes)
+
+
+def _plan(prior: Prior, codec: Codec, config: FuseConfig, tuned: Dig2DigOptions, tables, keep, protocols) -> Plan:
   rows = {table: rows_for(table, tuned, sources=len(config.sources), keep=keep) for table in tables}
-  wanted = {options: None for table in rows.values() for options in table.values()}
+  labels: dict[MethodOptions, str] = {}
+  for table, named in rows.items():
+    for name, options in named.items():
+      labels.setdefault(options, f"{table}: {name}")
   methods = {
     options: make_method(prior.denoiser, codec, noise=prior.noise, options=options, reuse=prior.reuse)
-    for options in wanted
+    for options in labels
   }
-  costs = {options: evaluations(method, len(config.sources)) for options, method in methods.items()}
-  fusers = {options: Fuser(method, prior.params, seed=config.seed) for options, method in methods.items()}
-  measures = tuple(dict.fromkeys(name for protocol in protocols for name in metrics.PROTOCOLS[protocol]))
-  reference = next((next(iter(named.values())) for table, named in rows.items() if table in REFERENCED), None)
-  make_folder(config.out)
-  results = _Results([], [], {}, {})
-  failed: list[str] = []
-  with tqdm(total=len(pairs), unit="pair", disable=None) as bar:
-    for batch in batches(pairs, batch_size=config.batch_size, bucket=config.bucket, failed=failed):
-      if failed:
-        break
-      _score(batch, config, fusers, costs, measures, results, reference=reference)
-      bar.update(len(batch.pairs))
-  if failed:
-    raise UserError(failed[0])
-  texts = []
-  for table, named in rows.items():
-    settings = {
-      "table": table,
-      "data": str(config.data),
-      "prior": str(prior.directory),
-      "seed": config.seed,
-      "pairs": results.pairs,
-      "rows": {
-        name: {"kind": type(options).__name__, **dataclasses.asdict(options)} for name, options in named.items()
-      },
-    }
-    texts.append(_write(config.out / table, named, results, settings, protocols))
-  return "\n".join(texts)
+  return Plan(
+    config=config,
+    tables=rows,
+    labels=labels,
+    fusers={options: Fuser(method, prior.params, seed=config.seed) for options, method in methods.items()},
+    costs={options: evaluations(method, len(config.sources)) for options, method in methods.items()},
+    measures=tuple(dict.fromkeys(name for protocol in protocols for name in metrics.PROTOCOLS[protocol])),
+    reference=next((next(iter(named.values())) for table, named in rows.items() if table in REFERENCED), None),
+  )
 
 
-def _score(
-  batch: Batch, config: FuseConfig, fusers, costs, measures: tuple[str, ...], results: _Results, *, reference
-) -> None:
-  fused, seconds = {}, {}
-  for options, fuser in fusers.items():
-    compiling, start = fuser.compile_seconds, time.monotonic()
-    fused[options] = fuser(batch.images, batch.ids)[0]
-    elapsed = time.monotonic() - start - (fuser.compile_seconds - compiling)
-    seconds[options] = elapsed / len(batch.images)  # a batch that is filled up with repeats costs as much
-  for i, pair in enumerate(batch.pairs):
-    gray = [metrics.to_gray(to_uint8(source)) for source in pair.sources]
-    shown = len(results.pairs) < SHEET_ROWS
-    results.pairs.append(pair.name)
-    if shown:
-      results.sources.append(_source_tiles(config, pair))
-    for name, blend in metrics.BASELINES.items():
-      start = time.monotonic()
-      image = blend(gray)
-      tile = image[..., None] / 127.5 - 1 if shown else None
-      cost = 0, time.monotonic() - start
-      _add(results, name, metrics.score(gray, image, measures), cost, tile)
-    pixels = {options: crop(fused[options][i], pair.sources.shape[1:3]) for options in fusers}
-    images = {options: metrics.to_gray(to_uint8(found)) for options, found in pixels.items()}
-    for options, image in images.items():
-      cost = costs[options], seconds[options]
-      score = metrics.score(gray, image, measures)
-      if reference is not None:
-        error = np.mean((image - images[reference]) ** 2)
-        score[TO_REFERENCE] = 10 * np.log10(255**2 / error) if error else np.inf
-      _add(results, options, score, cost, pixels[options] if shown else None)
+def _show(plan: Plan, pair: LoadedPair, images: dict[str, np.ndarray], rows: dict[str, list], notes: list[str]):
+  """Adds the pair's row to every table's sheet."""
+  sources = [(f"{pair.name} {name}", pixels) for name, pixels in zip(plan.config.sources, pair.sources, strict=True)]
+  for table, named in plan.tables.items():
+    plain = [] if table in REFERENCED else [(name, images[name]) for name in metrics.BASELINES]
+    tiles = [*sources, *plain, *((name, images[plan.labels[options]]) for name, options in named.items())]
+    if (row := sheet.try_row(tiles, notes)) is not None:
+      rows[table].append(row)
 
 
-def _add(results: _Results, row, score: dict[str, float], cost: tuple[float, float], tile: np.ndarray | None) -> None:
-  results.scores.setdefault(row, []).append(score | dict(zip(COST, cost, strict=True)))
-  if tile is not None:
-    results.tiles.setdefault(row, []).append(tile)
-
-
-def _source_tiles(config: FuseConfig, pair: LoadedPair) -> list[tuple[str, np.ndarray]]:
-  return [(f"{pair.name} {name}", pixels) for name, pixels in zip(config.sources, pair.sources, strict=True)]
+def _is_of(out: Path, fingerprint: str) -> bool:
+  """Whether a table's contact sheet is of a run of these settings."""
+  try:
+    settings = json.loads((out / "settings.json").read_text(encoding="utf-8"))
+    return settings["fingerprint"] == fingerprint and (out / "contact_sheet.png").exists()
+  except (OSError, ValueError, KeyError, TypeError):
+    return False
 
 
 def _write(
-  out: Path, named: dict[str, MethodOptions], results: _Results, settings: dict, protocols: tuple[str, ...]
+  out: Path,
+  rows: dict[str, list[Row]],
+  names: Sequence[str],
+  settings: dict,
+  protocols: tuple[str, ...],
+  shown: list[np.ndarray],
+  notes: list[str],
 ) -> str:
-  """One table: the baselines, then its own rows."""
+  """One table: numbers first, so that no picture can take them with it."""
   make_folder(out)
-  # Held against a run of many steps, the plain fusions say nothing.
-  referenced = settings["table"] in REFERENCED
-  keys = {**{name: name for name in (() if referenced else metrics.BASELINES)}, **named}
-  cost = (*COST, TO_REFERENCE) if referenced else COST
+  cost = (*COST, TO_REFERENCE) if settings["table"] in REFERENCED else COST
   columns = (*dict.fromkeys(name for protocol in protocols for name in metrics.PROTOCOLS[protocol]), *cost)
-  scores = {
-    name: [{column: score[column] for column in columns} for score in results.scores[key]] for name, key in keys.items()
-  }
-  tiles = {name: results.tiles[key] for name, key in keys.items()}
-  rows = [
-    sheet.row([*sources, *((name, images[number]) for name, images in tiles.items())])
-    for number, sources in enumerate(results.sources)
-  ]
-  sheet.write_sheet(out / "contact_sheet.png", rows)
-  plots.write_scores(out / "plot.png", scores)
+  scores = {name: [{column: score[column] for column in columns} for score in found] for name, found in rows.items()}
   text = "\n".join(_text(scores, protocol, cost) for protocol in protocols)
   write_text(out / "scores.md", text)
-  write_text(out / "scores.csv", csv_text(scores, images=results.pairs))
-  write_text(out / "scores.json", json_text(scores, images=results.pairs))
+  write_text(out / "scores.csv", csv_text(scores, images=names))
+  write_text(out / "scores.json", json_text(scores, images=names))
   write_text(out / "settings.json", json.dumps(settings, indent=1) + "\n")
+  sheet.try_write(out / "contact_sheet.png", shown, notes)
+  with sheet.for_show(out / "plot.png", notes):
+    plots.write_scores(out / "plot.png", scores)
   return f"Table {settings['table']}\n\n{text}"
 
 

@@ -11,6 +11,7 @@ clean fusion.
 import dataclasses
 import json
 from collections.abc import Callable
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from tqdm import tqdm
 from dig2dig_jax import metrics
 from dig2dig_jax.data.images import to_uint8
 from dig2dig_jax.data.pairs import LoadedPair, load_pair
-from dig2dig_jax.errors import UserError
+from dig2dig_jax.errors import UserError, one_line
 from dig2dig_jax.jobs import sheet
 from dig2dig_jax.jobs.degradation import Degradation, parse
 from dig2dig_jax.jobs.degraded_rows import DIG, Fusers, Row, Runner, rows_of
@@ -47,6 +48,16 @@ CASES: dict[str, tuple[str, float]] = {
 LOW_PASS = 2.0  # pixels, standard deviation: leaves a quarter of an amplitude at the highest frequency of a x4 image
 
 
+class Report(NamedTuple):
+  """text: the tables of means in Markdown. left_out: one line per file without a partner. failed: one line per pair
+  that cannot be read, fused or scored: it counts for no row. notes: pictures that could not be made."""
+
+  text: str
+  left_out: list[str]
+  failed: list[str]
+  notes: list[str]
+
+
 def run(
   restorer_of: Callable[[dict[str, Degradation]], Restorer],
   dig2dig: tuple[Method, dict],
@@ -57,19 +68,28 @@ def run(
   limit: int = 0,
   middle: int = 0,
   held_out: bool = False,
-) -> str:
+) -> Report:
   """Degrades, restores, fuses and scores; scores.{md,csv,json}, settings.json and contact_sheet.png go into a folder
-  per case under `config.out`. Returns the tables of means, in Markdown.
+  per case under `config.out`.
 
   restorer_of: the restorer of given degradations. dig2dig: (method, parameters). drfusion: (method whose
   output is `channels`, parameters); its row is left out without. limit: first pairs only. middle: side of
   the square in the middle of every pair to take; 0 is all of it. held_out: only the pairs that DRFusion's training
-  leaves out. Raises UserError for an unknown case, and when a pair cannot be read.
+  leaves out. Raises UserError for an unknown case, and when no pair can be read.
   """
   if unknown := [name for name in cases if name not in CASES]:
     raise UserError(f"--cases={unknown[0]}: expected names among {', '.join(CASES)}")
-  found = config.find()[0]
-  pairs = [_gray(load_pair(pair), middle) for pair in (split(found)[1] if held_out else found)[: limit or None]]
+  found, left_out = config.find()
+  pairs: list[LoadedPair] = []
+  failed: list[str] = []
+  notes: list[str] = []
+  for pair in (split(found)[1] if held_out else found)[: limit or None]:
+    try:
+      pairs.append(_gray(load_pair(pair), middle))
+    except UserError as error:
+      failed.append(str(error))
+  if not pairs:
+    raise UserError(failed[0] if failed else f"{config.data}: expected held-out pairs, found none; check --data")
   make_folder(config.out)
   fusers = Fusers(_runner(dig2dig, config), drfusion and _runner(drfusion, config))
   # What every rule makes of the clean sources.
@@ -80,15 +100,23 @@ def run(
     degraded = [not one.clean for one in degradations.values()]
     restorer = restorer_of(degradations)
     scores: dict[str, list[dict[str, float]]] = {}
-    shown = []
+    shown, names = [], []
     for pair, ideal in tqdm(list(zip(pairs, ideals, strict=True)), unit="pair", desc=case, disable=None):
-      rows = rows_of(pair, case, restorer, fusers, config.seed)
-      for name, row in rows.items():
-        scores.setdefault(name, []).append(_score(pair, row, ideal, degraded) | {"seconds": row.seconds})
+      try:
+        rows = rows_of(pair, case, restorer, fusers, config.seed)
+        scored = {name: _score(pair, row, ideal, degraded) | {"seconds": row.seconds} for name, row in rows.items()}
+      except Exception as error:  # of this pair alone: too small for a measure, too large for memory
+        failed.append(f"{pair.name}: expected scores of case {case}, found {one_line(error)}; left out for all its rows")
+        continue
+      names.append(pair.name)
+      for name, found in scored.items():
+        scores.setdefault(name, []).append(found)
       if len(shown) < SHEET_ROWS:
         tiles = [(f"{pair.name} {s}", p) for s, p in zip(config.sources, pair.sources, strict=True)]
         tiles += [(name, row.fused) for name, row in rows.items()]
-        shown.append(sheet.row([*tiles, ("clean fusion", ideal[DIG])]))
+        shown.append(sheet.try_row([*tiles, ("clean fusion", ideal[DIG])], notes))
+    if not names:
+      raise UserError(failed[-1])
     settings = {
       "case": case,
       "degradations": {source: dataclasses.asdict(one) for source, one in degradations.items()},
@@ -99,8 +127,9 @@ def run(
       "seed": config.seed,
       **config.settings,
     }
-    texts.append(_write(config.out / case, scores, [pair.name for pair in pairs], shown, settings))
-  return "\n".join(texts)
+    texts.append(_write(config.out / case, scores, names, settings))
+    sheet.try_write(config.out / case / "contact_sheet.png", [row for row in shown if row is not None], notes)
+  return Report("\n".join(texts), left_out, failed, notes)
 
 
 def _runner(method: tuple[Method, dict], config: FuseConfig) -> Runner:
@@ -148,9 +177,8 @@ def _low_pass(image: np.ndarray) -> np.ndarray:
   return cv2.GaussianBlur(np.asarray(image, np.float64), (0, 0), LOW_PASS, borderType=cv2.BORDER_REFLECT)
 
 
-def _write(out, scores, names: list[str], rows: list[np.ndarray], settings: dict) -> str:
+def _write(out, scores, names: list[str], settings: dict) -> str:
   make_folder(out)
-  sheet.write_sheet(out / "contact_sheet.png", rows)
   text = markdown(scores)
   write_text(out / "scores.md", text)
   write_text(out / "scores.csv", csv_text(scores, images=names))

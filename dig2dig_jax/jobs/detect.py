@@ -6,7 +6,6 @@ mAP50 counts a detection as right at an overlap (IoU) of 0.5 with a label; mAP50
 
 import contextlib
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +15,7 @@ from tqdm import tqdm
 
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs import detection_labels, fused_folders
+from dig2dig_jax.jobs import detection_labels, escape, fused_folders
 from dig2dig_jax.jobs.detection_labels import Labels
 from dig2dig_jax.jobs.detector import Detections
 from dig2dig_jax.jobs.record import environment, make_folder, write_text
@@ -76,7 +75,7 @@ def run(
     "scores": {method: {"mAP50": _plain(row[0]), "mAP50-95": _plain(row[1])} for method, row in scores.items()},
     "environment": environment(),
   }
-  write_text(out / "detection.json", json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+  write_text(out / "detection.json", escape.json_text(record))
   write_text(out / "detection.md", text)
   return Report(text, left_out, failed, scores)
 
@@ -134,7 +133,8 @@ def _markdown(scores: Mapping[str, tuple[float, float]], images: int, objects: i
   lines = [f"{images} images, {objects} labelled objects\n"]
   lines += ["| method | mAP50 ↑ | mAP50-95 ↑ |", "| --- | ---: | ---: |"]
   for method, row in scores.items():
-    lines.append(f"| {method} | " + " | ".join("–" if np.isnan(value) else f"{value:.4f}" for value in row) + " |")
+    cells = ("–" if np.isnan(value) else f"{value:.4f}" for value in row)
+    lines.append(f"| {escape.markdown(method)} | {' | '.join(cells)} |")
   return "\n".join(lines) + "\n"
 
 

@@ -37,8 +37,9 @@ def tex(text: str) -> str:
 
 def csv_cell(text: str) -> str:
   """Text that a spreadsheet takes for text: with an apostrophe before what it would compute, as OWASP advises."""
-  text = shown(text)
-  return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+  computed = text.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+  # A carriage return would end the line for some readers, and Python does not quote it.
+  return "'" * computed + shown(text).replace("\r", " ")
 
 
 def ascii_label(text: str) -> str:

@@ -4,6 +4,7 @@ Every method is scored on the same images, those that all folders have: means ov
 Images are compared as 8-bit gray.
 """
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,26 +14,30 @@ from tqdm import tqdm
 
 from dig2dig_jax import metrics
 from dig2dig_jax.data.datasets import DataConfig
-from dig2dig_jax.errors import UserError
+from dig2dig_jax.errors import UserError, one_line
 from dig2dig_jax.jobs import compare, compare_table, fused_folders
 from dig2dig_jax.jobs.fused_folders import Fused
 from dig2dig_jax.jobs.record import make_folder, write_text
+from dig2dig_jax.jobs.scores import Scores, stamps
 from dig2dig_jax.jobs.table import csv_text
 
-# (gray sources, gray fused image) -> value: a measure that needs more than the images, as LPIPS its weights
+# (gray sources, gray fused image) -> value: a measure that needs more than the images, as LPIPS its weights. By its
+# attribute `identity` scores of an earlier run are known to be of the same weights; without it they are not.
 Extra = Callable[[list[np.ndarray], np.ndarray], float]
 NO_LPIPS = "LPIPS is unavailable without its weights: python -m convert.lpips, then --lpips=FOLDER"
 
 
 class Report(NamedTuple):
   """text: the summary in Markdown. left_out: one line per file without a partner. failed: one line per image that a
-  method lacks, or that is damaged or of another size: it counts for no method. scores: {method: [{metric: value}]}."""
+  method lacks, or that is damaged or of another size: it counts for no method. scores: {method: [{metric: value}]}.
+  notes: what became of the scores of an earlier run."""
 
   text: str
   left_out: list[str]
   failed: list[str]
   comparison: compare_table.Comparison
   scores: dict[str, list[dict[str, float]]]
+  notes: Sequence[str] = ()
 
 
 def run(
@@ -44,14 +49,15 @@ def run(
   baselines: bool = True,
   limit: int = 0,
   lpips: Extra | None = None,
-  visit: Callable[[Fused], None] = lambda fused: None,
+  visit: Callable[[Fused], None] | None = None,
 ) -> Report:
   """Scores the images of every folder `fused` {method: folder} against their sources, the pairs of `data`.
 
-  Writes scores.csv (every image) and summary.md, .tex and .json (means, intervals, ranks, paired tests against the
-  first method) into `out`. protocol: a name of `metrics.PROTOCOLS`. baselines: rows of the fusions without any thought
-  and of each source copied. limit: first pairs only, 0 takes all. lpips: adds that column, which no rank counts. visit:
-  sees the images of every pair that is scored. UserError when no image can be scored.
+  Writes scores.jsonl as it goes, from which the same command goes on (`jobs.scores`), then scores.csv (every image)
+  and summary.md, .tex and .json (means, intervals, ranks, paired tests against the first method) into `out`. protocol:
+  a name of `metrics.PROTOCOLS`. baselines: rows of the fusions without any thought and of each source copied. limit:
+  first pairs only, 0 takes all. lpips: adds that column, which no rank counts. visit: sees the images of every pair
+  whose scores stand. UserError when no image can be scored.
   """
   if protocol not in metrics.PROTOCOLS:
     raise UserError(f"--protocol={protocol}: expected one of {', '.join(metrics.PROTOCOLS)}")
@@ -64,19 +70,35 @@ def run(
   left_out = left_out + fused_folders.superfluous(folders, pairs)
   pairs = pairs[: limit or None]
   make_folder(out)
+  measures = metrics.PROTOCOLS[protocol]
+  rows = [*fused, *(fused_folders.baseline_names(data.sources) if baselines else ())]
+  columns = dict.fromkeys(rows, (*measures, *(() if lpips is None else ("LPIPS",))))
+  settings = {"job": "evaluate", "lpips": lpips and getattr(lpips, "identity", uuid.uuid4().hex)}
   failed: list[str] = []
-  found: dict[str, list[dict[str, float]]] = {}
   names: list[str] = []
-  for pair in tqdm(pairs, unit="pair", disable=None):
-    images = fused_folders.load(pair, fused, folders, failed)
-    if images is None:
-      continue
-    if baselines:
-      images = fused_folders.with_baselines(images)
-    visit(images)
-    names.append(pair.name)
-    for method, row in _score(images, metrics.PROTOCOLS[protocol], lpips).items():
-      found.setdefault(method, []).append(row)
+  with Scores(out, settings, columns) as log:
+    files = {pair.name: stamps(pair, fused_folders.files(pair, folders)) for pair in pairs}
+    done = log.done(files)
+    for pair in tqdm(pairs, unit="pair", disable=None):
+      if pair.name in done and visit is None:
+        names.append(pair.name)
+        continue
+      try:
+        images = fused_folders.load(pair, fused, folders, failed)
+        if images is None:
+          continue
+        if baselines:
+          images = fused_folders.with_baselines(images)
+        scored = None if pair.name in done else _score(images, measures, lpips)
+      except Exception as error:  # a pair can only fail alone: most of all, no memory for it
+        failed.append(f"{pair.name}: expected scores, found {one_line(error)}; left out for all methods")
+        continue
+      if scored is not None:
+        log.append(pair.name, files[pair.name], scored)
+      names.append(pair.name)
+      if visit is not None:
+        visit(images)
+    found = log.load(names)
   if not names:
     methods = ", ".join(fused) or data.place
     raise UserError(f"{data.place}: expected images that all of {methods} have, found none; {failed[0]}")
@@ -89,7 +111,7 @@ def run(
   write_text(out / "summary.md", text)
   write_text(out / "summary.tex", compare_table.latex(comparison))
   write_text(out / "summary.json", compare_table.json_text(comparison))
-  return Report(text, left_out, failed, comparison, found)
+  return Report(text, left_out, failed, comparison, found, log.notes)
 
 
 def _score(images: Fused, names: Sequence[str], lpips: Extra | None) -> dict[str, dict[str, float]]:

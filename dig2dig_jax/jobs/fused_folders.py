@@ -66,6 +66,12 @@ def counts(folders: Folders, pairs: Sequence[Pair]) -> dict[str, int]:
   return {method: sum(_key(pair.name) in files for pair in pairs) for method, files in folders.items()}
 
 
+def files(pair: Pair, folders: Folders) -> dict[str, Path]:
+  """{method: the pair's image}; a method that has none is left out."""
+  key = _key(pair.name)
+  return {method: found[key] for method, found in folders.items() if key in found}
+
+
 def load(pair: Pair, paths: Mapping[str, Path], folders: Folders, failed: list[str]) -> Fused | None:
   """A pair with every method's image; None when one is missing or of another size, each fault a line in `failed`.
 

@@ -22,7 +22,7 @@ def load(folder: Path) -> Callable[[Sequence[np.ndarray], np.ndarray], float]:
 
   NaN for images with a side below 31 pixels, for which LPIPS is not defined. UserError for a folder that is not whole.
   """
-  params = _read(folder)
+  params, identity = _read(folder)
 
   @jax.jit
   def distances(params, sources, fused):
@@ -35,10 +35,12 @@ def load(folder: Path) -> Callable[[Sequence[np.ndarray], np.ndarray], float]:
     found = distances(params, np.stack(sources).astype(np.float32), fused[None].astype(np.float32))
     return float(np.mean(np.float64(found)))
 
+  score.identity = identity
   return score
 
 
-def _read(folder: Path) -> dict:
+def _read(folder: Path) -> tuple[dict, str]:
+  """(parameters, SHA-256 of their file)."""
   path = folder / WEIGHTS
   try:
     card = json.loads((folder / CARD).read_text(encoding="utf-8"))
@@ -50,4 +52,4 @@ def _read(folder: Path) -> dict:
     raise UserError(f"{path}: expected LPIPS of AlexNet, found other tensors; {_REMEDY}")
   if (found := tensor_file.sha256(path)) != card.get("sha256"):
     raise UserError(f"{path}: expected the hash {card.get('sha256')} of its card, found {found}; {_REMEDY}")
-  return traverse_util.unflatten_dict(flat, sep="/")
+  return traverse_util.unflatten_dict(flat, sep="/"), found

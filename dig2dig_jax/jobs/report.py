@@ -53,21 +53,26 @@ def run(
   labels += [f"weight of {source}, {method}" for method in maps for source in shown_sources]
   album = Album(pairs=len(pairs), images=len(labels), budget=int(budget_mb * 1e6))
   pictures: dict[str, Pictures] = {}
-  notes: list[str] = []
+  notes: list[str] = []  # what the folders lack
+  faults: list[str] = []  # of pictures
 
   def visit(pair: Fused) -> None:
-    tiles = pair.sources | {name: image for name, image in pair.methods.items() if name in labels}
-    for method, folder in maps.items():
-      for source in shown_sources:
-        tiles[f"weight of {source}, {method}"] = _map(folder, pair, source, notes)
-    judged = list(fused) if len(fused) > 1 else [name for name in pair.methods if name in labels]
-    if (found := album.add(tiles, judged)) is not None:
-      pictures[pair.name] = found
+    with sheet.for_show(f"pictures of {pair.name}", faults):
+      tiles = pair.sources | {name: image for name, image in pair.methods.items() if name in labels}
+      for method, folder in maps.items():
+        for source in shown_sources:
+          tiles[f"weight of {source}, {method}"] = _map(folder, pair, source, notes)
+      judged = list(fused) if len(fused) > 1 else [name for name in pair.methods if name in labels]
+      if (found := album.add(tiles, judged)) is not None:
+        pictures[pair.name] = found
 
   report = evaluate_fused.run(fused, data, out, baselines=baselines, limit=limit, visit=visit, **options)
   records = {method: _json_file(folder / "run.json", notes) for method, folder in fused.items()}
   curves = {method: _curves(folder, records[method], sources, notes) for method, folder in fused.items()}
-  plots = _plots(report, records, {method: rows for method, rows in curves.items() if rows}, sources, baselines)
+  curves = {method: rows for method, rows in curves.items() if rows}
+  plots: list[dict[str, str]] = []
+  with sheet.for_show("plots of the page", faults):
+    plots = _plots(report, records, curves, sources, baselines)
   notes = [*notes[:_NOTES], *([f"and {len(notes) - _NOTES} more like these"] if len(notes) > _NOTES else [])]
   page = _template().render(
     title=f"Image fusion: {', '.join(fused) or 'plain fusions'}",
@@ -78,7 +83,7 @@ def run(
     runs=[_run(method, folder, records[method]) for method, folder in fused.items()],
     failed=report.failed,
     left_out=report.left_out,
-    notes=[*report.comparison.notes, *notes],
+    notes=[*report.comparison.notes, *notes, *faults],
     sources=sources,
     maps=bool(maps),
     shown=len(pictures),
@@ -88,7 +93,7 @@ def run(
     **_tables(report.comparison, set(fused)),
   )
   write_text(out / PAGE, page)
-  return report
+  return report._replace(notes=[*report.notes, *faults])
 
 
 def _tables(comparison: compare_table.Comparison, fused: set[str]) -> dict:

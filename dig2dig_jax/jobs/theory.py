@@ -21,6 +21,7 @@ from dig2dig_jax.data.padding import bucket_size, crop, reflect_pad
 from dig2dig_jax.data.pairs import content_id
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import plots, sheet
+from dig2dig_jax.jobs.escape import markdown
 from dig2dig_jax.jobs.evaluate_prior import psnr
 from dig2dig_jax.jobs.record import make_folder, write_text
 from dig2dig_jax.methods.base import Codec, fuse
@@ -158,7 +159,6 @@ def _markdown(found) -> str:
       sums = np.array([run["covariance"].sum() for run in runs])
       error = np.mean([run["error"][-1] for run in runs])
       decibel = np.mean([run["psnr"] for run in runs])
-      lines.append(
-        f"| {kind} | {name} | {len(runs)} | {sums.mean():.3g} | {np.sum(sums > 0)} | {error:.5f} | {decibel:.2f} |"
-      )
+      head = f"| {kind} | {markdown(name)} | {len(runs)} | {sums.mean():.3g} | {np.sum(sums > 0)}"
+      lines.append(f"{head} | {error:.5f} | {decibel:.2f} |")
   return "\n".join(lines) + "\n"

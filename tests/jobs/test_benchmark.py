@@ -37,8 +37,8 @@ class Prior:
   denoiser, reuse = staticmethod(conv_denoiser), None
 
 
-def run(data, out, **options):
-  config = FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=32, batch_size=2)
+def run(data, out, *, seed=0, batch_size=2, **options):
+  config = FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=32, batch_size=batch_size, seed=seed)
   with pytest.MonkeyPatch.context() as patch:
     patch.setitem(ablations.TABLES, "few", few)
     patch.setitem(ablations.TABLES, "none", none)
@@ -51,7 +51,7 @@ def results(quick_compile, tmp_path_factory):
   root = tmp_path_factory.mktemp("benchmark")
   for name, size in (("p", (32, 30)), ("q", (32, 32)), ("r", (24, 24)), ("s", (32, 32))):
     write_pair(root / "data", name, size, channels={"ir": 1, "vi": 3})
-  return root / "data", root / "out", run(root / "data", root / "out", limit=3)
+  return root / "data", root / "out", run(root / "data", root / "out", limit=3).text
 
 
 def test_a_method_in_two_tables_runs_once(results):
@@ -115,7 +115,7 @@ def test_a_table_with_a_reference_holds_every_row_against_its_first(results, mon
   rows = lambda tuned: {"4 steps": dataclasses.replace(tuned, steps=4), "tuned": tuned}  # noqa: E731
   monkeypatch.setitem(ablations.TABLES, "held", rows)
   monkeypatch.setattr(benchmark, "REFERENCED", ("held",))
-  text = run(data, tmp_path, tables=("held",), protocols=("common",), limit=1)
+  text = run(data, tmp_path, tables=("held",), protocols=("common",), limit=1).text
   scores = json.loads((tmp_path / "held" / "scores.json").read_text())
   first, second = (scores[name]["mean"][benchmark.TO_REFERENCE] for name in ("4 steps", "tuned"))
   assert list(scores) == ["4 steps", "tuned"] and first == "Infinity" and 10 < second < 60
@@ -173,11 +173,92 @@ def test_the_sheet_has_a_tile_per_source_and_row(results):
   assert sheet.shape == (3 * (220 + 18 + 4), 220 * (2 + len(ROWS)), 3)
 
 
-def test_an_unreadable_pair_ends_it(results, tmp_path, monkeypatch):
-  monkeypatch.setattr(benchmark, "Fuser", lambda *args, **kw: lambda images, ids: (images[:, 0], None))
-  for name in ("a", "b"):
-    write_pair(tmp_path / "data", name, (12, 12), channels={"ir": 1, "vi": 1})
-  (tmp_path / "data" / "vi" / "b.png").write_bytes(b"")
-  with pytest.raises(UserError, match="vi/b.png: expected an image, found an empty file"):
-    run(tmp_path / "data", tmp_path / "out")
-  assert not (tmp_path / "out" / "scores.csv").exists()
+class Toy:
+  """A fuser that hands back the first source, and stops the run at its `last` call."""
+
+  compile_seconds, calls, last = 0.0, 0, None
+
+  def __init__(self, *args, **options):
+    pass
+
+  def __call__(self, images, ids):
+    Toy.calls += 1
+    if Toy.calls == Toy.last:
+      raise KeyboardInterrupt
+    return images[:, 0], None
+
+
+@pytest.fixture
+def toy(monkeypatch, tmp_path):
+  """A folder of four pairs of one size, and a benchmark of one row that fuses nothing."""
+  monkeypatch.setattr(benchmark, "Fuser", Toy)
+  Toy.calls, Toy.last = 0, None
+  for name in "abcd":
+    write_pair(tmp_path / "data", name, (32, 32), channels={"ir": 1, "vi": 1})
+
+  def again(out="out", **options):
+    Toy.calls = 0
+    return run(tmp_path / "data", tmp_path / out, tables=("none",), protocols=("common",), batch_size=1, **options)
+
+  return tmp_path, again
+
+
+def numbers(out):
+  found = json.loads((out / "none" / "scores.json").read_text())
+  return {row: {pair: {name: value for name, value in scores.items() if name != "seconds"}
+                for pair, scores in report["images"].items()} for row, report in found.items()}  # fmt: skip
+
+
+def test_an_unreadable_pair_is_reported_and_the_others_are_scored(toy):
+  root, again = toy
+  (root / "data" / "vi" / "b.png").write_bytes(b"")
+  found = again()
+  assert len(found.failed) == 1 and "vi/b.png: expected an image, found an empty file" in found.failed[0]
+  scores = numbers(root / "out")
+  assert {tuple(pairs) for pairs in scores.values()} == {("a", "c", "d")}, "means are over the same pairs in every row"
+  for name in "acd":
+    (root / "data" / "vi" / f"{name}.png").write_bytes(b"")
+  with pytest.raises(UserError, match="expected an image, found an empty file"):
+    again("other")
+
+
+def test_a_run_that_was_ended_goes_on_where_it_was(toy):
+  root, again = toy
+  Toy.last = 3
+  with pytest.raises(KeyboardInterrupt):
+    again()
+  log = root / "out" / "scores.jsonl"
+  assert [json.loads(line)["id"] for line in log.read_text().splitlines()] == ["a", "b"]
+  with log.open("a") as file:
+    file.write('{"id": "c", "finge')  # killed while it wrote
+  Toy.last = None
+  found = again()
+  assert Toy.calls == 2 and "2 of 4 pairs were scored before" in found.notes[0]
+  again("whole")
+  assert Toy.calls == 4 and numbers(root / "out") == numbers(root / "whole")
+
+
+def test_what_differs_is_scored_again_and_the_sheet_of_the_first_run_stays(toy):
+  root, again = toy
+  again()
+  sheet = (root / "out" / "none" / "contact_sheet.png").read_bytes()
+  write_pair(root / "data", "b", (32, 30), channels={"ir": 1, "vi": 1})
+  again()
+  assert Toy.calls == 1 and (root / "out" / "none" / "contact_sheet.png").read_bytes() == sheet
+  again(seed=1)
+  assert Toy.calls == 4 and (root / "out" / "none" / "contact_sheet.png").read_bytes() != sheet
+  again()
+  assert Toy.calls == 0, "the scores of the first settings are still there"
+
+
+def test_no_fault_of_a_picture_ends_the_run(toy, monkeypatch):
+  root, again = toy
+
+  def fails(*args, **options):
+    raise MemoryError("18 GB")
+
+  monkeypatch.setattr(benchmark.sheet, "_tile", fails)
+  monkeypatch.setattr(benchmark.plots, "write_scores", fails)
+  found = again()
+  assert found.failed == [] and list(numbers(root / "out")["fixed"]) == list("abcd")
+  assert len(found.notes) == 5 and all("18 GB" in note and "goes without it" in note for note in found.notes)

@@ -32,9 +32,9 @@ def test_rows_cases_and_files(tiny_prior, tmp_path):
   arguments = (
     lambda degradations: Restorer(prior, degradations, steps=1),
     (method, prior.params),
-    FuseConfig(data, out, ("ir", "vi"), bucket=8),
+    FuseConfig(data, ("ir", "vi"), out=out, bucket=8),
   )
-  text = degraded.run(*arguments, drfusion=(trained, network.params), cases=("noise25", "first_x4"), middle=32)
+  text = degraded.run(*arguments, drfusion=(trained, network.params), cases=("noise25", "first_x4"), middle=32).text
   assert "Case noise25" in text and "Case first_x4" in text
   with (out / "noise25" / "scores.csv").open() as file:
     rows = {row["method"]: row for row in csv.DictReader(file)}
@@ -65,11 +65,16 @@ def test_held_out_pairs_are_those_that_training_leaves_out(tiny_prior, tmp_path)
   prior = load_prior(tiny_prior)
   options = Dig2DigOptions(steps=0, window="cumulative", temperature=0.01)
   method = dig2dig(prior.denoiser, luminance_codec(1), noise=prior.noise, options=options)
-  config = FuseConfig(data, out, ("ir", "vi"), bucket=8)
+  config = FuseConfig(data, ("ir", "vi"), out=out, bucket=8)
   restorer = lambda degradations: Restorer(prior, degradations, steps=1)  # noqa: E731
-  degraded.run(restorer, (method, prior.params), config, cases=("noise25",), held_out=True)
+  (data / "vi" / "f.png").write_bytes(b"")
+  for name in ("a", "b", "c", "d", "e", "f", "g"):
+    write_pair(data, f"small_{name}", (8, 8), channels={"ir": 1, "vi": 1})  # no window of SSIM fits
+  report = degraded.run(restorer, (method, prior.params), config, cases=("noise25",), held_out=True)
+  unreadable, small = report.failed
+  assert "vi/f.png: expected an image, found an empty file" in unreadable and small.startswith("small_e: expected scores")
   with (out / "noise25" / "scores.csv").open() as file:
-    assert {row["image"] for row in csv.DictReader(file)} == {"a", "f"}
+    assert {row["image"] for row in csv.DictReader(file)} == {"a"}
 
 
 def test_classical_restoration_inverts_a_blur_and_leaves_the_clean_alone():

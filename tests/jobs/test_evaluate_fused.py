@@ -141,6 +141,41 @@ def test_what_cannot_be_compared_is_refused(data, tmp_path, folders, options, me
     evaluate_fused.run(places, pairs(data), tmp_path / "out", **options)
 
 
+def test_a_rerun_scores_what_is_new_and_says_the_same(data, tmp_path, quick_compile, monkeypatch):
+  monkeypatch.setattr(metrics, "PROTOCOLS", {"toy": ("MSE", "PSNR", "SCD")})
+  ours, out = folder(data, "ours", mean), tmp_path / "out"
+  again = lambda **options: evaluate_fused.run({"ours": ours}, pairs(data), out, protocol="toy", **options)  # noqa: E731
+  scored, score = [], evaluate_fused._score
+  counted = lambda images, *rest: scored.append(images.name) or score(images, *rest)  # noqa: E731
+  monkeypatch.setattr(evaluate_fused, "_score", counted)
+  first = again(limit=2)
+  assert scored == ["1", "2"] and first.notes == []
+  write(ours / "1.png", scene(9, *SIZE, 1))
+  second = again()
+  assert scored == ["1", "2", "1", "10"] and "1 of 3 pairs were scored before" in second.notes[0]
+  files = {path.name: path.read_bytes() for path in out.iterdir()}
+  seen = []
+  third = again(visit=lambda images: seen.append(images.name))
+  assert len(scored) == 4 and seen == ["1", "2", "10"], "pictures are of all pairs"
+  assert {path.name: path.read_bytes() for path in out.iterdir()} == files and third.text == second.text
+  again(baselines=False)
+  assert len(scored) == 7
+
+
+def test_a_fault_in_scoring_is_that_pairs_own(data, tmp_path, quick_compile, monkeypatch):
+  monkeypatch.setattr(metrics, "PROTOCOLS", {"toy": ("MSE",)})
+  ours, score = folder(data, "ours", mean), evaluate_fused._score
+
+  def fails(images, *rest):
+    if images.name == "2":
+      raise MemoryError("15 TB")
+    return score(images, *rest)
+
+  monkeypatch.setattr(evaluate_fused, "_score", fails)
+  report = evaluate_fused.run({"ours": ours}, pairs(data), tmp_path / "out", protocol="toy")
+  assert report.comparison.images == ["1", "10"] and len(report.failed) == 1 and "15 TB" in report.failed[0]
+
+
 def test_folders_are_named_by_what_tells_them_apart(tmp_path):
   assert list(fused_folders.named(["a/ours", "b/theirs"])) == ["ours", "theirs"]
   assert list(fused_folders.named([tmp_path / "a" / "out", tmp_path / "b" / "out"])) == ["a/out", "b/out"]

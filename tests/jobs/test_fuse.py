@@ -106,6 +106,20 @@ def test_the_sheet_has_a_row_per_pair(first):
   assert not list(out.glob(".*.tmp")), "temporary files are left"
 
 
+def test_no_fault_of_a_picture_takes_images_or_record_with_it(first, tmp_path, monkeypatch):
+  _, reference, _ = first
+  data, out = write_pairs(tmp_path / "data", ["a", "b"]), tmp_path / "out"
+
+  def fails(*args):
+    raise MemoryError("18 GB")
+
+  monkeypatch.setattr(fuse.sheet, "_tile", fails)
+  report = fuse_folder(data, out)
+  assert (report.done, report.failed) == (2, []) and max(differences(out, reference).values()) <= 1
+  assert len(report.notes) == 2 and all("18 GB" in note and "goes without it" in note for note in report.notes)
+  assert json.loads((out / "run.json").read_text())["done"] == 2 and len(ledger.read(out)) == 2
+
+
 def test_batches_and_order_do_not_change_pixels(first, tmp_path, monkeypatch):
   data, reference, _ = first
   find = fuse.FuseConfig.find

@@ -30,8 +30,12 @@ def run(root, **options):
 def results(quick_compile, tmp_path_factory):
   root = tmp_path_factory.mktemp("figures")
   write_pair(root / "data", "p", (24, 30), channels={"ir": 1, "vi": 3})
+  write_pair(root / "data", "damaged", (24, 30), channels={"ir": 1, "vi": 3})
+  (root / "data" / "ir" / "damaged.png").write_bytes(b"")
   boxes = gain_figures.parse_boxes("all:0,0,30,24; corner:25,20,5,4")
-  written = run(root, figures=("1", "5"), boxes=boxes).written
+  report = run(root, figures=("1", "5"), boxes=boxes)
+  written = report.written
+  assert len(report.failed) == 1 and "ir/damaged.png: expected an image, found an empty file" in report.failed[0]
   tables = {}
   for figure in ("1", "5"):
     with open(root / "out" / f"figure{figure}" / "gains.csv", newline="") as file:

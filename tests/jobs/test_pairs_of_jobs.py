@@ -2,14 +2,12 @@
 
 import json
 
-import numpy as np
 import pytest
 from absl.testing import flagsaver
 from scenes import scene, write
 
 import launch
 from dig2dig_jax import metrics
-from dig2dig_jax.data.pairs import LoadedPair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import benchmark, degraded, detect, evaluate_fused, fuse, fused_folders, gain_figures, report
 
@@ -46,9 +44,9 @@ def job(name, monkeypatch, root, prior):
 
   def load(pair, *others):
     seen.append(pair.name)
-    if len(seen) == len(WANTED):
+    if name == "degraded" or len(seen) == len(WANTED):  # it goes on until no pair can be read
       raise UserError("seen")
-    return LoadedPair(pair.name, np.zeros((2, 8, 8, 3), np.float32), (), ()) if name == "degraded" else None
+    return None
 
   prior = f"--prior={prior}"
   own = ["--fused=" + str(root / "fused"), "--nobaselines"]

@@ -98,6 +98,30 @@ def test_five_hundred_pairs_keep_to_the_budget():
   assert len(few._shown) == 33 and max(few._shown) == 499
 
 
+def test_strips_fit_into_the_album():
+  strip = {name: np.zeros((1, 30_000, 3), np.uint8) for name in "ab"}
+  found = Album(pairs=1, images=2, budget=1_000_000).add(strip, ["a", "b"])
+  assert len(found.thumbnails) == 2
+
+
+def test_names_and_notes_are_text_on_the_page_and_a_fault_of_a_picture_is_a_note(tmp_path, quick_compile, monkeypatch):
+  hostile = "<script>alert(1)</script>".replace("/", "\u2215")
+  name = b"caf\xe9 <b>&'".decode("utf-8", "surrogateescape") + hostile
+  for source in ("ir", "vi", hostile):
+    (tmp_path / "data" / source).mkdir(parents=True)
+    write(tmp_path / "p.png", scene(len(source), *SIZE, 1))
+    (tmp_path / "p.png").rename(tmp_path / "data" / source / f"{name}.png")
+  monkeypatch.setattr(metrics, "PROTOCOLS", {"toy": ("EN",)})
+  monkeypatch.setattr(Album, "add", lambda *args: (_ for _ in ()).throw(MemoryError("12 GB")))
+  folders = {hostile: tmp_path / "data" / hostile}
+  found = report.run(folders, pairs(tmp_path), tmp_path / "out", command=hostile, protocol="toy")
+  page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+  assert "<script>alert" not in page and "&lt;script&gt;alert" in page
+  assert found.failed == [] and len(found.notes) == 1 and "12 GB" in found.notes[0]
+  summary = json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))
+  assert summary["images"] == [name]
+
+
 def test_the_focus_is_where_detail_differs_and_not_where_brightness_does():
   a = np.full((200, 300, 1), 100, np.uint8)
   b = a.copy()

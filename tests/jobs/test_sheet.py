@@ -26,6 +26,38 @@ def test_tiles_share_a_height_and_keep_their_shape_and_colour(tmp_path):
   assert np.all(written[238:242] == 255) and np.all(written[242:, 300:] == 255)
 
 
+@pytest.mark.parametrize("size", [(1, 30_000), (30_000, 1), (1, 500), (1, 100_000)])
+def test_a_strip_has_a_tile_of_bounded_size(size):
+  strip = sheet.row([("strip", np.zeros((*size, 3), np.float32)), ("gray", np.zeros((*size, 1), np.float32))])
+  assert strip.shape[0] == 18 + 220 and strip.shape[1] <= 2 * 1320
+  wide = sheet.row([("strip", np.zeros((*size, 1), np.float32))] * 60)
+  assert wide.shape[1] <= 2**14
+
+
+def test_a_sheet_has_a_largest_number_of_pixels(tmp_path):
+  wide = sheet.row([("strip", np.zeros((1, 500, 1), np.float32))] * 60)
+  notes = []
+  sheet.try_write(tmp_path / "sheet.png", [wide] * 30, notes)
+  height, width = read(tmp_path / "sheet.png").shape[:2]
+  assert height * width <= 2**24 and height >= wide.shape[0]
+  assert any("would be too large" in note for note in notes) and any("are shrunk" in note for note in notes)
+
+
+def test_a_fault_of_a_sheet_is_a_note(tmp_path):
+  notes = []
+  (tmp_path / "file").write_text("")
+  sheet.try_write(tmp_path / "file" / "sheet.png", [np.zeros((4, 4, 3), np.uint8)], notes)
+  sheet.try_write(tmp_path / "none.png", [], notes)
+  assert sheet.try_row([("no image", np.zeros((0, 4, 3), np.float32))], notes) is None
+  assert len(notes) == 2 and "file/sheet.png: expected a picture for show" in notes[0]
+  assert not (tmp_path / "none.png").exists() and all("\n" not in note for note in notes)
+
+
+@pytest.mark.parametrize("label", ["caf\udce9", "\ud800", "图", "a\x00b\n", ""])
+def test_any_label_can_be_drawn(label):
+  assert sheet.row([(label, flat(4, 4, (9, 9, 9)))]).shape == (238, 220, 3)
+
+
 def test_heat_goes_from_blue_over_white_to_red():
   weights = np.linspace(0, 1, 5, dtype=np.float32)[None, :, None]
   colours = (sheet.heat(weights)[0] + 1) / 2

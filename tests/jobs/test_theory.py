@@ -81,7 +81,10 @@ def test_the_job_reports_every_row_on_every_image(tmp_path):
     "uniform": Dig2DigOptions(steps=3, weights="uniform"),
     "dig": Dig2DigOptions(steps=3, window="cumulative", temperature=1e-3),
   }
-  text = theory.run(Prior, rgb_codec(), rows, tmp_path / "photographs", tmp_path / "out", bucket=8).text
+  (tmp_path / "photographs" / "c.png").write_bytes(b"")
+  report = theory.run(Prior, rgb_codec(), rows, tmp_path / "photographs", tmp_path / "out", bucket=8)
+  assert len(report.failed) == 1 and "c.png: expected an image, found an empty file" in report.failed[0]
+  text = report.text
   record = json.loads((tmp_path / "out" / "theory.json").read_text())
   for kind in theory.DEGRADATIONS:
     uniform, dig = record["found"][kind]["uniform"], record["found"][kind]["dig"]
