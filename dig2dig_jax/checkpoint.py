@@ -23,7 +23,7 @@ from dig2dig_jax import card as cards
 from dig2dig_jax import orbax_store, tensor_file
 from dig2dig_jax.card import DESCRIPTION, FORMAT, STORAGE_DTYPES
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.files import replacing
+from dig2dig_jax.files import replacing, taken
 from dig2dig_jax.models.shapes import NetworkConfig, least_parameters, parameter_shapes
 
 WEIGHTS, ORBAX, CARD, RUN = "model.safetensors", "orbax", "card.json", "run.json"
@@ -80,6 +80,7 @@ def save_checkpoint(
   }
   facts["description_sha256"] = cards.description_hash(facts)
   directory = Path(directory)
+  _refuse_foreign(directory)
   with _folder(directory), replacing(directory / CARD) as text:
     if formats != "orbax":
       with replacing(directory / WEIGHTS) as weights:
@@ -125,6 +126,20 @@ def _load(directory: Path, place: Callable) -> Checkpoint:
   else:
     raise UserError(f"{path}: expected a checkpoint's card, found no 'sha256'; convert again")
   return Checkpoint(traverse_util.unflatten_dict(flat, sep="/"), config, schedule, card)
+
+
+def _refuse_foreign(directory: Path) -> None:
+  """UserError where a card or weights lie in the folder that are no checkpoint of this package."""
+  card, weights = directory / CARD, directory / WEIGHTS
+  if card.exists():
+    try:
+      ours = "format" in cards.read(card)
+    except UserError:
+      ours = False
+    if not ours:
+      raise taken(card)
+  elif weights.exists():
+    raise taken(weights)
 
 
 @contextlib.contextmanager

@@ -220,3 +220,13 @@ def test_damaged_card(prior):
   for text, match in (("{", "expected JSON"), ("[]", "expected a JSON object, found a list")):
     (prior / "card.json").write_text(text)
     _refused(prior, f"card.json: {match}")
+
+
+def test_a_folder_of_somebody_elses_is_kept(tmp_path, params):
+  for name in (checkpoint.CARD, checkpoint.WEIGHTS):
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / name).write_text("somebody's")
+    with pytest.raises(UserError, match=f"{name}: expected nothing or a result of this program"):
+      save_checkpoint(folder, params=params, config=CONFIG, schedule=SCHEDULE, card={})
+    assert (folder / name).read_text() == "somebody's" and len(list(folder.iterdir())) == 1

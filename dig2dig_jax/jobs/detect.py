@@ -47,7 +47,7 @@ def run(
   the category's own number (YOLO) or place (COCO) if empty. UserError when no image can be used.
   """
   pairs, left_out = data.find()
-  folders = {method: fused_folders.index(folder) for method, folder in fused.items()}
+  folders = {method: fused_folders.index(folder, left_out) for method, folder in fused.items()}
   left_out = left_out + fused_folders.superfluous(folders, pairs)
   failed: list[str] = []
   sizes: dict[str, tuple[int, int]] = {}

@@ -66,7 +66,7 @@ def run(
   if clash := sorted({*fused_folders.baseline_names(data.sources)} & set(fused)) if baselines else []:
     raise UserError(f"--fused: expected names other than the baselines', found {clash[0]}; rename that folder")
   pairs, left_out = data.find()
-  folders = {method: fused_folders.index(folder) for method, folder in fused.items()}
+  folders = {method: fused_folders.index(folder, left_out) for method, folder in fused.items()}
   left_out = left_out + fused_folders.superfluous(folders, pairs)
   pairs = pairs[: limit or None]
   make_folder(out)

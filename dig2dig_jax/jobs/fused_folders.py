@@ -39,17 +39,23 @@ def named(folders: Sequence[str | Path]) -> dict[str, Path]:
   return dict(zip(names, paths, strict=True)) if paths else {}
 
 
-def index(folder: Path) -> dict[str, Path]:
-  """{key of a pair's name: file} of the images directly in a folder. UserError for none, or two of one name."""
+def index(folder: Path, left_out: list[str]) -> dict[str, Path]:
+  """{key of a pair's name: file} of the images directly in a folder, but those of one name, of which each but the first
+  is a line in `left_out`. UserError where there are none."""
   found: dict[str, Path] = {}
+  several: set[str] = set()
   for path in images.list_images(folder):
     key = _key(path.stem)
     if key in found:
-      raise UserError(f"{path}: expected one image named '{path.stem}', found {found[key].name} too; move one away")
-    found[key] = path
+      left_out.append(f"{path}: expected one image named '{path.stem}', found {found[key].name} too; both left out, "
+                      "move one away")
+      several.add(key)
+    found.setdefault(key, path)
   if not found:
     raise UserError(f"{folder}: expected fused images, found none; check --fused")
-  return found
+  if len(several) == len(found):
+    raise UserError(f"{folder}: expected fused images of different names, found none; {left_out[-1]}")
+  return {key: path for key, path in found.items() if key not in several}
 
 
 def superfluous(folders: Folders, pairs: Sequence[Pair]) -> list[str]:

@@ -3,6 +3,7 @@
 import collections
 
 import numpy as np
+
 from fuzz import log
 
 

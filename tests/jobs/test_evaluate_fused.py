@@ -109,6 +109,15 @@ def test_damaged_images_and_sources_are_named(data, tmp_path, quick_compile, mon
   assert "ours/1.png" in report.failed[0] and "ir/2.png" in report.failed[1]
 
 
+def test_two_images_of_one_name_leave_out_that_pair_alone(data, tmp_path, quick_compile, monkeypatch):
+  monkeypatch.setattr(metrics, "PROTOCOLS", {"toy": ("MSE",)})
+  ours = folder(data, "ours", mean)
+  (ours / "2.jpg").write_bytes((ours / "2.png").read_bytes())
+  report = evaluate_fused.run({"ours": ours}, pairs(data), tmp_path / "out", protocol="toy", baselines=False)
+  assert "2" not in report.comparison.images and len(report.comparison.images) == 2
+  assert any("expected one image named '2'" in line for line in report.left_out) and len(report.failed) == 1
+
+
 def test_an_extra_measure_is_a_column_that_no_rank_counts(data, tmp_path, quick_compile, monkeypatch):
   monkeypatch.setattr(metrics, "PROTOCOLS", {"all": ("MSE",)})
   ours = folder(data, "ours", mean)
