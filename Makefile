@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Processes that share the tests: most of their time is compilation, which uses one core. Each takes up to 2 GB.
+# Processes that share the tests: most of their time is compilation, which uses one core. Each takes below 2 GB, most of
+# the time about 1: programs are freed after every file, and a file that takes its process beyond 2 GB fails.
 WORKERS ?= 2
 # Several GB of CUDA only where an NVIDIA driver answers.
 REQUIREMENTS := $(shell nvidia-smi >/dev/null 2>&1 && echo requirements.txt || echo requirements-cpu.txt)
@@ -23,8 +24,11 @@ fuse: $(VENV)/installed
 	$(BIN)/python launch.py --flagfile=mff.flags --bucket=64 --out=out/mff --overwrite
 	$(BIN)/python launch.py --flagfile=mef.flags --bucket=64 --out=out/mef --overwrite
 
+# By file, because the tests of a file share what it compiled and trained: worksteal would compile it in each process.
+# In the order of tests/conftest.py, longest first: pytest-xdist's own puts the files of most tests first, and the
+# longest have few.
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

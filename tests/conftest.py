@@ -28,9 +28,35 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # XLA's newer emitter of fused loops costs a third of all compilation and half of its memory.
 SIMPLE_LOOPS = {"xla_cpu_use_fusion_emitters": False}
+DEFAULT_OPTIONS = compiler.get_compile_options
 
 TESTS = pathlib.Path(__file__).resolve().parent
 SHARED = pathlib.Path(os.environ.get("DIG2DIG_SHARED", TESTS.parents[1] / "shared"))
+
+
+# What takes longest comes first, so that no process is left alone with it at the end; measured, from time to time, by
+# `pytest --durations=0`. The rest follows as collected.
+LONGEST = (
+  "jobs/test_train.py",
+  "models/test_unet_goldens.py",
+  "metrics/test_metric_values.py",
+  "sampling/test_controlled.py",
+  "jobs/test_benchmark.py",
+  "training/test_drfusion_training.py",
+  "metrics/test_metric_goldens.py",
+  "jobs/test_theory.py",
+  "methods/test_registry.py",
+  "methods/test_drfusion.py",
+  "sampling/test_guidance.py",
+  "models/test_classifier_goldens.py",
+  "models/test_convolution.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+  """Stable: within a file, and among the files that LONGEST does not name, the order is pytest's."""
+  ranks = {TESTS / name: rank for rank, name in enumerate(LONGEST)}
+  items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
 def golden_path(relative):
@@ -115,6 +141,15 @@ def quick_compile(free_programs):
   yield
   compiler.get_compile_options = options_of
   jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture
+def default_compile(monkeypatch):
+  """In a file that compiles quickly: for a test of how a program is compiled, which jits a function of its own."""
+  monkeypatch.setattr(compiler, "get_compile_options", DEFAULT_OPTIONS)
+  jax.config.update("jax_disable_most_optimizations", False)
+  yield
+  jax.config.update("jax_disable_most_optimizations", True)
 
 
 def free():

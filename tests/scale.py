@@ -2,6 +2,7 @@
 
   python tests/scale.py layouts --pairs=300 --sizes=40     1 x 1, 1 x 4 and 2 x 2 processes x devices, compared
   python tests/scale.py kills --pairs=300 --sizes=40 --kills=10     killed with -9 and restarted with other counts
+  python tests/scale.py chaos --rounds=100                 faults of ten kinds at random moments, then a run in peace
   python tests/scale.py memory --pairs=1000                resident memory of one process over small pairs
   python tests/scale.py startup                            until the embedded prior fuses, without and with a cache
   python tests/scale.py tiles                              whole and tiled fusion by the embedded prior, in dB
@@ -38,11 +39,12 @@ def make_pairs(root, count, sizes):
   return root
 
 
-def work(data, out, process, processes, batch_size, pause):
-  """One process's share, with a pause after every image, so that there is time to be killed."""
+def work(data, out, process, processes, batch_size, pause, cache=None):
+  """One process's share, with a pause after every image, so that there is time to be killed. cache: of programs."""
   import jax
   from toys import conv_denoiser, conv_params
 
+  from dig2dig_jax.cli.output import say
   from dig2dig_jax.jobs import fuse
   from dig2dig_jax.jobs.processes import Place
   from dig2dig_jax.methods.base import luminance_codec
@@ -60,9 +62,10 @@ def work(data, out, process, processes, batch_size, pause):
   options = Dig2DigOptions(steps=2, strength=0.8, window="cumulative", temperature=0.01)
   noise = {"name": "linear", "num_timesteps": 1000}
   method = dig2dig(conv_denoiser, luminance_codec(1), noise=noise, options=options)
-  config = fuse.FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=BUCKET, batch_size=batch_size, sheet=False)
+  config = fuse.FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=BUCKET, batch_size=batch_size, sheet=False,
+                           program_cache=cache)  # fmt: skip
   report = fuse.run(config, method, conv_params(), place=Place(process, processes))
-  print(report.summary())
+  say(report.summary())
   return report
 
 
@@ -217,8 +220,9 @@ def tiles(root, *, size=(768, 1024), sides=(512, 256), flags=("--steps=0", "--st
 
 def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("what", choices=["layouts", "kills", "memory", "startup", "tiles", "work"])
-  numbers = {"pairs": 300, "sizes": 40, "kills": 10, "process": 0, "processes": 1, "batch_size": 1}
+  parser.add_argument("what", choices=["layouts", "kills", "chaos", "memory", "startup", "tiles", "work"])
+  numbers = {"rounds": 100, "seed": 0, "pairs": 300, "sizes": 40, "kills": 10, "process": 0, "processes": 1}
+  numbers["batch_size"] = 1
   for name, default in numbers.items():
     parser.add_argument(f"--{name}", type=int, default=default)
   parser.add_argument("--pause", type=float, default=0.0)
@@ -228,6 +232,10 @@ def main():
   if given.what == "work":
     work(given.data, given.out, given.process, given.processes, given.batch_size, given.pause)
     return
+  if given.what == "chaos":
+    import chaos
+
+    sys.exit(1 if chaos.run(given.rounds, seed=given.seed) else 0)
   with tempfile.TemporaryDirectory() as folder:
     root = pathlib.Path(folder)
     if given.what == "layouts":

@@ -119,6 +119,7 @@ def use(folder: Path) -> str | None:
     return (f"--compile_cache={folder}: expected a folder to write to, found {error.strerror}; every run compiles its "
             "programs again until another is given")
   jax.config.update("jax_compilation_cache_dir", str(_active.folder))
+  jax.config.update("jax_persistent_cache_enable_xla_caches", "none")  # their path in it would be part of every key
   jax_cache.reset_cache()
   # JAX's words about its own folder: a full disk is told by `publish`.
   warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache")

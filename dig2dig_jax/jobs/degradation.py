@@ -77,6 +77,7 @@ STAGES_HELP = (
   "mask(FILE), rows(I,...), columns(I,...)"
 )
 _SCALES = ("average", "bicubic")
+_MOST = 1000  # pixels, degrees: far above what cameras do, and an operator that large would fill the memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,8 +160,17 @@ def _stages(text: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     arguments = tuple(argument.strip() for argument in match[2].split(","))
     if match[1] in _SCALES and not arguments[0].isdecimal():
       raise UserError(f"--degradation={text}: expected a whole scale, found {part!r}")
+    if match[1] in ("blur", "motion", *_SCALES) and not all(map(_sensible, arguments)):
+      raise UserError(f"--degradation={text}: expected numbers of at most {_MOST}, found {part!r}")
     stages.append((match[1], arguments))
   return tuple(stages)
+
+
+def _sensible(argument: str) -> bool:
+  try:
+    return abs(float(argument)) <= _MOST
+  except ValueError:
+    return False
 
 
 def _sigma(text: str) -> float | str:

@@ -62,7 +62,7 @@ def parse_boxes(text: str) -> tuple[Box, ...]:
   for part in filter(None, (part.strip() for part in text.split(";"))):
     name, _, numbers = part.rpartition(":")
     values = numbers.split(",")
-    if not name or len(values) != 4 or not all(value.strip().isdecimal() for value in values):
+    if not name or len(values) != 4 or not all(value.strip().isdecimal() and len(value) < 10 for value in values):
       raise UserError(f"--boxes={part}: expected name:left,top,width,height in whole pixels")
     box = Box(name, *map(int, values))
     if min(box.width, box.height) < 1:

@@ -17,7 +17,7 @@ from toys import conv_denoiser, conv_params
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import sweep
-from dig2dig_jax.jobs import fuse
+from dig2dig_jax.jobs import faults, fuse
 from dig2dig_jax.jobs.batches import batches
 from dig2dig_jax.jobs.processes import Place
 from dig2dig_jax.jobs.record import make_folder
@@ -140,6 +140,21 @@ def test_a_batch_that_the_device_cannot_hold_is_named(run, data, tmp_path, monke
   assert "RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.; lower --batch_size or --tile" in report.failed[0]
 
 
+@pytest.mark.parametrize(
+  "error, advice",
+  [
+    ("INTERNAL: CUDA_ERROR_ECC: x", "the device failed: INTERNAL: CUDA_ERROR_ECC: x; run the same command again, what is "
+     "done stays done"),
+    ("INTERNAL: CUDA_ERROR_OUT_OF_MEMORY: x", "the device gave INTERNAL: CUDA_ERROR_OUT_OF_MEMORY: x; lower "
+     "--batch_size or --tile; its batch needs 3.00 GB, 2.50 GB are free"),
+    ("", "the device failed: JaxRuntimeError; run the same"),
+  ],
+)  # fmt: skip
+def test_the_advice_fits_the_fault(error, advice):
+  found = faults.line("p", jax.errors.JaxRuntimeError(error + "\nmore" if error else ""), needed=3e9, available=2.5e9)
+  assert found.startswith(f"p: expected a result, {advice}") and "\n" not in found
+
+
 def test_a_vanished_folder_ends_the_run_in_one_line_and_keeps_what_is_done(run, data, tmp_path, monkeypatch):
   out = tmp_path / "out"
   start = fuse.Fuser.start
@@ -199,5 +214,7 @@ def test_what_killed_writers_left_is_swept_and_what_is_fresh_is_not(tmp_path):
     path.write_text("x")
   os.utime(old, (1000, 1000))
   os.utime(other, (1000, 1000))
+  link = tmp_path / f".{'2' * 32}.tmp"
+  link.symlink_to(other)
   sweep(tmp_path, now=fresh.stat().st_mtime)
-  assert not old.exists() and fresh.exists() and other.exists()
+  assert not old.exists() and fresh.exists() and other.exists() and link.is_symlink()

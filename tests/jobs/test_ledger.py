@@ -1,6 +1,8 @@
 """Does the log tell what is done, whatever it has been through?"""
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,3 +118,98 @@ def test_the_identity_sees_every_value_name_and_dtype():
   ]
   assert len({run.fingerprint for run in (RUN, *changed)}) == 5
   assert ledger.identity(dict(reversed(FLAGS.items())), PARAMS) == RUN
+
+
+GOOD = {"id": "p", "bytes": 5, "sha256": "0", "sources": {"ir": 2, "vi": 2}, "fingerprint": "0", "flags": {},
+        "weights": "0"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+  "change",
+  [{"id": ["p"]}, {"flags": None}, {"sources": None}, {"bytes": "5"}, {"bytes": True}, {"sources": {"ir": []}},
+   {"weights": None}, {"bytes": 2**70}, {"flags": json.loads('{"a":' * 500 + "1" + "}" * 500)}],
+)  # fmt: skip
+def test_a_line_of_other_types_is_set_aside_with_one_note(tmp_path, pair, change):
+  out, notes = tmp_path / "out", []
+  write(out, pair)
+  path = out / "log" / "0-of-1.jsonl"
+  path.write_text(path.read_text() + 2 * (json.dumps({**GOOD, **change}) + "\n") + json.dumps(GOOD) + "\n")
+  assert [entry["weights"] for entry in ledger.read(out, notes)["p"]] == [RUN.weights, "0"]
+  assert notes == [f"{path}: expected a finished image in every line, found 2 without (the first is line 2); set "
+                   "aside, as if those pairs had not been done"]
+  assert ledger.finished([pair], ledger.read(out), RUN, out, overwrite=True) in ({"p"}, set())
+
+
+@pytest.mark.parametrize(
+  "line", [b"[" * 100_000, b'{"id":' * 100_000, b"\xff\xfe{}", b"1" * 10_000, b"[" * (2**24 + 5), b"\0" * 100]
+)
+def test_what_is_no_json_is_set_aside_however_deep_or_long(tmp_path, pair, line):
+  out, notes = tmp_path / "out", []
+  write(out, pair)
+  path = out / "log" / "0-of-1.jsonl"
+  path.write_bytes(line + b"\n" + path.read_bytes())
+  assert list(ledger.read(out, notes)) == ["p"] and done(out, pair) == {"p"}
+  assert len(notes) == 1 and "found 1 without (the first is line 1)" in notes[0]
+
+
+def test_damaged_curves_are_left_out_and_the_pair_is_done(tmp_path, pair):
+  out, notes = tmp_path / "out", []
+  write(out, pair)
+  path = out / "log" / "0-of-1.jsonl"
+  entry = json.loads(path.read_text())
+  path.write_text(json.dumps({**entry, "curves": {"t": [1], "weight": "x", "residual": []}}) + "\n")
+  assert done(out, pair) == {"p"} and "curves" not in ledger.read(out, notes)["p"][0] and len(notes) == 1
+
+
+def test_a_log_is_not_written_through_a_link_or_another_name(tmp_path, pair):
+  precious = tmp_path / "precious"
+  out = tmp_path / "out"
+  for make, found in (
+    (lambda path: path.symlink_to(precious), "a link to another place"),
+    (lambda path: path.hardlink_to(precious), "a file that has another name too"),
+    (os.mkfifo, "no plain file"),
+    (Path.mkdir, "Is a directory"),
+  ):
+    precious.write_text("one line\nand a torn one")
+    path = out / "log" / "0-of-1.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    make(path)
+    with pytest.raises(UserError, match=f"0-of-1.jsonl: expected a log to write to, found {found}; remove it or"):
+      with ledger.Ledger(out):
+        pass
+    assert precious.read_text() == "one line\nand a torn one"
+    path.rmdir() if path.is_dir() else path.unlink()
+
+
+def test_a_log_that_is_a_link_or_no_file_is_passed_over_with_a_note(tmp_path, pair):
+  out, notes = tmp_path / "out", []
+  write(out, pair)
+  (tmp_path / "elsewhere").write_text(json.dumps({**GOOD, "id": "theirs"}) + "\n")
+  (out / "log" / "1-of-3.jsonl").symlink_to(tmp_path / "elsewhere")
+  os.mkfifo(out / "log" / "2-of-3.jsonl")
+  assert list(ledger.read(out, notes)) == ["p"]
+  assert [note.split(": ")[1] for note in notes] == ["expected a log, found a link or no plain file; passed over"] * 2
+
+
+def test_a_folder_of_logs_that_is_a_link_is_refused(tmp_path):
+  (tmp_path / "elsewhere").mkdir()
+  (tmp_path / "out").mkdir()
+  (tmp_path / "out" / "log").symlink_to(tmp_path / "elsewhere")
+  for call in (lambda: ledger.read(tmp_path / "out"), ledger.Ledger(tmp_path / "out").__enter__):
+    with pytest.raises(UserError, match="log: expected a folder of this run's logs, found a link to another place"):
+      call()
+  assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_long_torn_line_is_cut_and_nothing_before_it(tmp_path, pair):
+  out = tmp_path / "out"
+  write(out, pair)
+  path = out / "log" / "0-of-1.jsonl"
+  whole = path.read_bytes()
+  for torn in (b"x" * (2**20 + 7), b"x" * 2**20, b"x"):
+    path.write_bytes(whole + torn)
+    with ledger.Ledger(out):
+      assert path.read_bytes() == whole
+  path.write_bytes(b"x" * (2**20 + 7))
+  with ledger.Ledger(out):
+    assert path.read_bytes() == b""

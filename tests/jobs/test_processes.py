@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from scenes import write_pair
@@ -15,6 +16,7 @@ from dig2dig_jax.jobs import processes, shares
 from dig2dig_jax.jobs.processes import Place
 
 SIZES = {"a": (16, 16), "b": (9, 30), "c": (13, 10), "d": (40, 40), "e": (1, 5), "f": (30, 17), "g": (17, 30)}
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 @pytest.fixture(autouse=True)
@@ -112,12 +114,68 @@ def test_the_manifest_is_read_back_to_the_same_pairs(pairs, tmp_path):
   assert sorted(found) == sorted(pairs) and not left_out
 
 
-def test_sigterm_is_told_once_and_the_handler_put_back():
-  before = signal.getsignal(signal.SIGTERM)
+@pytest.mark.parametrize("number, name", [(signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP")])
+def test_a_signal_is_told_once_and_the_handler_put_back(number, name):
+  before = signal.getsignal(number)
   with processes.stopped_by_signal() as stopped:
-    assert not stopped.is_set()
-    signal.raise_signal(signal.SIGTERM)
-    assert stopped.is_set()
-    assert signal.getsignal(signal.SIGTERM) == before, "a second signal ends the process"
-  assert signal.getsignal(signal.SIGTERM) == before
+    assert not stopped.is_set() and stopped.by is None
+    signal.raise_signal(number)
+    assert stopped.is_set() and stopped.by == name
+    assert signal.getsignal(number) == before, "a second signal ends the process"
+  assert signal.getsignal(number) == before
   assert Place(1, 2).processes == 2
+
+
+def test_ctrl_c_is_told_and_one_that_is_ignored_stays_ignored(capsys):
+  before = signal.getsignal(signal.SIGINT)
+  with processes.stopped_by_signal() as stopped:
+    signal.raise_signal(signal.SIGINT)
+    assert stopped.is_set() and stopped.by == "Ctrl-C"
+  assert signal.getsignal(signal.SIGINT) == before
+  assert capsys.readouterr().err == "stopping: what is under way is finished and written; Ctrl-C again ends at once\n"
+  signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+  try:
+    with processes.stopped_by_signal() as stopped:
+      signal.raise_signal(signal.SIGHUP)
+      assert not stopped.is_set()
+  finally:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("work", ["time.sleep(60)", "hashlib.pbkdf2_hmac('sha256', b'a', b'b', 10**9)"])
+def test_a_second_ctrl_c_ends_at_once_also_where_python_does_not_get_to_its_handlers(work):
+  code = (
+    "import hashlib, time\n"
+    "from dig2dig_jax.jobs.processes import stopped_by_signal\n"
+    "with stopped_by_signal():\n"
+    "  print('ready', flush=True)\n"
+    f"  {work}\n"
+  )
+  running = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             text=True)  # fmt: skip
+  assert running.stdout.readline() == "ready\n"
+  time.sleep(0.3)
+  running.send_signal(signal.SIGINT)
+  time.sleep(0.3)
+  assert running.poll() is None, "the first one only asks"
+  running.send_signal(signal.SIGINT)
+  _, err = running.communicate(timeout=20)
+  assert running.returncode == 130 and "Traceback" not in err, err
+
+
+def test_ctrl_c_in_the_fuse_job_keeps_what_is_done_and_says_so(tiny_prior, tmp_path):
+  for number in range(300):
+    write_pair(tmp_path / "data", f"p{number}", (32, 32), channels={"ir": 1, "vi": 1})
+  out = tmp_path / "out"
+  places = [f"--data={tmp_path / 'data'}", f"--out={out}", f"--prior={tiny_prior}", "--compile_cache="]
+  command = [sys.executable, "launch.py", *places, "--steps=20", "--dig_interval=5", "--bucket=32"]
+  running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+  end = time.monotonic() + 120
+  while running.poll() is None and time.monotonic() < end and not any(out.glob("*.png")):
+    time.sleep(0.01)
+  running.send_signal(signal.SIGINT)
+  printed, err = running.communicate(timeout=60)
+  done = len(list(out.glob("*.png")))
+  assert running.returncode == 130 and "Traceback" not in err, err
+  assert printed.startswith(f"{done} pairs fused, 0 failed; ") and 0 < done < 300
+  assert f"; stopped by Ctrl-C, {300 - done} pairs left for the same command; results in" in printed

@@ -32,13 +32,14 @@ def probed(weights, x0, sources, ideal):
   return probe.diagnose(state)
 
 
+@pytest.mark.usefixtures("default_compile")
 @pytest.mark.parametrize("size", [(7, 5), (160, 192)])
 def test_covariance_is_that_of_numpy_and_zero_for_uniform_weights(size):
   """Compiled as the job compiles it, at a size where a plain mean of the product was once compiled wrongly too."""
   random = np.random.default_rng(0)
   sources, ideal, x0 = (jnp.asarray(random.uniform(-1, 1, (*n, *size, 3)), jnp.float32) for n in ((2,), (), ()))
   first = jnp.asarray(random.uniform(0, 1, (*size, 1)), jnp.float32)
-  told = jax.jit(probed)(jnp.stack([first, 1 - first]), x0, sources, ideal)
+  told = jax.jit(lambda *arrays: probed(*arrays))(jnp.stack([first, 1 - first]), x0, sources, ideal)
   for k, weight in enumerate((first, 1 - first)):
     share = np.mean((ideal - x0) * (sources[k] - x0), axis=-1)
     expected = np.cov(np.asarray(weight).ravel(), share.ravel(), bias=True)[0, 1]
@@ -66,7 +67,7 @@ def test_the_error_probe_sees_the_corrected_estimate():
 @pytest.mark.parametrize("degradation", theory.DEGRADATIONS)
 def test_each_copy_is_whole_where_the_other_is_not(degradation):
   ideal = jnp.asarray(np.random.default_rng(1).uniform(-0.5, 0.5, (64, 80, 3)), jnp.float32)
-  copies = theory.degraded_copies(jax.random.key(0), ideal, degradation)
+  copies = jax.jit(theory.degraded_copies, static_argnums=2)(jax.random.key(0), ideal, degradation)
   wrong = jnp.abs(copies - ideal[None]).mean(axis=-1) > 0.1 * jnp.abs(copies - ideal[None]).mean()
   assert 0.2 < wrong[0].mean() < 0.9 and 0.2 < wrong[1].mean() < 0.9
   errors = jnp.mean(jnp.square(copies - ideal[None]), axis=-1)

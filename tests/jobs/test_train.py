@@ -4,9 +4,11 @@ import dataclasses
 import itertools
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import conftest
@@ -70,8 +72,9 @@ def compiled_once():
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
+  """Grain shuffles a few images a hundred times more slowly than many: 20 ms a crop of two."""
   folder = tmp_path_factory.mktemp("data")
-  for index in range(3):
+  for index in range(48):
     write(folder / f"{index}.png", scene(index, 24, 30))
   return folder
 
@@ -216,6 +219,34 @@ print(train.train(config(Path({data!r}), Path({out!r}), batch_size=2)))
 """
 
 
+def run_together(code, environment, folder, *, seconds=240):
+  """[(exit status, output)] of two processes. Both write to files: who waits for one must not fill the other's pipe. As
+  soon as one fails, or after `seconds`, what still runs is killed, for the other would wait for it."""
+  files = [folder / f"{number}.txt" for number in range(2)]
+  team = []
+  try:
+    for number, path in enumerate(files):
+      with path.open("w") as out:
+        command = [sys.executable, "-X", "faulthandler", "-c", code, str(number)]
+        team.append(subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT))
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and any(member.poll() is None for member in team):
+      if any(member.poll() for member in team):
+        end = min(end, time.monotonic() + 10)  # the other may yet say why
+      time.sleep(0.1)
+    for member in team:
+      if member.poll() is None:
+        member.send_signal(signal.SIGABRT)  # faulthandler writes where every thread stands
+  finally:
+    for member in team:
+      try:
+        member.wait(10)
+      except subprocess.TimeoutExpired:
+        member.kill()
+        member.wait()
+  return [(member.returncode, path.read_text()) for member, path in zip(team, files, strict=True)]
+
+
 def test_two_processes_learn_what_one_does(data, tmp_path):
   """Each reads its rows of the batch; gradients meet between the processes; the first alone writes the results."""
   root = Path(__file__).resolve().parents[2]
@@ -225,10 +256,8 @@ def test_two_processes_learn_what_one_does(data, tmp_path):
   names = dict(tests=str(root / "tests" / "jobs"), root=str(root / "tests"), port=port)
   code = TOGETHER.format(**names, data=str(data), out=str(tmp_path / "two"))
   environment = {**os.environ, "XLA_FLAGS": "", "PYTHONPATH": str(root), "JAX_PLATFORMS": "cpu"}
-  options = dict(env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-  team = [subprocess.Popen([sys.executable, "-c", code, str(number)], **options) for number in range(2)]
-  told = [member.communicate(timeout=300) for member in team]
-  assert [member.returncode for member in team] == [0, 0], told
+  told = run_together(code, environment, tmp_path)
+  assert [status for status, _ in told] == [0, 0], "\n".join(output for _, output in told)
   train.train(config(data, tmp_path / "one", batch_size=2))
   one, two = (load_prior(tmp_path / name / "prior").params for name in ("one", "two"))
   for alone, together in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
@@ -251,7 +280,8 @@ def test_a_run_starts_from_the_weights_of_a_prior(trained, data, tmp_path, monke
     train.train(config(data, tmp_path / "b", init=trained / "prior", model=other))
 
 
-def test_sheets_show_crops_and_samples(trained, data, tmp_path):
+def test_sheets_show_crops_and_samples(trained, data, tmp_path, monkeypatch):
+  monkeypatch.setattr(sample_prior, "_COLOUR_CROPS", 64)
   sheet = read(trained / "sheets" / f"denoised_{STEPS:06d}.png")
   assert sheet.shape == (8 * 18 - 2, 7 * 18 - 2, 3) and sheet.std() > 10
   assert not list((trained / "sheets").glob("samples*"))  # none were asked for
@@ -265,7 +295,7 @@ def test_sheets_show_crops_and_samples(trained, data, tmp_path):
 
 def test_mean_colours_are_those_of_the_images(tmp_path, monkeypatch):
   monkeypatch.setattr(sample_prior, "_COLOUR_CROPS", 512)
-  for number, colour in enumerate(((-0.5, 0.0, 0.5), (0.5, 0.0, -0.5))):
+  for number, colour in enumerate(16 * ((-0.5, 0.0, 0.5), (0.5, 0.0, -0.5))):
     write_png(tmp_path / f"{number}.png", np.broadcast_to(np.float32(colour), (12, 12, 3)))
   mean, covariance = sample_prior.mean_colours(tmp_path, size=8)
   np.testing.assert_allclose(mean, 0, atol=0.05)

@@ -7,11 +7,18 @@ import pytest
 
 from dig2dig_jax.models import convolution
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 LAYOUT = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
 
 
 def plain(x, kernel):
   return jax.lax.conv_general_dilated(x, kernel, (1, 1), ((1, 1), (1, 1)), **LAYOUT)
+
+
+def compiled(function):
+  """A function of its own, so that JAX keeps no program of another WINOGRAD_FROM for it."""
+  return jax.jit(lambda *arrays: function(*arrays))
 
 
 def inputs(shape, features):
@@ -33,11 +40,14 @@ def convolutions(function, *arrays):
 def test_winograd_is_the_convolution_and_has_its_gradient(shape, features, monkeypatch):
   monkeypatch.setattr(convolution, "WINOGRAD_FROM", 0)
   x, kernel = inputs(shape, features)
-  np.testing.assert_allclose(rearranged(x, kernel), plain(x, kernel), atol=2e-5)
-  loss = lambda function: jax.grad(lambda *arrays: jnp.sum(jnp.sin(function(*arrays))), argnums=(0, 1))  # noqa: E731
+  np.testing.assert_allclose(compiled(rearranged)(x, kernel), plain(x, kernel), atol=2e-5)
+
+  def loss(function):
+    return compiled(jax.grad(lambda *arrays: jnp.sum(jnp.sin(function(*arrays))), argnums=(0, 1)))
+
   for found, expected in zip(loss(rearranged)(x, kernel), loss(plain)(x, kernel), strict=True):
     np.testing.assert_allclose(found, expected, atol=1e-4)
-  over = jax.vmap(lambda one: rearranged(one[None], kernel)[0])
+  over = compiled(jax.vmap(lambda one: rearranged(one[None], kernel)[0]))
   np.testing.assert_allclose(over(x), plain(x, kernel), atol=2e-5)
 
 
@@ -76,5 +86,6 @@ def test_a_convolution_by_one_pixel_is_a_product(dtype, tolerance):
 def test_the_convolution_of_an_enlarged_image(shape, features, winograd_from, monkeypatch):
   monkeypatch.setattr(convolution, "WINOGRAD_FROM", winograd_from)
   x, kernel = inputs(shape, features)
-  found = convolution.upsampled_conv(x, kernel, (1, 1), ((1, 1), (1, 1)), **LAYOUT)
+  enlarged = lambda x, kernel: convolution.upsampled_conv(x, kernel, (1, 1), ((1, 1), (1, 1)), **LAYOUT)  # noqa: E731
+  found = compiled(enlarged)(x, kernel)
   np.testing.assert_allclose(found, plain(convolution.nearest_upsample_2x(x), kernel), atol=2e-5)

@@ -14,6 +14,8 @@ from dig2dig_jax.sampling.denoiser import eps_denoiser
 from dig2dig_jax.sampling.sampler import sample
 from dig2dig_jax.sampling.types import Prediction
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 TORCH_TIES = (6, 5, 4)  # what torch's top-k of eight equal weights returned when the goldens were recorded
 
 

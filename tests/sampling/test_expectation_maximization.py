@@ -15,6 +15,8 @@ from dig2dig_jax.sampling.denoiser import eps_denoiser
 from dig2dig_jax.sampling.sampler import sample
 from dig2dig_jax.sampling.types import Prediction
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 CHAINS = ("em_chain_full_24x40", "em_chain_rho1_24x40", "em_degenerate_b2_17x23", "em_chain_64x96")
 UNIFORM = np.full((1, 2, 1, 1, 1), 0.5, np.float32)
 

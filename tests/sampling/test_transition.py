@@ -14,6 +14,8 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.sampling import process, schedule, transition
 from dig2dig_jax.sampling.types import Prediction, Step
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 RESPACING = {  # of the reference cases that hold samples
   "lin50_eps_learnedrange": ("linear", "50", "learned_range"),
   "cos_ddim25_eps_learnedrange": ("cosine", "ddim25", "learned_range"),

@@ -32,8 +32,9 @@ CONFIG = DegradedConfig(size=16)
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
+  """Grain shuffles a few pairs a hundred times more slowly than many."""
   folder = tmp_path_factory.mktemp("pairs")
-  for index in range(6):
+  for index in range(60):
     scenes.write_pair(folder, f"{index}", (24, 30), channels={"ir": 1, "vi": 3})
   return folder
 
@@ -101,12 +102,12 @@ def test_a_run_starts_at_the_observations_and_sees_every_pixel():
   params = initial_params(config, seed=0)
   sources = np.random.default_rng(0).uniform(size=(1, 2, 16, 16, 1)).astype(np.float32)
   network = DrFusionNet(config)
-  restored = sampler(network)(params, sources)
+  restored = jax.jit(sampler(network))(params, sources)
   np.testing.assert_allclose(restored[0, ..., :2], sources[0, ..., 0].transpose(1, 2, 0), atol=1e-5)
   for channel in range(3):
     params["unet"]["outBlock_2"]["kernel"][1, 1, [channel, 3 + channel], channel] = 1, -1
   x = np.random.default_rng(1).normal(size=(1, 16, 16, 3)).astype(np.float32)
-  noise, mask = network.apply({"params": params}, x, np.ones(1))
+  noise, mask = jax.jit(network.apply)({"params": params}, x, np.ones(1))
   np.testing.assert_array_equal(mask, 0.5)
   for channel in range(3):
     # The rest is what lower levels add; with the first draws everywhere the correlation is below 0.2.
@@ -157,8 +158,8 @@ def test_one_pair_in_full_every_runs_all_steps_and_the_others_the_last_alone(dat
   params = module.init(jax.random.key(0), np.zeros((1, 8, 8, 3)), np.ones(1))["params"]
   batch = next(degraded_batches([data], ("ir", "vi"), config=CONFIG, batch_size=8, seed=0))
   observed = batch[:, :2, ..., 0].transpose(0, 2, 3, 1)
-  whole = sampler(module)(params, batch[:, :2])
-  last = sampler(module, last_only=True)(params, batch[:, :2])
+  whole = jax.jit(sampler(module))(params, batch[:, :2])
+  last = jax.jit(sampler(module, last_only=True))(params, batch[:, :2])
   np.testing.assert_allclose(whole[..., :2], observed, atol=1e-4)
   np.testing.assert_allclose(last[..., :2], observed - 0.1, atol=1e-4)  # sqrt(1 - a) / sqrt(a) = 1 at a = 1/2
   step = jax.jit(make_drfusion_step(module, config, seed=0, full_every=4))
@@ -172,9 +173,9 @@ def test_dropout_differs_from_example_to_example_and_only_in_training():
   params = module.init(jax.random.key(0), np.zeros((1, 8, 8, 3)), np.ones(1))["params"]
   sources = np.repeat(np.random.default_rng(0).uniform(size=(1, 2, 8, 8, 1)), 2, axis=0).astype(np.float32)
   keys = jax.random.split(jax.random.key(1), 2)
-  learning = sampler(module, train=True)(params, sources, keys)
+  learning = jax.jit(sampler(module, train=True))(params, sources, keys)
   assert np.abs(learning[0] - learning[1]).max() > 1e-4
-  np.testing.assert_allclose(*sampler(module)(params, sources), atol=1e-6)
+  np.testing.assert_allclose(*jax.jit(sampler(module))(params, sources), atol=1e-6)
 
 
 def test_a_run_exports_what_the_method_takes(data, tmp_path, monkeypatch):
@@ -196,7 +197,7 @@ def test_a_run_exports_what_the_method_takes(data, tmp_path, monkeypatch):
     crop=CropConfig(size=16),
     step=StepConfig(warmup_steps=2, total_steps=4),
     batch_size=2 * jax.local_device_count(),
-    save_every=2,
+    save_every=4,  # each of these many small arrays is a file
     log_every=2,
   )
   prior = load_drfusion(train.train(config))
