@@ -106,7 +106,7 @@ def run(
         rows = rows_of(pair, case, restorer, fusers, config.seed)
         scored = {name: _score(pair, row, ideal, degraded) | {"seconds": row.seconds} for name, row in rows.items()}
       except Exception as error:  # of this pair alone: too small for a measure, too large for memory
-        failed.append(f"{pair.name}: expected scores of case {case}, found {one_line(error)}; left out for all its rows")
+        failed.append(f"{pair.name}: expected scores of {case}, found {one_line(error)}; left out for all its rows")
         continue
       names.append(pair.name)
       for name, found in scored.items():
