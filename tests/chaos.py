@@ -6,6 +6,7 @@ has imported the libraries and nothing else, so that a start takes a second.
 """
 
 import collections
+import contextlib
 import hashlib
 import json
 import multiprocessing
@@ -136,7 +137,7 @@ class Chaos:
     process = self.start(self.out, fault, amount, cache)
     if fault in SIGNALS or fault == "clock":
       time.sleep(amount)
-      if process.is_alive():
+      with contextlib.suppress(ProcessLookupError):  # it may be done
         os.kill(process.pid, SIGNALS.get(fault, signal.SIGKILL))
     if fault == "two at once":
       time.sleep(amount / 2)

@@ -63,12 +63,19 @@ class Ledger:
       return os.fstat(self._file.fileno()).st_mtime
 
   def append(self, entry: dict[str, Any]) -> None:
-    """One line, by one write, handed to the operating system before it returns."""
+    """One line, by one write, handed to the operating system before it returns; the whole of it, or nothing."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     line = json.dumps({**entry, "finished": now}) + "\n"
     with self._lock, explained(self.path):
-      self._file.write(line.encode())
-      self._file.flush()
+      end = os.fstat(self._file.fileno()).st_size
+      try:
+        rest = memoryview(line.encode())
+        while rest:
+          rest = rest[self._file.write(rest):]
+      except OSError:
+        with contextlib.suppress(OSError):
+          self._file.truncate(end)
+        raise
 
 
 def _refuse_link(folder: Path) -> None:
@@ -89,7 +96,7 @@ def _opened(path: Path):
     os.close(number)
     what = "a file that has another name too" if S_ISREG(stat.st_mode) else "no plain file"
     raise UserError(f"{path}: expected a log to write to, found {what}; remove it or change --out")
-  return os.fdopen(number, "ab+")
+  return os.fdopen(number, "ab+", buffering=0)  # what a full disk did not take must not be tried again at the end
 
 
 def _only_writer(file, path: Path) -> None:

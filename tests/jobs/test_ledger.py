@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -213,3 +214,19 @@ def test_a_long_torn_line_is_cut_and_nothing_before_it(tmp_path, pair):
   path.write_bytes(b"x" * (2**20 + 7))
   with ledger.Ledger(out):
     assert path.read_bytes() == b""
+
+
+def test_a_disk_that_fills_takes_whole_lines_or_nothing(tmp_path):
+  before = resource.getrlimit(resource.RLIMIT_FSIZE)
+  with ledger.Ledger(tmp_path) as log:
+    log.append({"id": "p"})
+    whole = log.path.read_bytes()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 9, before[1]))
+    try:
+      with pytest.raises(UserError, match="expected a place to write, found File too large"):
+        log.append({"id": "q"})
+    finally:
+      resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert log.path.read_bytes() == whole
+    log.append({"id": "r"})
+  assert [json.loads(line)["id"] for line in log.path.read_text().splitlines()] == ["p", "r"]
