@@ -143,13 +143,8 @@ def test_a_batch_that_the_device_cannot_hold_is_named(run, data, tmp_path, monke
 @pytest.mark.parametrize(
   "error, advice",
   [
-<<<<<<< HEAD
     ("INTERNAL: CUDA_ERROR_ECC: x",
      "the device failed: INTERNAL: CUDA_ERROR_ECC: x; run the same command again, what is done stays done"),
-=======
-    ("INTERNAL: CUDA_ERROR_ECC: x", "the device failed: INTERNAL: CUDA_ERROR_ECC: x; run the same command again, what "
-     "is done stays done"),
->>>>>>> programs
     ("INTERNAL: CUDA_ERROR_OUT_OF_MEMORY: x", "the device gave INTERNAL: CUDA_ERROR_OUT_OF_MEMORY: x; lower "
      "--batch_size or --tile; its batch needs 3.00 GB, 2.50 GB are free"),
     ("", "the device failed: JaxRuntimeError; run the same"),
