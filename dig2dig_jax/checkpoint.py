@@ -80,7 +80,7 @@ def save_checkpoint(
   }
   facts["description_sha256"] = cards.description_hash(facts)
   directory = Path(directory)
-  _refuse_foreign(directory)
+  _refuse_foreign(directory, shapes)
   with _folder(directory), replacing(directory / CARD) as text:
     if formats != "orbax":
       with replacing(directory / WEIGHTS) as weights:
@@ -128,8 +128,9 @@ def _load(directory: Path, place: Callable) -> Checkpoint:
   return Checkpoint(traverse_util.unflatten_dict(flat, sep="/"), config, schedule, card)
 
 
-def _refuse_foreign(directory: Path) -> None:
-  """UserError where a card or weights lie in the folder that are no checkpoint of this package."""
+def _refuse_foreign(directory: Path, shapes: dict[str, tuple[int, ...]]) -> None:
+  """UserError where a card or weights lie in the folder that are no checkpoint of this package. Weights without a card
+  are what a killed export leaves: its own have these very shapes."""
   card, weights = directory / CARD, directory / WEIGHTS
   if card.exists():
     try:
@@ -139,7 +140,12 @@ def _refuse_foreign(directory: Path) -> None:
     if not ours:
       raise taken(card)
   elif weights.exists():
-    raise taken(weights)
+    try:
+      ours = tensor_file.read(weights)[0] == shapes
+    except (OSError, tensor_file.Malformed):
+      ours = False
+    if not ours:
+      raise taken(weights)
 
 
 @contextlib.contextmanager
