@@ -7,6 +7,7 @@ import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from stat import S_ISREG
 
 from dig2dig_jax.errors import UserError
 
@@ -30,6 +31,8 @@ def replacing(path: Path) -> Iterator[Path]:
 def is_free(path: Path) -> bool:
   """Whether a PNG may be written at `path`: nothing is there, or a PNG of this program."""
   try:
+    if not S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
+      return False
     with path.open("rb") as file:
       return MARK in file.read(_MARKED_WITHIN)
   except FileNotFoundError:

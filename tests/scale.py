@@ -118,7 +118,7 @@ def layouts(root, pairs, sizes):
   finish([start(data, root / "1x4", devices=4)])
   finish([start(data, root / "2x2", process, 2, devices=2) for process in range(2)])
   found = {name: check(data, root / name, root / "1x1") for name in ("1x4", "2x2")}
-  shares = [len(path.read_text().splitlines()) for path in sorted((root / "2x2" / "log").iterdir())]
+  shares = [len(path.read_text().splitlines()) for path in sorted((root / "2x2" / "log").glob("*.jsonl"))]
   print(f"{pairs} pairs of {sizes} sizes, each once; largest difference from 1x1 in grey levels: {found}; {shares} by "
         "process")
   return found

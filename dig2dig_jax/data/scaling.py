@@ -69,10 +69,16 @@ def without_filling(values: np.ndarray) -> np.ndarray:
   """Sorted values without a lowest and a highest one that stand farther off than all others span: what a warped image
   is filled up with outside its field of view."""
   floats = values.astype(np.float64)
-  rest = floats[np.searchsorted(floats, floats[0], side="right"):]
-  if rest.size and rest[0] - floats[0] > rest[-1] - rest[0] > 0:
-    floats = rest
-  rest = floats[: np.searchsorted(floats, floats[-1], side="left")]
-  if rest.size and floats[-1] - rest[-1] > rest[-1] - rest[0] > 0:
-    floats = rest
+  above = floats[np.searchsorted(floats, floats[0], side="right"):]
+  if above.size and _stands_apart(floats[0], above):
+    floats = above
+  below = floats[: np.searchsorted(floats, floats[-1], side="left")]
+  if below.size and _stands_apart(floats[-1], below):
+    floats = below
   return floats
+
+
+def _stands_apart(value: float, others: np.ndarray) -> bool:
+  """Whether a value is farther from the sorted others than these span, dead pixels among them apart."""
+  low, high = others[np.round(np.array([TAIL, 1 - TAIL]) * (others.size - 1)).astype(np.int64)]
+  return bool(max(low - value, value - high) > high - low > 0)

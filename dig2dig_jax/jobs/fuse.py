@@ -116,6 +116,7 @@ class _Run:
 
     self.config, self.report, self.log, self.identity, self.entries = config, report, log, identity, entries
     self.rows: dict[str, np.ndarray | None] = dict.fromkeys(rows)
+    compiled_in = {name: value for name, value in identity.flags.items() if name != "ranges"}  # of reading alone
     program = {name: config.machine.get(name) for name in ("network", "dig_chunk")}
     self.fuser = Fuser(
       method,
@@ -125,7 +126,7 @@ class _Run:
       keep=keep,
       tile=config.tile,
       overlap=config.overlap,
-      programs=Programs(config.program_cache, f"{identity.fingerprint} {program} {keep_steps}"),
+      programs=Programs(config.program_cache, f"{compiled_in} {identity.weights} {program} {keep_steps}"),
     )
     self.ready = time.monotonic()  # when the devices had last finished a batch
     self.versions = ledger.versions()

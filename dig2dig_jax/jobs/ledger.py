@@ -23,7 +23,7 @@ import numpy as np
 
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.files import is_free
+from dig2dig_jax.files import claim, is_free
 from dig2dig_jax.jobs.ledger_lines import lines
 from dig2dig_jax.jobs.record import explained, make_folder
 
@@ -43,6 +43,8 @@ class Ledger:
   def __enter__(self):
     _refuse_link(self.path.parent)
     make_folder(self.path.parent)
+    with explained(self.path):
+      claim(self.path, known=_is_log(self.path))
     self._file = _opened(self.path)
     try:
       _only_writer(self._file, self.path)
@@ -76,6 +78,12 @@ class Ledger:
         with contextlib.suppress(OSError):
           self._file.truncate(end)
         raise
+
+
+def _is_log(path: Path) -> bool:
+  """Whether a file that is there already is empty, or holds a line of this job: a run of before names were noted."""
+  return path.is_symlink() or path.is_file() and (  # of links `_opened` tells
+    path.stat().st_size == 0 or next(lines(path, []), None) is not None)
 
 
 def _refuse_link(folder: Path) -> None:

@@ -123,7 +123,7 @@ def test_a_foreign_file_that_appears_while_the_run_computes_is_kept(data, tmp_pa
 def test_a_result_whose_writer_was_killed_before_its_line_is_done_again(data, tmp_path):
   out = tmp_path / "out"
   run(data, out)
-  (log,) = (out / "log").iterdir()
+  (log,) = (out / "log").glob("*.jsonl")
   log.write_text("".join(log.read_text().splitlines(keepends=True)[:1]))
   report = run(data, out)
   assert (report.skipped, report.done, report.failed) == (1, 2, [])
@@ -146,6 +146,23 @@ def test_a_foreign_record_is_refused_before_anything_is_computed(data, tmp_path)
   with pytest.raises(UserError, match=r"run.json: expected nothing or a result of this program.*move that file"):
     run(data, out)
   assert (out / "run.json").read_text() == "{}" and not list(out.glob("*.png"))
+
+
+@pytest.mark.parametrize("content", [b"my diary, no json", b'{"a": 1}\n', b"\x89PNG mine\n\n"])
+def test_a_foreign_log_is_refused_and_kept(data, tmp_path, content):
+  log = tmp_path / "out" / "log" / "0-of-1.jsonl"
+  log.parent.mkdir(parents=True)
+  log.write_bytes(content)
+  with pytest.raises(UserError, match="0-of-1.jsonl: expected nothing or a result of this program"):
+    run(data, tmp_path / "out", overwrite=True)
+  assert log.read_bytes() == content
+
+
+def test_a_pipe_in_a_results_place_is_foreign_and_not_waited_for(data, tmp_path):
+  (tmp_path / "out").mkdir()
+  os.mkfifo(tmp_path / "out" / "a.png")
+  report = run(data, tmp_path / "out")
+  assert report.done == 2 and "a.png: expected nothing" in report.failed[0]
 
 
 def test_texts_and_plots_replace_their_own_only(tmp_path):
