@@ -50,8 +50,13 @@ def check(rng: np.random.Generator, folder: pathlib.Path) -> str:
   assert len([note for note in notes if str(path) in note]) <= 2, notes
   for note in notes:
     assert note.isprintable() and len(note) < 10_000, f"not one line: {note[:200]!r}"
-  with ledger.Ledger(out, process=int(path.name[0]), processes=3) as log:
-    log.append({"id": "new"})
+  before = path.read_bytes()
+  try:
+    with ledger.Ledger(out, process=int(path.name[0]), processes=3) as log:
+      log.append({"id": "new"})
+  except UserError as error:  # nothing in it is left that tells it from somebody else's file
+    assert "\n" not in str(error) and path.read_bytes() == before, "a file that is refused stays"
+    return "refused"
   assert json.loads(path.read_bytes().splitlines()[-1])["id"] == "new", "the next line is whole"
   return found
 
