@@ -69,12 +69,13 @@ def without_filling(values: np.ndarray) -> np.ndarray:
   """Sorted values without a lowest and a highest one that stand farther off than all others span: what a warped image
   is filled up with outside its field of view."""
   floats = values.astype(np.float64)
-  above = floats[np.searchsorted(floats, floats[0], side="right"):]
-  if above.size and _stands_apart(floats[0], above):
-    floats = above
-  below = floats[: np.searchsorted(floats, floats[-1], side="left")]
-  if below.size and _stands_apart(floats[-1], below):
-    floats = below
+  for _ in range(2):  # one may hide the other
+    above = floats[np.searchsorted(floats, floats[0], side="right"):]
+    if above.size and _stands_apart(floats[0], above):
+      floats = above
+    below = floats[: np.searchsorted(floats, floats[-1], side="left")]
+    if below.size and _stands_apart(floats[-1], below):
+      floats = below
   return floats
 
 
