@@ -112,7 +112,7 @@ def test_sources_of_two_resolutions_are_fused_and_clean_ones_pass_untouched(data
   options = Dig2DigOptions(steps=0, window="cumulative")
   method = dig2dig(prior.denoiser, luminance_codec(1), noise=prior.noise, options=options)
   out = tmp_path / "out"
-  config = fuse.FuseConfig(data, out, SOURCES, bucket=16, restorer=restorer)
+  config = fuse.FuseConfig(data=data, out=out, sources=SOURCES, bucket=16, restorer=restorer)
   report = fuse.run(config, method, prior.params)
   assert (report.done, report.failed) == (1, [])
   assert report.evaluations == 2 + 2 * 2 == json.loads((out / "run.json").read_text())["evaluations"]
@@ -134,7 +134,7 @@ def test_no_noise_and_no_operator_is_clean_fusion_to_the_bit(tiny_prior, tmp_pat
   fused = []
   for name, restorer in (("clean", None), ("identity", Restorer(prior, parse("ir:none,vi:none", "ir:0", SOURCES)))):
     out = tmp_path / name
-    fuse.run(fuse.FuseConfig(tmp_path, out, SOURCES, bucket=16, restorer=restorer), method, prior.params)
+    fuse.run(fuse.FuseConfig(data=tmp_path, out=out, sources=SOURCES, bucket=16, restorer=restorer), method, prior.params)
     fused.append(read(out / "a.png"))
   np.testing.assert_array_equal(*fused)
 
