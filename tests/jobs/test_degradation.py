@@ -134,7 +134,8 @@ def test_no_noise_and_no_operator_is_clean_fusion_to_the_bit(tiny_prior, tmp_pat
   fused = []
   for name, restorer in (("clean", None), ("identity", Restorer(prior, parse("ir:none,vi:none", "ir:0", SOURCES)))):
     out = tmp_path / name
-    fuse.run(fuse.FuseConfig(data=tmp_path, out=out, sources=SOURCES, bucket=16, restorer=restorer), method, prior.params)
+    config = fuse.FuseConfig(data=tmp_path, out=out, sources=SOURCES, bucket=16, restorer=restorer)
+    fuse.run(config, method, prior.params)
     fused.append(read(out / "a.png"))
   np.testing.assert_array_equal(*fused)
 
