@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,4 +74,4 @@ def sweep(folder: Path, *, now: float, age: float = 600) -> None:
 def _is_old_file(path: Path, before: float) -> bool:
   """Links are no files of any writer's, and not followed."""
   found = path.lstat()
-  return stat.S_ISREG(found.st_mode) and found.st_mtime < before
+  return S_ISREG(found.st_mode) and found.st_mtime < before

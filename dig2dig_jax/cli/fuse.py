@@ -29,16 +29,7 @@ def run() -> int:
   values = dataclasses.asdict(options)
   machine = {"prior": str(prior.directory), "batch_size": flags.BATCH_SIZE.value, "dig_chunk": values.pop("chunk", 0),
              "network": repr(prior.config), "command": common.command()}  # fmt: skip
-  settings = {
-    "method": flags.METHOD.value,
-    "options": values,
-    "colour": flags.COLOUR.value,
-    "chroma_from": flags.CHROMA_FROM.value or flags.SOURCES.value[-1],
-    "stretch": flags.STRETCH.value,
-    "class_label": flags.CLASS_LABEL.value,
-    "dtype": flags.DTYPE.value,
-    "matmul_precision": flags.PRECISION.value,
-  }
+  settings = {"method": flags.METHOD.value, "options": values, **common.pixel_settings()}
   conditions = getattr(options, "conditions", ())
   config = dataclasses.replace(config, settings=settings, machine=machine, conditions=conditions, restorer=restorer)
   done = fuse.run(config, method, prior.params, place=place)

@@ -1,9 +1,9 @@
 """Which samples does an image file hold? Bytes in; upright, unscaled samples out: [H, W, 1] or [H, W, 3].
 
-The format is read from the bytes, never from the file name: PNG, JPEG, TIFF, BMP or WebP. Samples are uint8, uint16 or
-float, as stored. Alpha is dropped and the stored colour kept as it is ("straight"): compositing over some background
-would invent edges that no sensor saw. EXIF orientation is applied. Colours under an ICC profile become sRGB (`icc`);
-gamma chunks are ignored. Camera raw files are refused by name.
+The format is read from the bytes, never from the file name: PNG, JPEG, TIFF, BMP or WebP. Samples are as stored:
+uint8, uint16, int16, uint32, int32 or float. Alpha is dropped and the stored colour kept as it is ("straight"):
+compositing over some background would invent edges that no sensor saw. EXIF orientation is applied. Colours under an
+ICC profile become sRGB (`icc`); gamma chunks are ignored. Camera raw files are refused by name.
 
 Two libraries are needed: Pillow reads every 8-bit kind and is strict about most damage, but opens 48-bit PNG as 8-bit
 without a word. Deeper samples therefore come from OpenCV (PNG) and `tiff_samples`. What Pillow lets pass as whole is

@@ -35,7 +35,7 @@ class Image(NamedTuple):
 
 
 def read_samples(path: str | os.PathLike) -> np.ndarray:
-  """The samples of the one image in a file as they are stored, uint8, uint16 or float, [H, W, 1] or [H, W, 3].
+  """The samples of the one image in a file as they are stored (`decode`), [H, W, 1] or [H, W, 3].
   UserError names the file, the fault and the remedy."""
   path = Path(path)
   try:

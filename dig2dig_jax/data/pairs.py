@@ -9,7 +9,7 @@ that follow. Any number of sources from two up, kept in the order asked for.
 import os
 import unicodedata
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, Self
@@ -145,25 +145,38 @@ def _source_folders(root: Path, sources: Sequence[str]) -> dict[str, Path]:
   return folders
 
 
-def _index(folder: Path, report: list[str]) -> dict[str, Path]:
-  """Matching name -> image file, in natural order. Files that are no images, or of one name, go to the report."""
+def matching(name: str) -> str:
+  """What names of files that belong together have in common: blind to case, and to how accents are composed."""
+  return unicodedata.normalize("NFC", name).casefold()
+
+
+def by_name(paths: Iterable[Path], kind: str, left_out: list[str], *, where: str = "") -> dict[str, Path]:
+  """{matching name: file}, without files of one name, of which each but the first is a line in `left_out`. kind, where:
+  what the line calls such a file, and the place that it is in."""
   index: dict[str, Path] = {}
   several: set[str] = set()
-  for path in images.list_files(folder):
-    if not images.is_image_file(path):
-      report.append(f"{path}: not an image; left out")
-      continue
-    name = unicodedata.normalize("NFC", path.stem).casefold()
+  for path in paths:
+    name = matching(path.stem)
     if name in index:  # a raw file beside its JPEG, say: which one is meant is not for us to guess
-      report.append(f"{path}: expected one file named '{path.stem}' in {folder.name}, found {index[name].name} too; "
-                    "both left out, move one of them away")
+      left_out.append(f"{path}: expected one {kind} named '{path.stem}'{where}, found {index[name].name} too; both "
+                      "left out, move one of them away")
       several.add(name)
     index.setdefault(name, path)
-  for name in several:
-    del index[name]
+  return {name: path for name, path in index.items() if name not in several}
+
+
+def _index(folder: Path, report: list[str]) -> dict[str, Path]:
+  """Matching name -> image file, in natural order. Files that are no images, or of one name, go to the report."""
+  found: list[Path] = []
+  for path in images.list_files(folder):
+    if images.is_image_file(path):
+      found.append(path)
+    else:
+      report.append(f"{path}: not an image; left out")
+  index = by_name(found, "file", report, where=f" in {folder.name}")
   if not index:
     inside = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir()))
-    if several:
+    if found:
       raise UserError(f"{folder}: expected files of different names, found none; {report[-1]}")
     raise UserError(f"{folder}: expected images, found {f'only the folders {inside}' if inside else 'none'}; "
                     "put the files directly into it")

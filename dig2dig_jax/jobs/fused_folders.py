@@ -3,7 +3,6 @@
 What is missing, superfluous, unreadable or of another size is named, never passed over.
 """
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,10 +11,10 @@ import numpy as np
 
 from dig2dig_jax import metrics
 from dig2dig_jax.data import images
-from dig2dig_jax.data.pairs import Pair, load_pair
+from dig2dig_jax.data.pairs import Pair, by_name, load_pair, matching
 from dig2dig_jax.errors import UserError
 
-Folders = Mapping[str, Mapping[str, Path]]  # {method: {key of the pair's name: file}}
+Folders = Mapping[str, Mapping[str, Path]]  # {method: {matching name: file}}
 
 
 class Fused(NamedTuple):
@@ -40,27 +39,20 @@ def named(folders: Sequence[str | Path]) -> dict[str, Path]:
 
 
 def index(folder: Path, left_out: list[str]) -> dict[str, Path]:
-  """{key of a pair's name: file} of the images directly in a folder, but those of one name, of which each but the first
+  """{matching name: file} of the images directly in a folder, but those of one name, of which each but the first
   is a line in `left_out`. UserError where there are none."""
-  found: dict[str, Path] = {}
-  several: set[str] = set()
-  for path in images.list_images(folder):
-    key = _key(path.stem)
-    if key in found:
-      left_out.append(f"{path}: expected one image named '{path.stem}', found {found[key].name} too; both left out, "
-                      "move one away")
-      several.add(key)
-    found.setdefault(key, path)
-  if not found:
+  paths = images.list_images(folder)
+  if not paths:
     raise UserError(f"{folder}: expected fused images, found none; check --fused")
-  if len(several) == len(found):
+  found = by_name(paths, "image", left_out)
+  if not found:
     raise UserError(f"{folder}: expected fused images of different names, found none; {left_out[-1]}")
-  return {key: path for key, path in found.items() if key not in several}
+  return found
 
 
 def superfluous(folders: Folders, pairs: Sequence[Pair]) -> list[str]:
   """One line per file that no pair has the name of."""
-  known = {_key(pair.name) for pair in pairs}
+  known = {matching(pair.name) for pair in pairs}
   return [
     f"{path}: no pair of that name; left out"
     for files in folders.values() for key, path in files.items() if key not in known
@@ -69,12 +61,12 @@ def superfluous(folders: Folders, pairs: Sequence[Pair]) -> list[str]:
 
 def counts(folders: Folders, pairs: Sequence[Pair]) -> dict[str, int]:
   """{method: how many of the pairs it has a file for}."""
-  return {method: sum(_key(pair.name) in files for pair in pairs) for method, files in folders.items()}
+  return {method: sum(matching(pair.name) in files for pair in pairs) for method, files in folders.items()}
 
 
 def files(pair: Pair, folders: Folders) -> dict[str, Path]:
   """{method: the pair's image}; a method that has none is left out."""
-  key = _key(pair.name)
+  key = matching(pair.name)
   return {method: found[key] for method, found in folders.items() if key in found}
 
 
@@ -91,7 +83,7 @@ def load(pair: Pair, paths: Mapping[str, Path], folders: Folders, failed: list[s
   found: dict[str, np.ndarray] = {}
   size = loaded.sources.shape[1:3]
   for method, files in folders.items():
-    path = files.get(_key(pair.name))
+    path = files.get(matching(pair.name))
     if path is None:
       failed.append(f"{paths[method]}: expected an image named '{pair.name}', found none; left out for all methods")
       continue
@@ -131,7 +123,3 @@ def baseline_names(sources: Sequence[str]) -> list[str]:
 
 def _levels(pixels: np.ndarray, is_colour: bool) -> np.ndarray:
   return images.to_uint8(pixels if is_colour else pixels[..., :1])
-
-
-def _key(name: str) -> str:
-  return unicodedata.normalize("NFC", name).casefold()  # as sources pair

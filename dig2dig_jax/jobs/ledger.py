@@ -6,16 +6,11 @@ pixels, and no pair stands twice. Every process appends to a file of its own and
 
 import contextlib
 import datetime
-import errno
-import fcntl
 import hashlib
 import importlib.metadata
 import json
-import os
-import threading
 from collections.abc import Iterable
 from pathlib import Path
-from stat import S_ISREG
 from typing import Any, NamedTuple
 
 import jax
@@ -23,111 +18,44 @@ import numpy as np
 
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.files import claim, is_free
+from dig2dig_jax.files import is_free
 from dig2dig_jax.jobs.ledger_lines import lines
-from dig2dig_jax.jobs.record import explained, make_folder
+from dig2dig_jax.jobs.line_file import LineFile
+from dig2dig_jax.jobs.record import explained
 
 FOLDER = "log"
 
 
-class Ledger:
+class Ledger(LineFile):
   """The log of one process, `folder/log/INDEX-of-COUNT.jsonl`. Use as a context; `append` may be called by threads.
 
   Raises UserError where the file cannot be written, or another process writes it.
   """
 
   def __init__(self, folder: Path, *, process: int = 0, processes: int = 1):
-    self.path = folder / FOLDER / f"{process}-of-{processes}.jsonl"
-    self._lock = threading.Lock()
+    super().__init__(folder / FOLDER / f"{process}-of-{processes}.jsonl",
+                     remedy="wait for it, change --out, or give each process its own --process_id")
 
   def __enter__(self):
     _refuse_link(self.path.parent)
-    make_folder(self.path.parent)
-    with explained(self.path):
-      claim(self.path, known=_is_log(self.path))
-    self._file = _opened(self.path)
-    try:
-      _only_writer(self._file, self.path)
-      with explained(self.path):
-        _cut_torn_line(self._file)
-    except BaseException:
-      self._file.close()
-      raise
-    return self
+    return super().__enter__()
 
-  def __exit__(self, *exception):
-    self._file.close()
-
-  def touched(self) -> float:
-    """The present time, by the clock of the file system that the log is on."""
-    with explained(self.path):
-      os.utime(self._file.fileno())
-      return os.fstat(self._file.fileno()).st_mtime
+  def _is_own(self) -> bool:
+    """It is empty, or holds a line of this job: a run of before names were noted."""
+    path = self.path
+    return path.is_symlink() or path.is_file() and (  # of links whoever opens it tells
+      path.stat().st_size == 0 or next(lines(path, []), None) is not None)
 
   def append(self, entry: dict[str, Any]) -> None:
     """One line, by one write, handed to the operating system before it returns; the whole of it, or nothing."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    line = json.dumps({**entry, "finished": now}) + "\n"
-    with self._lock, explained(self.path):
-      end = os.fstat(self._file.fileno()).st_size
-      try:
-        rest = memoryview(line.encode())
-        while rest:
-          rest = rest[self._file.write(rest):]
-      except OSError:
-        with contextlib.suppress(OSError):
-          self._file.truncate(end)
-        raise
-
-
-def _is_log(path: Path) -> bool:
-  """Whether a file that is there already is empty, or holds a line of this job: a run of before names were noted."""
-  return path.is_symlink() or path.is_file() and (  # of links `_opened` tells
-    path.stat().st_size == 0 or next(lines(path, []), None) is not None)
+    self.write_line(json.dumps({**entry, "finished": now}))
 
 
 def _refuse_link(folder: Path) -> None:
   if folder.is_symlink():
     raise UserError(f"{folder}: expected a folder of this run's logs, found a link to another place; remove it or "
                     "change --out")
-
-
-def _opened(path: Path):
-  """The file to append to: nothing is written through a link, or into what is no plain file."""
-  try:
-    number = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
-    stat = os.fstat(number)
-  except OSError as error:
-    what = "a link to another place" if error.errno == errno.ELOOP else error.strerror
-    raise UserError(f"{path}: expected a log to write to, found {what}; remove it or change --out") from error
-  if not S_ISREG(stat.st_mode) or stat.st_nlink > 1:
-    os.close(number)
-    what = "a file that has another name too" if S_ISREG(stat.st_mode) else "no plain file"
-    raise UserError(f"{path}: expected a log to write to, found {what}; remove it or change --out")
-  return os.fdopen(number, "ab+", buffering=0)  # what a full disk did not take must not be tried again at the end
-
-
-def _only_writer(file, path: Path) -> None:
-  try:
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  except BlockingIOError:
-    raise UserError(f"{path}: expected to be its only writer, found another run at work; wait for it, change --out, or "
-                    "give each process its own --process_id") from None
-  except OSError:
-    pass  # some network file systems know no locks; the images are then still written whole
-
-
-def _cut_torn_line(file) -> None:
-  """Takes away what follows the last line end: a process was killed while it wrote."""
-  end = file.seek(0, os.SEEK_END)
-  whole = 0
-  while end and not whole:  # from behind: a log may be long, and its last line short
-    begin = max(0, end - 2**20)
-    file.seek(begin)
-    found = file.read(end - begin).rfind(b"\n")
-    whole, end = begin + found + 1 if found >= 0 else 0, begin
-  file.truncate(whole)
-  file.seek(0, os.SEEK_END)
 
 
 Entries = dict[str, list[dict[str, Any]]]  # by the pair's name

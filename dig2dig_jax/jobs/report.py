@@ -45,7 +45,7 @@ def run(
   """
   if not budget_mb > 0:
     raise UserError(f"--page_mb={budget_mb}: expected above 0")
-  sources, pairs = data.sources, data.find()[0][: limit or None]
+  sources, pairs = data.sources, data.find_files()[0][: limit or None]
   maps = {method: folder / "weights" for method, folder in fused.items() if (folder / "weights").is_dir()}
   shown_sources = sources[:1] if len(sources) == 2 else sources  # of two, the second map is one minus the first
   # A copy of a source is that source: no picture of its own.

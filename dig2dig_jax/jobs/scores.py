@@ -9,7 +9,6 @@ import hashlib
 import importlib.resources
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -17,11 +16,10 @@ from typing import Any
 
 from dig2dig_jax import strict_json
 from dig2dig_jax.data.pairs import Pair
-from dig2dig_jax.errors import UserError
-from dig2dig_jax.files import claim
 from dig2dig_jax.jobs import ledger
 from dig2dig_jax.jobs.compare_table import plain
-from dig2dig_jax.jobs.record import explained, make_folder
+from dig2dig_jax.jobs.line_file import LineFile
+from dig2dig_jax.jobs.record import explained
 
 FILE = "scores.jsonl"
 _LONGEST = 2**26  # bytes of a line
@@ -46,43 +44,20 @@ def measures_version() -> str:
   return digest.hexdigest()[:16]
 
 
-class Scores:
+class Scores(LineFile):
   """The file of one run, to be used as a context. `notes` grows by a line where lines are no scores.
 
   UserError where another run writes the file, or it cannot be written."""
 
   def __init__(self, folder: Path, settings: Mapping[str, Any], columns: Mapping[str, Sequence[str]]):
     """settings: all that decides scores but the images; JSON-able. columns: {row: names of its scores}."""
-    self.path = folder / FILE
+    super().__init__(folder / FILE, remedy="wait for it or change --out")
     self.notes: list[str] = []
     self._columns = {row: frozenset(names) for row, names in columns.items()}
     own = {"settings": settings, "columns": {row: list(names) for row, names in columns.items()},
            "measures": measures_version(), "versions": ledger.versions()}  # fmt: skip
     text = json.dumps(own, sort_keys=True, default=str)
     self.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
-
-  def __enter__(self):
-    make_folder(self.path.parent)
-    with explained(self.path):
-      claim(self.path)
-      # Nothing is appended to what a link points to.
-      number = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
-    self._file = os.fdopen(number, "ab+")
-    try:
-      try:
-        ledger._only_writer(self._file, self.path)
-      except UserError:
-        raise UserError(f"{self.path}: expected to be its only writer, found another run at work; wait for it or "
-                        "change --out") from None
-      with explained(self.path):
-        ledger._cut_torn_line(self._file)
-    except BaseException:
-      self._file.close()
-      raise
-    return self
-
-  def __exit__(self, *exception):
-    self._file.close()
 
   def done(self, wanted: Mapping[str, Mapping[str, Stamp]]) -> set[str]:
     """Of the pairs {name: stamps of its files}, those with scores of this very run from these very files."""
@@ -105,9 +80,7 @@ class Scores:
     """One line, by one write, handed to the operating system before it returns."""
     scores = {row: {column: plain(value) for column, value in found.items()} for row, found in rows.items()}
     entry = {"id": name, "fingerprint": self.fingerprint, "files": files, "scores": scores}
-    with explained(self.path):
-      self._file.write(json.dumps(entry, allow_nan=False).encode() + b"\n")
-      self._file.flush()
+    self.write_line(json.dumps(entry, allow_nan=False))
 
   def load(self, names: Sequence[str]) -> dict[str, list[Row]]:
     """{row: its scores of each of these pairs, all of which are done or were appended}."""
