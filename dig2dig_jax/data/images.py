@@ -130,11 +130,15 @@ def write_png(path: str | os.PathLike, pixels: np.ndarray, *, bit_depth: int = 8
   if bad := int(np.count_nonzero(~np.isfinite(pixels))):
     raise UserError(f"{path}: expected finite pixels, found {bad} NaN or infinite values; nothing was written, "
                     "check the source images and the method's step sizes")
-  levels = (to_uint8 if bit_depth == 8 else to_uint16)(pixels)
+  write_levels(path, (to_uint8 if bit_depth == 8 else to_uint16)(pixels), known=known)
+
+
+def write_levels(path: Path, levels: np.ndarray, *, known: bool = False) -> None:
+  """`write_png` of levels uint8 or uint16 [H, W, 1 or 3] as they are stored."""
   options = [cv2.IMWRITE_PNG_COMPRESSION, 6, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_FILTERED]
   ok, encoded = cv2.imencode(".png", levels[..., ::-1], options)
   if not ok:
-    raise UserError(f"{path}: expected an image that PNG can hold, found {pixels.shape}; crop it")
+    raise UserError(f"{path}: expected an image that PNG can hold, found {levels.shape}; crop it")
   encoded = png.say_srgb(encoded.tobytes()) if levels.shape[-1] == 3 else encoded.tobytes()
   try:
     path.parent.mkdir(parents=True, exist_ok=True)

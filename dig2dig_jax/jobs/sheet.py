@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dig2dig_jax.data.images import to_uint8, write_png
+from dig2dig_jax.data.images import to_uint8, write_levels
 from dig2dig_jax.errors import one_line
 from dig2dig_jax.jobs.escape import ascii_label
 
@@ -84,7 +84,7 @@ def write_sheet(path: Path, rows: list[np.ndarray]) -> list[str]:
   if any(part.shape[0] < _LABEL + _HEIGHT for part in kept if part.shape[1] == _ROW_WIDTH):
     notes.append(f"{path}: rows wider than {_ROW_WIDTH} pixels are shrunk to that")
   padded = [np.pad(part, ((0, _GAP), (0, width - part.shape[1]), (0, 0)), constant_values=255) for part in kept]
-  write_png(path, np.concatenate(padded).astype(np.float32) / 127.5 - 1)
+  write_levels(path, np.concatenate(padded))
   return notes
 
 

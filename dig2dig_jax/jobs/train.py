@@ -5,6 +5,7 @@
 crops and unconditional samples) and `prior/` (the averaged weights and their card, for `--prior`).
 """
 
+import contextlib
 import dataclasses
 import json
 import time
@@ -111,7 +112,8 @@ def _run(config: TrainConfig, step_fn, apply, state: TrainState, batches, group:
   total, first = config.step.total_steps, int(state.step)
   losses, since = [], time.monotonic()
   progress = tqdm(total=total, initial=first, unit="step", mininterval=5, disable=None if group.leads else True)
-  with (config.out / LOG).open("a") as log, progress as bar:
+  # The others write nothing, and must not make the file before the first has claimed its name.
+  with (config.out / LOG).open("a") if group.leads else contextlib.nullcontext() as log, progress as bar:
     for step in range(first + 1, total + 1):
       state, metrics = step_fn(state, group.shard(next(batches)))
       losses.append(metrics["loss"])
