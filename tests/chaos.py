@@ -47,7 +47,9 @@ def _status(data, out, cache, fault, amount) -> int:
     import jax
 
     from dig2dig_jax.errors import UserError
-    from dig2dig_jax.jobs import compile_cache
+    from dig2dig_jax.jobs import compile_cache, record
+
+    record.packages()  # the other user, below, need not be able to read where they are installed
 
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -39,7 +39,7 @@ def folder(whole, tmp_path):
   return tmp_path
 
 
-def refused(folder, words="expected", *, load=checkpoint.load_checkpoint):
+def refused(folder, words="expected", *, load=checkpoint.load_checkpoint, seconds=2):
   """The one line that `load` refuses with, at once and in a few megabytes."""
   # Of the processor, which the machine's other work does not lengthen; the largest that the process ever was.
   start, most = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -48,7 +48,7 @@ def refused(folder, words="expected", *, load=checkpoint.load_checkpoint):
   took, grown = time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most
   line = str(caught.value)
   assert "\n" not in line and line.startswith(str(folder)) and len(line) < 1000, line
-  assert took < 2 and grown < 2**18, (took, grown)  # 256 MB, in kilobytes
+  assert took < seconds and grown < 2**18, (took, grown)  # 256 MB, in kilobytes
   return line
 
 
@@ -190,7 +190,8 @@ def test_drfusion_s_card(tmp_path):
     ({"steps": 4}, r"1 mis-shaped \(alpha\)"),
   ):
     rewrite(tmp_path, values | {"config": values["config"] | changes})
-    refused(tmp_path, words, load=prior.load_drfusion)
+    # The last asks for a network that could be: its shapes are worked out, which is a trace of all its layers.
+    refused(tmp_path, words, load=prior.load_drfusion, seconds=10 if "alpha" in words else 2)
   rewrite(tmp_path, values | {"schedule": {"name": "learned", "num_timesteps": 1000}})
   refused(tmp_path, "a schedule of the network's 3 steps, found 1000", load=prior.load_drfusion)
 

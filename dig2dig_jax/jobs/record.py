@@ -1,6 +1,7 @@
 """How does a job write down what it did? Folders, and small text files that appear whole or not at all."""
 
 import contextlib
+import functools
 import importlib.metadata
 import os
 import platform
@@ -33,15 +34,20 @@ def write_text(path: Path, text: str, *, known: bool = False) -> None:
 
 def environment() -> dict[str, str | int]:
   """Versions and hardware of this process, as a record of a run tells them."""
-  packages = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "numpy")}
   return {
     "python": platform.python_version(),
-    **packages,
+    **packages(),
     "device": jax.devices()[0].device_kind,
     "devices": jax.device_count(),
     "cpu_cores": os.cpu_count() or 0,
     "system": f"{platform.system()} {platform.machine()}",
   }
+
+
+@functools.cache
+def packages() -> dict[str, str]:
+  """Versions of what computes; they do not change while a process runs."""
+  return {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "numpy")}
 
 
 @contextlib.contextmanager
