@@ -37,6 +37,8 @@ SHARED = pathlib.Path(os.environ.get("DIG2DIG_SHARED", TESTS.parents[1] / "share
 # What takes longest comes first, so that no process is left alone with it at the end; measured, from time to time, by
 # `pytest --durations=0`. The rest follows as collected.
 LONGEST = (
+  "sampling/test_joint_observation.py",  # first: its gradient takes the most memory to compile
+  "test_chaos.py",
   "jobs/test_train.py",
   "models/test_unet_goldens.py",
   "metrics/test_metric_values.py",
