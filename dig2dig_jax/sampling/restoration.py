@@ -47,17 +47,16 @@ def lift(key: jax.Array, image: jax.Array, deviation: jax.Array) -> jax.Array:
 
 
 def denoised(
-  key: jax.Array, image: jax.Array, step: Step, denoise: Denoiser, *, gray: bool, multiple: int
+  key: jax.Array, image: jax.Array, step: Step, denoise: Denoiser, *, gray: bool | jax.Array, multiple: int = 1
 ) -> jax.Array:
   """The prior's estimate of the clean image from `image` [H, W, 3] with noise of the step's level (of that level /
   sqrt(3), if gray). multiple: sides that the network takes; the image is mirrored up to it and cropped."""
   height, width = image.shape[:2]
   deviation = jnp.sqrt((1 - step.alpha_bar) / step.alpha_bar)
-  if gray:
-    image = lift(key, image, deviation)
+  image = jnp.where(gray, lift(key, image, deviation), image)
   padded = jnp.pad(image, ((0, -height % multiple), (0, -width % multiple), (0, 0)), mode="reflect")
   x0 = denoise(jnp.sqrt(step.alpha_bar) * padded, step).x0[:height, :width]
-  return jnp.repeat(x0.mean(axis=-1, keepdims=True), 3, axis=-1) if gray else x0
+  return jnp.where(gray, x0.mean(axis=-1, keepdims=True), x0)
 
 
 def restore(

@@ -1,0 +1,49 @@
+"""Whose brightness does the fused image have? Rules that weigh the sources in the coarsest band of a pyramid.
+
+A rule: (base [K, h, w, C], images [K, H, W, C]) -> weights that broadcast to [K, h, w, 1], convex over K.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+# Of the softmax over brightness in [-1, 1]: sources this far apart share 0.73 to 0.27.
+BRIGHTNESS_TEMPERATURE = 0.05
+# Of the functional source: least share of the base, steepness, and how many standard deviations above its mean it has
+# the middle between that and all.
+_LEAST, _STEEPNESS, _MIDDLE = 0.25, 2.0, 1.0
+_MIDDLE_GREY = 0.6  # standard deviation of the bell of well-exposed values around middle grey, 0
+
+Rule = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def uniform(base, images):
+  """1 / K."""
+  return jnp.full((base.shape[0], 1, 1, 1), 1 / base.shape[0])
+
+
+def brightest(base, images):
+  """A softmax of the sources' brightness there: for images that are dark where they know nothing, as medical ones."""
+  return jax.nn.softmax(base.mean(axis=-1, keepdims=True) / BRIGHTNESS_TEMPERATURE, axis=0)
+
+
+def functional(index: int) -> Rule:
+  """The source number `index` counts where it shines (a warm target), the others elsewhere: a cold sky in the infrared
+  leaves the daylight of the visible one as it is."""
+
+  def rule(base, images):
+    own = base[index].mean(axis=-1, keepdims=True)
+    shines = (own - own.mean()) / (own.std() + 1e-2)
+    share = _LEAST + (1 - _LEAST) * jax.nn.sigmoid(_STEEPNESS * (shines - _MIDDLE))
+    others = (1 - share) / max(base.shape[0] - 1, 1)
+    return jnp.stack([share if k == index else others for k in range(base.shape[0])])
+
+  return rule
+
+
+def exposure(base, images):
+  """By how well each image is exposed as a whole (the measure of Mertens et al. 2007, averaged over the image): locally
+  it would swap bright and dark places."""
+  exposed = jnp.mean(jnp.exp(-0.5 * jnp.square(images / _MIDDLE_GREY)), axis=(1, 2, 3), keepdims=True)
+  return exposed / jnp.sum(exposed, axis=0)

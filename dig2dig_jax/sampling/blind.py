@@ -1,0 +1,70 @@
+"""What is a source without the noise that nobody announced? One evaluation of the prior at the level found in it.
+
+Stripes are taken off, the noise is brought to one level everywhere, and the denoiser's estimate at that level is the
+restored source. How much of it is fused rises smoothly with the noise, from nothing where a source is clean.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from dig2dig_jax.sampling import noise_level, restoration
+from dig2dig_jax.sampling.noise_level import LEVEL, Noise
+from dig2dig_jax.sampling.types import Denoiser, Step
+
+# Deviation from which the prior is asked: below one grey level its estimate is the source.
+_LEAST = 1 * LEVEL
+# Between these the restored source takes the observed one's place: cameras of good pictures stay below.
+_FROM, _TO = 3 * LEVEL, 5 * LEVEL
+
+
+class Restored(NamedTuple):
+  """observed: [K, H, W, 3] the sources without stripes. estimate: [K, H, W, 3] of the prior. content: [K, H, W, 3]
+  what is fused. noise: fields [K]. striped: [K] deviation of the stripes that were taken off."""
+
+  observed: jax.Array
+  estimate: jax.Array
+  content: jax.Array
+  noise: Noise
+  striped: jax.Array
+
+
+def restored(key: jax.Array, images: jax.Array, levels: Step, denoise: Denoiser) -> Restored:
+  """Every source [K, H, W, 3] in [-1, 1] by itself, gray ones with three equal channels; one evaluation each at most.
+
+  key: of the noise that makes a gray source's channels independent (`restoration.lift`), the same for all sources.
+  levels: Step [T] to choose from, all that the prior was trained on.
+  """
+  one = lambda image: _restored(key, image, levels, denoise)  # noqa: E731
+  return jax.lax.map(one, images)
+
+
+def as_they_are(images: jax.Array) -> Restored:
+  """Nothing estimated, nothing restored: the limit of no noise."""
+  zeros = jnp.zeros(images.shape[0])
+  return Restored(images, images, images, Noise(zeros, zeros, zeros), zeros)
+
+
+def _restored(key, image, levels: Step, denoise: Denoiser) -> Restored:
+  gray = jnp.all(image == image[..., :1])
+  plane = image[..., 1]
+  noise = noise_level.estimate(plane)
+  columns = noise_level.stripes(plane, noise.deviation)
+  rows = noise_level.stripes((plane - columns).T, noise.deviation).T
+  # Stripes are a thermal detector's: of a colour image's, nothing is known.
+  striped = jnp.where(gray, columns + rows, 0.0)
+  observed = image - striped[..., None]
+
+  def evaluated():
+    stable, deviation = noise_level.stabilise(observed, noise)
+    deviation *= jnp.where(gray, jnp.sqrt(3.0), 1.0)
+    known = jnp.sqrt((1 - levels.alpha_bar) / levels.alpha_bar)
+    index = jnp.argmin(jnp.abs(jnp.log(known) - jnp.log(deviation)))
+    step = jax.tree.map(lambda table: table[index], levels)
+    return noise_level.restabilise(restoration.denoised(key, stable, step, denoise, gray=gray), noise)
+
+  estimate = jax.lax.cond(noise.deviation >= _LEAST, evaluated, lambda: observed)
+  share = jnp.clip((noise.deviation - _FROM) / (_TO - _FROM), 0, 1)
+  content = observed + share * (estimate - observed)
+  return Restored(observed, estimate, content, noise, jnp.std(striped))

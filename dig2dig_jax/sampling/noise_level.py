@@ -1,0 +1,161 @@
+"""How noisy is a source, and how? Estimated from the image itself: pixels, dependence on the signal, stripes.
+
+Images are float32 [H, W] in [-1, 1]; standard deviations are in the same units. Everything is jittable, and blind to
+what the noise was made by. Deviations come from the finest diagonal band of the Haar transform, where an image has
+least: its energy in small blocks, of which the quieter quarter holds little but noise (the idea of Donoho's median
+absolute deviation, on blocks, so that texture and quantisation to whole levels shift it less).
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.stats import chi2
+
+from dig2dig_jax.ops.filters import gaussian_kernel, separable_filter
+
+LEVEL = 1 / 127.5  # one of 255
+_BLOCK = 8  # coefficients on a side, which is 16 pixels
+_QUARTER = 0.25
+_OF_QUARTER = chi2.ppf(_QUARTER, _BLOCK**2) / _BLOCK**2  # that quantile of a mean of squares of normal coefficients
+_KNOWN = 0.75  # share of a block that must not be clipped
+_FLAT = 0.25  # share of exactly flat squares of 2 x 2 pixels that no image with noise all over has
+_GROUPS = 8  # of blocks by brightness, through which variance is fitted as a line
+_RATIO = 1.5  # of variances, bright to dark, from which noise counts as dependent on the signal
+# Offsets of columns: found against their neighbourhood of so many pixels (standard deviation), by rounds of Huber's mean.
+_NEIGHBOURHOOD, _ROUNDS = 8.0, 4
+_STRIPES = 1.5 * LEVEL  # deviation of the offsets from which they count as stripes
+_INDEPENDENT = 0.3  # correlation of neighbouring offsets: 0 for stripes, above 0.5 for columns of a scene
+
+
+class Noise(NamedTuple):
+  """deviation: of the noise at the image's mean grey. slope, offset: variance = slope (x + 1) / 2 + offset; slope 0
+  where the noise does not depend on the signal."""
+
+  deviation: jax.Array
+  slope: jax.Array
+  offset: jax.Array
+
+
+def estimate(image: jax.Array) -> Noise:
+  """The noise of an image [H, W] with sides of at least 2 pixels. 0 where a quarter of it is exactly flat: no noise
+  leaves that; clipped pixels do not count."""
+  squares = [image[row : row + _even(image, 0) - 1 : 2, column : column + _even(image, 1) - 1 : 2]
+             for row in (0, 1) for column in (0, 1)]  # fmt: skip
+  a, b, c, d = squares
+  low, high = (jnp.stack(squares).min(axis=0), jnp.stack(squares).max(axis=0))
+  known = ((low > -1 + LEVEL / 2) & (high < 1 - LEVEL / 2)).astype(jnp.float32)
+  energy, count, mean = _blocks(jnp.square(a - b - c + d) / 4, known, (a + b + c + d) / 4)
+  good = count >= _KNOWN * _BLOCK**2
+  energy = jnp.where(good, energy, jnp.inf)
+  flat = jnp.mean(low == high) > _FLAT
+  variance = jnp.where(flat | ~good.any(), 0.0, _quantile(jnp.sort(energy), good.sum()) / _OF_QUARTER)
+  slope = jnp.where(flat, 0.0, _slope(energy, mean, good))
+  grey = (image.mean() + 1) / 2
+  slope = jnp.minimum(slope, variance / jnp.maximum(grey, 1e-3))  # so that no grey has a variance below zero
+  return Noise(jnp.sqrt(variance), slope, variance - slope * grey)
+
+
+def _even(image, axis: int) -> int:
+  return image.shape[axis] // 2 * 2
+
+
+def _blocks(squared, known, mean):
+  """Means over blocks [N] of the squared coefficients that are known, how many are, and the mean grey."""
+  height, width = (max(side // _BLOCK, 1) for side in squared.shape)
+  block = [min(_BLOCK, side) for side in squared.shape]
+
+  def laid(x):
+    x = x[: height * block[0], : width * block[1]].reshape(height, block[0], width, block[1])
+    return x.sum(axis=(1, 3)).ravel()
+
+  scale = _BLOCK**2 / (block[0] * block[1])
+  count = laid(known)
+  return laid(squared * known) / jnp.maximum(count, 1), count * scale, laid(mean) / (block[0] * block[1])
+
+
+def _quantile(ascending: jax.Array, count: jax.Array) -> jax.Array:
+  """The quarter of the first `count` of sorted values."""
+  return ascending[jnp.int32(_QUARTER * jnp.maximum(count - 1, 0))]
+
+
+def _slope(energy, mean, good) -> jax.Array:
+  """d variance / d ((x + 1) / 2): a line through groups of blocks of like brightness, 0 where it does not rise enough."""
+  if energy.shape[0] < _GROUPS**2:
+    return jnp.float32(0)
+  order = jnp.argsort(jnp.where(good, mean, jnp.inf))
+  # The groups part the good blocks: positions are scaled to their number.
+  size = energy.shape[0] // _GROUPS
+  index = (jnp.arange(_GROUPS * size) * good.sum() // (_GROUPS * size)).reshape(_GROUPS, size)
+  energy, mean = energy[order][index], mean[order][index]
+  variance = jnp.sort(energy, axis=1)[:, int(_QUARTER * (size - 1))] / _OF_QUARTER
+  grey = (mean.mean(axis=1) + 1) / 2
+  # Texture makes single groups loud, never quiet: of each pair of neighbours the quieter counts.
+  variance = jnp.minimum(variance, jnp.concatenate([variance[1:], variance[-1:]]))
+  centred = grey - grey.mean()
+  slope = jnp.sum(centred * variance) / jnp.maximum(jnp.sum(jnp.square(centred)), 1e-6)
+  half = _GROUPS // 2
+  rises = variance[half:].mean() > _RATIO * variance[:half].mean()
+  return jnp.where(rises & jnp.isfinite(slope), jnp.maximum(slope, 0), 0.0)
+
+
+def stripes(image: jax.Array, deviation: jax.Array) -> jax.Array:
+  """[1, W] what a detector adds to its columns, in an image [H, W] with noise of this deviation: zeros where there are
+  no stripes. The rows' are those of the image transposed.
+
+  A column's offset is Huber's mean over rows of the difference to the neighbourhood. Stripes differ from column to
+  column without order; the edges of a scene that follow columns are wide, so that neighbours agree.
+  """
+  # The neighbourhood holds a part of the offsets: what is found is taken off, and the rest is found again.
+  found = jnp.zeros((1, image.shape[1]))
+  taps = gaussian_kernel(_NEIGHBOURHOOD)
+  for _ in range(3):
+    rest = image - found
+    detail = rest - separable_filter(rest[..., None], np.ones(1), columns=taps)[..., 0]
+    reach = 1.5 * jnp.mean(jnp.abs(detail)) + 1e-6
+    offset = jnp.zeros_like(found)
+    for _ in range(_ROUNDS):
+      offset += jnp.mean(jnp.clip(detail - offset, -reach, reach), axis=0, keepdims=True)
+    found += offset
+    found -= found.mean()
+  limit = 3 * jnp.mean(jnp.abs(found)) + 1e-9
+  clipped = jnp.clip(found, -limit, limit)
+  power = jnp.mean(jnp.square(clipped))
+  alike = jnp.mean(clipped[:, 1:] * clipped[:, :-1]) / (power + 1e-12)
+  # White noise alone leaves its deviation / sqrt(H) in every offset.
+  white = jnp.square(deviation) * (np.pi / 2) / image.shape[0]
+  are = (jnp.sqrt(jnp.maximum(power - white, 0)) > _STRIPES) & (alike < _INDEPENDENT)
+  return jnp.where(are, found, 0.0)
+
+
+def stabilise(x: jax.Array, noise: Noise) -> tuple[jax.Array, jax.Array]:
+  """(x with noise of one deviation everywhere and still in [-1, 1], that deviation): the generalised Anscombe
+  transform, written so that a slope of 0 leaves x as it is. `restabilise` is its inverse.
+
+  With s(g) = sqrt(slope g + offset) and g0 the middle, u = 2 (g - g0) / (s(g) + s(g0)) has noise of deviation 1.
+  """
+  low, high = _stable(jnp.float32(0), noise), _stable(jnp.float32(1), noise)
+  return 2 * (_stable((x + 1) / 2, noise) - low) / (high - low) - 1, 2 / (high - low)
+
+
+def restabilise(y: jax.Array, noise: Noise) -> jax.Array:
+  """The inverse of `stabilise`: g = g0 + u s(g0) + slope u^2 / 4."""
+  low, high = _stable(jnp.float32(0), noise), _stable(jnp.float32(1), noise)
+  u = low + (y + 1) / 2 * (high - low)
+  grey = 0.5 + u * _spread(jnp.float32(0.5), noise) + _quarter(noise) * u**2 / 4
+  return 2 * grey - 1
+
+
+def _quarter(noise: Noise) -> jax.Array:
+  return noise.slope / 4  # of [0, 1], where `slope` is of [-1, 1]: a variance is 4 times smaller there
+
+
+def _spread(grey: jax.Array, noise: Noise) -> jax.Array:
+  """Deviation of the noise at a grey in [0, 1], in [0, 1]."""
+  variance = (noise.slope * grey + noise.offset) / 4 + 3 / 8 * _quarter(noise) ** 2
+  return jnp.sqrt(jnp.maximum(variance, (LEVEL / 20) ** 2))
+
+
+def _stable(grey: jax.Array, noise: Noise) -> jax.Array:
+  return 2 * (grey - 0.5) / (_spread(grey, noise) + _spread(jnp.float32(0.5), noise))
