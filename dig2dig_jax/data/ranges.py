@@ -12,7 +12,7 @@ source that are encoded alike, so that the frames of a sequence do not flicker a
 | full | the ends of the type; 0 and 1 of floats |
 | LOW:HIGH | these values |
 
-`SOURCE:auto` and so on is the setting of one source; entries are separated by commas.
+`SOURCE:auto` and so on is the setting of one source, without which it has that of all; entries are separated by commas.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,15 +53,18 @@ class _Sketch(NamedTuple):
 
 
 def parse(text: str, sources: Sequence[str]) -> dict[str, Setting]:
-  """{source: a word of `WORDS` or a Range}, without the sources that no entry names. UserError for what cannot be
-  read."""
-  found: dict[str, Setting] = {}
+  """{source: a word of `WORDS` or a Range}, without the sources that no entry names. A source's own entry wins over
+  that of all, whichever comes first. UserError for what cannot be read, and for two entries of one source or of all."""
+  found: dict[str | None, Setting] = {}  # None: of all sources
   for entry in filter(None, (part.strip() for part in text.split(","))):
     source, colon, value = entry.partition(":")
-    named = bool(colon) and source in sources
-    setting = _setting(entry, value if named else entry, sources)
-    found |= dict.fromkeys([source] if named else sources, setting)
-  return found
+    if not colon or source not in sources:
+      source, value = None, entry
+    if source in found:
+      raise UserError(f"--range={text}: expected one entry for {source or 'all sources'}, found {entry} too; leave one "
+                      "out")
+    found[source] = _setting(entry, value, sources)
+  return (dict.fromkeys(sources, found.pop(None)) if None in found else {}) | found
 
 
 def _setting(entry: str, value: str, sources: Sequence[str]) -> Setting:

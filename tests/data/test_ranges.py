@@ -142,8 +142,19 @@ def test_what_cannot_be_a_range_is_refused_in_one_line(text):
   assert "\n" not in str(fault.value)
 
 
+@pytest.mark.parametrize("text, says", [
+  ("ir:auto,ir:full", "one entry for ir, found ir:full too"),
+  ("auto,full", "one entry for all sources, found full too"),
+  ("vi:1:2,auto,vi:1:2", "one entry for vi, found vi:1:2 too"),
+])  # fmt: skip
+def test_two_entries_for_one_source_are_refused(text, says):
+  with pytest.raises(UserError, match=f"--range={text}: expected {says}; leave one out"):
+    ranges.parse(text, ("ir", "vi"))
+
+
 def test_settings_name_one_source_or_all():
   sources = ("ir", "vi")
+  assert ranges.parse("vi:full,auto", sources) == {"ir": "auto", "vi": "full"}, "in any order"
   assert ranges.parse("", sources) == {}
   assert ranges.parse("auto,vi:full", sources) == {"ir": "auto", "vi": "full"}
   assert ranges.parse("ir:-40:120.5", sources) == {"ir": Range(-40, 120.5)}
