@@ -94,7 +94,7 @@ def test_help_names_the_flags_and_is_no_error():
     ((), "--data: expected a folder, found nothing; add --data=FOLDER"),
     (("--data={tmp}/missing",), "/missing: expected a folder .*; check --data"),
     (("--data={pairs}", "--sources=ir,uv"), "expected a folder for source 'uv', found ir, vi; .*--sources="),
-    (("--data={pairs}", "--sources=ir"), "expected at least two sources to fuse, found 1; .*--sources=A,B"),
+    (("--data={pairs}", "--sources=ir"), "--sources=ir: expected two or more different names, separated by commas"),
     (("--data={pairs}", "--dig_temperature=0"), "--dig_temperature=0.0: expected above 0"),
     (("--data={pairs}", "--spacing=cubic"), "expected .*'cubic'; "),
     (("--data={pairs}", "--chroma_from=uv"), "--chroma_from=uv: expected one of --sources=ir,vi"),
