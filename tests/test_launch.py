@@ -132,10 +132,14 @@ def test_bad_input_is_one_line_and_status_2(run, pairs, tiny_prior, tmp_path, ar
     (("--dig_temprature=1",), "Unknown command line flag 'dig_temprature'. Did you mean: dig_temperature"),
     (("--job=dance",), "job=dance: value should be one of <fuse|evaluate|report|benchmark|train>"),
     (("--steps=many",), "steps=many: "),
-    (("--flagfile=none.flags",), "none.flags"),
+    (("--flagfile=none.flags",), "error: --flagfile=none.flags: expected a file, a flag a line, found No such file or "
+     "directory; check the path"),
+    (("--flagfile", "docs"), "error: --flagfile=docs: expected a file, a flag a line, found Is a directory; check"),
+    (("--flagfile=docs/examples_vif.png",), "error: --flagfile: expected a file of text, a flag a line, found 'utf-8'"),
   ],
-)
-def test_bad_flags_are_one_line_and_status_2(run, capsys, arguments, message):
+)  # fmt: skip
+def test_bad_flags_are_one_line_and_status_2(run, capsys, monkeypatch, arguments, message):
+  monkeypatch.chdir(ROOT)
   with pytest.raises(SystemExit) as end:
     run(*arguments)
   out, err = capsys.readouterr()
