@@ -206,6 +206,8 @@ def _sketch(samples: np.ndarray) -> _Sketch | None:
 def _is_deep(path: Path) -> bool:
   """Whether a file's header announces more than 8 bits."""
   try:
+    if not path.is_file():  # opening a pipe would wait for its other end
+      return False
     with open(path, "rb") as file:
       head = file.read(32)
     kind = decode.sniff(head)

@@ -121,6 +121,20 @@ def test_mfifb_lytro_and_mffw(tmp_path):
   assert "lytro-02-A.jpg: expected one file for each of A, B, found lytro-02-A.jpg; left out" in left_out[0]
 
 
+@pytest.mark.parametrize(
+  "dataset, first, second",
+  [("tno", "scene/IR_1.bmp", "scene/VIS_1.bmp"), ("mfifb", "input/book_A.png", "input/book_B.png"),
+   ("sice", "001/1.JPG", "001/2.JPG"), ("m3fd", "Ir/1.png", "Vis/1.png")],
+)  # fmt: skip
+def test_a_link_to_nothing_is_said_by_every_reader(tmp_path, dataset, first, second):
+  tree(tmp_path, *(path.replace("001", "002").replace("scene", "other").replace("book", "toys").replace("/1.p", "/2.p")
+                   for path in (first, second)), first)  # fmt: skip
+  (tmp_path / second).symlink_to("nowhere")
+  found, left_out = find(tmp_path, IR_VI, dataset)
+  assert len(found) == 1
+  assert f"{tmp_path / second}: expected a file, found a link that points to nothing; left out" in left_out
+
+
 def test_mefb_with_its_traps(tmp_path):
   tree(
     tmp_path,

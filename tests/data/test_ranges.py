@@ -1,5 +1,7 @@
 """Is a source of narrow values seen as its camera saw it, alike in all its files, and is the range said?"""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -133,6 +135,19 @@ def test_constant_and_unreadable_files_do_not_end_it(tmp_path):
   found, lines = ranges.assign(made, {})
   assert np.all(first_source(found[0]) == -1) and len(lines) == 1
   assert ranges.assign([], {}) == ([], [])
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+  (pair,) = pairs_of(tmp_path, {"a": (visible(), visible())})
+  pair.files["ir"].unlink()
+  os.mkfifo(pair.files["ir"])
+  kept_open = os.open(pair.files["ir"], os.O_RDWR | os.O_NONBLOCK)
+  os.write(kept_open, bytes(64))
+  try:
+    ranges.assign([pair], {})
+    assert len(os.read(kept_open, 100)) == 64, "it was read from"
+  finally:
+    os.close(kept_open)
 
 
 @pytest.mark.parametrize("value", [np.float32(3e38), np.float32(-3e38), 1e17, 1e300, -1e300, 1e-320])
