@@ -47,7 +47,13 @@ def parse(argv) -> list[str]:
     sys.exit(0)
   try:
     rest = absl_flags.FLAGS(argv)
-  except (absl_flags.Error, OSError, UnicodeDecodeError, ValueError) as error:  # the last three: of a flag file
+  except absl_flags.CantOpenFlagFileError as error:
+    _refuse(_about_flag_file(error))
+    sys.exit(2)
+  except UnicodeDecodeError as error:  # of a flag file, whose name it does not tell
+    _refuse(f"--flagfile: expected a file of text, a flag a line, found {error}; check the path")
+    sys.exit(2)
+  except (absl_flags.Error, OSError, ValueError) as error:  # the last two: of a flag file
     _refuse(f"{' '.join(str(error).split())}; see --help")
     sys.exit(2)
   except SystemExit:  # absl ends --helpfull with 1, but who asks for help and gets it has met no error
@@ -93,6 +99,13 @@ def _set_up_jax() -> None:
   elif "compile_cache" not in _typed and not flags.cache_folder():
     print("note: expected a home folder to keep compiled programs in, found none; every run compiles anew, unless "
           "--compile_cache=FOLDER names one", file=sys.stderr)  # fmt: skip
+
+
+def _about_flag_file(error: absl_flags.CantOpenFlagFileError) -> str:
+  cause = error.__context__  # absl's own text begins with an ERROR:: beside ours
+  if not isinstance(cause, OSError) or not cause.strerror:
+    return f"--flagfile: {' '.join(str(error).split())}"
+  return f"--flagfile={cause.filename}: expected a file, a flag a line, found {cause.strerror}; check the path"
 
 
 def _refuse(message: str) -> None:

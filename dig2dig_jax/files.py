@@ -6,7 +6,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_ISDIR, S_ISFIFO, S_ISREG, S_ISSOCK
 
 from dig2dig_jax.errors import UserError
 
@@ -38,6 +38,18 @@ def is_free(path: Path) -> bool:
     return not path.is_symlink()  # a link to nowhere is somebody's too
   except OSError:
     return False
+
+
+def what_lies_at(path: Path) -> str:
+  """In words, for messages: "a file", "a folder", "a pipe", "a link that points to nothing", "nothing there"..."""
+  try:
+    mode = os.stat(path).st_mode
+  except OSError as error:
+    if os.path.islink(path) and not isinstance(error, PermissionError):
+      return "a link that points to nothing"
+    return "nothing there" if isinstance(error, FileNotFoundError) else error.strerror
+  kinds = ((S_ISREG, "a file"), (S_ISDIR, "a folder"), (S_ISFIFO, "a pipe"), (S_ISSOCK, "a socket"))
+  return next((words for holds, words in kinds if holds(mode)), "a device")
 
 
 def claim(path: Path, *, known: bool = False) -> None:

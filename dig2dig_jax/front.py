@@ -22,7 +22,7 @@ from dig2dig_jax.data.images import read_samples, to_uint8
 from dig2dig_jax.data.padding import bucket_size, crop, reflect_pad
 from dig2dig_jax.data.pairs import content_id
 from dig2dig_jax.data.ranges import WORDS, of_arrays
-from dig2dig_jax.data.scaling import Range, to_pixels
+from dig2dig_jax.data.scaling import Range, is_usable, to_pixels
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.base import fuse, luminance_codec, rgb_codec
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions
@@ -107,8 +107,9 @@ def fuse_images(
     raise ValueError(f"{unknown[0]}: expected an option among {', '.join(sorted(known))}; see Dig2DigOptions")
   samples = {f"images[{number}]": _samples(f"images[{number}]", image) for number, image in enumerate(images)}
   setting = value_range or tuned.value_range
-  if isinstance(setting, str) and setting not in ("", *WORDS):
-    raise ValueError(f"value_range: expected {', '.join(WORDS)} or a pair (black, white), found {setting!r}")
+  if not (setting in ("", *WORDS) if isinstance(setting, str) else len(setting) == 2 and is_usable(*setting)):
+    raise ValueError(f"value_range: expected {', '.join(WORDS)} or a pair (black, white), black below white, found "
+                     f"{setting!r}")
   setting = setting if isinstance(setting, str) else Range(*setting)
   ranges, told = of_arrays(samples, dict.fromkeys(samples, setting) if setting else {})
   for line in told:

@@ -13,7 +13,8 @@ from dig2dig_jax import metrics
 from dig2dig_jax.cli import flags as _defined  # noqa: F401
 from dig2dig_jax.sampling.types import Prediction
 
-DOCS = pathlib.Path(__file__).resolve().parents[1] / "docs"
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
 
 
 def code(name):
@@ -53,3 +54,11 @@ def test_the_evaluation_document_and_the_readme_name_flags_protocols_and_files_t
   assert f"{len(metrics.METRICS)} measures" in (DOCS.parent / "README.md").read_text()
   for name in re.findall(r"`(table\w+?)(?:\.flags)?`", text):
     assert (DOCS.parent / "presets" / f"{name}.flags").exists(), name
+
+
+def test_every_document_that_is_named_is_there():
+  folders = ("dig2dig_jax", "convert", "tests", "docs", "presets", "checkpoints")
+  files = [*ROOT.glob("*.*"), *(path for folder in folders for path in (ROOT / folder).rglob("*"))]
+  for path in (path for path in files if path.suffix in (".py", ".md", ".flags", ".toml", ".json")):
+    for name in re.findall(r"[\w/]*\b[A-Z]+\.md\b|\bdocs/\w+\.md\b", path.read_text()):
+      assert (ROOT / name).is_file() or (path.parent / name).is_file(), f"{path}: {name}"

@@ -94,7 +94,7 @@ def test_help_names_the_flags_and_is_no_error():
     ((), "--data: expected a folder, found nothing; add --data=FOLDER"),
     (("--data={tmp}/missing",), "/missing: expected a folder .*; check --data"),
     (("--data={pairs}", "--sources=ir,uv"), "expected a folder for source 'uv', found ir, vi; .*--sources="),
-    (("--data={pairs}", "--sources=ir"), "expected at least two sources to fuse, found 1; .*--sources=A,B"),
+    (("--data={pairs}", "--sources=ir"), "--sources=ir: expected two or more different names, separated by commas"),
     (("--data={pairs}", "--dig_temperature=0"), "--dig_temperature=0.0: expected above 0"),
     (("--data={pairs}", "--spacing=cubic"), "expected .*'cubic'; "),
     (("--data={pairs}", "--chroma_from=uv"), "--chroma_from=uv: expected one of --sources=ir,vi"),
@@ -132,10 +132,14 @@ def test_bad_input_is_one_line_and_status_2(run, pairs, tiny_prior, tmp_path, ar
     (("--dig_temprature=1",), "Unknown command line flag 'dig_temprature'. Did you mean: dig_temperature"),
     (("--job=dance",), "job=dance: value should be one of <fuse|evaluate|report|benchmark|train>"),
     (("--steps=many",), "steps=many: "),
-    (("--flagfile=none.flags",), "none.flags"),
+    (("--flagfile=none.flags",), "error: --flagfile=none.flags: expected a file, a flag a line, found No such file or "
+     "directory; check the path"),
+    (("--flagfile", "docs"), "error: --flagfile=docs: expected a file, a flag a line, found Is a directory; check"),
+    (("--flagfile=docs/examples_vif.png",), "error: --flagfile: expected a file of text, a flag a line, found 'utf-8'"),
   ],
-)
-def test_bad_flags_are_one_line_and_status_2(run, capsys, arguments, message):
+)  # fmt: skip
+def test_bad_flags_are_one_line_and_status_2(run, capsys, monkeypatch, arguments, message):
+  monkeypatch.chdir(ROOT)
   with pytest.raises(SystemExit) as end:
     run(*arguments)
   out, err = capsys.readouterr()

@@ -36,6 +36,7 @@ class Declared(NamedTuple):
   group: str
   text: str
   check: Check | None
+  of_list: Check | None = None  # of all members of a list together
 
 
 DECLARED: dict[str, Declared] = {}  # in the order of the help
@@ -124,9 +125,11 @@ def number(name: str, default: float | None, text: str, *of: str, check: Check |
   return _kept(flags.DEFINE_float(name, default, text), text, of, finite)
 
 
-def names(name: str, default: Any, text: str, *of: str, check: Check | None = None):
-  """Several, separated by commas; `check` is of each."""
-  return _kept(flags.DEFINE_list(name, default, text), text, of, check)
+def names(name: str, default: Any, text: str, *of: str, check: Check | None = None, of_list: Check | None = None):
+  """Several, separated by commas; `check` is of each, `of_list` of all together."""
+  holder = _kept(flags.DEFINE_list(name, default, text), text, of, check)
+  DECLARED[name] = DECLARED[name]._replace(of_list=of_list)
+  return holder
 
 
 def given(argv: Sequence[str]) -> list[str]:

@@ -52,6 +52,7 @@ SPEED, DEGRADED, DETECTION = "benchmark:speed", "benchmark:degraded", "evaluate:
 ALL = JOBS
 _NAME = Check(lambda name: 0 < len(name.encode("utf-8", "replace")) <= 100 and "/" not in name and name[0] not in ".~",
               "names that can be a folder's")  # fmt: skip
+_TWO_NAMES = Check(lambda names: len(names) == len(set(names)) >= 2, "two or more different names, separated by commas")
 _SOME_NAME = Check(lambda name: name != "", "names, separated by commas")
 
 group("common")
@@ -75,7 +76,7 @@ SPLIT = path(
 MANIFEST = path("manifest", None, "File of pairs as --list prints it, in place of --data.", *PAIRS)
 SOURCES = names(
   "sources", "ir,vi", "Names of the sources, which are sub-folders of --data. Two or more.",
-  *PAIRS, "benchmark:speed,theory", "train:drfusion", check=_NAME,
+  *PAIRS, "benchmark:speed,theory", "train:drfusion", check=_NAME, of_list=_TWO_NAMES,
 )  # fmt: skip
 RANGE = string(
   "range", "", "Stored values that are black and white: auto, shared, full or LOW:HIGH, or SOURCE:... for one source, "

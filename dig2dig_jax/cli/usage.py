@@ -41,11 +41,12 @@ def check(given: Sequence[str]) -> None:
     raise UserError(f"{whose}: expected flags of {variant_flag(wanted)}; {out}, or change --job")
   for name, declared in DECLARED.items():
     value = declared.holder.value
-    if wanted not in declared.jobs or declared.check is None or value is None:
+    if wanted not in declared.jobs or value is None:
       continue
-    for one in value if isinstance(value, list) else [value]:
-      if not declared.check.holds(one):
-        raise UserError(f"--{name}={shown(value)}: expected {declared.check.expected}")
+    checks = [(declared.check, one) for one in (value if isinstance(value, list) else [value])]
+    for check, one in [*checks, (declared.of_list, value)]:
+      if check is not None and not check.holds(one):
+        raise UserError(f"--{name}={shown(value)}: expected {check.expected}")
 
 
 def shown(value) -> str:

@@ -12,6 +12,7 @@ from dig2dig_jax.data.ranges import Setting, assign
 from dig2dig_jax.data.readers import READERS, Found
 from dig2dig_jax.data.splits import SPLITS, choose, names_in
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.files import what_lies_at
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,16 +72,16 @@ def find(
   if len(sources) < 2:
     raise UserError(f"{root}: expected at least two sources to fuse, found {len(sources)}; "
                     "name them with --sources=A,B")
+  reader, own = READERS[dataset]
+  if manifest is None and split in own:
+    return _named_once(*reader(Path(root), tuple(sources), split), root)
+  place, own = (f"--dataset={dataset}", own) if manifest is None else ("a manifest", ())
+  names = None if split is None else _names(dataset, split, own, place=place)
   if manifest is not None:
     found, left_out = _read_manifest(Path(manifest), sources), []
   else:
-    reader, own = READERS[dataset]
-    if split in own:
-      return _named_once(*reader(Path(root), tuple(sources), split), root)
     found, left_out = _named_once(*reader(Path(root), tuple(sources), None), root)
-  if split is None:
-    return found, left_out
-  return choose(found, _names(dataset, split), where=f"--split={split}"), left_out
+  return (found if names is None else choose(found, names, where=f"--split={split}")), left_out
 
 
 def _named_once(found: list[Pair], left_out: list[str], root) -> Found:
@@ -125,11 +126,15 @@ def _read_manifest(path: Path, sources: Sequence[str]) -> list[Pair]:
   return list(found.values())
 
 
-def _names(dataset: str, split: str) -> list[str]:
+def _names(dataset: str, split: str, own: Sequence[str], *, place: str) -> list[str]:
+  """Of the pairs in a split that is a list. For the message alone, own: the parts that the set itself is divided into;
+  place: where the pairs are from."""
   if names := SPLITS.get((dataset, split)):
     return list(names)
-  if Path(split).is_file():
+  there = what_lies_at(Path(split))
+  if there == "a file":
     return names_in(Path(split))
-  own = [*READERS[dataset][1], *(name for of, name in SPLITS if of == dataset)]
-  known = f" or one of {', '.join(own)}" if own else ""
-  raise UserError(f"--split={split}: expected a file with a name per line{known}, found neither")
+  known = [*own, *(name for of, name in SPLITS if of == dataset)]
+  parts = f"one of {', '.join(known)} (of --dataset={dataset}), or " if known else ""
+  none = "" if known else f" ({place} has no splits of its own)"
+  raise UserError(f"--split={split}: expected {parts}a file with a name per line{none}, found {there}")

@@ -18,7 +18,7 @@ import numpy as np
 from dig2dig_jax.data import decode, png
 from dig2dig_jax.data.scaling import Range, to_pixels
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.files import MARK, is_free, replacing, taken
+from dig2dig_jax.files import MARK, is_free, replacing, taken, what_lies_at
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
 
@@ -41,7 +41,7 @@ def read_samples(path: str | os.PathLike) -> np.ndarray:
   try:
     return decode.decode(decode.read_bytes(path))
   except FileNotFoundError:
-    raise UserError(f"{path}: expected an image file, found nothing there; check the name") from None
+    raise UserError(f"{path}: expected an image file, found {what_lies_at(path)}; check the name") from None
   except OSError as error:  # a folder, no permission, a lost network drive
     raise UserError(f"{path}: expected a readable image file, found {error.strerror}; check the path") from error
   except decode.DecodeError as error:
@@ -75,19 +75,28 @@ def is_image_file(path: Path) -> bool:
     return False
 
 
-def list_images(folder: str | os.PathLike) -> list[Path]:
-  """Image files directly in a folder, in natural order. Hidden files are passed over; UserError if it is no folder."""
-  return [path for path in list_files(folder) if is_image_file(path)]
+def list_images(folder: str | os.PathLike, left_out: list[str] | None = None) -> list[Path]:
+  """Image files directly in a folder, in natural order. Hidden files are passed over; UserError if it is no folder.
+  left_out: see `list_files`."""
+  return [path for path in list_files(folder, left_out) if is_image_file(path)]
 
 
-def list_files(folder: str | os.PathLike) -> list[Path]:
-  """Files directly in a folder, hidden ones excepted, in natural order. UserError if it is no readable folder."""
+def list_files(folder: str | os.PathLike, left_out: list[str] | None = None) -> list[Path]:
+  """Files directly in a folder, hidden ones excepted, in natural order. left_out: grows by a line for each link that
+  points to nothing, pipe, socket and device, and for each folder that goes by an image's name. UserError if it is no
+  readable folder."""
   folder = Path(folder)
+  files: list[Path] = []
+  others: list[Path] = []
   try:
-    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    for path in natural_sort(path for path in folder.iterdir() if not path.name.startswith(".")):
+      (files if path.is_file() else others).append(path)
   except OSError as error:
     raise UserError(f"{folder}: expected a folder of images, found {error.strerror}; check the path") from error
-  return natural_sort(files)
+  if left_out is not None:
+    left_out += [f"{path}: expected a file, found {what_lies_at(path)}; left out"
+                 for path in others if path.suffix.lower() in EXTENSIONS or not path.is_dir()]  # fmt: skip
+  return files
 
 
 def natural_sort(paths: Iterable[Path]) -> list[Path]:

@@ -19,6 +19,7 @@ import numpy as np
 from dig2dig_jax.data import images
 from dig2dig_jax.data.scaling import Range
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.files import what_lies_at
 
 # Folder names that data sets use for the same source.
 _ALIASES = (
@@ -133,6 +134,9 @@ def _source_folders(root: Path, sources: Sequence[str]) -> dict[str, Path]:
                or [path for path in there if path.name.casefold() == wanted]
                or [path for path in there if path.name.casefold() in alike])
     if not matches:
+      if (found := what_lies_at(root / source)) != "nothing there":  # a link to a disk that is away, say
+        raise UserError(f"{root / source}: expected a folder of images, found {found}; mend it, or name other folders "
+                        "with --sources=")
       raise UserError(f"{root}: expected a folder for source '{source}', found {names}; "
                       "name the folders to fuse with --sources=")
     if len(matches) > 1:
@@ -166,9 +170,12 @@ def by_name(paths: Iterable[Path], kind: str, left_out: list[str], *, where: str
 
 
 def _index(folder: Path, report: list[str]) -> dict[str, Path]:
-  """Matching name -> image file, in natural order. Files that are no images, or of one name, go to the report."""
+  """Matching name -> image file, in natural order. What is no file or no image, or of one name, goes to the report."""
   found: list[Path] = []
-  for path in images.list_files(folder):
+  strange: list[str] = []
+  files = images.list_files(folder, strange)
+  report += strange
+  for path in files:
     if images.is_image_file(path):
       found.append(path)
     else:
@@ -178,6 +185,8 @@ def _index(folder: Path, report: list[str]) -> dict[str, Path]:
     inside = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir()))
     if found:
       raise UserError(f"{folder}: expected files of different names, found none; {report[-1]}")
+    if strange:
+      raise UserError(f"{folder}: expected images, found none; {strange[0]}")
     raise UserError(f"{folder}: expected images, found {f'only the folders {inside}' if inside else 'none'}; "
                     "put the files directly into it")
   return index

@@ -12,7 +12,7 @@ source that are encoded alike, so that the frames of a sequence do not flicker a
 | full | the ends of the type; 0 and 1 of floats |
 | LOW:HIGH | these values |
 
-`SOURCE:auto` and so on is the setting of one source; entries are separated by commas.
+`SOURCE:auto` and so on is the setting of one source, without which it has that of all; entries are separated by commas.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,13 +25,14 @@ import tifffile
 
 from dig2dig_jax.data import decode, images
 from dig2dig_jax.data.pairs import Pair
-from dig2dig_jax.data.scaling import TAIL, Range, extremes, shared, without_filling
+from dig2dig_jax.data.scaling import LARGEST, TAIL, Range, extremes, is_bounded, is_usable, shared, without_filling
 from dig2dig_jax.errors import UserError
 
 WORDS = ("auto", "shared", "full")
 MOST_FILES = 1000  # of a source that are looked at, evenly over the folder
 _MARGIN = 0.25  # how far beyond the tails, as a share of what is between them, an extreme still counts as the scene's
 _ALIKE = 0.05  # of their joint span that files of one encoding have in common
+_CONSTANT = 1e-9  # of a constant image's value: how far above it white lies, at least 1
 _LEVELS = np.linspace(0, 1, 2049)
 _READERS = 4
 _TOLD = 6  # ranges of a source that get a line of their own
@@ -53,15 +54,18 @@ class _Sketch(NamedTuple):
 
 
 def parse(text: str, sources: Sequence[str]) -> dict[str, Setting]:
-  """{source: a word of `WORDS` or a Range}, without the sources that no entry names. UserError for what cannot be
-  read."""
-  found: dict[str, Setting] = {}
+  """{source: a word of `WORDS` or a Range}, without the sources that no entry names. A source's own entry wins over
+  that of all, whichever comes first. UserError for what cannot be read, and for two entries of one source or of all."""
+  found: dict[str | None, Setting] = {}  # None: of all sources
   for entry in filter(None, (part.strip() for part in text.split(","))):
     source, colon, value = entry.partition(":")
-    named = bool(colon) and source in sources
-    setting = _setting(entry, value if named else entry, sources)
-    found |= dict.fromkeys([source] if named else sources, setting)
-  return found
+    if not colon or source not in sources:
+      source, value = None, entry
+    if source in found:
+      raise UserError(f"--range={text}: expected one entry for {source or 'all sources'}, found {entry} too; leave one "
+                      "out")
+    found[source] = _setting(entry, value, sources)
+  return (dict.fromkeys(sources, found.pop(None)) if None in found else {}) | found
 
 
 def _setting(entry: str, value: str, sources: Sequence[str]) -> Setting:
@@ -71,9 +75,9 @@ def _setting(entry: str, value: str, sources: Sequence[str]) -> Setting:
     low, high = map(float, value.split(":"))
   except ValueError:
     low = high = np.nan
-  if not (np.isfinite([low, high]).all() and low < high):
-    raise UserError(f"--range={entry}: expected {', '.join(WORDS)} or LOW:HIGH with LOW below HIGH, alone or as "
-                    f"SOURCE:... with a source of {', '.join(sources)}")
+  if not is_usable(low, high):
+    raise UserError(f"--range={entry}: expected {', '.join(WORDS)} or LOW:HIGH with LOW below HIGH, from "
+                    f"{-LARGEST:g} to {LARGEST:g}, alone or as SOURCE:... with a source of {', '.join(sources)}")
   return Range(low, high)
 
 
@@ -154,7 +158,9 @@ def _decided(alike: Sequence[_Sketch], asked: bool) -> Range:
   inside = least <= low and high <= most
   if inside and (low == high or not asked and high - low >= (most - least) / 2):
     return Range(least, most, kind)
-  return Range(low, high if low < high else low + 1, kind)  # a constant image of no known range is black
+  if not is_usable(low, high):  # a constant image of no known range is black
+    high = low + max(1, abs(low) * _CONSTANT)
+  return Range(low, high, kind)
 
 
 def _robust(alike: Sequence[_Sketch]) -> tuple[float, float]:
@@ -190,7 +196,7 @@ def _sketch_of_file(path: Path, asked: bool) -> _Sketch | None:
 
 
 def _sketch(samples: np.ndarray) -> _Sketch | None:
-  if not samples.size or not np.isfinite(samples).all():
+  if not samples.size or not is_bounded(samples):
     return None
   values = without_filling(np.sort(samples, axis=None))
   places = np.round(_LEVELS * (values.size - 1)).astype(np.int64)
@@ -200,6 +206,8 @@ def _sketch(samples: np.ndarray) -> _Sketch | None:
 def _is_deep(path: Path) -> bool:
   """Whether a file's header announces more than 8 bits."""
   try:
+    if not path.is_file():  # opening a pipe would wait for its other end
+      return False
     with open(path, "rb") as file:
       head = file.read(32)
     kind = decode.sniff(head)

@@ -101,7 +101,8 @@ def _tno(root: Path, sources: tuple[str, ...], split) -> Found:
     return _two_folders((*_INFRARED, "thermal"), _VISIBLE)(root, sources, None)
   found, left_out = [], []
   for folder in _all_folders(root):
-    files = {part: [path for path in _images(folder) if _has_token(path.stem, part)] for part in ("ir", "vis")}
+    paths = images.list_images(folder, left_out)
+    files = {part: [path for path in paths if _has_token(path.stem, part)] for part in ("ir", "vis")}
     if not any(files.values()):
       continue
     if [len(there) for there in files.values()] == [1, 1] and len(sources) == 2:
@@ -121,10 +122,6 @@ def _all_folders(root: Path) -> list[Path]:
   return [root, *(inner for folder in _folders(root) for inner in _all_folders(folder))]
 
 
-def _images(folder: Path) -> list[Path]:
-  return images.list_images(folder)
-
-
 def _some(found: list[Pair], root: Path, expected: str) -> list[Pair]:
   if not found:
     raise UserError(f"{root}: expected {expected}, found none; check --data and --dataset")
@@ -138,7 +135,7 @@ def _lettered(prefix: str = "") -> Callable[..., Found]:
     found, left_out = [], []
     for folder in _all_folders(root):
       scenes: dict[str, dict[str, list[Path]]] = {}
-      for path in _images(folder):
+      for path in images.list_images(folder, left_out):
         name, letter = _split_letter(path.stem)
         if not name.casefold().startswith(prefix):
           continue
@@ -169,7 +166,7 @@ def _split_letter(stem: str) -> tuple[str, str]:
 def _sice(root: Path, sources: tuple[str, ...], split) -> Found:
   found, left_out = [], []
   for folder in _all_folders(root):
-    exposures = [path for path in _images(folder) if path.stem.isdecimal()]
+    exposures = [path for path in images.list_images(folder, left_out) if path.stem.isdecimal()]
     if folder.name.casefold() == "label" or folder == root or not exposures:
       continue
     if len(exposures) < len(sources):

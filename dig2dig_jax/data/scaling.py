@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 TAIL = 0.001  # of all samples at either end: dead pixels, a flame
+LARGEST = 1e300  # of samples, either side of 0: what two of them span is a number still
+_SMALLEST = 1e-300  # that black and white differ by: what divides by it is a number still
 
 
 class Range(NamedTuple):
@@ -14,6 +16,11 @@ class Range(NamedTuple):
   low: float
   high: float
   kind: str = ""
+
+
+def is_usable(low: float, high: float) -> bool:
+  """Whether black and white can be these values."""
+  return -LARGEST <= low and high <= LARGEST and high - low >= _SMALLEST
 
 
 def extremes(kind: str) -> tuple[float, float]:
@@ -28,12 +35,15 @@ def to_pixels(samples: np.ndarray, ranges: Sequence[Range] = ()) -> tuple[np.nda
   """Samples of any real type -> (float32 in [-1, 1], the range that was taken, None for the whole type).
 
   Of several ranges that fit the type, the one is taken that most resembles the samples' own. Values outside are
-  clipped. ValueError, one line, for samples that are not finite and, without a range, for floats outside [0, 1] and for
-  signed and 32-bit samples.
+  clipped. ValueError, one line, for samples that are not finite, or beyond `LARGEST`, and, without a range, for floats
+  outside [0, 1] and for signed and 32-bit samples.
   """
   kind = samples.dtype.name
   if samples.dtype.kind == "f" and (bad := int(np.count_nonzero(~np.isfinite(samples)))):
     raise ValueError(f"expected finite float samples, found {bad} NaN or infinite; replace them and save again")
+  if not is_bounded(samples):
+    raise ValueError(f"expected samples from {-LARGEST:g} to {LARGEST:g}, found {samples.min():g} to "
+                     f"{samples.max():g}; rescale them and save again")
   fitting = [found for found in ranges if found.kind in ("", kind)]
   if len(fitting) > 1:
     own = np.quantile(without_filling(np.sort(samples, axis=None)), [TAIL, 1 - TAIL])
@@ -54,8 +64,14 @@ def to_pixels(samples: np.ndarray, ranges: Sequence[Range] = ()) -> tuple[np.nda
   return _scaled(samples.astype(np.float64), low, high), taken
 
 
+def is_bounded(samples: np.ndarray) -> bool:
+  """Whether all are finite and within `LARGEST`."""
+  return samples.dtype.kind != "f" or bool((np.abs(samples) <= np.float64(LARGEST)).all())
+
+
 def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
-  return np.clip((values - low) * (2 / (high - low)) - 1, -1, 1).astype(np.float32)
+  with np.errstate(over="ignore"):  # far outside of a narrow range: clipped
+    return np.clip((values - low) * (2 / (high - low)) - 1, -1, 1).astype(np.float32)
 
 
 def shared(one: Sequence[float], other: Sequence[float]) -> float:

@@ -6,7 +6,7 @@ apart, as standard deviation of 8-bit values, `ir:25,vi:auto`; `auto` is scikit-
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -123,7 +123,8 @@ def _is_gray(pixels: np.ndarray) -> bool:
 
 
 def parse(degradation: str, sigma: str, sources: Sequence[str]) -> dict[str, Degradation]:
-  """{source: Degradation} of all `sources`; those without an entry are clean. UserError for what cannot be read."""
+  """{source: Degradation} of all `sources`; those without an entry are clean. UserError for what cannot be read, and
+  for two entries of one source."""
   found = {source: Degradation() for source in sources}
   for source, text in _entries("degradation", degradation, sources):
     found[source] = dataclasses.replace(found[source], stages=_stages(text))
@@ -141,12 +142,18 @@ def target_size(degradations: Mapping[str, Degradation], observed: Mapping[str, 
   return observed[source][0] * degradation.scale, observed[source][1] * degradation.scale
 
 
-def _entries(flag: str, text: str, sources: Sequence[str]):
+def _entries(flag: str, text: str, sources: Sequence[str]) -> Iterable[tuple[str, str]]:
+  """(source, value) of each entry. UserError for a source that is none, or comes twice."""
+  found: dict[str, str] = {}
   for entry in re.split(r",(?![^(]*\))", text) if text.strip() else ():
     source, colon, value = entry.strip().partition(":")
     if not colon or source not in sources:
       raise UserError(f"--{flag}={entry.strip()}: expected SOURCE:VALUE with a source of {', '.join(sources)}")
-    yield source, value.strip()
+    if source in found:
+      raise UserError(f"--{flag}={entry.strip()}: expected one entry for {source}, found {source}:{found[source]} too; "
+                      "leave one out")
+    found[source] = value.strip()
+  return found.items()
 
 
 def _stages(text: str) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -64,7 +64,8 @@ def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> 
   entries = ledger.read(config.out, notes)
   mine = shares.share(shares.plan(pairs, bucket=config.bucket), *place)
   own = [planned.pair for planned in mine]
-  done = ledger.finished(own, entries, run_identity, config.out, overwrite=config.overwrite)
+  finished = ledger.finished(own, entries, run_identity, config.out, overwrite=config.overwrite)
+  done = {name for name, line in finished.items() if fuse_files.has_maps(config, name, line)}
   todo = [pair for pair in own if pair.name not in done]
   kept = {pair.name for pair in outputs.foreign(config.out, todo, entries)}
   todo = [pair for pair in todo if pair.name not in kept]
@@ -237,8 +238,7 @@ class _Run:
     known = ledger.is_own(path, self.entries.get(pair.name, ()))  # asked again: since the start it may have changed
     bit_depth = config.bit_depth or max(pair.bit_depths)
     if config.maps:
-      for name, weight in zip(config.sources, crop(kept[0], size), strict=True):
-        write_png(config.out / "weights" / f"{pair.name}_{name}.png", weight * 2 - 1)
+      fuse_files.write_maps(config, pair.name, crop(kept[0], size))
       if config.conditions:
         with sheet.for_show(pair.name, self.report.notes):
           fuse_files.write_selection(config, pair.name, kept[1])
@@ -255,6 +255,7 @@ class _Run:
       "size": size,
       **({"ranges": told} if (told := _told(config.sources, pair)) else {}),
       "tile": tile,
+      **({"maps": True} if config.maps else {}),
       "seconds": round(seconds, 3),
       "device": self.fuser.devices[0].device_kind,
       "versions": self.versions,

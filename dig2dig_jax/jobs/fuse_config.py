@@ -36,7 +36,7 @@ class FuseConfig(DataConfig):
 
   def decisive(self) -> dict:
     """Everything that decides pixels but weights and images."""
-    own = ("seed", "sources", "bucket", "tile", "overlap", "bit_depth", "maps")
+    own = ("seed", "sources", "bucket", "tile", "overlap", "bit_depth")
     restored = {} if self.restorer is None else {"restored": self.restorer.decisive()}
     return {**self.settings, **restored, **{name: getattr(self, name) for name in own}}
 

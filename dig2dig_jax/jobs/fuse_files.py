@@ -1,12 +1,15 @@
-"""What does the fuse job write beside the fused images? Maps of conditions, tiles of the sheet, curves, its record."""
+"""What does the fuse job write beside the fused images? Maps, tiles of the sheet, curves, its record."""
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
+from dig2dig_jax.data.images import write_png
 from dig2dig_jax.data.pairs import LoadedPair
 from dig2dig_jax.files import claim
 from dig2dig_jax.jobs import plots, sheet
@@ -16,10 +19,30 @@ from dig2dig_jax.jobs.record import environment, explained, write_text
 from dig2dig_jax.sampling.sampler import Trace
 
 
+def write_maps(config: FuseConfig, name: str, weights: np.ndarray) -> None:
+  """weights/NAME_SOURCE.png of weights [K, H, W, 1]: black is 0, white 1."""
+  for path, weight in zip(_maps(config, name), weights, strict=True):
+    write_png(path, weight * 2 - 1)
+
+
 def write_selection(config: FuseConfig, name: str, steps: Trace) -> None:
   """conditions/NAME.png: which of CCF's conditions acted at which step."""
-  path = config.out / "conditions" / f"{name}.png"
-  plots.write_selection(path, config.conditions, t=steps.t, **steps.guidance)
+  plots.write_selection(_selection(config, name), config.conditions, t=steps.t, **steps.guidance)
+
+
+def has_maps(config: FuseConfig, name: str, line: Mapping[str, Any]) -> bool:
+  """Whether a pair has the maps that `config` asks for, of the very run that this line of the log tells of: those of a
+  run that was written over may lie there too."""
+  paths = [*_maps(config, name), *([_selection(config, name)] if config.conditions else [])]
+  return not config.maps or line.get("maps") is True and all(path.is_file() for path in paths)
+
+
+def _maps(config: FuseConfig, name: str) -> list[Path]:
+  return [config.out / "weights" / f"{name}_{source}.png" for source in config.sources]
+
+
+def _selection(config: FuseConfig, name: str) -> Path:
+  return config.out / "conditions" / f"{name}.png"
 
 
 def tiles(config: FuseConfig, pair: LoadedPair, image, weights) -> list[tuple[str, np.ndarray]]:
@@ -54,7 +77,9 @@ def _record(config: FuseConfig, place: Place) -> Path:
 def write_record(config: FuseConfig, report: FuseReport, place: Place) -> None:
   """`run.json`: settings, versions, hardware and outcome, so that a folder of images can be reproduced."""
   record = {
-    "settings": {**config.decisive(), **config.machine, "dataset": config.dataset, "data": str(config.data)},
+    "settings": {
+      **config.decisive(), **config.machine, "maps": config.maps, "dataset": config.dataset, "data": str(config.data),
+    },
     "jax": jax.__version__,
     "device": jax.local_devices()[0].device_kind,
     "environment": environment(),

@@ -41,7 +41,7 @@ def named(folders: Sequence[str | Path]) -> dict[str, Path]:
 def index(folder: Path, left_out: list[str]) -> dict[str, Path]:
   """{matching name: file} of the images directly in a folder, but those of one name, of which each but the first
   is a line in `left_out`. UserError where there are none."""
-  paths = images.list_images(folder)
+  paths = images.list_images(folder, left_out)
   if not paths:
     raise UserError(f"{folder}: expected fused images, found none; check --fused")
   found = by_name(paths, "image", left_out)

@@ -57,8 +57,9 @@ class Box(NamedTuple):
 
 
 def parse_boxes(text: str) -> tuple[Box, ...]:
-  """Boxes from `name:left,top,width,height`, separated by semicolons. UserError for anything else."""
-  boxes = []
+  """Boxes from `name:left,top,width,height`, separated by semicolons. UserError for anything else, and for two of
+  one name."""
+  boxes: dict[str, Box] = {}
   for part in filter(None, (part.strip() for part in text.split(";"))):
     name, _, numbers = part.rpartition(":")
     values = numbers.split(",")
@@ -67,8 +68,10 @@ def parse_boxes(text: str) -> tuple[Box, ...]:
     box = Box(name, *map(int, values))
     if min(box.width, box.height) < 1:
       raise UserError(f"--boxes={part}: expected a width and a height of at least 1")
-    boxes.append(box)
-  return tuple(boxes)
+    if name in boxes:
+      raise UserError(f"--boxes={part}: expected a name of its own for each box, found {name} twice; rename one")
+    boxes[name] = box
+  return tuple(boxes.values())
 
 
 def run(

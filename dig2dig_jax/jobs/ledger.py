@@ -91,13 +91,14 @@ def identity(flags: dict[str, Any], params) -> Identity:
 
 def finished(
   pairs: Iterable[Pair], entries: Entries, run: Identity, folder: Path, *, overwrite: bool
-) -> set[str]:
-  """Names of the pairs whose image in `folder` this very run would make, from sources of the present sizes in bytes.
+) -> dict[str, dict[str, Any]]:
+  """{name: line of the log} of the pairs whose image in `folder` this very run would make, from sources of the present
+  sizes in bytes.
 
   UserError for the first pair that has an image of other flags, weights or sources, unless `overwrite`: that pair is
   then to be done. Images without a line are no results of this job, and to be done.
   """
-  done = set()
+  done = {}
   for pair in pairs:
     image = folder / f"{pair.name}.png"
     lines = [entry for entry in entries.get(pair.name, ()) if entry["bytes"] == _bytes(image)]
@@ -109,7 +110,7 @@ def finished(
     last = lines[-1]
     same_sources = last["sources"] == source_bytes(pair)
     if last["fingerprint"] == run.fingerprint and same_sources:
-      done.add(pair.name)
+      done[pair.name] = last
     elif not overwrite:
       what = _difference(last, run) if last["fingerprint"] != run.fingerprint else "other source images"
       raise UserError(f"{image}: expected a result of this run or none, found one of {what}; add --overwrite or "

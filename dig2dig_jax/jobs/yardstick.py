@@ -1,9 +1,9 @@
 """What would the field's Python toolkits take? Its measures with NumPy, SciPy and scikit-image, one image at a time.
 
-The yardstick of `benchmark --suite=metrics`, written from the formulas of METRICS.md and not from this project's code,
-so that it is a second opinion on the values too. `plane` filters an image by a window [n, n], valid positions only: the
-toolkits' `scipy.signal.convolve2d`, or `separable`, what a careful SciPy user would write. Sources: a list of K arrays
-[H, W]; levels 0..255, float64.
+The yardstick of `benchmark --suite=metrics`, written from the papers' formulas (`metrics` names them) and not from this
+project's code, so that it is a second opinion on the values too. `plane` filters an image by a window [n, n], valid
+positions only: the toolkits' `scipy.signal.convolve2d`, or `separable`, what a careful SciPy user would write. Sources:
+a list of K arrays [H, W]; levels 0..255, float64.
 """
 
 import functools
@@ -272,7 +272,8 @@ def _chen_varshney(sources, fused):
 
 
 def feature_information(sources, fused):
-  """FMI of raw levels, window by window in Python as the toolkits do (METRICS.md 4.16): about a minute an image."""
+  """FMI of raw levels (Haghighat and Razian 2014), window by window in Python as the toolkits do: about a minute an
+  image."""
   height, width = fused.shape
   values = []
   for source in sources:

@@ -60,7 +60,8 @@ class Dig2DigOptions(MethodOptions):
 
 
 def one_pass(options: Dig2DigOptions) -> Dig2DigOptions:
-  """The same without reverse steps (METHODS.md, the one-pass limit); gains must then be accumulated beforehand."""
+  """The same without reverse steps: with lambda = 1 and weights that stay, the last step puts the blended sources in
+  place of the estimate, whatever the loop did. Gains must then be accumulated beforehand."""
   window = options.window if options.weights == "uniform" else "cumulative"
   return dataclasses.replace(
     options, steps=0, strength=1.0, strength_schedule="constant", guidance="quadratic", window=window

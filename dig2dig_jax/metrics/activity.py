@@ -1,7 +1,7 @@
 """How busy is the fused image? Spatial frequency, average gradient and edge intensity, which know nothing of sources.
 
 Every measure here takes (sources [K, H, W], fused [H, W], size) as `canvas` explains, grey levels 0..255, and gives a
-scalar. Noise raises all of them: report them, never headline them. METRICS.md sections 4.3 to 4.5.
+scalar. Noise raises all of them: report them, never headline them.
 """
 
 import jax

@@ -1,7 +1,8 @@
 """What does fusion without any thought score? The plain fusions that every table prints beside a method.
 
 Images: K >= 2 gray sources [H, W] of one size, whole levels 0..255; the result is such an image, float64.
-The definitions are those of the baseline tables of the metrics' golden values (METRICS.md, "our decision").
+Where papers leave a detail open (ties, borders, rounding), the functions say what was chosen;
+`tests/jobs/test_baseline_rows.py` holds their scores against an independent program's.
 """
 
 import cv2

@@ -1,8 +1,8 @@
 """Does every patch of the fused image look like the best of the sources' patches? MEF-SSIM of Ma, Zeng and Wang (2015).
 
 Every measure here takes (sources [K, H, W], fused [H, W], size) as `canvas` explains, grey levels 0..255, and gives a
-scalar 0..1, NaN where the 11 x 11 window does not fit. Luminance plays no part. METRICS.md section 4.12. Tang's and
-thfylsty's toolkits print MEF-MS-SSIM as "MS_SSIM".
+scalar 0..1, NaN where the 11 x 11 window does not fit. Luminance plays no part. Tang's and thfylsty's toolkits print
+MEF-MS-SSIM as "MS_SSIM".
 
 A reference patch is linear in the sources' patches, so that box and Gaussian filters of the images and their products
 replace the loop over patches.

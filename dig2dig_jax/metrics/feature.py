@@ -1,8 +1,8 @@
 """How much do local patterns of the sources and the fused image tell about each other? Haghighat's FMI (2011, 2014).
 
-`fmi` takes (sources [K, H, W], fused [H, W], size) as `canvas` explains, and gives a scalar 0..1. METRICS.md 4.16.
-The original is ill-conditioned: a window flat in both images gives 0 or 1 as rounding decides. Here equal windows give
-1 and other flat ones 0. A copy of one source wins; low value, high cost.
+`fmi` takes (sources [K, H, W], fused [H, W], size) as `canvas` explains, and gives a scalar 0..1. The
+original is ill-conditioned: a window flat in both images gives 0 or 1 as rounding decides. Here equal windows give 1
+and other flat ones 0. A copy of one source wins; low value, high cost.
 """
 
 import jax

@@ -1,8 +1,8 @@
 """What can the eye still learn about the sources from the fused image? Pixel-domain VIF, and Han's VIFF for fusion.
 
 Every measure here takes (sources [K, H, W], fused [H, W], size) as `canvas` explains, grey levels 0..255, and gives a
-scalar, [K] for `vif_per_source`. METRICS.md section 4.14. Needs at least 41 x 41 pixels, else NaN. Whether a patch
-counts as flat is decided at a variance of 1e-10, which float32 does not resolve: use float64.
+scalar, [K] for `vif_per_source`. Needs at least 41 x 41 pixels, else NaN. Whether a patch counts as flat is decided at
+a variance of 1e-10, which float32 does not resolve: use float64.
 """
 
 from typing import NamedTuple

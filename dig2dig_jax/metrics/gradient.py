@@ -1,7 +1,8 @@
 """Did the edges of the sources arrive in the fused image, in strength and in direction? Hong's Qabf, Petrovic's triple.
 
 Every measure here takes (sources [K, H, W], fused [H, W], size) as `canvas` explains, whole levels 0..255 (not 0..1:
-the rules for equal strengths and the threshold depend on the scale), and gives a scalar. METRICS.md 4.13 and 4.15.
+the rules for equal strengths and the threshold depend on the scale), and gives a scalar. Qabf: Xydeas and
+Petrovic 2000, as in Hong's program; the triple: Petrovic and Xydeas 2005.
 """
 
 import math

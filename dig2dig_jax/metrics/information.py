@@ -1,7 +1,7 @@
 """How much information is in the fused image, and how much of it came from the sources? EN, MI, NMI, Qncie, CE.
 
 Every measure here takes (sources [K, H, W], fused [H, W], size) as `canvas` explains, grey levels 0..255, and gives a
-scalar. They count grey levels, so values are rounded to the nearest one. METRICS.md sections 4.1, 4.6 and 4.7.
+scalar. They count grey levels, so values are rounded to the nearest one.
 """
 
 import math

@@ -2,8 +2,7 @@
 
 Both filter the whole image in the frequency domain, whose grid depends on the size: unlike the other measures these
 take (sources [K, H, W], fused [H, W]) that fill their arrays, and one program is compiled per size. Grey levels 0..255;
-each image is stretched to that range first, so that a flat one gives NaN (0/0), a black one only in Qcb. METRICS.md
-section 4.17.
+each image is stretched to that range first, so that a flat one gives NaN (0/0), a black one only in Qcb.
 """
 
 import jax

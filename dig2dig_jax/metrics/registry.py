@@ -1,6 +1,7 @@
 """Which measures are there, which convention does a name mean, and which do a paper's tables have?
 
-A plain name is this project's recommendation; a suffix names the toolkit or the convention (METRICS.md has the facts).
+A plain name is this project's recommendation; a suffix names the toolkit or the convention, which the function's
+docstring explains.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Contrast of the fused image, and its distance from and correlation with the sources: SD, MSE, RMSE, PSNR, CC, SCD.
 
 Every measure here takes (sources [K, H, W], fused [H, W], size) as `canvas` explains, grey levels 0..255, and gives a
-scalar. METRICS.md sections 4.2, 4.8 and 4.9.
+scalar.
 """
 
 import jax

@@ -1,9 +1,9 @@
 """Did the structure of each source survive? SSIM in the windows and ranges of the toolkits, and MS-SSIM.
 
 Every measure here takes (sources [K, H, W], fused [H, W], size) as `canvas` explains, grey levels 0..255, and gives a
-scalar, [K] for `*_per_source`. METRICS.md sections 4.10 and 4.11. Unless said otherwise only windows that lie wholly
-inside the image count, so an image too small for one gives NaN. The smallest value per source (`*_min`) exposes a
-fusion that copies one source.
+scalar, [K] for `*_per_source`. Unless said otherwise only windows that lie wholly inside the image count, so an image
+too small for one gives NaN. The smallest value per source (`*_min`) exposes a fusion that copies one source. SSIM:
+Wang, Bovik, Sheikh and Simoncelli 2004; MS-SSIM: Wang, Simoncelli and Bovik 2003.
 """
 
 import math

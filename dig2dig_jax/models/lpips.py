@@ -1,4 +1,4 @@
-"""How far apart do two images look to AlexNet? LPIPS, version 0.1 (Zhang et al. 2018), METRICS.md 4.18.
+"""How far apart do two images look to AlexNet? LPIPS, version 0.1 (Zhang et al. 2018).
 
 Five feature maps of each image are scaled to unit length per pixel; their squared difference is weighted per channel
 ("heads"), averaged over pixels and summed over the maps.

@@ -1,6 +1,8 @@
 """Are the pairs of published data sets found, in miniature trees with their real names and their real traps?"""
 
 import json
+import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -119,6 +121,20 @@ def test_mfifb_lytro_and_mffw(tmp_path):
   assert "lytro-02-A.jpg: expected one file for each of A, B, found lytro-02-A.jpg; left out" in left_out[0]
 
 
+@pytest.mark.parametrize(
+  "dataset, first, second",
+  [("tno", "scene/IR_1.bmp", "scene/VIS_1.bmp"), ("mfifb", "input/book_A.png", "input/book_B.png"),
+   ("sice", "001/1.JPG", "001/2.JPG"), ("m3fd", "Ir/1.png", "Vis/1.png")],
+)  # fmt: skip
+def test_a_link_to_nothing_is_said_by_every_reader(tmp_path, dataset, first, second):
+  tree(tmp_path, *(path.replace("001", "002").replace("scene", "other").replace("book", "toys").replace("/1.p", "/2.p")
+                   for path in (first, second)), first)  # fmt: skip
+  (tmp_path / second).symlink_to("nowhere")
+  found, left_out = find(tmp_path, IR_VI, dataset)
+  assert len(found) == 1
+  assert f"{tmp_path / second}: expected a file, found a link that points to nothing; left out" in left_out
+
+
 def test_mefb_with_its_traps(tmp_path):
   tree(
     tmp_path,
@@ -200,11 +216,31 @@ def test_a_folder_of_something_else_is_refused_in_one_line(tmp_path, dataset):
       datasets.find(root, ("mri", "ct") if dataset == "harvard" else IR_VI, dataset=dataset)
 
 
+@pytest.mark.parametrize(
+  "options, says",
+  [
+    ({}, r"a file with a name per line \(--dataset=folders has no splits of its own\), found nothing there"),
+    ({"dataset": "msrs"}, r"one of train, test \(of --dataset=msrs\), or a file with a name per line, found nothing"),
+    ({"dataset": "roadscene"}, r"one of ddfm \(of --dataset=roadscene\), or a file with a name per line, found"),
+    ({"dataset": "m3fd", "manifest": "x"}, r"a file with a name per line \(a manifest has no splits of its own\), "),
+  ],
+)
+def test_a_split_that_is_not_there_is_refused_with_those_that_are(tmp_path, monkeypatch, options, says):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(UserError, match=f"^--split=zz: expected {says}"):
+    datasets.find(tmp_path / "not_looked_at", IR_VI, split="zz", **options)
+
+
+def test_what_lies_where_a_split_should_be_is_said(tmp_path):
+  for make, says in ((Path.mkdir, "a folder"), (os.mkfifo, "a pipe"), (lambda at: at.symlink_to("x"), "a link that")):
+    make(tmp_path / says)
+    with pytest.raises(UserError, match=f"expected a file with a name per line.*, found {says}"):
+      datasets.find(tmp_path, IR_VI, split=str(tmp_path / says))
+
+
 def test_unknown_names_are_refused(tmp_path):
   tree(tmp_path, "ir/a.png", "vi/a.png")
   with pytest.raises(UserError, match="--dataset=cifar: expected one of folders, llvip"):
     datasets.find(tmp_path, IR_VI, dataset="cifar")
-  with pytest.raises(UserError, match="--split=dev: expected a file with a name per line, found neither"):
-    datasets.find(tmp_path, IR_VI, split="dev")
   with pytest.raises(UserError, match="expected 2 sources for this data set, found --sources=a,b,c"):
     datasets.find(tree(tmp_path / "v", "IR/a.png", "VI/a.png"), ("a", "b", "c"), dataset="vifb")

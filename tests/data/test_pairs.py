@@ -1,5 +1,6 @@
 """Pairing by name, on folders made here."""
 
+import os
 import unicodedata
 
 import numpy as np
@@ -36,6 +37,35 @@ def test_a_missing_file_shifts_nothing_and_is_reported(tmp_path):
     f"{tmp_path}/ir/1.png: present in ir, missing in vi; left out",
     f"{tmp_path}/vi/4.png: present in vi, missing in ir; left out",
   ]
+
+
+def test_what_is_there_but_no_file_is_said(tmp_path):
+  make(tmp_path, *(f"{source}/{name}.png" for source, names in (("ir", "1"), ("vi", "12345")) for name in names))
+  (tmp_path / "ir" / "2.png").symlink_to("nowhere.png")
+  (tmp_path / "ir" / "3.png").symlink_to("3.png")
+  os.mkfifo(tmp_path / "ir" / "4.png")
+  (tmp_path / "ir" / "5.png").mkdir()
+  (tmp_path / "ir" / "more").mkdir()
+  found, report = pairs.find_pairs(tmp_path, ["ir", "vi"])
+  assert [pair.name for pair in found] == ["1"]
+  assert report[:4] == [f"{tmp_path}/ir/{name}.png: expected a file, found {kind}; left out" for name, kind in (
+    ("2", "a link that points to nothing"), ("3", "a link that points to nothing"), ("4", "a pipe"), ("5", "a folder"),
+  )]  # fmt: skip
+  assert [line.split(": ")[1] for line in report[4:]] == ["present in vi, missing in ir; left out"] * 4
+
+
+def test_a_folder_of_links_to_nothing_or_a_link_in_place_of_one_is_said(tmp_path):
+  make(tmp_path, "ir/1.png")
+  (tmp_path / "vi").symlink_to("unmounted")
+  with pytest.raises(UserError, match="vi: expected a folder of images, found a link that points to nothing; mend it"):
+    pairs.find_pairs(tmp_path, ["ir", "vi"])
+  (tmp_path / "unmounted").mkdir()
+  (tmp_path / "vi" / "1.png").symlink_to("gone")
+  with pytest.raises(UserError, match="vi: expected images, found none; .*/vi/1.png: expected a file, found a link"):
+    pairs.find_pairs(tmp_path, ["ir", "vi"])
+  named = pairs.Pair("1", {"vi": tmp_path / "vi" / "1.png"})  # by a manifest
+  with pytest.raises(UserError, match="vi/1.png: expected an image file, found a link that points to nothing; check"):
+    named.read()
 
 
 def test_three_sources(tmp_path):

@@ -1,5 +1,7 @@
 """Is a source of narrow values seen as its camera saw it, alike in all its files, and is the range said?"""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -135,15 +137,66 @@ def test_constant_and_unreadable_files_do_not_end_it(tmp_path):
   assert ranges.assign([], {}) == ([], [])
 
 
-@pytest.mark.parametrize("text", "ir ir: ir:5 ir:5:5 ir:9:1 ir:nan:3 ir:1:2:3 x:auto ir:inf:9".split())
+def test_a_pipe_is_not_waited_for(tmp_path):
+  (pair,) = pairs_of(tmp_path, {"a": (visible(), visible())})
+  pair.files["ir"].unlink()
+  os.mkfifo(pair.files["ir"])
+  kept_open = os.open(pair.files["ir"], os.O_RDWR | os.O_NONBLOCK)
+  os.write(kept_open, bytes(64))
+  try:
+    ranges.assign([pair], {})
+    assert len(os.read(kept_open, 100)) == 64, "it was read from"
+  finally:
+    os.close(kept_open)
+
+
+@pytest.mark.parametrize("value", [np.float32(3e38), np.float32(-3e38), 1e17, 1e300, -1e300, 1e-320])
+def test_a_constant_of_any_size_is_black(tmp_path, value):
+  (pair,), _ = ranges.assign(pairs_of(tmp_path, {"a": (np.full(SIZE, value), visible())}), {})
+  assert np.all(first_source(pair) == -1)
+  assert np.all(to_pixels(np.full(SIZE, value), [Range(0, 1e-290)])[0] == (1 if value > 1 else -1))
+
+
+@pytest.mark.parametrize("ends", [(-3.4e38, 3.4e38), (-1e300, 1e300), (0, 1e-280), (0, 5e-324)])
+def test_ranges_at_the_edge_of_their_type(tmp_path, ends):
+  low, high = (float(end) for end in ends)
+  stored = low + (high / 2 - low / 2) * (2 * levels())
+  (pair,), _ = ranges.assign(pairs_of(tmp_path, {"a": (stored, visible())}), {})
+  found = first_source(pair)
+  assert np.isfinite(found).all()
+  if high > 1e-300:
+    assert np.abs(found - (2 * levels() - 1)).max() < 0.02
+
+
+def test_values_that_cannot_be_computed_with_are_refused_in_one_line(tmp_path):
+  (pair,), lines = ranges.assign(pairs_of(tmp_path, {"a": (np.full(SIZE, 1.7e308), visible())}), {})
+  with pytest.raises(UserError, match=r"a.tiff: expected samples from -1e\+300 .*, found 1.7e\+308 to .*; rescale"):
+    load_pair(pair)
+  assert not lines
+
+
+@pytest.mark.parametrize(
+  "text", "ir ir: ir:5 ir:5:5 ir:9:1 ir:nan:3 ir:1:2:3 x:auto ir:inf:9 ir:-1e308:1e308 ir:0:5e-324".split()
+)
 def test_what_cannot_be_a_range_is_refused_in_one_line(text):
   with pytest.raises(UserError, match="--range=.*expected") as fault:
     ranges.parse(text, ("ir", "vi"))
   assert "\n" not in str(fault.value)
 
 
+@pytest.mark.parametrize("text, says", [
+  ("ir:auto,ir:full", "one entry for ir, found ir:full too"),
+  ("auto,full", "one entry for all sources, found full too"),
+  ("vi:1:2,auto,vi:1:2", "one entry for vi, found vi:1:2 too"),
+])  # fmt: skip
+def test_two_entries_for_one_source_are_refused(text, says):
+  with pytest.raises(UserError, match=f"--range={text}: expected {says}; leave one out"):
+    ranges.parse(text, ("ir", "vi"))
+
+
 def test_settings_name_one_source_or_all():
   sources = ("ir", "vi")
+  assert ranges.parse("vi:full,auto", sources) == {"ir": "auto", "vi": "full"}, "in any order"
   assert ranges.parse("", sources) == {}
   assert ranges.parse("auto,vi:full", sources) == {"ir": "auto", "vi": "full"}
   assert ranges.parse("ir:-40:120.5", sources) == {"ir": Range(-40, 120.5)}

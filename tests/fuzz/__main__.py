@@ -67,4 +67,5 @@ def _report(suite: str, seed: int, result: Result, seconds: float):
 
 
 if __name__ == "__main__":
+  sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))  # as pytest has it: suites import its helpers
   sys.exit(main())

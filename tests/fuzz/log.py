@@ -39,7 +39,7 @@ def check(rng: np.random.Generator, folder: pathlib.Path) -> str:
     entries = ledger.read(out, notes)
     for entry in (entry for found in entries.values() for entry in found):
       assert type(entry["bytes"]) is int and isinstance(entry["flags"], dict)
-    done = ledger.finished(pairs, entries, RUN, out, overwrite=bool(rng.integers(2)))
+    done = set(ledger.finished(pairs, entries, RUN, out, overwrite=bool(rng.integers(2))))
     assert done <= set(NAMES)
     # What is said to be done has a line that says so: the image's size, this run, these sources.
     assert all(any(entry["fingerprint"] == RUN.fingerprint for entry in entries[name]) for name in done)

@@ -54,6 +54,8 @@ def test_entries_are_read_in_any_order_with_commas_inside_parentheses():
     ("ir:average(x)", "", "whole scale"),
     ("", "ir:-1", "8-bit values"),
     ("", "ir:much", "8-bit values"),
+    ("", "ir:5,vi:3,ir:9", "--sigma=ir:9: expected one entry for ir, found ir:5 too; leave one out"),
+    ("ir:none,ir:rows(1,2)", "", "--degradation=ir:rows.* expected one entry for ir, found ir:none too"),
   ],
 )
 def test_what_cannot_be_read_is_refused_with_the_flag(text, sigma, message):

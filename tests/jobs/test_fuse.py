@@ -9,7 +9,7 @@ from scenes import read, write, write_pair
 from toys import conv_denoiser, conv_params
 
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs import fuse, ledger
+from dig2dig_jax.jobs import fuse, fuse_files, ledger
 from dig2dig_jax.methods.base import luminance_codec, rgb_codec
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
 
@@ -181,6 +181,37 @@ def test_three_sources_in_colour_with_maps(tmp_path):
   assert {part.shape for part in maps} == {(20, 24)}
   total = np.sum(maps, axis=0, dtype=float)  # convex: they add up to white, each rounded to a level
   assert np.abs(total - 255).max() <= 1.5 and np.ptp(maps[0]) > 5
+
+
+def test_maps_are_made_later_of_the_same_images_and_only_where_they_are_missing(tmp_path):
+  data, out = write_pairs(tmp_path / "data", ["a", "b"]), tmp_path / "out"
+  fuse_folder(data, out)
+  images = {name: (out / f"{name}.png").read_bytes() for name in "ab"}
+  report = fuse_folder(data, out, maps=True)
+  assert (report.done, report.skipped, report.failed) == (2, 0, [])
+  assert {name: (out / f"{name}.png").read_bytes() for name in "ab"} == images
+  maps = {path.name: path.read_bytes() for path in (out / "weights").iterdir()}
+  assert sorted(maps) == ["a_ir.png", "a_vi.png", "b_ir.png", "b_vi.png"]
+  assert json.loads((out / "run.json").read_text())["settings"]["maps"] is True
+  for wanted in (True, False):
+    assert fuse_folder(data, out, maps=wanted).skipped == 2
+  (out / "weights" / "b_vi.png").unlink()
+  assert fuse_folder(data, out, maps=True).done == 1
+  assert {path.name: path.read_bytes() for path in (out / "weights").iterdir()} == maps
+  # Written over by a run without maps: those that lie there are not its own.
+  fuse_folder(data, out, seed=1, overwrite=True)
+  assert fuse_folder(data, out, seed=1, maps=True).done == 2
+  assert all((out / "weights" / name).read_bytes() != content for name, content in maps.items())
+  with pytest.raises(UserError, match=r"other flags \(seed: 1 then, 0 now\)"):
+    fuse_folder(data, out, maps=True)
+
+
+def test_the_conditions_that_acted_count_as_maps(tmp_path):
+  config = fuse.FuseConfig(data=tmp_path, out=tmp_path, sources=("ir", "vi"), maps=True, conditions=("ssim",))
+  for path in ("weights/p_ir.png", "weights/p_vi.png", "conditions/p.png"):
+    assert not fuse_files.has_maps(config, "p", {"maps": True}), path
+    write(tmp_path / path, np.zeros((4, 4, 1), np.uint8))
+  assert fuse_files.has_maps(config, "p", {"maps": True}) and not fuse_files.has_maps(config, "p", {})
 
 
 def test_what_cannot_run_is_refused_before_anything_is_compiled(tmp_path):

@@ -70,7 +70,7 @@ def test_a_box_of_the_whole_image_is_the_whole_image_and_a_corner_is_not(results
   assert all(float(row["variance_over_draws"]) > 0 for row in tables["5"])
 
 
-@pytest.mark.parametrize("text", ["1,2,3,4", "a:1,2,3", "a:1,2,3,x", "a:1,2,0,4", "a:-1,2,3,4"])
+@pytest.mark.parametrize("text", ["1,2,3,4", "a:1,2,3", "a:1,2,3,x", "a:1,2,0,4", "a:-1,2,3,4", "a:1,2,3,4;a:5,6,7,8"])
 def test_boxes_that_make_no_sense_are_refused(text):
   with pytest.raises(UserError, match="--boxes="):
     gain_figures.parse_boxes(text)
