@@ -113,11 +113,17 @@ def fuse(method: Method, params: Any, key: jax.Array, images: jax.Array) -> tupl
   images = _checked(images)
   start_key, weight_key, run_key = jax.random.split(key, 3)
   denoise = method.denoiser(params)
-  sources = method.codec.encode(images)
-  weights = method.weighting.compute(weight_key, sources, denoise)
+  if method.weighting.compose is not None:
+    composed = method.weighting.compose(weight_key, images, _encoder(method.codec), denoise)
+    # What all bands make of the sources is what the steps are guided by: one source, which counts alone.
+    images, shown, weights = composed.images, composed.weights[None], jnp.ones((1, 1, *images.shape[1:3], 1))
+    sources = jnp.broadcast_to(composed.image, images.shape[1:])[None]
+  else:
+    sources = method.codec.encode(images)
+    shown = weights = method.weighting.compute(weight_key, sources, denoise)
   if method.steps is None:
-    x0 = _one_pass(method, run_key, sources, weights, denoise)
-    return method.codec.decode(x0, images), FusionTrace(weights, None)
+    x0 = sources[0] if method.weighting.compose else _one_pass(method, run_key, sources, weights, denoise)
+    return method.codec.decode(x0, images), FusionTrace(shown, None)
   steps = method.schedule(params, method.steps)
   x_0, trace = sample(
     run_key,
@@ -132,8 +138,13 @@ def fuse(method: Method, params: Any, key: jax.Array, images: jax.Array) -> tupl
     reuse=method.reuse(params) if method.reuse else None,
     reuse_every=method.reuse_every,
   )
-  own = trace.guidance.get("source_weights", weights)[..., : images.shape[1], : images.shape[2], :]
+  own = trace.guidance.get("source_weights", shown)[..., : images.shape[1], : images.shape[2], :]
   return method.codec.decode(x_0, images), FusionTrace(own, trace)
+
+
+def _encoder(codec: Codec) -> Callable[[jax.Array], jax.Array]:
+  """To what is fused: one channel of three equal ones does."""
+  return (lambda images: codec.encode(images)[..., :1]) if codec.gray else codec.encode
 
 
 def _checked(images) -> jax.Array:

@@ -7,7 +7,7 @@ from typing import Any
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.base import Codec, Method
 from dig2dig_jax.methods.options import MethodOptions, assemble, require, require_choice
-from dig2dig_jax.sampling import guidance
+from dig2dig_jax.sampling import guidance, spectrum
 from dig2dig_jax.sampling.types import Reuse
 
 MAX_SCORE = 50  # of salience and brightness: at less, the strongest source has long won
@@ -24,6 +24,8 @@ class Dig2DigOptions(MethodOptions):
   bands, base: levels of the Laplacian pyramid in which sources are blended (1: per pixel), rule of its base.
   salience: how much the local energy of a band adds to the gains in choosing its source; 0: nothing. Needs bands.
   brightness: how much a source's local brightness, in [-1, 1], adds likewise; for medical images. Needs bands.
+  exponent, against, band_window, region, target, functional, undershoot, overshoot: of the window `spectrum`, see
+    `sampling/spectrum.py`; `functional` is the number of a source.
   """
 
   guidance: str = "quadratic"
@@ -33,6 +35,14 @@ class Dig2DigOptions(MethodOptions):
   base: str = "uniform"
   salience: float = 0.0
   brightness: float = 0.0
+  exponent: float = 4.0
+  against: str = "clean"
+  band_window: float = 0.6
+  region: float = 0.0
+  target: float = 0.0
+  functional: int = 0
+  undershoot: float = -1.0
+  overshoot: float = -1.0
 
   def validate(self, num_timesteps: int, *, least_steps: int = 0) -> None:
     """Raises UserError, naming the flag, for a value that cannot run on a prior of `num_timesteps`."""
@@ -42,13 +52,24 @@ class Dig2DigOptions(MethodOptions):
       (0 <= self.strength <= 1, "strength", "0 to 1", self.strength),
       (0 <= self.salience <= MAX_SCORE, "salience", f"0 to {MAX_SCORE}", self.salience),
       (0 <= self.brightness <= MAX_SCORE, "brightness", f"0 to {MAX_SCORE}", self.brightness),
+      (0 <= self.exponent <= MAX_SCORE, "dig_exponent", f"0 to {MAX_SCORE}", self.exponent),
+      (0 < self.band_window <= 100, "dig_band_window", "above 0 and at most 100 pixels", self.band_window),
+      (0 <= self.region <= MAX_SCORE, "dig_region", f"0 to {MAX_SCORE}", self.region),
+      (0 <= self.target <= MAX_SCORE, "target", f"0 to {MAX_SCORE}", self.target),
+      (self.functional >= 0, "functional", "the number of a source", self.functional),
+      (-1 <= self.undershoot <= 255, "undershoot", "0 to 255 grey levels, or -1", self.undershoot),
+      (-1 <= self.overshoot <= 255, "overshoot", "0 to 255 grey levels, or -1", self.overshoot),
     )
     require_choice(
       ("guidance", self.guidance, guidance.GUIDANCES),
       ("strength_schedule", self.strength_schedule, STRENGTH_SCHEDULES),
-      ("base", self.base, guidance.BASE_RULES),
+      ("dig_against", self.against, spectrum.AGAINST),
+      ("base", self.base, spectrum.BASES if self._bandwise else guidance.BASE_RULES),
     )
     for flag in ("salience", "brightness"):
+      if getattr(self, flag) and self._bandwise:
+        raise UserError(f"--{flag}={getattr(self, flag)}: expected another --dig_window than spectrum, whose gains hold "
+                        "salience, and --target for what shines; leave it out")
       if getattr(self, flag) and self.bands == 1:
         raise UserError(f"--{flag}={getattr(self, flag)}: weighs detail bands; expected --bands of 2 or more")
     if self.strength_schedule == "likelihood" and self.strength == 0:
@@ -57,6 +78,25 @@ class Dig2DigOptions(MethodOptions):
       raise UserError("--steps=0 has no noise to take a likelihood at; use --strength_schedule=constant")
     if self.steps == 0 and self.guidance == "dps":
       raise UserError("--steps=0 runs no network on the fused image, so --guidance=dps has no gradient; use quadratic")
+
+  @property
+  def _bandwise(self) -> bool:
+    return self.weights == "dig" and self.window == "spectrum"
+
+  def rule(self) -> spectrum.Rule:
+    """Of the window `spectrum`."""
+    return spectrum.Rule(
+      levels=self.bands,
+      exponent=self.exponent,
+      against=self.against,
+      window=self.band_window,
+      region=self.region,
+      target=self.target,
+      functional=self.functional,
+      base=self.base,
+      undershoot=self.undershoot,
+      overshoot=self.overshoot,
+    )
 
 
 def one_pass(options: Dig2DigOptions) -> Dig2DigOptions:
@@ -93,6 +133,7 @@ def dig2dig(
     options=options,
     guidance=_guidance(options),
     reuse=reuse,
+    rule=options.rule(),
     passes_per_step=2 if options.guidance == "dps" else 1,  # dps predicts again to differentiate (and runs backwards)
   )
 
@@ -104,6 +145,8 @@ def _guidance(options: Dig2DigOptions) -> guidance.Guidance:
     strength = options.strength
   make = guidance.GUIDANCES[options.guidance]
   bands = {"levels": options.bands, "base": options.base}
+  if options.weights == "dig" and options.window == "spectrum":
+    bands = {}  # the weighting has blended them
   correct = make(strength, **bands, salience=options.salience, brightness=options.brightness)
   # Without steps there is no noise to be consistent with.
   return guidance.chain(correct, guidance.consistent_eps()) if options.steps else correct

@@ -6,11 +6,11 @@ from typing import Any
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.base import Codec, Method
-from dig2dig_jax.sampling import gain, schedule, transition, weighting
+from dig2dig_jax.sampling import gain, schedule, spectrum, transition, weighting
 from dig2dig_jax.sampling.types import Guidance, Reuse, Step
 
 WEIGHTS = ("dig", "uniform")
-WINDOWS = ("interval", "cumulative")
+WINDOWS = ("interval", "cumulative", "spectrum")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +19,9 @@ class MethodOptions:
 
   steps: reverse steps S. spacing: `uniform`, `quadratic`, `logsnr`, `ddim`, or counts per section such as `10,10,5`.
   transition, eta (ddim), variance (ancestral): how x_{t-1} is drawn; see `sampling/transition.py`.
-  weights: `dig` or `uniform`. window: gains per `interval` steps, or accumulated between timesteps t_high and t_low.
+  weights: `dig` or `uniform`. window: gains per `interval` steps, accumulated between timesteps t_high and t_low, or
+    of the whole `spectrum` of bands in closed form (`sampling/spectrum.py`). restore: with `spectrum`, find and
+    remove the sources' noise.
   scale: gains are taken of sources made smaller by this factor. reuse: steps from one whole pass of the network to the
     next, between which its deep features are reused.
   distance, temperature, smoothing, normalise, draws, shared_noise: see `sampling/gain.py` and `sampling/weighting.py`.
@@ -44,10 +46,12 @@ class MethodOptions:
   scale: int = 1
   reuse: int = 1
   chunk: int = 0
+  restore: bool = True
 
   def validate(self, num_timesteps: int, *, least_steps: int = 1) -> None:
     """Raises UserError, naming the flag, for a value that cannot run on a prior of `num_timesteps`."""
     dig, interval = self.weights == "dig", self.window == "interval"
+    cumulative = self.window == "cumulative"
     require(
       (least_steps <= self.steps <= num_timesteps, "steps", f"{least_steps} to {num_timesteps}", self.steps),
       (self.interval >= 1, "dig_interval", "at least 1", self.interval),
@@ -67,13 +71,13 @@ class MethodOptions:
       ("dig_distance", self.distance, gain.DISTANCES),
       ("dig_normalise", self.normalise, weighting.NORMALISATIONS),
     )
-    if dig and not interval:
+    if dig and cumulative:
       require(
         (0 < self.t_high < num_timesteps, "dig_t_high", f"1 to {num_timesteps - 1}", self.t_high),
         (0 <= self.t_low < self.t_high, "dig_t_low", f"0 to below --dig_t_high={self.t_high}", self.t_low),
       )
     if self.steps == 0 and dig and interval:
-      raise UserError("--steps=0 has no steps to take intervals of; add --dig_window=cumulative")
+      raise UserError("--steps=0 has no steps to take intervals of; add --dig_window=spectrum or cumulative")
     if dig and interval and 0 < self.steps <= self.interval:
       raise UserError(
         f"--dig_interval={self.interval}: expected below --steps={self.steps}, else the weights stay uniform; "
@@ -108,8 +112,9 @@ def assemble(
   guidance: Guidance,
   passes_per_step: int = 1,
   reuse: Callable[[Any], Reuse] | None = None,
+  rule: spectrum.Rule = spectrum.Rule(),
 ) -> Method:
-  """The method of checked `options` with this guidance. denoiser: params -> Denoiser; noise: {"name",
+  """The method of checked `options` with this guidance. rule: of the window `spectrum`. denoiser: params -> Denoiser; noise: {"name",
   "num_timesteps"} of the process that the prior was trained on; reuse: params -> Reuse, for `options.reuse` above 1."""
   if options.reuse > 1 and reuse is None:
     raise UserError(
@@ -126,7 +131,7 @@ def assemble(
     denoiser=denoiser,
     steps=steps,
     guidance=guidance,
-    weighting=_weighting(options, steps, noise),
+    weighting=_weighting(options, steps, noise, rule),
     transition=transition.TRANSITIONS[options.transition](**own.get(options.transition, {})),
     passes_per_step=passes_per_step,
     reuse=reuse if options.reuse > 1 else None,
@@ -134,7 +139,7 @@ def assemble(
   )
 
 
-def _weighting(options: MethodOptions, steps: Step | None, noise: dict) -> weighting.Weighting:
+def _weighting(options: MethodOptions, steps: Step | None, noise: dict, rule: spectrum.Rule) -> weighting.Weighting:
   if options.weights == "uniform":
     return weighting.uniform()
   errors = {
@@ -148,6 +153,9 @@ def _weighting(options: MethodOptions, steps: Step | None, noise: dict) -> weigh
   if options.window == "interval":
     return weighting.interval_dig(steps, interval=options.interval, weights=weights, errors=errors)
   full = schedule.make_schedule(noise["name"], num_timesteps=noise["num_timesteps"])
+  if options.window == "spectrum":
+    levels = schedule.steps_at(full, range(noise["num_timesteps"]))
+    return weighting.dig_spectrum(levels, rule=rule, restore=options.restore)
   return weighting.cumulative_dig(
     schedule.steps_at(full, [options.t_high, options.t_low]), weights=weights, errors=errors
   )
