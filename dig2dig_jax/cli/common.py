@@ -26,6 +26,8 @@ def method_options() -> MethodOptions | DrFusionOptions:
   kind, _ = METHODS[flags.METHOD.value]
   known = {field.name for field in dataclasses.fields(kind)}
   given = {name: flag.value for name, flag in flags.OPTIONS.items() if flag.value is not None}
+  if "functional" in given:
+    given["functional"] = _number_of("functional", given["functional"])
   if unused := [f"--{flags.OPTIONS[name].name}" for name in given if name not in known]:
     print(f"note: --method={flags.METHOD.value} does not use {', '.join(unused)}", file=sys.stderr)
   given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if name in known}
@@ -35,6 +37,13 @@ def method_options() -> MethodOptions | DrFusionOptions:
   if not isinstance(options, Dig2DigOptions):
     raise UserError(f"--fast: expected --method=dig2dig, found {flags.METHOD.value}; lower --steps instead")
   return one_pass(options)
+
+
+def _number_of(flag: str, source: str) -> int:
+  """Among --sources."""
+  if source not in flags.SOURCES.value:
+    raise UserError(f"--{flag}={source}: expected one of --sources={','.join(flags.SOURCES.value)}")
+  return flags.SOURCES.value.index(source)
 
 
 def data() -> Path:
@@ -92,9 +101,7 @@ def codec() -> Codec:
   if flags.COLOUR.value == "rgb":
     return rgb_codec(stretch=flags.STRETCH.value)
   chroma = flags.CHROMA_FROM.value or flags.SOURCES.value[-1]
-  if chroma not in flags.SOURCES.value:
-    raise UserError(f"--chroma_from={chroma}: expected one of --sources={','.join(flags.SOURCES.value)}")
-  return luminance_codec(flags.SOURCES.value.index(chroma), stretch=flags.STRETCH.value)
+  return luminance_codec(_number_of("chroma_from", chroma), stretch=flags.STRETCH.value)
 
 
 def pixel_settings() -> dict:

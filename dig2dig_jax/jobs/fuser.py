@@ -201,6 +201,8 @@ class Fuser:
         fused, trace = fuse(method, params, jax.random.fold_in(jax.random.key(self._seed), pair_id), images)
         return fused, self._keep(trace)
 
+      if len(images) == 1:  # of a batch every branch of a condition runs, of one pair only its own
+        return jax.tree.map(lambda leaf: leaf[None], one(images[0], ids[0]))
       return jax.vmap(one)(images, ids)
 
     if len(self.devices) > 1:

@@ -13,18 +13,15 @@ from dig2dig_jax.sampling import noise_level, restoration
 from dig2dig_jax.sampling.noise_level import LEVEL, Noise
 from dig2dig_jax.sampling.types import Denoiser, Step
 
-# Deviation from which the prior is asked: below one grey level its estimate is the source.
-_LEAST = 1 * LEVEL
-# Between these the restored source takes the observed one's place: cameras of good pictures stay below.
-_FROM, _TO = 3 * LEVEL, 5 * LEVEL
+# Between these deviations the prior's estimate takes the source's place: the grain of good pictures stays below.
+_FROM, _TO = 3.5 * LEVEL, 5 * LEVEL
 
 
 class Restored(NamedTuple):
-  """observed: [K, H, W, 3] the sources without stripes. estimate: [K, H, W, 3] of the prior. content: [K, H, W, 3]
-  what is fused. noise: fields [K]. striped: [K] deviation of the stripes that were taken off."""
+  """observed: [K, H, W, 3] the sources without stripes. content: [K, H, W, 3] without noise too, as far as there is any.
+  noise: fields [K]. striped: [K] deviation of the stripes that were taken off."""
 
   observed: jax.Array
-  estimate: jax.Array
   content: jax.Array
   noise: Noise
   striped: jax.Array
@@ -43,7 +40,7 @@ def restored(key: jax.Array, images: jax.Array, levels: Step, denoise: Denoiser)
 def as_they_are(images: jax.Array) -> Restored:
   """Nothing estimated, nothing restored: the limit of no noise."""
   zeros = jnp.zeros(images.shape[0])
-  return Restored(images, images, images, Noise(zeros, zeros, zeros), zeros)
+  return Restored(images, images, Noise(zeros, zeros, zeros), zeros)
 
 
 def _restored(key, image, levels: Step, denoise: Denoiser) -> Restored:
@@ -57,14 +54,14 @@ def _restored(key, image, levels: Step, denoise: Denoiser) -> Restored:
   observed = image - striped[..., None]
 
   def evaluated():
+    share = jnp.clip((noise.deviation - _FROM) / (_TO - _FROM), 0, 1)
     stable, deviation = noise_level.stabilise(observed, noise)
     deviation *= jnp.where(gray, jnp.sqrt(3.0), 1.0)
     known = jnp.sqrt((1 - levels.alpha_bar) / levels.alpha_bar)
     index = jnp.argmin(jnp.abs(jnp.log(known) - jnp.log(deviation)))
     step = jax.tree.map(lambda table: table[index], levels)
-    return noise_level.restabilise(restoration.denoised(key, stable, step, denoise, gray=gray), noise)
+    clean = noise_level.restabilise(restoration.denoised(key, stable, step, denoise, gray=gray), noise)
+    return observed + share * (clean - observed)
 
-  estimate = jax.lax.cond(noise.deviation >= _LEAST, evaluated, lambda: observed)
-  share = jnp.clip((noise.deviation - _FROM) / (_TO - _FROM), 0, 1)
-  content = observed + share * (estimate - observed)
-  return Restored(observed, estimate, content, noise, jnp.std(striped))
+  content = jax.lax.cond(noise.deviation > _FROM, evaluated, lambda: observed)
+  return Restored(observed, content, noise, jnp.std(striped))

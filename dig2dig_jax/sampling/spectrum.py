@@ -69,16 +69,15 @@ def band_gain(observed: jax.Array, estimate: jax.Array, *, against: str = "clean
   return gaussian_blur(jnp.mean(gain, axis=-1, keepdims=True), window)
 
 
-def compose(observed: jax.Array, estimate: jax.Array, content: jax.Array, rule: Rule) -> Composed:
-  """The fused image of sources [K, H, W, C] as observed, as the prior restores them, and as they are to be fused; all
-  in [-1, 1] and so is the result but for what collapsing overshoots."""
+def compose(observed: jax.Array, content: jax.Array, rule: Rule) -> Composed:
+  """The fused image of sources [K, H, W, C] as observed and as restored; all in [-1, 1], and so is the result but for
+  what collapsing overshoots."""
   levels = min(rule.levels, pyramid.max_levels(*content.shape[1:3]))
   bands = pyramid.laplacian_pyramid(content, levels)
   gains = [
     jnp.maximum(band_gain(y, x, against=rule.against, window=rule.window), 0)
-    for y, x in zip(pyramid.laplacian_pyramid(observed, levels), pyramid.laplacian_pyramid(estimate, levels),
-                    strict=True)
-  ][:-1]  # fmt: skip
+    for y, x in zip(pyramid.laplacian_pyramid(observed, levels)[:-1], bands[:-1], strict=True)
+  ]
   bright = pyramid.gaussian_pyramid(content.mean(axis=-1, keepdims=True), levels)
   regions = _regions(gains, content.shape[1:3]) if rule.region else None
   weights = []

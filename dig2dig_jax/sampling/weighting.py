@@ -106,8 +106,7 @@ def dig_spectrum(levels: Step, *, rule: spectrum.Rule, restore: bool = True) -> 
 
   def compose(key, images, encode, denoise):
     found = blind.restored(key, images, levels, denoise) if restore else blind.as_they_are(images)
-    observed, estimate, content = (encode(part) for part in (found.observed, found.estimate, found.content))
-    composed = spectrum.compose(observed, estimate, content, rule)
+    composed = spectrum.compose(encode(found.observed), encode(found.content), rule)
     return Composition(composed.image, composed.weights, found.content, found.noise, found.striped)
 
   def compute(key, sources, denoise):
