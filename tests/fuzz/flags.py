@@ -86,7 +86,9 @@ def check(rng: np.random.Generator, folder: pathlib.Path) -> str:
   assert not others, f"{_shown(line)}: {others[:3]}"
   if status == 2:
     assert len(errors) == 1 and len(errors[0]) < 1100, f"{_shown(line)}: {errors}"
-    named = any(flag in errors[0] for flag in drawn) or "unexpected arguments" in errors[0]
+    # What stands behind a flag that takes no value is a flag of its own: `--list -1`.
+    strays = [f"Unknown command line flag '{word.lstrip('-')}'" for word in line[1:] if word.startswith("-")]
+    named = any(part in errors[0] for part in (*drawn, "unexpected arguments", *strays))
     assert named or not hopeless, f"{_shown(line)}: refused for another reason, {errors[0][:300]}"
     return REFUSED
   assert status in (0, 3) and not errors and not hopeless, f"{_shown(line)}: {status}, {errors}"
