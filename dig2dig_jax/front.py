@@ -69,6 +69,8 @@ def preset(task: str) -> Preset:
     if text is not None:
       options[field.name] = text == "true" if field.type in (bool, "bool") else type(field.default)(text)
   sources = tuple(given["sources"].split(","))
+  if "functional" in given:
+    given["functional"] = sources.index(given["functional"])
   chroma_from = sources.index(given["chroma_from"]) if "chroma_from" in given else None
   return Preset(Dig2DigOptions(**options), sources, given["colour"], chroma_from, given.get("range", ""))
 

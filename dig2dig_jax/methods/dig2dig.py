@@ -25,7 +25,8 @@ class Dig2DigOptions(MethodOptions):
   salience: how much the local energy of a band adds to the gains in choosing its source; 0: nothing. Needs bands.
   brightness: how much a source's local brightness, in [-1, 1], adds likewise; for medical images. Needs bands.
   exponent, against, band_window, region, target, functional, undershoot, overshoot: of the window `spectrum`, see
-    `sampling/spectrum.py`; `functional` is the number of a source.
+    `sampling/spectrum.py`; `functional` is the number of a source,
+    -1 the last.
   """
 
   guidance: str = "quadratic"
@@ -40,7 +41,7 @@ class Dig2DigOptions(MethodOptions):
   band_window: float = 0.6
   region: float = 0.0
   target: float = 0.0
-  functional: int = 0
+  functional: int = -1
   undershoot: float = -1.0
   overshoot: float = -1.0
 
@@ -56,7 +57,7 @@ class Dig2DigOptions(MethodOptions):
       (0 < self.band_window <= 100, "dig_band_window", "above 0 and at most 100 pixels", self.band_window),
       (0 <= self.region <= MAX_SCORE, "dig_region", f"0 to {MAX_SCORE}", self.region),
       (0 <= self.target <= MAX_SCORE, "target", f"0 to {MAX_SCORE}", self.target),
-      (self.functional >= 0, "functional", "the number of a source", self.functional),
+      (self.functional >= -1, "functional", "the number of a source, or -1 for the last", self.functional),
       (-1 <= self.undershoot <= 255, "undershoot", "0 to 255 grey levels, or -1", self.undershoot),
       (-1 <= self.overshoot <= 255, "overshoot", "0 to 255 grey levels, or -1", self.overshoot),
     )
@@ -66,10 +67,10 @@ class Dig2DigOptions(MethodOptions):
       ("dig_against", self.against, spectrum.AGAINST),
       ("base", self.base, spectrum.BASES if self._bandwise else guidance.BASE_RULES),
     )
+    if self.salience and self._bandwise:
+      raise UserError(f"--salience={self.salience}: expected another --dig_window than spectrum, whose gains are salience "
+                      "where nothing is noisy; leave it out")
     for flag in ("salience", "brightness"):
-      if getattr(self, flag) and self._bandwise:
-        raise UserError(f"--{flag}={getattr(self, flag)}: expected another --dig_window than spectrum, whose gains hold "
-                        "salience, and --target for what shines; leave it out")
       if getattr(self, flag) and self.bands == 1:
         raise UserError(f"--{flag}={getattr(self, flag)}: weighs detail bands; expected --bands of 2 or more")
     if self.strength_schedule == "likelihood" and self.strength == 0:
@@ -91,6 +92,7 @@ class Dig2DigOptions(MethodOptions):
       against=self.against,
       window=self.band_window,
       region=self.region,
+      brightness=self.brightness,
       target=self.target,
       functional=self.functional,
       base=self.base,

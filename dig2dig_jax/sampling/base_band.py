@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 # Of the softmax over brightness in [-1, 1]: sources this far apart share 0.73 to 0.27.
-BRIGHTNESS_TEMPERATURE = 0.05
+_TEMPERATURE = 0.02
 # Of the functional source: least share of the base, steepness, and how many standard deviations above its mean it has
 # the middle between that and all.
 _LEAST, _STEEPNESS, _MIDDLE = 0.25, 2.0, 1.0
@@ -25,7 +25,7 @@ def uniform(base, images):
 
 def brightest(base, images):
   """A softmax of the sources' brightness there: for images that are dark where they know nothing, as medical ones."""
-  return jax.nn.softmax(base.mean(axis=-1, keepdims=True) / BRIGHTNESS_TEMPERATURE, axis=0)
+  return jax.nn.softmax(base.mean(axis=-1, keepdims=True) / _TEMPERATURE, axis=0)
 
 
 def functional(index: int) -> Rule:

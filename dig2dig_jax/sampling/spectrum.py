@@ -35,10 +35,10 @@ class Rule:
 
   levels: of the pyramid. exponent: weights are softmax(exponent x share of the gain). against: `clean` for the expected
   gain, `observed` for the one measured on the noisy source. window: standard deviation of the average over a band's
-  pixels. region: power of the share of all bands' gains around, 0 for none. target: how much the local
-  brightness of source `functional` above its mean, in [-1, 1], adds to its score. base: a name of `BASES`. undershoot,
-  overshoot: grey levels of 255 by which the result may be darker or brighter than every source before the base is
-  corrected; below 0 it is not.
+  pixels. region: power of the share of all bands' gains around, 0 for none. brightness: how much every source's local
+  brightness, in [-1, 1], adds to its score. target: how much that of source `functional` (-1: the last) adds where it
+  is above the source's mean. base: a name of `BASES`. undershoot, overshoot: grey levels of 255 by which the result may
+  be darker or brighter than every source before the base is corrected; below 0 it is not.
   """
 
   levels: int = 7
@@ -46,8 +46,9 @@ class Rule:
   against: str = "clean"
   window: float = 0.6
   region: float = 0.0
+  brightness: float = 0.0
   target: float = 0.0
-  functional: int = 0
+  functional: int = -1
   base: str = "uniform"
   undershoot: float = -1.0
   overshoot: float = -1.0
@@ -73,6 +74,10 @@ def compose(observed: jax.Array, content: jax.Array, rule: Rule) -> Composed:
   """The fused image of sources [K, H, W, C] as observed and as restored; all in [-1, 1], and so is the result but for
   what collapsing overshoots."""
   levels = min(rule.levels, pyramid.max_levels(*content.shape[1:3]))
+  count = content.shape[0]
+  if not -count <= rule.functional < count:
+    raise ValueError(f"functional={rule.functional}: expected the number of one of {count} sources, 0 to {count - 1}")
+  functional = rule.functional % count
   bands = pyramid.laplacian_pyramid(content, levels)
   gains = [
     jnp.maximum(band_gain(y, x, against=rule.against, window=rule.window), 0)
@@ -85,11 +90,13 @@ def compose(observed: jax.Array, content: jax.Array, rule: Rule) -> Composed:
     score = rule.exponent * _share(gain)
     if regions is not None:
       score += rule.region * jnp.log(regions[level] + 1e-3)
+    if rule.brightness:
+      score += rule.brightness * bright[level]
     if rule.target:
-      shines = jnp.maximum(bright[level][rule.functional] - bright[0][rule.functional].mean(), 0)
-      score = score.at[rule.functional].add(rule.target * shines)
+      shines = jnp.maximum(bright[level][functional] - bright[0][functional].mean(), 0)
+      score = score.at[functional].add(rule.target * shines)
     weights.append(jax.nn.softmax(score, axis=0))
-  base = base_band.functional(rule.functional) if rule.base == "functional" else getattr(base_band, rule.base)
+  base = base_band.functional(functional) if rule.base == "functional" else getattr(base_band, rule.base)
   weights.append(jnp.broadcast_to(base(bands[-1], content), (*bands[-1].shape[:-1], 1)))
   image = pyramid.collapse([jnp.sum(w * b, axis=0) for w, b in zip(weights, bands, strict=True)])
   return Composed(_within(image, content, rule), _shown(weights, bands))
