@@ -126,7 +126,7 @@ OPTIONS = {  # name of the option -> its flag
   "eta": number("eta", None, "Noise of DDIM, 0 to 1.", *FUSES, check=between(0, 1)),
   "variance": string("variance", None, "Of ancestral: learned_range, fixed_small, fixed_large.", *FUSES),
   "weights": string("weights", None, "dig or uniform (fixed guidance).", *FUSES),
-  "window": string("dig_window", None, "Gains per interval of steps, cumulative between bounds, or of the spectrum in closed form.", *FUSES),
+  "window": string("dig_window", None, "Gains per interval, cumulative between bounds, or of the spectrum.", *FUSES),
   "interval": integer("dig_interval", None, "Steps between updates of the weights.", *FUSES, check=at_least(1)),
   "t_high": integer("dig_t_high", None, "Noisier bound of the cumulative gain, a timestep.", *FUSES),
   "t_low": integer("dig_t_low", None, "Cleaner bound of the cumulative gain, a timestep.", *FUSES),
@@ -154,7 +154,10 @@ OPTIONS = {  # name of the option -> its flag
   "strength": number("strength", None, "dig2dig: lambda; of the likelihood schedule the variance r^2.", *FUSES),
   "strength_schedule": string("strength_schedule", None, "dig2dig: constant or likelihood.", *FUSES),
   "bands": integer("bands", None, "dig2dig: levels of the pyramid of the blend; 1: pixels.", *FUSES),
-  "base": string("base", None, "dig2dig: weights of the coarsest band: uniform, dig, mean, brightest; functional, exposure.", *FUSES),
+  "base": string(
+    "base", None, "dig2dig: rule of the coarsest band: uniform, brightest; dig, mean; spectrum: functional, exposure.",
+    *FUSES,
+  ),  # fmt: skip
   "salience": number("salience", None, "dig2dig: a band's local energy beside the gains; 0: gains alone.", *FUSES),
   "brightness": number("brightness", None, "dig2dig: a source's local brightness beside them; 0: not.", *FUSES),
   "em_lambda": number("em_lambda", None, "ddfm: lambda, weight of the total variation's splitting.", *FUSES),

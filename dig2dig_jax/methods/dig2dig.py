@@ -68,8 +68,8 @@ class Dig2DigOptions(MethodOptions):
       ("base", self.base, spectrum.BASES if self._bandwise else guidance.BASE_RULES),
     )
     if self.salience and self._bandwise:
-      raise UserError(f"--salience={self.salience}: expected another --dig_window than spectrum, whose gains are salience "
-                      "where nothing is noisy; leave it out")
+      raise UserError(f"--salience={self.salience}: expected another --dig_window than spectrum, whose gains are "
+                      "salience where nothing is noisy; leave it out")
     for flag in ("salience", "brightness"):
       if getattr(self, flag) and self.bands == 1:
         raise UserError(f"--{flag}={getattr(self, flag)}: weighs detail bands; expected --bands of 2 or more")

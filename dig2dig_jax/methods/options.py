@@ -11,6 +11,7 @@ from dig2dig_jax.sampling.types import Guidance, Reuse, Step
 
 WEIGHTS = ("dig", "uniform")
 WINDOWS = ("interval", "cumulative", "spectrum")
+_RULE = spectrum.Rule()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,10 +113,11 @@ def assemble(
   guidance: Guidance,
   passes_per_step: int = 1,
   reuse: Callable[[Any], Reuse] | None = None,
-  rule: spectrum.Rule = spectrum.Rule(),
+  rule: spectrum.Rule = _RULE,
 ) -> Method:
-  """The method of checked `options` with this guidance. rule: of the window `spectrum`. denoiser: params -> Denoiser; noise: {"name",
-  "num_timesteps"} of the process that the prior was trained on; reuse: params -> Reuse, for `options.reuse` above 1."""
+  """The method of checked `options` with this guidance. denoiser: params -> Denoiser; noise: {"name", "num_timesteps"}
+  of the process that the prior was trained on; reuse: params -> Reuse, for `options.reuse` above 1; rule: of the window
+  `spectrum`."""
   if options.reuse > 1 and reuse is None:
     raise UserError(
       f"--reuse={options.reuse}: expected a network that gives its deep features, found none; leave it out, or from "

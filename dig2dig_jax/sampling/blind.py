@@ -18,8 +18,8 @@ _FROM, _TO = 3.5 * LEVEL, 5 * LEVEL
 
 
 class Restored(NamedTuple):
-  """observed: [K, H, W, 3] the sources without stripes. content: [K, H, W, 3] without noise too, as far as there is any.
-  noise: fields [K]. striped: [K] deviation of the stripes that were taken off."""
+  """observed: [K, H, W, 3] the sources without stripes. content: [K, H, W, 3] those without noise, as far as there is
+  any. noise: fields [K]. striped: [K] deviation of the stripes that were taken off."""
 
   observed: jax.Array
   content: jax.Array

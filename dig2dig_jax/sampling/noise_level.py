@@ -23,7 +23,7 @@ _KNOWN = 0.75  # share of a block that must not be clipped
 _FLAT = 0.25  # share of exactly flat squares of 2 x 2 pixels that no image with noise all over has
 _GROUPS = 8  # of blocks by brightness, through which variance is fitted as a line
 _RATIO = 1.5  # of variances, bright to dark, from which noise counts as dependent on the signal
-# Offsets of columns: found against their neighbourhood of so many pixels (standard deviation), by rounds of Huber's mean.
+# Offsets of columns: against a neighbourhood of so many pixels (standard deviation), by rounds of Huber's mean.
 _NEIGHBOURHOOD, _ROUNDS = 8.0, 4
 _STRIPES = 1.5 * LEVEL  # deviation of the offsets from which they count as stripes
 _INDEPENDENT = 0.3  # correlation of neighbouring offsets: 0 for stripes, above 0.5 for columns of a scene
@@ -81,7 +81,7 @@ def _quantile(ascending: jax.Array, count: jax.Array) -> jax.Array:
 
 
 def _slope(energy, mean, good) -> jax.Array:
-  """d variance / d ((x + 1) / 2): a line through groups of blocks of like brightness, 0 where it does not rise enough."""
+  """d variance / d ((x + 1) / 2): a line through groups of blocks of like brightness, 0 where it hardly rises."""
   if energy.shape[0] < _GROUPS**2:
     return jnp.float32(0)
   order = jnp.argsort(jnp.where(good, mean, jnp.inf))

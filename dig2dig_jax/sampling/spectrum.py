@@ -55,7 +55,7 @@ class Rule:
 
 
 class Composed(NamedTuple):
-  """image: [H, W, C]. weights: [K, H, W, 1], convex over K: the bands' weights averaged by the energy that they carry."""
+  """image: [H, W, C]. weights: [K, H, W, 1], convex over K: those of the bands, averaged by the bands' energy."""
 
   image: jax.Array
   weights: jax.Array
@@ -97,7 +97,7 @@ def compose(observed: jax.Array, content: jax.Array, rule: Rule) -> Composed:
       score = score.at[functional].add(rule.target * shines)
     weights.append(jax.nn.softmax(score, axis=0))
   base = base_band.functional(functional) if rule.base == "functional" else getattr(base_band, rule.base)
-  weights.append(jnp.broadcast_to(base(bands[-1], content), (*bands[-1].shape[:-1], 1)))
+  weights.append(jnp.broadcast_to(base(bands, content), (*bands[-1].shape[:-1], 1)))
   image = pyramid.collapse([jnp.sum(w * b, axis=0) for w, b in zip(weights, bands, strict=True)])
   return Composed(_within(image, content, rule), _shown(weights, bands))
 
@@ -123,6 +123,11 @@ def _within(image: jax.Array, sources: jax.Array, rule: Rule) -> jax.Array:
       image = image + _smoothed(jnp.maximum(low - rule.undershoot / 127.5 - image, 0))
     if rule.overshoot >= 0:
       image = image - _smoothed(jnp.maximum(image - high - rule.overshoot / 127.5, 0))
+  # What is thinner than the correction is cut.
+  if rule.undershoot >= 0:
+    image = jnp.maximum(image, low - 2 * rule.undershoot / 127.5)
+  if rule.overshoot >= 0:
+    image = jnp.minimum(image, high + 2 * rule.overshoot / 127.5)
   return image
 
 
