@@ -28,6 +28,7 @@ from dig2dig_jax.methods.base import fuse, luminance_codec, rgb_codec
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.prior import Prior, load_prior
+from dig2dig_jax.sampling import blind
 
 TASKS = ("vif", "mef", "mff", "mif")
 _log = logging.getLogger(__name__)
@@ -133,7 +134,11 @@ def fuse_images(
   name = Path(first).stem if isinstance(first, str | os.PathLike) else ""
   key = jax.random.fold_in(jax.random.key(seed), content_id(name))
   padded = reflect_pad(np.stack(pixels), bucket_size(*size, multiple=_BUCKET))
-  fused = to_uint8(crop(np.asarray(program(prior.params, key, padded)), size))
+  found, noise = program(prior.params, key, padded)
+  if noise is not None:
+    for line in blind.told(list(samples), [np.asarray(noise)]):
+      _log.warning(line.replace("--norestore", "restore=False"))
+  fused = to_uint8(crop(np.asarray(found), size))
   return fused if any(np.any(image != image[..., :1]) for image in pixels) else fused[..., 0]
 
 
@@ -184,4 +189,9 @@ def _program(options: Dig2DigOptions, chroma_from: int | None, network: _Network
   prior = Prior({}, network.config, dict(network.noise), network.dtype, network.directory, network.label)
   codec = rgb_codec() if chroma_from is None else luminance_codec(chroma_from)
   method = make_method(prior.denoiser, codec, noise=prior.noise, options=options, reuse=prior.reuse)
-  return jax.jit(lambda params, key, images: fuse(method, params, key, images)[0])
+
+  def run(params, key, images):
+    fused, trace = fuse(method, params, key, images)
+    return fused, trace.noise
+
+  return jax.jit(run)

@@ -29,6 +29,7 @@ from dig2dig_jax.jobs.processes import ALONE, Place, stopped_by_signal
 from dig2dig_jax.jobs.programs import Programs
 from dig2dig_jax.jobs.record import make_folder
 from dig2dig_jax.methods.base import FusionTrace, Method, evaluations
+from dig2dig_jax.sampling import blind
 
 SHEET_ROWS = 12
 _IN_FLIGHT = 2  # batches that are computed or written while the next one is made ready
@@ -113,7 +114,7 @@ class _Run:
 
     def keep(trace: FusionTrace):  # the last update's weights: what the final image was blended with
       curves = None if trace.steps is None else fuse_files.curves(trace.steps)
-      return trace.weights[-1], trace.steps if keep_steps else None, curves
+      return trace.weights[-1], trace.steps if keep_steps else None, curves, trace.noise
 
     self.config, self.report, self.log, self.identity, self.entries = config, report, log, identity, entries
     self.rows: dict[str, np.ndarray | None] = dict.fromkeys(rows)
@@ -133,6 +134,7 @@ class _Run:
     self.versions = ledger.versions()
     self.pairs: dict[str, Pair] = {}
     self.under_way: collections.deque[Future] = collections.deque()
+    self.noise: dict[str, np.ndarray] = {}  # found in the sources of each pair [K, 2], in [-1, 1]
 
   def fuse(self, todo: list[Pair], *, ahead: int) -> None:
     config, report, fuser = self.config, self.report, self.fuser
@@ -167,6 +169,7 @@ class _Run:
     report.stopped_by = stopped.by
     report.left = len(todo) - report.done - (len(report.failed) - before)
     report.notes += fuser.notes
+    report.notes += blind.told(config.sources, list(self.noise.values()))
     report.compile_seconds, report.programs = fuser.compile_seconds, fuser.programs
     report.seconds = time.monotonic() - start - fuser.compile_seconds
     rows = [row for row in self.rows.values() if row is not None]
@@ -206,7 +209,7 @@ class _Run:
   def _finish(self, batch: Batch, result, begun: float) -> tuple[int, list[str]]:
     """Waits for a batch, writes it. Returns how many pairs are done, and a line for each other one."""
     try:
-      fused, (weights, steps, curves) = self._result(batch, result)
+      fused, (weights, steps, curves, noise) = self._result(batch, result)
     except jax.errors.JaxRuntimeError as error:
       figures = self.fuser.figures(batch.images.shape)
       return 0, [faults.line(pair.name, error, **figures) for pair in batch.pairs]
@@ -215,11 +218,13 @@ class _Run:
     self.ready = now
     tile = self.fuser.tile(batch.images.shape)
     shown = self.config.maps or any(pair.name in self.rows for pair in batch.pairs)
-    kept, curves = jax.device_get(((weights, steps) if shown else None, curves))
+    kept, curves, noise = jax.device_get(((weights, steps) if shown else None, curves, noise))
     done, failed = 0, []
     for i, pair in enumerate(batch.pairs):
       try:
         own = jax.tree.map(lambda leaf, i=i: leaf[i], (kept, curves))
+        if noise is not None:
+          self.noise[pair.name] = noise[i]
         self._write(pair, fused[i], *own, seconds, tile)
         done += 1
       except Exception as error:
@@ -254,6 +259,7 @@ class _Run:
       "bytes": path.stat().st_size,
       "size": size,
       **({"ranges": told} if (told := _told(config.sources, pair)) else {}),
+      **({"noise": np.round(127.5 * self.noise[pair.name], 2).tolist()} if pair.name in self.noise else {}),
       "tile": tile,
       **({"maps": True} if config.maps else {}),
       "seconds": round(seconds, 3),

@@ -51,10 +51,13 @@ class Method(NamedTuple):
 
 
 class FusionTrace(NamedTuple):
-  """weights [U, K, H, W, 1] as the steps read them; steps: the sampler's diagnostics, None in the one-pass limit."""
+  """weights [U, K, H, W, 1] as the steps read them; steps: the sampler's diagnostics, None in the one-pass limit; noise
+  [K, 2]: standard deviations, in [-1, 1], of the noise and of the stripes found in each source, None where none were
+  looked for."""
 
   weights: jax.Array
   steps: Trace | None
+  noise: jax.Array | None = None
 
 
 def rgb_codec(*, stretch: bool = False) -> Codec:
@@ -110,12 +113,13 @@ def fuse(method: Method, params: Any, key: jax.Array, images: jax.Array) -> tupl
   Returns:
     (fused [H, W, 3] in [-1, 1], FusionTrace).
   """
-  images = _checked(images)
+  images, noise = _checked(images), None
   start_key, weight_key, run_key = jax.random.split(key, 3)
   denoise = method.denoiser(params)
   if method.weighting.compose is not None:
     composed = method.weighting.compose(weight_key, images, _encoder(method.codec), denoise)
     # What all bands make of the sources is what the steps are guided by: one source, which counts alone.
+    noise = jnp.stack([composed.noise.deviation, composed.striped], axis=-1)
     images, shown, weights = composed.images, composed.weights[None], jnp.ones((1, 1, *images.shape[1:3], 1))
     sources = jnp.broadcast_to(composed.image, images.shape[1:])[None]
   else:
@@ -123,7 +127,7 @@ def fuse(method: Method, params: Any, key: jax.Array, images: jax.Array) -> tupl
     shown = weights = method.weighting.compute(weight_key, sources, denoise)
   if method.steps is None:
     x0 = sources[0] if method.weighting.compose else _one_pass(method, run_key, sources, weights, denoise)
-    return method.codec.decode(x0, images), FusionTrace(shown, None)
+    return method.codec.decode(x0, images), FusionTrace(shown, None, noise)
   steps = method.schedule(params, method.steps)
   x_0, trace = sample(
     run_key,
@@ -139,7 +143,7 @@ def fuse(method: Method, params: Any, key: jax.Array, images: jax.Array) -> tupl
     reuse_every=method.reuse_every,
   )
   own = trace.guidance.get("source_weights", shown)[..., : images.shape[1], : images.shape[2], :]
-  return method.codec.decode(x_0, images), FusionTrace(own, trace)
+  return method.codec.decode(x_0, images), FusionTrace(own, trace, noise)
 
 
 def _encoder(codec: Codec) -> Callable[[jax.Array], jax.Array]:

@@ -4,17 +4,19 @@ Stripes are taken off, the noise is brought to one level everywhere, and the den
 restored source. How much of it is fused rises smoothly with the noise, from nothing where a source is clean.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dig2dig_jax.sampling import noise_level, restoration
 from dig2dig_jax.sampling.noise_level import LEVEL, Noise
 from dig2dig_jax.sampling.types import Denoiser, Step
 
 # Between these deviations the prior's estimate takes the source's place: the grain of good pictures stays below.
-_FROM, _TO = 3.5 * LEVEL, 5 * LEVEL
+FROM, TO = 3.5 * LEVEL, 5 * LEVEL
 
 
 class Restored(NamedTuple):
@@ -25,6 +27,20 @@ class Restored(NamedTuple):
   content: jax.Array
   noise: Noise
   striped: jax.Array
+
+
+def told(sources: Sequence[str], found: Sequence[np.ndarray]) -> list[str]:
+  """A line per source in whose images there was noise, or stripes, enough to be removed. found: [K, 2] of every pair,
+  the two standard deviations in [-1, 1]."""
+  lines = []
+  for source, own in zip(sources, np.moveaxis(np.asarray(found), 1, 0) if len(found) else (), strict=len(found) > 0):
+    for kind, values in (("noise", own[own[:, 0] > FROM, 0]), ("stripes", own[own[:, 1] > 0, 1])):
+      if len(values):
+        low, high = (np.round(value / LEVEL, 1) for value in (values.min(), values.max()))
+        span = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        lines.append(f"{source}: {kind} of standard deviation {span} of 255 in {len(values)} of {len(own)} images, "
+                     "removed before they were fused; --norestore leaves it")
+  return lines
 
 
 def restored(key: jax.Array, images: jax.Array, levels: Step, denoise: Denoiser) -> Restored:
@@ -54,7 +70,7 @@ def _restored(key, image, levels: Step, denoise: Denoiser) -> Restored:
   observed = image - striped[..., None]
 
   def evaluated():
-    share = jnp.clip((noise.deviation - _FROM) / (_TO - _FROM), 0, 1)
+    share = jnp.clip((noise.deviation - FROM) / (TO - FROM), 0, 1)
     stable, deviation = noise_level.stabilise(observed, noise)
     deviation *= jnp.where(gray, jnp.sqrt(3.0), 1.0)
     known = jnp.sqrt((1 - levels.alpha_bar) / levels.alpha_bar)
@@ -63,5 +79,5 @@ def _restored(key, image, levels: Step, denoise: Denoiser) -> Restored:
     clean = noise_level.restabilise(restoration.denoised(key, stable, step, denoise, gray=gray), noise)
     return observed + share * (clean - observed)
 
-  content = jax.lax.cond(noise.deviation > _FROM, evaluated, lambda: observed)
+  content = jax.lax.cond(noise.deviation > FROM, evaluated, lambda: observed)
   return Restored(observed, content, noise, jnp.std(striped))
