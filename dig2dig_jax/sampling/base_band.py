@@ -51,4 +51,4 @@ def exposure(bands, images):
   exposed = jnp.mean(jnp.exp(-0.5 * jnp.square(images / _MIDDLE_GREY)), axis=(1, 2, 3), keepdims=True)
   energies = [jnp.mean(jnp.square(band), axis=(1, 2, 3), keepdims=True) for band in bands[:-1]]
   score = exposed * jnp.sqrt(sum(energies) / max(len(energies), 1) + _FLAT)
-  return score / jnp.sum(score, axis=0)
+  return score / jnp.sum(score, axis=0, keepdims=True)

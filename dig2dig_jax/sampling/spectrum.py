@@ -108,6 +108,8 @@ def _share(gain: jax.Array) -> jax.Array:
 
 def _regions(gains: list[jax.Array], size: tuple[int, int]) -> list[jax.Array]:
   """Per band: the share of all bands' gains, averaged over a region."""
+  if not gains:  # too small for a detail band
+    return []
   total = gains[-1]
   for gain in reversed(gains[:-1]):
     total = gain + pyramid.expand(total, *gain.shape[1:3])
@@ -143,7 +145,7 @@ def _shown(weights: list[jax.Array], bands: list[jax.Array]) -> jax.Array:
   """Weights per pixel, from those per band."""
   parts, whole = None, None
   for weight, band in zip(reversed(weights[:-1]), reversed(bands[:-1]), strict=True):
-    energy = jnp.sum(jnp.mean(jnp.square(band), axis=-1, keepdims=True), axis=0)
+    energy = jnp.sum(jnp.mean(jnp.square(band), axis=-1, keepdims=True), axis=0, keepdims=True)
     energy = gaussian_blur(energy, 1.0) + _TINY / weight.shape[0]
     if parts is None:
       parts, whole = jnp.zeros_like(weight), jnp.zeros_like(energy)
