@@ -64,14 +64,14 @@ def preset(task: str) -> Preset:
   given = dict(line.removeprefix("--").split("=", 1) for line in map(str.strip, lines) if line.startswith("--"))
   if given.get("method", "dig2dig") != "dig2dig":
     raise UserError(f"{path}: expected --method=dig2dig, found {given['method']}; use launch.py")
+  sources = tuple(given["sources"].split(","))
+  if "functional" in given:
+    given["functional"] = sources.index(given["functional"])
   options = {}
   for field in dataclasses.fields(Dig2DigOptions):  # flags of the gains carry the method's name before the option's
     text = given.get(field.name, given.get(f"dig_{field.name}"))
     if text is not None:
       options[field.name] = text == "true" if field.type in (bool, "bool") else type(field.default)(text)
-  sources = tuple(given["sources"].split(","))
-  if "functional" in given:
-    given["functional"] = sources.index(given["functional"])
   chroma_from = sources.index(given["chroma_from"]) if "chroma_from" in given else None
   return Preset(Dig2DigOptions(**options), sources, given["colour"], chroma_from, given.get("range", ""))
 

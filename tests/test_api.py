@@ -21,7 +21,7 @@ ALLOWED = {
   },  # fmt: skip
   "training": {"data", "models", "sampling", "ops"},
   "methods": {"sampling", "ops"},
-  "front": {"prior", "data", "methods", "checkpoint"},
+  "front": {"prior", "data", "methods", "sampling", "checkpoint"},
   "prior": {"checkpoint", "models", "sampling"},
   "checkpoint": {"card", "models", "orbax_store", "tensor_file"},
   "card": {"models", "strict_json"},

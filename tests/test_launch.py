@@ -226,11 +226,12 @@ def test_ccf_in_few_steps_is_noted_before_the_run(run, pairs, tmp_path):
 def test_fast_leaves_the_loop_out_and_keeps_the_rest_of_a_flag_file(monkeypatch):
   monkeypatch.chdir(ROOT)
   with flagsaver.flagsaver():
-    launch.parse(["launch.py", "--flagfile=vif.flags"])
+    looped = ["launch.py", "--flagfile=vif.flags", "--steps=10", "--dig_window=cumulative", "--base=uniform"]
+    launch.parse(looped)
     tuned = common.method_options()
-    launch.parse(["launch.py", "--flagfile=vif.flags", "--fast"])
+    launch.parse([*looped, "--fast"])
     fast = common.method_options()
-  assert (fast.steps, fast.strength, fast.scale) == (0, 1.0, 1) and tuned.steps > 0
+  assert (fast.steps, fast.strength, fast.scale) == (0, 1.0, 1) and tuned.steps == 10
   assert (fast.temperature, fast.bands, fast.t_high) == (tuned.temperature, tuned.bands, tuned.t_high)
   with flagsaver.flagsaver(), pytest.raises(UserError, match="--fast: expected --method=dig2dig, found ddfm"):
     launch.parse(["launch.py", "--method=ddfm", "--fast"])

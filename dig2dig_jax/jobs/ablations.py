@@ -11,12 +11,33 @@ from dig2dig_jax.methods.ccf import CcfOptions
 from dig2dig_jax.methods.ddfm import DdfmOptions
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions, one_pass
 from dig2dig_jax.methods.options import MethodOptions
+from dig2dig_jax.sampling import spectrum
 
 Rows = dict[str, MethodOptions]
 
 
+def accumulated(tuned: Dig2DigOptions) -> Dig2DigOptions:
+  """What the tables of reverse steps are around: the flags' options, or, where these have gains in closed form and no
+  steps, the setting before those, with gains accumulated between two noise levels."""
+  if tuned.window != "spectrum":
+    return tuned
+  return Dig2DigOptions(steps=10, strength=0.9, window="cumulative", temperature=0.006, smoothing=8.0, bands=7,
+                        salience=8.0, chunk=tuned.chunk)  # fmt: skip
+
+
 def methods(tuned: Dig2DigOptions) -> Rows:
   """Dig2DIG, its limits and its parts beside the methods it grew out of, each of which is as its paper sets it."""
+  if tuned.window == "spectrum":
+    before = accumulated(tuned)
+    return {
+      "DDFM": DdfmOptions(),
+      "CCF": CcfOptions(),
+      "fixed guidance": dataclasses.replace(before, weights="uniform", salience=0.0),
+      "Dig2DIG, literal": Dig2DigOptions(),
+      "Dig2DIG, accumulated gains": one_pass(before),
+      "salience alone": dataclasses.replace(tuned, restore=False),
+      "Dig2DIG": tuned,
+    }
   gains = dataclasses.replace(tuned, salience=0.0, brightness=0.0)
   salience = dataclasses.replace(tuned, weights="uniform")
   parts = {"one pass, gains alone": one_pass(gains), "one pass, salience alone": one_pass(salience)}
@@ -62,6 +83,29 @@ def step_counts(tuned: Dig2DigOptions) -> Rows:
     **{f"DIG-{steps}, tuned": dataclasses.replace(tuned, steps=steps) for steps in (15, 20, 25, 50)},
     "one pass, tuned": one_pass(tuned),
   }
+
+
+def spectra(tuned: Dig2DigOptions) -> Rows:
+  """The constants of gains in closed form, each moved from where it is."""
+  basis = tuned if tuned.window == "spectrum" else Dig2DigOptions(steps=0, window="spectrum", bands=7)
+  moved = {
+    "exponent": (2.0, 3.0, 4.0, 6.0, 8.0),
+    "band_window": (0.6, 1.0, 2.0),
+    "region": (0.0, 1.0, 2.0),
+    "bands": (4, 5, 6, 7, 9),
+    "target": (0.0, 0.25, 1.0, 3.0),
+    "brightness": (0.0, 0.75, 1.5),
+    "base": spectrum.BASES,
+    "undershoot": (-1.0, 0.0, 6.0),
+    "against": spectrum.AGAINST,
+    "restore": (False, True),
+    "steps": (0, 10),
+  }
+  rows = {
+    f"{name} {value}": dataclasses.replace(basis, **{name: value})
+    for name, values in moved.items() for value in values if value != getattr(basis, name)
+  }  # fmt: skip
+  return {"as asked": basis, **rows}
 
 
 def temperatures(tuned: Dig2DigOptions) -> Rows:
@@ -118,6 +162,7 @@ SCALE_FREE_TEMPERATURE = 0.15
 
 TABLES: dict[str, Callable[[Dig2DigOptions], Rows]] = {
   "methods": methods,
+  "spectrum": spectra,
   "3": distances,
   "4": intervals,
   "5": step_counts,
@@ -126,6 +171,8 @@ TABLES: dict[str, Callable[[Dig2DigOptions], Rows]] = {
   "noise": noises,
   "savings": savings,
 }
+# Tables that know gains in closed form.
+BANDWISE = ("methods", "spectrum")
 # Tables whose first row is what the others are held against, by PSNR.
 REFERENCED = ("savings",)
 
@@ -133,7 +180,8 @@ REFERENCED = ("savings",)
 def rows_for(table: str, tuned: Dig2DigOptions, *, sources: int, keep: tuple[str, ...] = ()) -> Rows:
   """The rows of one of TABLES that `sources` sources allow (DDFM fuses two); of them, those that `keep` names, if any.
   UserError where it names another."""
-  rows = {name: dataclasses.replace(options, chunk=tuned.chunk) for name, options in TABLES[table](tuned).items()}
+  around = tuned if table in BANDWISE else accumulated(tuned)
+  rows = {name: dataclasses.replace(options, chunk=tuned.chunk) for name, options in TABLES[table](around).items()}
   if unknown := [name for name in keep if name not in rows]:
     raise UserError(f"--rows={unknown[0]}: expected rows of table {table}: {'; '.join(rows)}")
   return {

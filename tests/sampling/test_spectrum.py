@@ -132,7 +132,7 @@ def test_bases():
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 3), (5, 64)])
 def test_any_size(size):
   sources = pair(8, size)
-  found = compose(sources, sources, Rule(base="functional", undershoot=6, overshoot=6, region=1, target=1))
+  found = compose(sources, sources, Rule(base="functional", undershoot=6, overshoot=6, target=1))
   assert found.image.shape == (*size, 1) and np.isfinite(found.image).all() and np.isfinite(found.weights).all()
 
 
