@@ -20,9 +20,11 @@ _WHOLE = 0.95  # of one whole side
 _REMAINS = 0.02  # of the image that is valid, and
 _IN_ONE = 0.99  # of what is valid that hangs together: specks outside (hot pixels, a logo) do not count
 _CONVEX = 0.95  # of its convex hull that is valid: content of the same value may bite into it
+_BITES = 1 / 3  # of the areas, at most, that are such bites
 _STRAIGHT = 1.5  # pixels that the hull is off a polygon of
 _CORNERS, _SIDES = 8, 4  # at most: sides, and sides that are not the frame's, which cuts off up to four corners
 _SIDE = 0.04  # of the way around, or it is no side but a corner that pixels round off
+_LONG, _PIXELS = 0.3, 16  # of the shorter side, and pixels, that the longest side has, or a corner is dark
 _RING = 1.5, 3.5  # pixels inside of those sides, of which
 _FOLLOWED = 0.85  # are valid: a hull touches a skyline here and there, a warp's edge all along
 _CLIPPED = 0.005  # of what is valid that is as bright: the scene itself is clipped, and so is its sky
@@ -113,14 +115,17 @@ def _around(samples: np.ndarray, value) -> np.ndarray | None:
   outside = _at_edge(same)
   if not outside.any():
     return None
-  sides = (outside[0], outside[-1], outside[:, 0], outside[:, -1])
-  if outside.mean() < _LEAST and max(side.mean() for side in sides) < _WHOLE:
+  if outside.mean() < _LEAST and not _has_whole_side(outside):
     return None
   for tried in (*_grown(samples, value, outside), outside):
     found = _within(tried)
     if found is not None and not _is_of_the_scene(samples, value, same, found):
       return found
   return None
+
+
+def _has_whole_side(outside: np.ndarray) -> bool:
+  return max(side.mean() for side in (outside[0], outside[-1], outside[:, 0], outside[:, -1])) >= _WHOLE
 
 
 def _at_edge(same: np.ndarray) -> np.ndarray:
@@ -167,10 +172,14 @@ def _within(outside: np.ndarray) -> np.ndarray | None:
   inner = sides & ~(on_frame & np.roll(on_frame, -1, axis=0)).any(axis=1)
   if len(corners) < 3 or np.count_nonzero(sides) > _CORNERS or np.count_nonzero(inner) > _SIDES:
     return None
+  if lengths[inner].max(initial=0) < max(_PIXELS, _LONG * min(height, width)) and not _has_whole_side(outside):
+    return None
   filled = cv2.fillConvexPoly(np.zeros(outside.shape, np.uint8), hull, 1)
   depth = cv2.distanceTransform(filled, cv2.DIST_L2, 5)
   ring = (depth > _RING[0]) & (depth <= _RING[1])
   if area < _CONVEX * np.count_nonzero(filled) or not ring.any() or valid[ring].mean() < _FOLLOWED:
+    return None
+  if (outside & (filled > 0)).sum() > _BITES * outside.sum():
     return None
   return (filled > 0) & ~(outside & (depth <= _RING[1]))
 

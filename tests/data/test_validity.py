@@ -214,7 +214,7 @@ def test_filling_leaves_no_seam_and_no_outline():
   assert far.any() and np.abs(filled[0] - filled[1])[far].max() < 1e-6
   unclipped = (np.abs(filled[0]) < 0.99).all(axis=-1)
   there = ~mask[:, 1:] & ~mask[:, :-1] & unclipped[:, 1:] & unclipped[:, :-1]
-  assert np.abs(np.diff(filled[0] - filled[1], axis=1))[there].max() < 0.06, "the other's details"
+  assert np.abs(np.diff(filled[0] - filled[1], axis=1))[there].max() < 0.08, "the other's details"
   assert filling.fill(sources, [None, None]) is sources
 
 
