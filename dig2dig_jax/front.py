@@ -18,7 +18,9 @@ import jax
 import numpy as np
 
 from dig2dig_jax.checkpoint import EMBEDDED
-from dig2dig_jax.data.images import read_samples, to_uint8
+from dig2dig_jax.data import filling, validity
+from dig2dig_jax.data.decode import Decoded
+from dig2dig_jax.data.images import read_decoded, to_uint8
 from dig2dig_jax.data.padding import bucket_size, crop, reflect_pad
 from dig2dig_jax.data.pairs import content_id
 from dig2dig_jax.data.ranges import WORDS, of_arrays
@@ -39,13 +41,14 @@ _FLAG_FILES = Path(__file__).resolve().parents[1]
 class Preset(NamedTuple):
   """The tuned settings of a task. sources: their usual names, in order. colour: `luminance` or `rgb`. chroma_from:
   number of the source whose chroma a fused luminance gets; None: of the last. value_range: a word of `data.ranges`, or
-  none."""
+  none. valid: a word of `data.validity`."""
 
   options: Dig2DigOptions
   sources: tuple[str, ...]
   colour: str
   chroma_from: int | None
   value_range: str
+  valid: str = "auto"
 
 
 def preset(task: str) -> Preset:
@@ -73,7 +76,8 @@ def preset(task: str) -> Preset:
     if text is not None:
       options[field.name] = text == "true" if field.type in (bool, "bool") else type(field.default)(text)
   chroma_from = sources.index(given["chroma_from"]) if "chroma_from" in given else None
-  return Preset(Dig2DigOptions(**options), sources, given["colour"], chroma_from, given.get("range", ""))
+  valid = {"valid": given["valid"]} if "valid" in given else {}
+  return Preset(Dig2DigOptions(**options), sources, given["colour"], chroma_from, given.get("range", ""), **valid)
 
 
 def fuse_images(
@@ -84,19 +88,22 @@ def fuse_images(
   seed: int = 0,
   chroma_from: int | None = None,
   value_range: str | tuple[float, float] = "",
+  valid: str = "",
   **options: Any,
 ) -> np.ndarray:
   """Fuses two or more registered images of one size; returns uint8, [H, W, 3], or [H, W] where no source has colour.
 
   Args:
     images: paths, or arrays [H, W], [H, W, 1] or [H, W, 3] of whole numbers or floats, in the order of the task's
-      sources (`preset(task).sources`).
+      sources (`preset(task).sources`). A second or fourth channel is alpha.
     task: whose tuned settings are taken: `vif`, `mef`, `mff` or `mif`.
     prior: a `Prior`, or its folder; the embedded one by default.
     seed: of all randomness. As with launch.py the noise also depends on the first file's name, arrays have none.
     chroma_from: number of the source that gives a fused luminance its colour, in place of the task's.
     value_range: values that are black and white in all images: a pair, or `auto`, `shared` or `full`, see
       `data.ranges`; by default what is narrow in its type gets a range of its own, and the log says which.
+    valid: how it is found where an image holds nothing and the others stand alone, in place of the task's way: `auto`,
+      by alpha and by a warp's constant borders; `alpha`; or `off`. The log says where.
     options: of `Dig2DigOptions`, in place of the task's, such as steps=25.
 
   ValueError, naming the argument, for arguments that cannot be; UserError, naming the file, for files. The first call
@@ -108,15 +115,16 @@ def fuse_images(
   known = {field.name for field in dataclasses.fields(Dig2DigOptions)}
   if unknown := sorted(set(options) - known):
     raise ValueError(f"{unknown[0]}: expected an option among {', '.join(sorted(known))}; see Dig2DigOptions")
-  samples = {f"images[{number}]": _samples(f"images[{number}]", image) for number, image in enumerate(images)}
+  if valid not in ("", *validity.WORDS):
+    raise ValueError(f"valid: expected {', '.join(validity.WORDS)}, found {valid!r}")
+  decoded = {f"images[{number}]": _samples(f"images[{number}]", image) for number, image in enumerate(images)}
+  samples = {name: found.samples for name, found in decoded.items()}
   setting = value_range or tuned.value_range
   if not (setting in ("", *WORDS) if isinstance(setting, str) else len(setting) == 2 and is_usable(*setting)):
     raise ValueError(f"value_range: expected {', '.join(WORDS)} or a pair (black, white), black below white, found "
                      f"{setting!r}")
   setting = setting if isinstance(setting, str) else Range(*setting)
   ranges, told = of_arrays(samples, dict.fromkeys(samples, setting) if setting else {})
-  for line in told:
-    _log.warning(line)
   pixels = [_pixels(name, array, ranges[name]) for name, array in samples.items()]
   size = pixels[0].shape[:2]
   for number, image in enumerate(pixels):
@@ -125,6 +133,11 @@ def fuse_images(
         f"images[{number}]: expected {size[0]}x{size[1]} (height x width) as images[0], found "
         f"{image.shape[0]}x{image.shape[1]}; register or resize the images first"
       )
+  areas = [validity.find(*found, how=valid or tuned.valid) for found in decoded.values()]
+  tally = validity.Tally(list(decoded))
+  tally.add(validity.shares(areas))
+  for line in (*told, *tally.lines()):
+    _log.warning(line)
   if prior is None or not isinstance(prior, Prior):
     prior = _loaded(Path(prior) if prior is not None else EMBEDDED)
   chroma = tuned.chroma_from if chroma_from is None else chroma_from
@@ -133,7 +146,7 @@ def fuse_images(
   first = images[0]
   name = Path(first).stem if isinstance(first, str | os.PathLike) else ""
   key = jax.random.fold_in(jax.random.key(seed), content_id(name))
-  padded = reflect_pad(np.stack(pixels), bucket_size(*size, multiple=_BUCKET))
+  padded = reflect_pad(filling.fill(np.stack(pixels), areas), bucket_size(*size, multiple=_BUCKET))
   found, noise = program(prior.params, key, padded)
   if noise is not None:
     for line in blind.told(list(samples), [np.asarray(noise)]):
@@ -142,18 +155,20 @@ def fuse_images(
   return fused if any(np.any(image != image[..., :1]) for image in pixels) else fused[..., 0]
 
 
-def _samples(name: str, image: Any) -> np.ndarray:
-  """As they are stored: [H, W, 1] or [H, W, 3] of any real type."""
+def _samples(name: str, image: Any) -> Decoded:
+  """As they are stored: [H, W, 1] or [H, W, 3] of any real type, and alpha [H, W] or None."""
   if isinstance(image, str | os.PathLike):
-    return read_samples(image)
+    return read_decoded(image)
   image = np.asarray(image)
   if image.ndim == 2:
     image = image[..., None]
-  if image.ndim != 3 or image.shape[-1] not in (1, 3) or image.size == 0:
-    raise ValueError(f"{name}: expected [H, W], [H, W, 1] or [H, W, 3], found {list(image.shape)}; drop other channels")
+  if image.ndim != 3 or not 1 <= image.shape[-1] <= 4 or image.size == 0:
+    raise ValueError(f"{name}: expected [H, W] or [H, W, 1 to 4] (gray or RGB, alpha last), found {list(image.shape)}; "
+                     "drop other channels")
   if image.dtype.kind not in "uif":
     raise ValueError(f"{name}: expected whole numbers or floats, found {image.dtype}; convert it")
-  return image
+  colours = 3 if image.shape[-1] > 2 else 1
+  return Decoded(image[..., :colours], image[..., colours] if image.shape[-1] > colours else None)
 
 
 def _pixels(name: str, samples: np.ndarray, ranges: Sequence[Range]) -> np.ndarray:

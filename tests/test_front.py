@@ -123,7 +123,7 @@ def test_narrow_values_are_stretched_and_the_log_says_so(scene, prior, caplog):
     ([np.zeros((4, 4), complex)] * 2, {}, r"images\[0\]: expected whole numbers or floats, found complex128"),
     ([np.zeros((4, 4))] * 2, {"value_range": "most"}, "value_range: expected auto, shared, full"),
     ([np.zeros((4, 4))] * 2, {"value_range": (5, 5)}, r"value_range: .*, black below white, found \(5, 5\)"),
-    ([np.zeros((4, 4, 4))] * 2, {}, r"images\[0\]: expected .* found \[4, 4, 4\]; drop other channels"),
+    ([np.zeros((4, 4, 5))] * 2, {}, r"images\[0\]: expected .* found \[4, 4, 5\]; drop other channels"),
     ([np.zeros((0, 4))] * 2, {}, r"images\[0\]: expected"),
     ([np.zeros((4, 4))] * 2, {"task": "irvi"}, "task: expected one of vif, mef, mff, mif, found 'irvi'"),
     ([np.zeros((4, 4))] * 2, {"step": 3}, "step: expected an option among .*steps"),

@@ -64,6 +64,7 @@ def data_config() -> DataConfig:
     split=flags.SPLIT.value,
     manifest=Path(flags.MANIFEST.value) if flags.MANIFEST.value else None,
     ranges=ranges.parse(flags.RANGE.value, flags.SOURCES.value),
+    valid=flags.VALID.value,
   )
 
 

@@ -22,6 +22,7 @@ from dig2dig_jax.cli.declare import (
   paths,
   string,
 )
+from dig2dig_jax.data import validity
 from dig2dig_jax.data.readers import READERS
 from dig2dig_jax.jobs.ablations import TABLES
 from dig2dig_jax.jobs.degradation import STAGES_HELP
@@ -81,6 +82,11 @@ SOURCES = names(
 RANGE = string(
   "range", "", "Stored values that are black and white: auto, shared, full or LOW:HIGH, or SOURCE:... for one source, "
   "separated by commas; found, and said, where more than 8 bits are read. docs/batch_runs.md.", *PAIRS,
+)  # fmt: skip
+VALID = enum(
+  "valid", "auto", validity.WORDS, "Where a source is transparent, or of one value outside of a warp's straight edges, "
+  "the others stand alone; alpha: the first only; off: all is content. docs/batch_runs.md.",
+  "fuse", "benchmark:tables,figures,degraded",
 )  # fmt: skip
 OUT = path("out", "out", "Folder for results.", *ALL)
 PRIOR = path("prior", None, "Checkpoint folder of the diffusion prior; the embedded one by default.", *PRIORS)

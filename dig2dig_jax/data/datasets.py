@@ -17,7 +17,8 @@ from dig2dig_jax.files import what_lies_at
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-  """What every job that takes pairs is told of them: the arguments of `find`, and settings of `data.ranges`."""
+  """What every job that takes pairs is told of them: the arguments of `find`, settings of `data.ranges`, and a word of
+  `data.validity`."""
 
   data: Path
   sources: tuple[str, ...]
@@ -25,21 +26,24 @@ class DataConfig:
   split: str | None = None
   manifest: Path | None = None
   ranges: Mapping[str, Setting] = dataclasses.field(default_factory=dict)
+  valid: str = "auto"
 
   def find(self) -> Found:
-    """The pairs with the ranges that they are read in, and a line for each file that is in none and about each range.
-    UserError where there are none."""
+    """The pairs as they are to be read, and a line for each file that is in none and about each range. UserError where
+    there are none."""
     found, left_out = self.find_files()
-    found, told = self.ranged(found)
+    found, told = self.prepared(found)
     return found, left_out + told
 
   def find_files(self) -> Found:
-    """The same without ranges: no file is read."""
+    """The same without ranges and as they are stored: no file is read."""
     return find(self.data, self.sources, dataset=self.dataset, split=self.split, manifest=self.manifest)
 
-  def ranged(self, found: list[Pair]) -> Found:
-    """These pairs with their ranges, and a line about each."""
-    return assign(found, self.ranges)
+  def prepared(self, found: list[Pair]) -> Found:
+    """These pairs with the ranges and the way that they are to be read in, and a line about each range. What of them is
+    valid is found as they are read: it would take a look at every file."""
+    found, told = assign(found, self.ranges)
+    return [pair._replace(valid=self.valid) for pair in found], told
 
   @property
   def place(self) -> Path:

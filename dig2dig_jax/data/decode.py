@@ -1,9 +1,10 @@
-"""Which samples does an image file hold? Bytes in; upright, unscaled samples out: [H, W, 1] or [H, W, 3].
+"""Which samples does an image file hold? Bytes in; upright, unscaled samples out: [H, W, 1] or [H, W, 3], and alpha.
 
 The format is read from the bytes, never from the file name: PNG, JPEG, TIFF, BMP or WebP. Samples are as stored:
-uint8, uint16, int16, uint32, int32 or float. Alpha is dropped and the stored colour kept as it is ("straight"):
-compositing over some background would invent edges that no sensor saw. EXIF orientation is applied. Colours under an
-ICC profile become sRGB (`icc`); gamma chunks are ignored. Camera raw files are refused by name.
+uint8, uint16, int16, uint32, int32 or float. Alpha stands apart and the stored colour is kept as it is ("straight"):
+compositing over some background would invent edges that no sensor saw; what alpha means tells `validity`. EXIF
+orientation is applied. Colours under an ICC profile become sRGB (`icc`); gamma chunks are ignored. Camera raw files are
+refused by name.
 
 Two libraries are needed: Pillow reads every 8-bit kind and is strict about most damage, but opens 48-bit PNG as 8-bit
 without a word. Deeper samples therefore come from OpenCV (PNG) and `tiff_samples`. What Pillow lets pass as whole is
@@ -14,6 +15,7 @@ import io
 import os
 import stat
 import warnings
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -50,6 +52,14 @@ _RAW = {  # camera raw files: where their signature lies, and whose it is
 }  # fmt: skip
 
 
+class Decoded(NamedTuple):
+  """`samples` [H, W, 1] (gray) or [H, W, 3] (RGB); `alpha` [H, W] of uint8, uint16 or float, None where there is none:
+  a channel of that name, a transparent palette entry, or a colour that stands for transparent."""
+
+  samples: np.ndarray
+  alpha: np.ndarray | None = None
+
+
 def sniff(head: bytes) -> str | None:
   """Name of the image format that these first bytes (12 are enough) announce, or None."""
   if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
@@ -75,11 +85,11 @@ def read_bytes(path: str | os.PathLike) -> bytes:
     raise _no_memory() from None
 
 
-def decode(data: bytes) -> np.ndarray:
-  """A file's bytes -> uint8, uint16 or float samples, [H, W, 1] (gray) or [H, W, 3] (RGB). Raises DecodeError."""
+def decode(data: bytes) -> Decoded:
+  """What a file's bytes hold. Raises DecodeError."""
   kind = _kind(data[:_HEAD])
   try:
-    samples = _decode_tiff(data) if kind == "TIFF" else _decode_pillow(data, kind)
+    decoded = _decode_tiff(data) if kind == "TIFF" else _decode_pillow(data, kind)
   except DecodeError:
     raise
   except MemoryError:
@@ -90,10 +100,11 @@ def decode(data: bytes) -> np.ndarray:
     raise damaged(kind, "Pillow cannot make sense of its header") from error
   except Exception as error:  # damaged bytes surface from these libraries as almost any type
     raise damaged(kind, f"{type(error).__name__}: {str(error).strip()}") from error
-  if samples.ndim != 3 or 0 in samples.shape or samples.shape[-1] not in (1, 3):
-    raise DecodeError(f"expected at least one pixel of gray or RGB, found shape {samples.shape}; "
+  shape = decoded.samples.shape
+  if len(shape) != 3 or 0 in shape or shape[-1] not in (1, 3):
+    raise DecodeError(f"expected at least one pixel of gray or RGB, found shape {shape}; "
                       "export the image again")
-  return samples
+  return decoded
 
 
 def read_size(path: str | os.PathLike) -> tuple[int, int] | None:
@@ -147,29 +158,40 @@ def _decode_pillow(data, kind):
     if kind == "PNG":
       png.check_rows(data, image)
       if png.bit_depth(data) == 16:
-        samples = _upright(_decode_deep_png(data), image.getexif().get(tiff.ORIENTATION, 1))
-        return icc.to_srgb(samples, image.info.get("icc_profile"))
+        turn = image.getexif().get(tiff.ORIENTATION, 1)
+        samples, alpha = (None if found is None else _upright(found, turn) for found in _decode_deep_png(data))
+        return Decoded(icc.to_srgb(samples, image.info.get("icc_profile")), alpha)
     elif kind == "JPEG":
       jpeg.check_scans(data, image)
     profile = image.info.get("icc_profile")
     image = PIL.ImageOps.exif_transpose(image)
+  alpha = _alpha(image)
   if image.mode in ("1", "L", "LA"):
-    return np.asarray(image.convert("L") if image.mode == "1" else image.getchannel(0))[..., None]
+    return Decoded(np.asarray(image.convert("L") if image.mode == "1" else image.getchannel(0))[..., None], alpha)
   if image.mode in ("P", "PA"):
     image = image.convert("RGBA")  # straight to RGB, Pillow warns about transparent palettes
   elif image.mode == "YCbCr":
     image = image.convert("RGB")
   if image.mode not in ("RGB", "RGBA", "RGBX"):
     raise DecodeError(f"expected gray, RGB or palette colour, found Pillow mode {image.mode}; convert it to RGB")
-  return icc.to_srgb(np.asarray(image)[..., :3], profile)
+  return Decoded(icc.to_srgb(np.asarray(image)[..., :3], profile), alpha)
+
+
+def _alpha(image):
+  """[H, W], or None where Pillow knows of none."""
+  if image.mode in ("LA", "RGBA", "PA"):
+    return np.asarray(image.getchannel(image.mode[-1]))
+  return np.asarray(image.convert("RGBA").getchannel("A")) if "transparency" in image.info else None
 
 
 def _decode_deep_png(data):
-  """Every sample as stored, RGB order, alpha dropped. From bytes, because cv2.imread fails on non-ASCII paths."""
+  """Every sample as stored, RGB order, and alpha or None. From bytes, because cv2.imread fails on non-ASCII paths."""
   samples = cv2.imdecode(np.frombuffer(png.core(data), np.uint8), cv2.IMREAD_UNCHANGED)
   if samples is None or samples.dtype != np.uint16:
     raise DecodeError("expected samples that OpenCV can decode, found none; save it again as PNG or uncompressed TIFF")
-  return samples[..., None] if samples.ndim == 2 else samples[..., 2::-1]
+  if samples.ndim == 2:
+    return samples[..., None], None
+  return samples[..., 2::-1], samples[..., 3] if samples.shape[-1] == 4 else None
 
 
 def _decode_tiff(data):
@@ -177,10 +199,12 @@ def _decode_tiff(data):
     page = tiff.find_page(file)
     tiff.check_segments(data, page)
     if tiff_samples.reads(page):
-      samples = icc.to_srgb(tiff_samples.read(data, page), tiff.profile(page))
+      samples, alpha = tiff_samples.read(data, page)
+      samples = icc.to_srgb(samples, tiff.profile(page))
     else:
-      samples = _decode_pillow(tiff.plain(data, page), "TIFF")
-    return _upright(samples, tiff.orientation(page))
+      samples, alpha = _decode_pillow(tiff.plain(data, page), "TIFF")
+    turn = tiff.orientation(page)
+    return Decoded(_upright(samples, turn), None if alpha is None else _upright(alpha, turn))
 
 
 def _upright(samples: np.ndarray, orientation: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 Inside the package an image is float32 [H, W, 3] in [-1, 1]: -1 is black, 1 is the largest value of the file's type
 (255, 65535 or, for float TIFF, 1.0), unless it is read in a range of its own (`ranges`). Gray is replicated to three
 channels, and `is_colour` remembers it.
-What formats are read, and what becomes of alpha and orientation: see `decode`.
+What formats are read, and what becomes of orientation: see `decode`. What alpha and empty borders say: see `validity`.
 """
 
 import os
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from dig2dig_jax.data import decode, png
+from dig2dig_jax.data import decode, png, validity
 from dig2dig_jax.data.scaling import Range, to_pixels
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import MARK, is_free, replacing, taken, what_lies_at
@@ -26,17 +26,24 @@ EXTENSIONS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
 class Image(NamedTuple):
   """`pixels` float32 [H, W, 3] in [-1, 1]. `is_colour`: some pixel's channels differ (gray saved as RGB is not colour).
   `bit_depth`: 8 or 16, the PNG depth that keeps the file's precision (1-, 2- and 4-bit count as 8, float as 16).
-  `range`: the stored values that are -1 and 1, None for the ends of the file's type."""
+  `range`: the stored values that are -1 and 1, None for the ends of the file's type. `valid`: bool [H, W], where the
+  image holds a scene; None for everywhere, and where nobody asked."""
 
   pixels: np.ndarray
   is_colour: bool
   bit_depth: int
   range: Range | None = None
+  valid: np.ndarray | None = None
 
 
 def read_samples(path: str | os.PathLike) -> np.ndarray:
   """The samples of the one image in a file as they are stored (`decode`), [H, W, 1] or [H, W, 3].
   UserError names the file, the fault and the remedy."""
+  return read_decoded(path).samples
+
+
+def read_decoded(path: str | os.PathLike) -> decode.Decoded:
+  """The same with alpha."""
   path = Path(path)
   try:
     return decode.decode(decode.read_bytes(path))
@@ -48,17 +55,19 @@ def read_samples(path: str | os.PathLike) -> np.ndarray:
     raise UserError(f"{path}: {error}") from error
 
 
-def read_image(path: str | os.PathLike, ranges: Sequence[Range] = ()) -> Image:
+def read_image(path: str | os.PathLike, ranges: Sequence[Range] = (), valid: str = "off") -> Image:
   """The one image in a file; 16-bit samples are exact. ranges: that its values may be in, of which the one is taken
-  that fits its type and its values; none for the whole type. UserError names the file, the fault and the remedy."""
-  samples = read_samples(path)
+  that fits its type and its values; none for the whole type. valid: how its valid area is found, see `validity`.
+  UserError names the file, the fault and the remedy."""
+  samples, alpha = read_decoded(path)
   try:
     pixels, taken = to_pixels(samples, ranges)
   except ValueError as error:
     raise UserError(f"{path}: {error}") from error
   is_colour = bool(np.any(pixels != pixels[..., :1]))
   bit_depth = 8 if samples.dtype == np.uint8 else 16
-  return Image(np.repeat(pixels, 3 // pixels.shape[-1], axis=-1), is_colour, bit_depth, taken)
+  area = validity.find(samples, alpha, how=valid)
+  return Image(np.repeat(pixels, 3 // pixels.shape[-1], axis=-1), is_colour, bit_depth, taken, area)
 
 
 def is_image_file(path: Path) -> bool:

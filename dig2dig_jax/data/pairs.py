@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from dig2dig_jax.data import images
+from dig2dig_jax.data import filling, images, validity
 from dig2dig_jax.data.scaling import Range
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import what_lies_at
@@ -38,32 +38,40 @@ _ALIASES = (
 
 class Pair(NamedTuple):
   """K >= 2 files of one scene. `files` maps each source's name to its file, in the order asked for; `name` is the first
-  file's name without extension. `ranges`: what a source's values may span, see `data.ranges`; none for whole types."""
+  file's name without extension. `ranges`: what a source's values may span, see `data.ranges`; none for whole types.
+  `valid`: how it is found where a source holds a scene, a word of `data.validity`."""
 
   name: str
   files: dict[str, Path]
   ranges: Mapping[str, Sequence[Range]] = MappingProxyType({})
+  valid: str = "off"
 
   def read(self) -> dict[str, images.Image]:
     """{source: its image}. UserError for a file that cannot be read."""
-    return {source: images.read_image(path, self.ranges.get(source, ())) for source, path in self.files.items()}
+    return {
+      source: images.read_image(path, self.ranges.get(source, ()), self.valid) for source, path in self.files.items()
+    }
 
 
 class LoadedPair(NamedTuple):
-  """`sources` float32 [K, H, W, 3] in [-1, 1]; the others have one entry per source (see `Image`)."""
+  """`sources` float32 [K, H, W, 3] in [-1, 1], filled where they are not valid (`data.filling`); the others have one
+  entry per source (see `Image`). `valid`: what share of it is valid, None for all."""
 
   name: str
   sources: np.ndarray
   is_colour: tuple[bool, ...]
   bit_depths: tuple[int, ...]
   ranges: tuple[Range | None, ...] = ()
+  valid: tuple[float | None, ...] = ()
 
   @classmethod
   def of(cls, name: str, found: Mapping[str, images.Image], sources: Sequence[np.ndarray] | None = None) -> Self:
     """A pair of these images. sources: in place of their pixels, all of one size."""
     pixels = [image.pixels for image in found.values()] if sources is None else sources
     rest = zip(*((image.is_colour, image.bit_depth, image.range) for image in found.values()), strict=True)
-    return cls(name, np.stack(pixels), *rest)
+    areas = [image.valid for image in found.values()]
+    filled = filling.fill(np.stack(pixels), areas)
+    return cls(name, filled, *rest, valid=validity.shares(areas))
 
 
 def find_pairs(root: str | os.PathLike, sources: Sequence[str]) -> tuple[list[Pair], list[str]]:

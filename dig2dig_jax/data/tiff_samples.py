@@ -28,8 +28,9 @@ def reads(page: tifffile.TiffPage) -> bool:
     and page.compression in (tiff.NONE, *tiff.DEFLATE) and _is_simple(page))
 
 
-def read(data: bytes, page: tifffile.TiffPage) -> np.ndarray:
-  """[H, W, 1 or 3] of a page that passed `tiff.check_segments`, not yet turned upright. Raises DecodeError."""
+def read(data: bytes, page: tifffile.TiffPage) -> tuple[np.ndarray, np.ndarray | None]:
+  """Samples [H, W, 1 or 3] of a page that passed `tiff.check_segments`, and its alpha [H, W] or None: a further sample
+  that is not said to be alpha is none. Not yet turned upright. Raises DecodeError."""
   dtype = page.dtype  # None where NumPy has no such type
   if dtype is None or dtype.itemsize * 8 != page.bitspersample or (
     dtype.kind != "f" and dtype not in (np.uint8, np.uint16, np.int16, np.uint32, np.int32)):
@@ -47,10 +48,12 @@ def read(data: bytes, page: tifffile.TiffPage) -> np.ndarray:
       f"({photometric}); save it as plain gray or RGB"
     )
   decode = _decode if page.compression in tiff.SIMPLE and _is_simple(page) else _decode_opencv
-  samples = decode(data, page)[..., :colours]
+  stored = decode(data, page)
+  has_alpha = tifffile.EXTRASAMPLE.UNASSALPHA in page.extrasamples and stored.shape[-1] > colours
+  samples, alpha = stored[..., :colours], stored[..., colours] if has_alpha else None
   if photometric == "MINISWHITE":
     samples = 1 - samples if dtype.kind == "f" else ~samples  # of whole numbers, the complement
-  return samples
+  return samples, alpha
 
 
 def _is_simple(page):
@@ -96,7 +99,10 @@ def _decode_opencv(data, page):
   if samples is None:
     raise DecodeError(f"expected whole samples in a compression that OpenCV can decode, found {compression}, damaged "
                       "or of another kind; save it again as PNG or uncompressed TIFF")
-  samples = samples[..., None] if samples.ndim == 2 else samples[..., 2::-1]
+  if samples.ndim == 2:
+    samples = samples[..., None]
+  else:
+    samples = samples[..., [2, 1, 0, 3][: samples.shape[-1]]]  # OpenCV's order is BGR
   if samples.dtype != page.dtype or samples.shape[:2] != (page.imagelength, page.imagewidth):
     raise DecodeError(f"expected {page.dtype} samples, OpenCV gave {samples.dtype} of shape {samples.shape}; "
                       "save it without compression")

@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dig2dig_jax import metrics
+from dig2dig_jax.data import validity
 from dig2dig_jax.data.pairs import LoadedPair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs import plots, sheet
@@ -78,6 +79,7 @@ def run(
   shared, own = (*plan.measures, *COST), () if plan.reference is None else (TO_REFERENCE,)
   columns = {**dict.fromkeys(metrics.BASELINES, shared), **dict.fromkeys(plan.labels.values(), (*shared, *own))}
   failed: list[str] = []
+  tally = validity.Tally(config.sources)
   rows_shown: dict[str, list[np.ndarray]] = {table: [] for table in plan.tables}
   with Scores(config.out, settings(plan, prior), columns) as log:
     files = {pair.name: stamps(pair) for pair in pairs}
@@ -87,6 +89,8 @@ def run(
     complete = set(before)
     with tqdm(total=len(todo), unit="pair", disable=None) as bar:
       for batch in batches(todo, batch_size=config.batch_size, bucket=config.bucket, failed=failed):
+        for pair in batch.pairs:
+          tally.add(pair.valid)
         for pair, found in scored(batch, plan, failed):
           log.append(pair.name, files[pair.name], found.rows)
           complete.add(pair.name)
@@ -117,7 +121,7 @@ def run(
       stays = bool(before) and _is_of(config.out / table, log.fingerprint)
       sheet_rows = [] if stays else rows_shown[table]
       texts.append(_write(config.out / table, {**plain, **rows}, names, told, protocols, sheet_rows, log.notes))
-  return Report("\n".join(texts), left_out, failed, log.notes)
+  return Report("\n".join(texts), left_out, failed, log.notes + tally.lines())
 
 
 def _plan(prior: Prior, codec: Codec, config: FuseConfig, tuned: Dig2DigOptions, tables, keep, protocols) -> Plan:

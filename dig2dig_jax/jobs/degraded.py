@@ -19,6 +19,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from tqdm import tqdm
 
 from dig2dig_jax import metrics
+from dig2dig_jax.data import validity
 from dig2dig_jax.data.images import to_uint8
 from dig2dig_jax.data.pairs import LoadedPair, load_pair
 from dig2dig_jax.errors import UserError, one_line
@@ -83,9 +84,11 @@ def run(
   pairs: list[LoadedPair] = []
   failed: list[str] = []
   notes: list[str] = []
+  tally = validity.Tally(config.sources)
   for pair in (split(found)[1] if held_out else found)[: limit or None]:
     try:
       pairs.append(_gray(load_pair(pair), middle))
+      tally.add(pairs[-1].valid)
     except UserError as error:
       failed.append(str(error))
   if not pairs:
@@ -123,13 +126,14 @@ def run(
       "restore_steps": restorer.steps,
       "middle": middle,
       "held_out": held_out,
+      **validity.decisive(config.valid),
       "data": str(config.data),
       "seed": config.seed,
       **config.settings,
     }
     texts.append(_write(config.out / case, scores, names, settings))
     sheet.try_write(config.out / case / "contact_sheet.png", [row for row in shown if row is not None], notes)
-  return Report("\n".join(texts), left_out, failed, notes)
+  return Report("\n".join(texts), left_out, failed, notes + tally.lines())
 
 
 def _runner(method: tuple[Method, dict], config: FuseConfig) -> Runner:

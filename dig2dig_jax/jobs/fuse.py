@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from dig2dig_jax.data import ranges
+from dig2dig_jax.data import ranges, validity
 from dig2dig_jax.data.images import write_png
 from dig2dig_jax.data.padding import crop
 from dig2dig_jax.data.pairs import LoadedPair, Pair, load_pair
@@ -60,7 +60,7 @@ def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> 
   pairs, left_out = config.find_files()
   outputs.refuse_sources(config.out, pairs)
   make_folder(config.out)
-  pairs, notes = config.ranged(pairs)
+  pairs, notes = config.prepared(pairs)
   run_identity = ledger.identity(config.decisive() | ranges.decisive(pairs), params)
   entries = ledger.read(config.out, notes)
   mine = shares.share(shares.plan(pairs, bucket=config.bucket), *place)
@@ -101,9 +101,12 @@ def _first(pairs: list[Pair], todo: list[Pair]) -> tuple[str, ...]:
   return tuple(pair.name for pair in pairs if pair.name in names)[:SHEET_ROWS]
 
 
-def _told(sources: tuple[str, ...], pair: LoadedPair) -> dict[str, list[float]]:
-  """{source: [black, white]} of the sources that were not read over their whole type."""
-  return {source: list(found[:2]) for source, found in zip(sources, pair.ranges, strict=True) if found is not None}
+def _told(sources: tuple[str, ...], pair: LoadedPair) -> dict[str, dict]:
+  """What the log says of how the sources were read: ranges that are no whole types, [black, white], and what share of a
+  source is valid where not all is."""
+  ranges = {source: list(found[:2]) for source, found in zip(sources, pair.ranges, strict=True) if found is not None}
+  valid = {source: round(found, 4) for source, found in zip(sources, pair.valid, strict=True) if found is not None}
+  return {name: found for name, found in (("ranges", ranges), ("valid", valid)) if found}
 
 
 class _Run:
@@ -118,7 +121,8 @@ class _Run:
 
     self.config, self.report, self.log, self.identity, self.entries = config, report, log, identity, entries
     self.rows: dict[str, np.ndarray | None] = dict.fromkeys(rows)
-    compiled_in = {name: value for name, value in identity.flags.items() if name != "ranges"}  # of reading alone
+    of_reading = ("ranges", "valid")  # alone
+    compiled_in = {name: value for name, value in identity.flags.items() if name not in of_reading}
     program = {name: config.machine.get(name) for name in ("network", "dig_chunk")}
     self.fuser = Fuser(
       method,
@@ -139,7 +143,7 @@ class _Run:
   def fuse(self, todo: list[Pair], *, ahead: int) -> None:
     config, report, fuser = self.config, self.report, self.fuser
     self.pairs = {pair.name: pair for pair in todo}
-    start, before = time.monotonic(), len(report.failed)
+    start, before, tally = time.monotonic(), len(report.failed), validity.Tally(config.sources)
     stream = batches(
       todo,
       batch_size=self._batch_size,
@@ -157,6 +161,8 @@ class _Run:
     ):
       try:
         for batch in stream:
+          for pair in batch.pairs:
+            tally.add(pair.valid)
           self.under_way.append(writers.submit(self._finish, batch, *self._begin(batch)))
           self._count(leave=0 if stopped.is_set() else _IN_FLIGHT)
           bar.n = report.done + len(report.failed) - before
@@ -168,7 +174,7 @@ class _Run:
         bar.n = report.done + len(report.failed) - before
     report.stopped_by = stopped.by
     report.left = len(todo) - report.done - (len(report.failed) - before)
-    report.notes += fuser.notes
+    report.notes += tally.lines() + fuser.notes
     report.notes += blind.told(config.sources, list(self.noise.values()))
     report.compile_seconds, report.programs = fuser.compile_seconds, fuser.programs
     report.seconds = time.monotonic() - start - fuser.compile_seconds
@@ -258,7 +264,7 @@ class _Run:
       "sha256": ledger.file_hash(path),
       "bytes": path.stat().st_size,
       "size": size,
-      **({"ranges": told} if (told := _told(config.sources, pair)) else {}),
+      **_told(config.sources, pair),
       **({"noise": np.round(127.5 * self.noise[pair.name], 2).tolist()} if pair.name in self.noise else {}),
       "tile": tile,
       **({"maps": True} if config.maps else {}),

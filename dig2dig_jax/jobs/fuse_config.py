@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from dig2dig_jax.data import validity
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.jobs.restorer import Restorer
 
@@ -38,7 +39,8 @@ class FuseConfig(DataConfig):
     """Everything that decides pixels but weights and images."""
     own = ("seed", "sources", "bucket", "tile", "overlap", "bit_depth")
     restored = {} if self.restorer is None else {"restored": self.restorer.decisive()}
-    return {**self.settings, **restored, **{name: getattr(self, name) for name in own}}
+    valid = validity.decisive(self.valid)
+    return {**self.settings, **restored, **valid, **{name: getattr(self, name) for name in own}}
 
 
 @dataclasses.dataclass

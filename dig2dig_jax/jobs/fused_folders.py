@@ -76,7 +76,7 @@ def load(pair: Pair, paths: Mapping[str, Path], folders: Folders, failed: list[s
   paths: {method: folder}, for the message alone.
   """
   try:
-    loaded = load_pair(pair)
+    loaded = load_pair(pair._replace(valid="off"))  # scores are of the files as they are
   except UserError as error:
     failed.append(str(error))
     return None

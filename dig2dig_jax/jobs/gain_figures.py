@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
+from dig2dig_jax.data import validity
 from dig2dig_jax.data.padding import crop
 from dig2dig_jax.data.pairs import LoadedPair
 from dig2dig_jax.errors import UserError
@@ -101,11 +102,13 @@ def run(
   written: list[Path] = []
   failed: list[str] = []
   notes: list[str] = []
+  tally = validity.Tally(config.sources)
   for figure in figures:
     make_folder(config.out / f"figure{figure}")
   with tqdm(total=len(pairs), unit="pair", disable=None) as bar:
     for batch in batches(pairs, batch_size=1, bucket=config.bucket, failed=failed):
       pair = batch.pairs[0]
+      tally.add(pair.valid)
       regions = _regions(pair, boxes)
       key = jax.random.fold_in(jax.random.key(config.seed), int(batch.ids[0]))
       errors = np.asarray(measured(prior.params, key, jnp.asarray(batch.images[0])))
@@ -130,7 +133,7 @@ def run(
     raise UserError(failed[0])
   for figure, lines in tables_of_gains.items():
     write_text(config.out / f"figure{figure}" / "gains.csv", _csv(lines))
-  return Report(written, failed, notes)
+  return Report(written, failed, notes + tally.lines())
 
 
 def _errors(prior, codec, options, levels, draws, params, key, images):

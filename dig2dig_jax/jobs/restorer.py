@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dig2dig_jax.data import validity
 from dig2dig_jax.data.pairs import LoadedPair, Pair, content_id
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.jobs.degradation import Degradation, target_size
@@ -47,13 +48,16 @@ class Restorer(NamedTuple):
     loaded = pair.read()
     size = target_size(self.degradations, {source: image.pixels.shape[:2] for source, image in loaded.items()})
     restored = [
-      self.restore(source, image.pixels, size, pair.name, where=str(pair.files[source]))
+      self.restore(source, image.pixels, size, pair.name, where=str(pair.files[source]), valid=image.valid)
       for source, image in loaded.items()
     ]
     return LoadedPair.of(pair.name, loaded, restored)
 
-  def restore(self, source: str, observed: np.ndarray, size: Size, name: str, *, where: str = "") -> np.ndarray:
-    """One source [H, W, 3] in [-1, 1] of an observation [h, w, 3]; `name`: of the pair, for its random key."""
+  def restore(
+    self, source: str, observed: np.ndarray, size: Size, name: str, *, where: str = "", valid: np.ndarray | None = None
+  ) -> np.ndarray:
+    """One source [H, W, 3] in [-1, 1] of an observation [h, w, 3]; `name`: of the pair, for its random key. valid: bool
+    [h, w], outside of which there is no noise to be found."""
     degradation = self.degradations[source]
     operator = degradation.operator(size)
     if observed.shape[:2] != operator.observed:
@@ -61,7 +65,7 @@ class Restorer(NamedTuple):
         f"{where or source}: expected (height, width) {operator.observed}, which its degradation makes of {size}, "
         f"found {observed.shape[:2]}; correct --degradation or register the images"
       )
-    sigma = degradation.deviation(observed)
+    sigma = degradation.deviation(observed if valid is None else observed[validity.box(valid)])
     if not degradation.stages and sigma == 0:
       return observed
     gray = bool(np.all(observed == observed[..., :1]))

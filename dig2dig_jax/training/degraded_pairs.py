@@ -100,7 +100,7 @@ def degraded_batches(
     raise UserError(f"--families={unknown[0]}: expected names among {', '.join(FAMILIES)}")
   elements = []
   for folder in folders:
-    for pair in split(DataConfig(Path(folder), tuple(sources)).find()[0])[held_out]:
+    for pair in split(DataConfig(Path(folder), tuple(sources), valid="off").find()[0])[held_out]:
       luma = (load_pair(pair).sources @ _LUMA)[..., 0]
       if min(luma.shape[1:]) < config.size:
         raise UserError(

@@ -82,7 +82,7 @@ def test_the_record_holds_settings_and_outcome(first):
   record = json.loads((out / "run.json").read_text())
   assert record["settings"] == {
     "note": "kept", "seed": 0, "sources": ["ir", "vi"], "data": str(data), "dataset": "folders", "bucket": 16,
-    "tile": None, "overlap": 128, "bit_depth": 8, "maps": False,
+    "tile": None, "overlap": 128, "bit_depth": 8, "maps": False, "valid": "auto",
   }  # fmt: skip
   assert (record["done"], record["failed"], record["programs"]) == (4, [], 2)
   assert record["left_out"] == report.left_out
