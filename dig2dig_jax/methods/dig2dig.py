@@ -104,7 +104,7 @@ class Dig2DigOptions(MethodOptions):
 def one_pass(options: Dig2DigOptions) -> Dig2DigOptions:
   """The same without reverse steps: with lambda = 1 and weights that stay, the last step puts the blended sources in
   place of the estimate, whatever the loop did. Gains must then be accumulated beforehand."""
-  window = options.window if options.weights == "uniform" else "cumulative"
+  window = "cumulative" if options.weights == "dig" and options.window == "interval" else options.window
   return dataclasses.replace(
     options, steps=0, strength=1.0, strength_schedule="constant", guidance="quadratic", window=window
   )
