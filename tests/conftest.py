@@ -26,9 +26,12 @@ jax.config.update("jax_enable_compilation_cache", False)
 # A [3] meeting an [H, W, C] by accident is a bug that no shape check downstream would show.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# XLA's newer emitter of fused loops costs a third of all compilation and half of its memory.
-SIMPLE_LOOPS = {"xla_cpu_use_fusion_emitters": False}
+# XLA's newer emitter of fused loops costs a third of all compilation and half of its memory; to cut a program into 32
+# parts, for as many cores, a fifth.
+SIMPLE_LOOPS = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
 DEFAULT_OPTIONS = compiler.get_compile_options
+# Tracing makes many objects that live; to look through them after every 700 takes a tenth of its time.
+gc.set_threshold(50_000, 20, 100)
 
 TESTS = pathlib.Path(__file__).resolve().parent
 SHARED = pathlib.Path(os.environ.get("DIG2DIG_SHARED", TESTS.parents[1] / "shared"))

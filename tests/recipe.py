@@ -23,9 +23,7 @@ _IRRELEVANT = ("use_checkpoint", "use_fp16", "classifier_use_fp16", "small_size"
 
 _INPUTS_OF = {
   "fp16_tiny": "adm_uncond_tiny",
-  **{
-    f"{name}_wide_recipe_only": "adm_uncond_wide_recipe_only" for name in ("legacy", "classcond_neworder", "superres")
-  },
+  "legacy_wide_recipe_only": "adm_uncond_wide_recipe_only",
   **{f"classifier_{pool}_recipe_only": "classifier_tiny" for pool in ("adaptive", "spatial", "spatial_v2", "wide")},
 }
 

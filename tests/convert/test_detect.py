@@ -1,15 +1,21 @@
-"""Is a network recognised from its tensors where they tell it, and asked for where they do not?"""
+"""Is a network recognised from its tensors where they tell it, and asked for where they do not? Does each of OpenAI's
+manifests lead to our parameters and back?
+
+What is asked of every released layout is asked here: to know the parameters of all takes longer than all that follows.
+"""
 
 import json
 
+import numpy as np
 import pytest
 import recipe
 
-from convert import detect
+from convert import detect, to_torch
 from convert.official import OFFICIAL
-from convert.torch_tree import ConversionError
+from convert.torch_tree import ConversionError, convert_shapes
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.models.config import classifier_config, diffusion_config
+from dig2dig_jax.models.shapes import parameter_shapes
 
 MANIFESTS = {name: dict((n, tuple(s)) for n, s in doc["params"]) for name, doc in recipe.manifests().items()}
 SAME = {"256x256_diffusion_uncond", "lsun_bedroom", "lsun_cat", "lsun_horse", "lsun_horse_nodropout"}
@@ -20,6 +26,26 @@ def test_every_released_layout_is_recognised(name):
   found, words = detect.detect(MANIFESTS[name], source="file.pt")
   assert (found.name in SAME) if name in SAME else (found.name == name)
   assert name in words and found.schedule in words and detect.describe_config(found.config) in words
+
+
+@pytest.mark.parametrize("name", sorted(recipe.manifests()))
+def test_official_manifest_converts_by_shape(name):
+  manifest = recipe.manifests()[name]
+  shapes = convert_shapes(manifest["params"], parameter_shapes(recipe.config_of(manifest)), source=name)
+  assert len(shapes) == manifest["num_tensors"] == len(manifest["params"])
+  assert sum(int(np.prod(shape)) for shape in shapes.values()) == manifest["num_params"]
+
+
+@pytest.mark.parametrize("name", sorted(recipe.manifests()))
+def test_names_and_shapes_of_every_released_layout_go_back(name):
+  document = recipe.manifests()[name]
+  shapes = parameter_shapes(recipe.config_of(document))
+  back = {to_torch.torch_name(path): _shape(shape, path) for path, shape in shapes.items()}
+  assert back == {name: tuple(shape) for name, shape in document["params"]}
+
+
+def _shape(shape, path):
+  return to_torch.torch_axes(np.broadcast_to(np.float32(0), shape), path).shape
 
 
 def test_what_is_no_released_layout_has_to_be_said():

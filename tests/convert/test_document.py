@@ -18,7 +18,7 @@ DOCUMENT = pathlib.Path(__file__).resolve().parents[2] / "docs" / "converter.md"
 SMALL = {"(1, 256, 256, 3)": "(1, 16, 16, 3)", "(1, 64, 64, 3)": "(1, 4, 4, 3)", "label=207": "label=7"}
 
 
-def test_the_examples_run(tmp_path, monkeypatch):
+def test_the_examples_run(tmp_path, monkeypatch, quick_compile):
   text = "\n".join(re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL))
   for large, small in SMALL.items():
     assert large in text

@@ -8,7 +8,6 @@ from flax import traverse_util
 from convert import guided_diffusion, to_torch
 from convert.torch_file import read_state_dict
 from dig2dig_jax.checkpoint import EMBEDDED, save_checkpoint
-from dig2dig_jax.models.shapes import parameter_shapes
 
 TAGS = ("adm_uncond_tiny", "legacy_tiny", "classcond_neworder_tiny", "superres_tiny", "classifier_tiny")
 
@@ -21,18 +20,6 @@ def test_there_and_back(tag):
   assert back.keys() == original.keys()
   for name, array in original.items():
     np.testing.assert_array_equal(back[name], array, err_msg=name)
-
-
-@pytest.mark.parametrize("name", sorted(recipe.manifests()))
-def test_names_and_shapes_of_every_released_layout(name):
-  document = recipe.manifests()[name]
-  shapes = parameter_shapes(recipe.config_of(document))
-  back = {to_torch.torch_name(path): _shape(shape, path) for path, shape in shapes.items()}
-  assert back == {name: tuple(shape) for name, shape in document["params"]}
-
-
-def _shape(shape, path):
-  return to_torch.torch_axes(np.broadcast_to(np.float32(0), shape), path).shape
 
 
 def test_the_command_writes_what_the_command_reads(tmp_path, capsys):

@@ -3,11 +3,9 @@
 import ml_dtypes
 import numpy as np
 import pytest
-import recipe
 
 from convert.torch_tree import ConversionError, convert_shapes, convert_tree, flax_axes, flax_path, nest
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.models.shapes import parameter_shapes
 
 TARGET = {
   "blocks_1_0/conv_2/kernel": (3, 3, 2, 4),
@@ -105,11 +103,3 @@ def test_refuses_integers():
 def test_refuses_a_manifest_with_a_name_twice():
   with pytest.raises(ConversionError, match="1 names occur twice"):
     convert_shapes([*SHAPES.items(), ("dense.weight", (7, 2))], TARGET)
-
-
-@pytest.mark.parametrize("name", sorted(recipe.manifests()))
-def test_official_manifest_converts_by_shape(name):
-  manifest = recipe.manifests()[name]
-  shapes = convert_shapes(manifest["params"], parameter_shapes(recipe.config_of(manifest)), source=name)
-  assert len(shapes) == manifest["num_tensors"] == len(manifest["params"])
-  assert sum(int(np.prod(shape)) for shape in shapes.values()) == manifest["num_params"]

@@ -2,12 +2,15 @@
 
 import sys
 
+import jax
 import numpy as np
 import pytest
 import recipe
 
 from convert import verify
 from dig2dig_jax.checkpoint import save_checkpoint
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
 SCHEDULE = {"name": "linear", "num_timesteps": 1000}
 
@@ -61,7 +64,7 @@ def test_a_checkout_is_compared(tmp_path, capsys, error, status, word):
   torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip install torch)")
   config, params = recipe.model("adm_uncond_tiny")
   positional, keywords = verify.fixed_inputs(config)
-  truth = recipe.network(config).apply({"params": params}, *positional, **keywords)
+  truth = jax.jit(recipe.network(config).apply)({"params": params}, *positional, **keywords)
   torch.save(np.asarray(truth).transpose(0, 3, 1, 2) + np.float32(error), tmp_path / "output")
   package = tmp_path / "checkout" / "guided_diffusion"
   package.mkdir(parents=True)

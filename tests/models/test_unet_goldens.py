@@ -11,19 +11,18 @@ from conftest import free
 
 from dig2dig_jax.models.shapes import parameter_shapes
 
-# tag, number of cases
+# tag -> cases. Every case is a shape, which is compiled: all layouts at one that is not square, and the upsampler's own
+# at low_res of another ratio too; other images differ by numbers alone. The layouts of several levels are those of the
+# released networks, narrower; the golden networks that lie between them and the tiny ones would say nothing more.
 FLOAT32 = {
-  "adm_uncond_tiny": 3,
-  "legacy_tiny": 3,
-  "classcond_neworder_tiny": 3,
-  "superres_tiny": 3,
-  "adm_uncond_wide_recipe_only": 1,
-  "legacy_wide_recipe_only": 1,
-  "classcond_neworder_wide_recipe_only": 1,
-  "superres_wide_recipe_only": 1,
-  "adm256_layout_recipe_only": 1,  # its second case is another size, which the small networks are run at
-  "adm64_layout_recipe_only": 1,
-  "upsampler_layout_recipe_only": 1,
+  "adm_uncond_tiny": (1,),
+  "legacy_tiny": (1,),
+  "classcond_neworder_tiny": (1,),
+  "superres_tiny": (1, 2),
+  "legacy_wide_recipe_only": (0,),  # the only one of several blocks in the oldest layout
+  "adm256_layout_recipe_only": (0,),  # its second case is another size, which the small networks are run at
+  "adm64_layout_recipe_only": (0,),
+  "upsampler_layout_recipe_only": (0,),
 }
 
 
@@ -32,13 +31,13 @@ def _free_other_networks(request):
   """One network's weights and programs at a time."""
   yield
   params = getattr(request.node, "callspec", None)
-  if params is None or params.params.get("case", 0) + 1 >= FLOAT32[params.params["tag"]]:
+  if params is None or params.params.get("case") in (None, FLOAT32[params.params["tag"]][-1]):
     for cached in (recipe.model, recipe.apply):
       cached.cache_clear()
     free()
 
 
-@pytest.mark.parametrize(("tag", "case"), [(tag, case) for tag, cases in FLOAT32.items() for case in range(cases)])
+@pytest.mark.parametrize(("tag", "case"), [(tag, case) for tag, cases in FLOAT32.items() for case in cases])
 def test_float32_output(tag, case):
   args, kwargs = recipe.inputs(tag, case)
   out = recipe.apply(tag)(*args, **kwargs)

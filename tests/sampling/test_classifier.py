@@ -3,11 +3,14 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import recipe
 import toys
 
 from dig2dig_jax.sampling import classifier, process, schedule
 from dig2dig_jax.sampling.types import Prediction
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
 def last(array):
@@ -39,7 +42,9 @@ def test_the_gradient_is_the_classifier_s(golden):
   step = toys.row(toys.run_steps(10), 4)._replace(t=jnp.int32(arrays["t0"][0]))
   guide = classifier.classifier_guidance(lambda x, t: network.apply({"params": params}, x, t), label, scale=3.0)
   prediction = Prediction(jnp.zeros_like(x), jnp.ones_like(x))
-  found, _ = guide.update(prediction, guide.init(x[None]), x[None], x_t=x, step=step, key=None, weights=None)
+  update = jax.jit(lambda x: guide.update(prediction, (), x[None], x_t=x, step=step, key=None, weights=None))
+  assert guide.init(x[None]) == ()
+  found, _ = update(x)
   expected = 1 - np.sqrt(1 - float(step.alpha_bar)) * 3 * arrays["grad_logprob_wrt_x0"][0]
   np.testing.assert_allclose(found.eps, expected, atol=1e-5)
   np.testing.assert_allclose(found.x0, process.x0_from_eps(x, found.eps, step.alpha_bar), atol=1e-5)

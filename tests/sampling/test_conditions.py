@@ -8,6 +8,8 @@ import toys
 
 from dig2dig_jax.sampling import conditions
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 RELEASED = tuple(conditions.CONDITIONS)[:8]
 UNIFORM = jnp.full((2, 8, 10, 1), 0.5)
 

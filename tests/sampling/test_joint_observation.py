@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import traverse_util
-from recipe import SIMPLE_LOOPS
 
 from convert.torch_tree import flax_path
+from dig2dig_jax.models import convolution
 from dig2dig_jax.models.drfusion_unet import DrFusionNet
 from dig2dig_jax.models.shapes import parameter_shapes
 from dig2dig_jax.sampling import joint_observation as joint
@@ -100,7 +100,18 @@ def test_losses_of_images():
     np.testing.assert_allclose(drfusion_loss.fusion_max(*images), wanted, rtol=1e-5)
 
 
-def test_losses_and_gradients_of_the_whole_run():
+def as_a_product(x, kernel, strides, padding, **options):
+  """A convolution [N, H, W, C] by [3, 3, C, O], padding 1, as one matrix product of its nine shifted images."""
+  padded, step = jnp.pad(x, ((0, 0), *padding, (0, 0))), strides[0]
+  rows, columns = x.shape[1:3]
+  parts = [padded[:, i : i + rows : step, j : j + columns : step] for i in range(3) for j in range(3)]
+  return jnp.dot(jnp.concatenate(parts, axis=-1), kernel.reshape(-1, kernel.shape[-1]))
+
+
+def test_losses_and_gradients_of_the_whole_run(monkeypatch):
+  """Convolutions are products here: XLA's gradients of its own, which small images get anyway, are loops that take a
+  minute to compile, or minutes to run. `test_the_whole_run` has the convolutions themselves."""
+  monkeypatch.setattr(convolution, "conv", as_a_product)
   truth = recipe.arrays("loss_batch_32x32")
   degraded = jnp.stack([truth["x1"], truth["x2"]], axis=1)
   clean = jnp.stack([truth["x3"], truth["x4"]], axis=1)
@@ -110,9 +121,7 @@ def test_losses_and_gradients_of_the_whole_run():
     parts = drfusion_loss.losses(output, clean)
     return parts.total, (parts, output)
 
-  # Optimised, unlike recipe.FAST_COMPILE: without, gradients of convolutions take minutes to run. Simple loops take
-  # 0.4 GB less to compile.
-  gradient_of = jax.jit(jax.grad(loss, has_aux=True), compiler_options=SIMPLE_LOOPS)
+  gradient_of = jax.jit(jax.grad(loss, has_aux=True), compiler_options=recipe.FAST_COMPILE)
   gradients, (parts, output) = gradient_of(jax.tree.map(jnp.asarray, recipe.model()[0]))
   np.testing.assert_allclose(output, truth["net_out"], atol=1e-4)
   for name in ("total", "pixel", "source"):
