@@ -162,7 +162,6 @@ SCALE_FREE_TEMPERATURE = 0.15
 
 TABLES: dict[str, Callable[[Dig2DigOptions], Rows]] = {
   "methods": methods,
-  "spectrum": spectra,
   "3": distances,
   "4": intervals,
   "5": step_counts,
@@ -170,6 +169,7 @@ TABLES: dict[str, Callable[[Dig2DigOptions], Rows]] = {
   "schedule": schedules,
   "noise": noises,
   "savings": savings,
+  "spectrum": spectra,
 }
 # Tables that know gains in closed form.
 BANDWISE = ("methods", "spectrum")
