@@ -15,8 +15,9 @@ WORDS = ("auto", "alpha", "off")
 
 _CANDIDATES = 2  # values of the frame's edge that are tried
 _RUN = 0.05  # of the shorter side that an area has along the frame's edge, or it is a dark thing there
-_LEAST = 0.005  # of the image that the areas cover, unless they cover
-_WHOLE = 0.95  # of one whole side
+_LEAST = 0.005  # of the image that the areas cover, and
+_DEPTH = 5  # pixels of each side that they have somewhere: a sensor's dead lines at the edge are thinner
+_WHOLE = 0.95  # of a whole side: such an area may have a short side of its own
 _REMAINS = 0.02  # of the image that is valid, and
 _IN_ONE = 0.99  # of what is valid that hangs together: specks outside (hot pixels, a logo) do not count
 _CONVEX = 0.95  # of its convex hull that is valid: content of the same value may bite into it
@@ -115,7 +116,8 @@ def _around(samples: np.ndarray, value) -> np.ndarray | None:
   outside = _at_edge(same)
   if not outside.any():
     return None
-  if outside.mean() < _LEAST and not _has_whole_side(outside):
+  square = np.ones((_DEPTH, _DEPTH), np.uint8)
+  if outside.mean() < _LEAST or not cv2.erode(outside.astype(np.uint8), square, borderValue=0).any():
     return None
   for tried in (*_grown(samples, value, outside), outside):
     found = _within(tried)

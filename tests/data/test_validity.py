@@ -48,7 +48,7 @@ def warped(image, corners, value=0, flags=cv2.INTER_LINEAR):
 @pytest.mark.parametrize("value", [0, 128, 255])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
-  "area", [(20, 30, 100, 130), (0, 2, 120, 160), (0, 0, 117, 160), (12, 0, 108, 160), (9, 7, 120, 160)], ids=str
+  "area", [(20, 30, 100, 130), (0, 6, 120, 160), (0, 0, 112, 160), (12, 0, 108, 160), (9, 7, 120, 160)], ids=str
 )
 def test_a_frame_of_one_value_is_found_to_the_pixel(area, channels, value):
   image, mask = smooth(1, channels), box(*area)
@@ -66,7 +66,7 @@ def test_a_frame_of_one_value_is_found_to_the_pixel(area, channels, value):
 @pytest.mark.parametrize(
   "corners",
   [[(20, 9), (140, 22), (150, 100), (8, 111)], [(-15, 6), (150, -20), (170, 110), (4, 135)],
-   [(0, 0), (159, 0), (120, 119), (35, 119)], [(0, 4), (159, -4), (159, 115), (0, 123)]],
+   [(0, 0), (159, 0), (120, 119), (35, 119)], [(0, 9), (159, -9), (159, 110), (0, 128)]],
   ids=["inside", "turned", "keystone", "tilted"],
 )  # fmt: skip
 def test_a_warp_is_found_to_within_its_edge(corners, value, flags):
@@ -75,6 +75,12 @@ def test_a_warp_is_found_to_within_its_edge(corners, value, flags):
   assert found is not None
   wrong = cv2.erode((found != there).astype(np.uint8), np.ones((3, 3), np.uint8))
   assert not wrong.any() and (found == there).mean() > 0.99
+
+
+def test_dead_lines_at_a_sensors_edge_are_left_as_they_are():
+  image = smooth(2, 3)
+  image[:, -4:] = 0
+  assert validity.find(image) is None
 
 
 def test_the_scene_may_have_the_value_too_and_specks_may_lie_outside():
