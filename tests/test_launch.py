@@ -70,7 +70,7 @@ def test_the_whole_way_through_a_process(pairs, tiny_prior, tmp_path):
   assert [line.partition(" of standard")[0] for line in lines] == ["note: ir: noise", "note: vi: noise"]
   assert read(tmp_path / "p.png").shape == (24, 28, 3)
   settings = json.loads((tmp_path / "run.json").read_text())["settings"]
-  assert settings["prior"] == str(tiny_prior) and settings["options"]["window"] == "cumulative"
+  assert settings["prior"] == str(tiny_prior) and settings["options"]["window"] == "spectrum"
 
 
 def test_drfusion_fuses_with_the_weights_that_ship(run, pairs, tmp_path):
