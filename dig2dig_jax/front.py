@@ -149,8 +149,8 @@ def fuse_images(
   padded = reflect_pad(filling.fill(np.stack(pixels), areas), bucket_size(*size, multiple=_BUCKET))
   found, noise = program(prior.params, key, padded)
   if noise is not None:
-    for line in blind.told(list(samples), [np.asarray(noise)]):
-      _log.warning(line.replace("--norestore", "restore=False"))
+    for line in blind.told(list(samples), [np.asarray(noise)], way_out="restore=False"):
+      _log.warning(line)
   fused = to_uint8(crop(np.asarray(found), size))
   return fused if any(np.any(image != image[..., :1]) for image in pixels) else fused[..., 0]
 

@@ -25,8 +25,7 @@ class Dig2DigOptions(MethodOptions):
   salience: how much the local energy of a band adds to the gains in choosing its source; 0: nothing. Needs bands.
   brightness: how much a source's local brightness, in [-1, 1], adds likewise; for medical images. Needs bands.
   exponent, against, band_window, region, target, functional, undershoot, overshoot: of the window `spectrum`, see
-    `sampling/spectrum.py`; `functional` is the number of a source,
-    -1 the last.
+    `sampling/spectrum.py`; `functional` is the number of a source, -1 the last.
   """
 
   guidance: str = "quadratic"
@@ -65,9 +64,9 @@ class Dig2DigOptions(MethodOptions):
       ("guidance", self.guidance, guidance.GUIDANCES),
       ("strength_schedule", self.strength_schedule, STRENGTH_SCHEDULES),
       ("dig_against", self.against, spectrum.AGAINST),
-      ("base", self.base, spectrum.BASES if self._bandwise else guidance.BASE_RULES),
+      ("base", self.base, spectrum.BASES if self.bandwise else guidance.BASE_RULES),
     )
-    if self.salience and self._bandwise:
+    if self.salience and self.bandwise:
       raise UserError(f"--salience={self.salience}: expected another --dig_window than spectrum, whose gains are "
                       "salience where nothing is noisy; leave it out")
     for flag in ("salience", "brightness"):
@@ -81,29 +80,18 @@ class Dig2DigOptions(MethodOptions):
       raise UserError("--steps=0 runs no network on the fused image, so --guidance=dps has no gradient; use quadratic")
 
   @property
-  def _bandwise(self) -> bool:
+  def bandwise(self) -> bool:
+    """Whether weights differ from band to band, and the weighting blends."""
     return self.weights == "dig" and self.window == "spectrum"
 
   def rule(self) -> spectrum.Rule:
     """Of the window `spectrum`."""
-    return spectrum.Rule(
-      levels=self.bands,
-      exponent=self.exponent,
-      against=self.against,
-      window=self.band_window,
-      region=self.region,
-      brightness=self.brightness,
-      target=self.target,
-      functional=self.functional,
-      base=self.base,
-      undershoot=self.undershoot,
-      overshoot=self.overshoot,
-    )
+    return spectrum.Rule(**{field.name: getattr(self, field.name) for field in dataclasses.fields(spectrum.Rule)})
 
 
 def one_pass(options: Dig2DigOptions) -> Dig2DigOptions:
   """The same without reverse steps: with lambda = 1 and weights that stay, the last step puts the blended sources in
-  place of the estimate, whatever the loop did. Gains must then be accumulated beforehand."""
+  place of the estimate, whatever the loop did. Gains must then be known beforehand."""
   window = "cumulative" if options.weights == "dig" and options.window == "interval" else options.window
   return dataclasses.replace(
     options, steps=0, strength=1.0, strength_schedule="constant", guidance="quadratic", window=window
@@ -146,9 +134,10 @@ def _guidance(options: Dig2DigOptions) -> guidance.Guidance:
   else:
     strength = options.strength
   make = guidance.GUIDANCES[options.guidance]
-  bands = {"levels": options.bands, "base": options.base}
-  if options.weights == "dig" and options.window == "spectrum":
-    bands = {}  # the weighting has blended them
-  correct = make(strength, **bands, salience=options.salience, brightness=options.brightness)
+  bands = {}
+  if not options.bandwise:
+    bands = {"levels": options.bands, "base": options.base}
+    bands |= {"salience": options.salience, "brightness": options.brightness}
+  correct = make(strength, **bands)
   # Without steps there is no noise to be consistent with.
   return guidance.chain(correct, guidance.consistent_eps()) if options.steps else correct

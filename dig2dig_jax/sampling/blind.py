@@ -29,9 +29,9 @@ class Restored(NamedTuple):
   striped: jax.Array
 
 
-def told(sources: Sequence[str], found: Sequence[np.ndarray]) -> list[str]:
+def told(sources: Sequence[str], found: Sequence[np.ndarray], *, way_out: str = "--norestore") -> list[str]:
   """A line per source in whose images there was noise, or stripes, enough to be removed. found: [K, 2] of every pair,
-  the two standard deviations in [-1, 1]."""
+  the two standard deviations in [-1, 1]. way_out: what leaves them as they are."""
   lines = []
   for source, own in zip(sources, np.moveaxis(np.asarray(found), 1, 0) if len(found) else (), strict=len(found) > 0):
     for kind, values in (("noise", own[own[:, 0] > FROM, 0]), ("stripes", own[own[:, 1] > 0, 1])):
@@ -39,7 +39,7 @@ def told(sources: Sequence[str], found: Sequence[np.ndarray]) -> list[str]:
         low, high = (np.round(value / LEVEL, 1) for value in (values.min(), values.max()))
         span = f"{low:g}" if low == high else f"{low:g} to {high:g}"
         lines.append(f"{source}: {kind} of standard deviation {span} of 255 in {len(values)} of {len(own)} images, "
-                     "removed before they were fused; --norestore leaves it")
+                     f"removed before they were fused; {way_out} leaves it")
   return lines
 
 
@@ -73,8 +73,7 @@ def _restored(key, image, levels: Step, denoise: Denoiser) -> Restored:
     share = jnp.clip((noise.deviation - FROM) / (TO - FROM), 0, 1)
     stable, deviation = noise_level.stabilise(observed, noise)
     deviation *= jnp.where(gray, jnp.sqrt(3.0), 1.0)
-    known = jnp.sqrt((1 - levels.alpha_bar) / levels.alpha_bar)
-    index = jnp.argmin(jnp.abs(jnp.log(known) - jnp.log(deviation)))
+    index = jnp.argmin(jnp.abs(jnp.log(restoration.deviation_of(levels)) - jnp.log(deviation)))
     step = jax.tree.map(lambda table: table[index], levels)
     clean = noise_level.restabilise(restoration.denoised(key, stable, step, denoise, gray=gray), noise)
     return observed + share * (clean - observed)

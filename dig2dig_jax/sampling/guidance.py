@@ -10,8 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from dig2dig_jax.ops import pyramid
-from dig2dig_jax.ops.filters import gaussian_blur
-from dig2dig_jax.sampling import process
+from dig2dig_jax.sampling import process, spectrum
 from dig2dig_jax.sampling.types import Guidance, Prediction
 
 BASE_RULES = ("uniform", "dig", "mean", "brightest")
@@ -128,10 +127,9 @@ def blend(
 
 
 def _energy_share(band: jax.Array) -> jax.Array:
-  """[K, H, W, 1] in [0, 1]: each source's share of the local energy of the detail band [K, H, W, C]."""
-  energy = gaussian_blur(jnp.mean(jnp.square(band), axis=-1, keepdims=True), SALIENCE_WINDOW)
-  # Where no source has detail (an eighth of a gray level, squared), the weights stay.
-  return energy / (jnp.sum(energy, axis=0, keepdims=True) + 1e-6)
+  """[K, H, W, 1] in [0, 1]: each source's share of the local energy of the detail band [K, H, W, C]. Where no source
+  has detail, the weights stay."""
+  return spectrum.share(spectrum.band_gain(band, band, window=SALIENCE_WINDOW))
 
 
 def likelihood_strength(variance: float) -> Callable:

@@ -39,6 +39,11 @@ def levels(noise: dict, *, sigma: float, steps: int, gray: bool, only_noise: boo
   return schedule.steps_at(full, np.abs(np.log(deviation) - np.log(lifted)[:, None]).argmin(axis=1))
 
 
+def deviation_of(step: Step) -> jax.Array:
+  """Standard deviation of a step's noise, of images in [-1, 1]."""
+  return jnp.sqrt((1 - step.alpha_bar) / step.alpha_bar)
+
+
 def lift(key: jax.Array, image: jax.Array, deviation: jax.Array) -> jax.Array:
   """Gray [H, W, 3] with noise of `deviation` / sqrt(3), the same in all channels -> noise of `deviation`, independent
   over channels, with the same mean over channels."""
@@ -52,7 +57,7 @@ def denoised(
   """The prior's estimate of the clean image from `image` [H, W, 3] with noise of the step's level (of that level /
   sqrt(3), if gray). multiple: sides that the network takes; the image is mirrored up to it and cropped."""
   height, width = image.shape[:2]
-  deviation = jnp.sqrt((1 - step.alpha_bar) / step.alpha_bar)
+  deviation = deviation_of(step)
   image = jnp.where(gray, lift(key, image, deviation), image)
   padded = jnp.pad(image, ((0, -height % multiple), (0, -width % multiple), (0, 0)), mode="reflect")
   x0 = denoise(jnp.sqrt(step.alpha_bar) * padded, step).x0[:height, :width]

@@ -33,18 +33,19 @@ _HALVINGS, _SMOOTH, _ROUNDS = 3, 2.0, 3  # the base is corrected smoothly over 1
 class Rule:
   """How gains become an image.
 
-  levels: of the pyramid. exponent: weights are softmax(exponent x share of the gain). against: `clean` for the expected
-  gain, `observed` for the one measured on the noisy source. window: standard deviation of the average over a band's
-  pixels. region: power of the share of all bands' gains around, 0 for none. brightness: how much every source's local
-  brightness, in [-1, 1], adds to its score. target: how much that of source `functional` (-1: the last) adds where it
-  is above the source's mean. base: a name of `BASES`. undershoot, overshoot: grey levels of 255 by which the result may
-  be darker or brighter than every source before the base is corrected; below 0 it is not.
+  bands: levels of the pyramid. exponent: weights are softmax(exponent x share of the gain). against: `clean` for the
+  expected gain, `observed` for the one measured on the noisy source. band_window: standard deviation of the average
+  over a band's pixels. region: power of the share of all bands' gains around, 0 for none. brightness: how much every
+  source's local brightness, in [-1, 1], adds to its score. target: how much that of source `functional` (-1: the last)
+  adds where it is above the source's mean. base: a name of `BASES`. undershoot, overshoot: grey levels of 255 by which
+  the result may be darker or brighter than every source before the base is corrected; below 0 it is not. The names
+  are those of the method's options.
   """
 
-  levels: int = 7
+  bands: int = 7
   exponent: float = 4.0
   against: str = "clean"
-  window: float = 0.6
+  band_window: float = 0.6
   region: float = 0.0
   brightness: float = 0.0
   target: float = 0.0
@@ -73,21 +74,21 @@ def band_gain(observed: jax.Array, estimate: jax.Array, *, against: str = "clean
 def compose(observed: jax.Array, content: jax.Array, rule: Rule) -> Composed:
   """The fused image of sources [K, H, W, C] as observed and as restored; all in [-1, 1], and so is the result but for
   what collapsing overshoots."""
-  levels = min(rule.levels, pyramid.max_levels(*content.shape[1:3]))
+  levels = min(rule.bands, pyramid.max_levels(*content.shape[1:3]))
   count = content.shape[0]
   if not -count <= rule.functional < count:
     raise ValueError(f"functional={rule.functional}: expected the number of one of {count} sources, 0 to {count - 1}")
   functional = rule.functional % count
   bands = pyramid.laplacian_pyramid(content, levels)
   gains = [
-    jnp.maximum(band_gain(y, x, against=rule.against, window=rule.window), 0)
+    jnp.maximum(band_gain(y, x, against=rule.against, window=rule.band_window), 0)
     for y, x in zip(pyramid.laplacian_pyramid(observed, levels)[:-1], bands[:-1], strict=True)
   ]
   bright = pyramid.gaussian_pyramid(content.mean(axis=-1, keepdims=True), levels)
-  regions = _regions(gains, content.shape[1:3]) if rule.region else None
+  regions = _regions(gains) if rule.region else None
   weights = []
   for level, gain in enumerate(gains):
-    score = rule.exponent * _share(gain)
+    score = rule.exponent * share(gain)
     if regions is not None:
       score += rule.region * jnp.log(regions[level] + 1e-3)
     if rule.brightness:
@@ -102,19 +103,19 @@ def compose(observed: jax.Array, content: jax.Array, rule: Rule) -> Composed:
   return Composed(_within(image, content, rule), _shown(weights, bands))
 
 
-def _share(gain: jax.Array) -> jax.Array:
+def share(gain: jax.Array) -> jax.Array:
+  """Of each source, [K, h, w, 1] in [0, 1]: of gains, or of energies."""
   return gain / (jnp.sum(gain, axis=0, keepdims=True) + _TINY)
 
 
-def _regions(gains: list[jax.Array], size: tuple[int, int]) -> list[jax.Array]:
+def _regions(gains: list[jax.Array]) -> list[jax.Array]:
   """Per band: the share of all bands' gains, averaged over a region."""
   if not gains:  # too small for a detail band
     return []
   total = gains[-1]
   for gain in reversed(gains[:-1]):
     total = gain + pyramid.expand(total, *gain.shape[1:3])
-  share = _share(gaussian_blur(total, _REGION))
-  return pyramid.gaussian_pyramid(share, len(gains))
+  return pyramid.gaussian_pyramid(share(gaussian_blur(total, _REGION)), len(gains))
 
 
 def _within(image: jax.Array, sources: jax.Array, rule: Rule) -> jax.Array:

@@ -55,14 +55,14 @@ def test_limits_constant_pure_noise_and_clean():
 
 def test_sources_may_change_places_and_one_that_is_given_twice_is_kept():
   sources = pair()
-  rule = Rule(levels=4, base="uniform", undershoot=2, overshoot=2)
+  rule = Rule(bands=4, base="uniform", undershoot=2, overshoot=2)
   one, other = compose(sources, sources, rule), compose(sources[::-1], sources[::-1], rule)
   np.testing.assert_allclose(one.image, other.image, atol=1e-6)
   np.testing.assert_allclose(one.weights, other.weights[::-1], atol=1e-6)
   np.testing.assert_allclose(one.weights.sum(axis=0), 1, atol=1e-6)
   same = jnp.stack([sources[0], sources[0], sources[0]])
   for base in spectrum.BASES:
-    found = compose(same, same, Rule(levels=4, base=base, functional=1, region=1.0))
+    found = compose(same, same, Rule(bands=4, base=base, functional=1, region=1.0))
     np.testing.assert_allclose(found.image, sources[0], atol=1e-5)
     np.testing.assert_allclose(found.weights, 1 / 3, atol=1e-5)
 
@@ -70,7 +70,7 @@ def test_sources_may_change_places_and_one_that_is_given_twice_is_kept():
 def test_detail_is_taken_from_the_source_that_has_it():
   flat, busy = jnp.zeros((32, 40, 1)), pair()[0]
   for exponent, least in ((2.0, 0.8), (8.0, 0.99)):
-    found = compose(*2 * [jnp.stack([flat, busy])], Rule(levels=3, exponent=exponent))
+    found = compose(*2 * [jnp.stack([flat, busy])], Rule(bands=3, exponent=exponent))
     assert float(found.weights[1].mean()) > least
 
 
@@ -81,10 +81,10 @@ def test_noise_counts_for_nothing_once_it_is_removed():
   noisy = 0.5 * random.normal(size=(32, 40, 1))
   observed = jnp.asarray(np.stack([faint, noisy]), jnp.float32)
   restored = observed.at[1].set(0.0)
-  rule = Rule(levels=3)
+  rule = Rule(bands=3)
   assert float(compose(observed, observed, rule).weights[1].mean()) > 0.8
   for against in spectrum.AGAINST:
-    found = compose(observed, restored, Rule(levels=3, against=against))
+    found = compose(observed, restored, Rule(bands=3, against=against))
     assert float(found.weights[0].mean()) > 0.8
 
 
@@ -92,7 +92,7 @@ def test_target_brightness_and_region_lean_as_they_say():
   sources = pair(4) * 0.1
   hot = sources.at[1, 10:20, 10:20].add(0.8)
   shares = {
-    name: float(compose(hot, hot, Rule(levels=3, exponent=1, **options)).weights[1, 12:18, 12:18].mean())
+    name: float(compose(hot, hot, Rule(bands=3, exponent=1, **options)).weights[1, 12:18, 12:18].mean())
     for name, options in {"none": {}, "target": {"target": 4.0}, "other": {"target": 4.0, "functional": 0},
                           "brightness": {"brightness": 4.0}, "region": {"region": 4.0}}.items()
   }  # fmt: skip
@@ -108,10 +108,10 @@ def test_nothing_is_darker_or_brighter_than_every_source_by_more_than_allowed():
   sources = jnp.clip(jnp.stack([bright, dark]), -1, 1)
   sources = sources.at[0, :, 20:].set(-0.7).at[1, :, 20:].set(0.2 + sources[1, :, 20:] * 0.5)
   low, high = sources.min(axis=0), sources.max(axis=0)
-  free = compose(sources, sources, Rule(levels=5)).image
+  free = compose(sources, sources, Rule(bands=5)).image
   assert float(jnp.max(low - free)) > 15 * LEVEL, "the rule must have something to do"
   for allowed in (0, 6):
-    kept = compose(sources, sources, Rule(levels=5, undershoot=allowed, overshoot=allowed)).image
+    kept = compose(sources, sources, Rule(bands=5, undershoot=allowed, overshoot=allowed)).image
     assert float(jnp.max(low - kept)) <= 2 * allowed * LEVEL + 1e-5
     assert float(jnp.max(kept - high)) <= 2 * allowed * LEVEL + 1e-5
 
@@ -164,7 +164,7 @@ def test_colour_sources_are_restored_in_colour():
 
 def test_as_a_weighting():
   sources = jnp.repeat(pair(11), 3, axis=-1)
-  dig = weighting.dig_spectrum(LEVELS, rule=Rule(levels=4), restore=False)
+  dig = weighting.dig_spectrum(LEVELS, rule=Rule(bands=4), restore=False)
   assert dig.evaluations == 0 and weighting.dig_spectrum(LEVELS, rule=Rule()).evaluations == 1
   rows = jax.jit(lambda sources: dig.compute(jax.random.key(0), sources, None))(sources)
   assert rows.shape == (1, 2, 32, 40, 1)
