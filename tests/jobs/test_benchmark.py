@@ -171,7 +171,7 @@ def test_settings_and_cost_say_what_a_row_is(results):
 def test_the_sheet_has_a_tile_per_source_and_row(results):
   _, out, _ = results
   sheet = read(out / "few" / "contact_sheet.png")
-  assert sheet.shape == (3 * (220 + 18 + 4), 220 * (2 + len(ROWS)), 3)
+  assert sheet.shape == (3 * (220 + 18 + 4), 275 * (2 + len(ROWS)), 3)  # 24 x 30, the widest, at 220 high
 
 
 class Toy:
@@ -195,7 +195,7 @@ def toy(monkeypatch, tmp_path):
   monkeypatch.setattr(benchmark, "Fuser", Toy)
   Toy.calls, Toy.last = 0, None
   for name in "abcd":
-    write_pair(tmp_path / "data", name, (32, 32), channels={"ir": 1, "vi": 1})
+    write_pair(tmp_path / "data", name, (24, 30), channels={"ir": 1, "vi": 1})
 
   def again(out="out", **options):
     Toy.calls = 0
@@ -243,7 +243,7 @@ def test_what_differs_is_scored_again_and_the_sheet_of_the_first_run_stays(toy):
   root, again = toy
   again()
   sheet = (root / "out" / "none" / "contact_sheet.png").read_bytes()
-  write_pair(root / "data", "b", (32, 30), channels={"ir": 1, "vi": 1})
+  write_pair(root / "data", "b", (24, 30), channels={"ir": 1, "vi": 3})
   again()
   assert Toy.calls == 1 and (root / "out" / "none" / "contact_sheet.png").read_bytes() == sheet
   again(seed=1)
