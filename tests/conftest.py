@@ -41,20 +41,29 @@ SHARED = pathlib.Path(os.environ.get("DIG2DIG_SHARED", TESTS.parents[1] / "share
 # `pytest --durations=0`. The rest follows as collected.
 LONGEST = (
   "sampling/test_joint_observation.py",  # first: its gradient takes the most memory to compile
-  "test_chaos.py",
   "jobs/test_train.py",
+  "test_chaos.py",
   "models/test_unet_goldens.py",
-  "metrics/test_metric_values.py",
-  "sampling/test_controlled.py",
-  "jobs/test_benchmark.py",
   "training/test_drfusion_training.py",
+  "jobs/test_benchmark.py",
+  "metrics/test_metric_values.py",
+  "jobs/test_processes.py",
+  "jobs/test_kept_runs.py",
+  "jobs/test_scale.py",
+  "sampling/test_controlled.py",
+  "test_launch.py",
   "metrics/test_metric_goldens.py",
-  "jobs/test_theory.py",
+  "jobs/test_degraded.py",
   "methods/test_registry.py",
   "methods/test_drfusion.py",
-  "sampling/test_guidance.py",
+  "convert/test_verify.py",
+  "jobs/test_boundary.py",
   "models/test_classifier_goldens.py",
-  "models/test_convolution.py",
+  "convert/test_detect.py",
+  "sampling/test_guidance.py",
+  "test_front.py",
+  "jobs/test_yardstick.py",
+  "jobs/test_theory.py",
 )
 
 
