@@ -29,6 +29,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # XLA's newer emitter of fused loops costs a third of all compilation and half of its memory; to cut a program into 32
 # parts, for as many cores, a fifth.
 SIMPLE_LOOPS = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
+SIMPLE_LOOPS_FLAGS = " ".join(f"--{name}={str(value).lower()}" for name, value in SIMPLE_LOOPS.items())  # XLA_FLAGS
 DEFAULT_OPTIONS = compiler.get_compile_options
 # Tracing makes many objects that live; to look through them after every 700 takes a tenth of its time.
 gc.set_threshold(50_000, 20, 100)
@@ -41,20 +42,29 @@ SHARED = pathlib.Path(os.environ.get("DIG2DIG_SHARED", TESTS.parents[1] / "share
 # `pytest --durations=0`. The rest follows as collected.
 LONGEST = (
   "sampling/test_joint_observation.py",  # first: its gradient takes the most memory to compile
-  "test_chaos.py",
   "jobs/test_train.py",
+  "test_chaos.py",
   "models/test_unet_goldens.py",
-  "metrics/test_metric_values.py",
-  "sampling/test_controlled.py",
-  "jobs/test_benchmark.py",
   "training/test_drfusion_training.py",
+  "jobs/test_benchmark.py",
+  "metrics/test_metric_values.py",
+  "jobs/test_processes.py",
+  "jobs/test_kept_runs.py",
+  "jobs/test_scale.py",
+  "sampling/test_controlled.py",
+  "test_launch.py",
   "metrics/test_metric_goldens.py",
-  "jobs/test_theory.py",
+  "jobs/test_degraded.py",
   "methods/test_registry.py",
   "methods/test_drfusion.py",
-  "sampling/test_guidance.py",
+  "convert/test_verify.py",
+  "jobs/test_boundary.py",
   "models/test_classifier_goldens.py",
-  "models/test_convolution.py",
+  "convert/test_detect.py",
+  "sampling/test_guidance.py",
+  "test_front.py",
+  "jobs/test_yardstick.py",
+  "jobs/test_theory.py",
 )
 
 

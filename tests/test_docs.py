@@ -21,7 +21,7 @@ def code(name):
   return "\n".join(re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(), re.DOTALL))
 
 
-def test_the_condition_of_the_document_guides():
+def test_the_condition_of_the_document_guides(quick_compile):
   names: dict = {}
   exec(code("conditions.md"), names)
   guide, step = names["guidance"], toys.row(toys.run_steps(5), 0)

@@ -11,6 +11,7 @@ import sys
 import pytest
 from absl import flags
 from absl.testing import flagsaver
+from conftest import SIMPLE_LOOPS_FLAGS
 from scenes import read, write_pair
 from toys import conv_denoiser, conv_params
 
@@ -59,7 +60,7 @@ def as_process(*arguments, **environment):
 def test_the_whole_way_through_a_process(pairs, tiny_prior, tmp_path):
   found = as_process(
     "--flagfile=vif.flags", f"--prior={tiny_prior}", f"--data={pairs}", f"--out={tmp_path}", "--compile_cache=",
-    "--bucket=32", JAX_DISABLE_MOST_OPTIMIZATIONS="1",
+    "--bucket=32", JAX_DISABLE_MOST_OPTIMIZATIONS="1", XLA_FLAGS=SIMPLE_LOOPS_FLAGS,
   )
   assert found.returncode == 0, found.stderr
   summary = re.fullmatch(SUMMARY, found.stdout)

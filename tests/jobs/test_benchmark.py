@@ -196,7 +196,7 @@ def toy(monkeypatch, tmp_path):
   monkeypatch.setattr(benchmark, "Fuser", Toy)
   Toy.calls, Toy.last = 0, None
   for name in "abcd":
-    write_pair(tmp_path / "data", name, (32, 32), channels={"ir": 1, "vi": 1})
+    write_pair(tmp_path / "data", name, (24, 30), channels={"ir": 1, "vi": 1})
 
   def again(out="out", **options):
     Toy.calls = 0
@@ -244,7 +244,7 @@ def test_what_differs_is_scored_again_and_the_sheet_of_the_first_run_stays(toy):
   root, again = toy
   again()
   sheet = (root / "out" / "none" / "contact_sheet.png").read_bytes()
-  write_pair(root / "data", "b", (32, 30), channels={"ir": 1, "vi": 1})
+  write_pair(root / "data", "b", (24, 30), channels={"ir": 1, "vi": 3})
   again()
   assert Toy.calls == 1 and (root / "out" / "none" / "contact_sheet.png").read_bytes() == sheet
   again(seed=1)

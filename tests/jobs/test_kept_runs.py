@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 from absl.testing import flagsaver
+from conftest import SIMPLE_LOOPS_FLAGS
 from scenes import read, write_pair
 from toys import conv_denoiser, conv_params
 
@@ -81,7 +82,8 @@ def command(arguments, tmp_path, capsys, monkeypatch, quick_compile):
 
 
 def by_process(arguments, out, cache, devices):
-  env = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+  xla_flags = f"--xla_force_host_platform_device_count={devices} {SIMPLE_LOOPS_FLAGS}"
+  env = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": xla_flags}
   rest = [argument for argument in arguments[1:] if "--flagfile" not in argument]  # its six bands take long to trace
   command = [sys.executable, "-c", COMMAND, *rest, "--dig_interval=1", f"--out={out}", f"--compile_cache={cache}"]
   found = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)

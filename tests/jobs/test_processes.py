@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from conftest import SIMPLE_LOOPS_FLAGS
 from scenes import write_pair
 
 from dig2dig_jax.data import datasets
@@ -169,7 +170,8 @@ def test_ctrl_c_in_the_fuse_job_keeps_what_is_done_and_says_so(tiny_prior, tmp_p
   out = tmp_path / "out"
   places = [f"--data={tmp_path / 'data'}", f"--out={out}", f"--prior={tiny_prior}", "--compile_cache="]
   command = [sys.executable, "launch.py", *places, "--steps=20", "--dig_interval=5", "--bucket=32"]
-  running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+  env = {**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "XLA_FLAGS": SIMPLE_LOOPS_FLAGS}
+  running = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
   end = time.monotonic() + 120
   while running.poll() is None and time.monotonic() < end and not any(out.glob("*.png")):
     time.sleep(0.01)

@@ -10,6 +10,10 @@ from dig2dig_jax import metrics
 from dig2dig_jax.metrics import structure
 
 ALL = tuple(metrics.METRICS)
+BATCHED = ("EN", "MI", "AG", "CC", "SSIM", "SSIM_tang", "MEF_MS_SSIM", "VIF", "Qabf", "Nabf", "FMI_dct")
+# How single sources make up three; what the toolkits say of two is in test_metric_goldens.
+MEANS = ("MSE", "RMSE", "CC", "CE", "SSIM_mean", "PSNR_mean", "FMI")
+SUMS = ("VIF", "SSIM", "MI", "MI_nats", "NMI", "PSNR_sum")
 BLIND = {"SD", "SD_sample", "EN", "SF", "SF_vifb", "AG", "AG_tang", "AG_forward", "EI", "EI_skimage", "EI_zoo"}
 
 
@@ -34,9 +38,18 @@ def three(images):
 
 
 @pytest.fixture(scope="module")
-def singles(images):
-  """Each of the three sources twice, as a pair."""
-  return [metrics.score([source, source], images[3], ALL) for source in images[:3]]
+def twice(images):
+  """([3, 2, H, W] each of the three sources twice, as a pair; [3, H, W] the fused image three times)."""
+  return np.stack([[source, source] for source in images[:3]]), np.stack([images[3]] * 3)
+
+
+@pytest.fixture(scope="module")
+def singles(twice):
+  """Measures of each of these pairs, scored as one batch."""
+  names = tuple(dict.fromkeys((*sorted(BLIND), *MEANS, *SUMS, "Qabf", *BATCHED)))
+  found = metrics.score_batch(*twice, names)
+  assert all(values.dtype == np.float64 for values in found.values())
+  return [{name: values[index] for name, values in found.items()} for index in range(3)]
 
 
 def test_three_sources_sum_mean_and_minimum(images, three, singles):
@@ -45,9 +58,9 @@ def test_three_sources_sum_mean_and_minimum(images, three, singles):
 
   for name in BLIND:
     assert np.ptp(each(name)) == 0 and three[name] == pytest.approx(singles[0][name], rel=1e-12)
-  for name in ("MSE", "RMSE", "CC", "CE", "SSIM_mean", "PSNR_mean", "FMI"):
+  for name in MEANS:
     np.testing.assert_allclose(three[name], np.mean(each(name)), rtol=1e-9, err_msg=name)
-  for name in ("VIF", "SSIM", "MI", "MI_nats", "NMI", "PSNR_sum"):
+  for name in SUMS:
     np.testing.assert_allclose(three[name], np.sum(each(name, 0.5)), rtol=1e-12, err_msg=name)
   for name in ("VIF", "SSIM"):
     np.testing.assert_allclose(three[f"{name}_min"], np.min(each(name, 0.5)), rtol=1e-12)
@@ -95,29 +108,26 @@ def test_order_of_the_sources_does_not_matter(images, three):
       np.testing.assert_allclose(three[name], backward[name], rtol=1e-9, err_msg=name)
 
 
-def test_a_batch_is_its_images_and_what_lies_around_them_does_not_matter(images, singles, monkeypatch):
-  names = ("EN", "MI", "AG", "CC", "SSIM", "SSIM_tang", "MEF_MS_SSIM", "VIF", "Qabf", "Nabf", "FMI_dct")
-  sources = np.stack([[source, source] for source in images[:3]])
-  found = metrics.score_batch(sources, np.stack([images[3]] * 3), names)
+def test_a_batch_is_its_images_and_what_lies_around_them_does_not_matter(twice, singles, monkeypatch):
   monkeypatch.setattr(metrics, "_MULTIPLE", 1)
-  alone = metrics.score_batch(sources[:1], images[3][None], names)
-  for name in names:
-    assert found[name].dtype == np.float64
-    np.testing.assert_allclose(found[name], [single[name] for single in singles], rtol=1e-9, err_msg=name)
-    np.testing.assert_allclose(alone[name][0], found[name][0], rtol=1e-9, err_msg=name)
+  for index, single in enumerate(singles):
+    alone = metrics.score_batch(*(images[index : index + 1] for images in twice), BATCHED)
+    for name in BATCHED:
+      np.testing.assert_allclose(alone[name][0], single[name], rtol=1e-9, err_msg=name)
 
 
 def test_better_means_what_the_registry_says(images):
   # Every measure of fidelity prefers the average to noise; some know nothing of fidelity.
-  a, b, _, _ = images
-  noise = np.random.default_rng(1).integers(0, 256, a.shape)
-  average = np.rint(0.6 * a + 0.4 * b)
-  good, bad = (metrics.score([a, b], fused, ALL) for fused in (average, noise))
+  *sources, _ = images
+  noise = np.random.default_rng(1).integers(0, 256, sources[0].shape)
+  average = np.rint(np.average(sources, axis=0, weights=(0.4, 0.3, 0.3)))
+  good, bad = (metrics.score(sources, fused, ALL) for fused in (average, noise))
   # Joint histograms of so few pixels need fewer levels, or noise that hits every pair of levels once tells all.
   counted = ("MI", "MI_nats", "MI_min", "NMI", "Qncie")
-  coarse = [image // 64 * 64 for image in (a, b, average, noise)]
-  for scores, fused in ((good, coarse[2]), (bad, coarse[3])):
-    scores.update(metrics.score(coarse[:2], fused, counted))
+  *coarse, coarse_average, coarse_noise = (image // 64 * 64 for image in (*sources, average, noise))
+  for scores, fused in ((good, coarse_average), (bad, coarse_noise)):
+    found = metrics.score(coarse, fused, ALL)  # a program that is there
+    scores.update({name: found[name] for name in counted})
   for name, metric in metrics.METRICS.items():
     # Noise loses no edge strength (Labf); the cross-entropy is of histograms; MS-SSIM needs a larger image.
     if name not in BLIND | {"Labf", "CE", "MS_SSIM", "MS_SSIM_zoo", "PSNR_cdd"}:
@@ -135,21 +145,22 @@ def test_entropy_counts_levels():
 
 def test_black_everything_is_undefined_not_an_error():
   black = np.zeros((48, 56))
-  found = metrics.score([black, black], black, ALL)
+  found = metrics.score([black] * 3, black, ALL)
   undefined = {"Qabf", "VIF", "VIF_min", "SCD", "CC", "NMI", "Qcb", "Qcv", "MS_SSIM", "MS_SSIM_zoo", "PSNR_cdd"}
   assert {name for name, value in found.items() if np.isnan(value)} == undefined
   assert found["EN"] == found["SD"] == found["MSE"] == found["Nabf"] == 0
-  assert found["SSIM"] == pytest.approx(2) and found["VIF_cdd"] == 2 and found["PSNR_sum"] == np.inf
+  assert found["SSIM"] == pytest.approx(3) and found["VIF_cdd"] == 3 and found["PSNR_sum"] == np.inf
 
 
 def test_flat_sources_and_copies(images):
   flat = np.full_like(images[0], 255)  # whichever comes first
-  for sources in ([images[0], flat], [flat, images[0]]):
+  for sources in ([images[0], images[2], flat], [flat, images[0], images[2]]):
     found = metrics.score(sources, images[1], ALL)
     undefined = {"VIF", "VIF_min", "CC", "SCD", "Qcb", "Qcv", "MS_SSIM", "MS_SSIM_zoo"}
     assert {name for name, value in found.items() if np.isnan(value)} == undefined
-  copy = metrics.score(images[:2], images[0], ALL)
-  assert {name for name, value in copy.items() if np.isnan(value)} == {"SCD", "MS_SSIM", "MS_SSIM_zoo"}
+  copy = metrics.score(images[:3], images[0], ALL)
+  assert {name for name, value in copy.items() if np.isnan(value)} == {"MS_SSIM", "MS_SSIM_zoo"}
+  assert np.isnan(metrics.score(images[:2], images[0], ("SCD",))["SCD"])  # of two, nothing is left of the other
   assert copy["PSNR_sum"] == np.inf and copy["Nabf"] == 0
 
 

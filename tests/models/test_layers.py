@@ -8,6 +8,8 @@ from conftest import golden_path
 
 from dig2dig_jax.models import convolution, layers
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 def test_timestep_embedding():
   with np.load(golden_path("guided_diffusion/nn_timestep_embedding.npz")) as golden:

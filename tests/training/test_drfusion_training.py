@@ -192,7 +192,7 @@ def test_a_run_exports_what_the_method_takes(data, tmp_path, monkeypatch):
   config = TrainConfig(
     data=data,
     out=tmp_path,
-    model=DrFusionConfig(width=8, groups=4),
+    model=DrFusionConfig(width=16, groups=4),  # whose parameters are known from above
     folders=(data,),
     crop=CropConfig(size=16),
     step=StepConfig(warmup_steps=2, total_steps=4),
@@ -214,7 +214,7 @@ def test_a_run_exports_what_the_method_takes(data, tmp_path, monkeypatch):
   with pytest.raises(UserError, match="times --full_every=2"):
     train.train(dataclasses.replace(longer, batch_size=jax.local_device_count(), full_every=2))
   with pytest.raises(UserError, match="expected the network of this run"):
-    train.train(dataclasses.replace(longer, model=DrFusionConfig(width=16, groups=4)))
+    train.train(dataclasses.replace(longer, model=DrFusionConfig(width=8, groups=4)))
 
 
 def test_detached_fusion_does_not_pull_at_the_restored_sources():
