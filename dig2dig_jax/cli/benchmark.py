@@ -1,4 +1,4 @@
-"""--job=benchmark: tables of methods, figures of gains, and the suites speed, metrics, theory and degraded."""
+"""--job=benchmark: tables of methods, figures of gains, and the suites, of which each has a function here."""
 
 import dataclasses
 from pathlib import Path
@@ -9,8 +9,10 @@ from convert.peer import DdfmPeer
 from dig2dig_jax.cli import common, flags, usage
 from dig2dig_jax.cli.output import say
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs import benchmark, degraded, gain_figures, metric_speed, speed, theory
+from dig2dig_jax.jobs import benchmark, degraded, gain_figures, metric_speed, speed, theory, unannounced
 from dig2dig_jax.jobs.ablations import TABLES, accumulated
+from dig2dig_jax.jobs.degraded_rows import Runner
+from dig2dig_jax.jobs.fuser import Fuser
 from dig2dig_jax.jobs.restorer import Restorer
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions
 from dig2dig_jax.methods.drfusion import DrFusionOptions
@@ -27,6 +29,8 @@ def run() -> int:
     return 0
   if suite == "degraded":
     return _degraded()
+  if suite == "unannounced":
+    return _unannounced()
   if suite == "theory":
     return _theory()
   if suite == "figures":
@@ -114,12 +118,10 @@ def _degraded() -> int:
     options_of_it = DrFusionOptions(output="channels", ensemble=bool(flags.OPTIONS["ensemble"].value))
     trained = make_method(network.denoiser, codec, noise=network.noise, options=options_of_it), network.params
   method = make_method(prior.denoiser, codec, noise=prior.noise, options=options, reuse=prior.reuse)
-  settings = {"options": dataclasses.asdict(options), "prior": str(prior.directory)}
-  config = dataclasses.replace(common.fuse_config(), settings=settings)
   found = degraded.run(
-    lambda degradations: Restorer(prior, degradations, steps=flags.RESTORE_STEPS.value, seed=flags.SEED.value),
+    _restorer_of(prior),
     (method, prior.params),
-    config,
+    _told(prior, options),
     drfusion=trained,
     cases=tuple(flags.CASES.value or degraded.CASES),
     limit=flags.LIMIT.value,
@@ -127,3 +129,35 @@ def _degraded() -> int:
     held_out=flags.HELD_OUT.value,
   )
   return common.finish(found, found.text)
+
+
+def _unannounced() -> int:
+  prior, codec, options = common.prior(), common.codec(), _tuned()
+  if options.window != "spectrum":
+    raise UserError(f"--dig_window={options.window}: expected spectrum, which finds what happened to its sources")
+  config = _told(prior, options)
+
+  def runner(restore: bool, seed: int = config.seed) -> Runner:
+    own = dataclasses.replace(options, restore=restore)
+    method = make_method(prior.denoiser, codec, noise=prior.noise, options=own, reuse=prior.reuse)
+    return Runner(Fuser(method, prior.params, seed=seed), config.bucket)
+
+  found = unannounced.run(
+    unannounced.Rules(runner(True), runner(True, config.seed + 1), runner(False)),
+    _restorer_of(prior),
+    config,
+    cases=tuple(flags.CASES.value or unannounced.KINDS),
+    affected=tuple(flags.AFFECTED.value or unannounced.AFFECTED),
+    limit=flags.LIMIT.value,
+    middle=flags.MIDDLE.value,
+  )
+  return common.finish(found, found.text)
+
+
+def _restorer_of(prior: Prior):
+  return lambda degradations: Restorer(prior, degradations, steps=flags.RESTORE_STEPS.value, seed=flags.SEED.value)
+
+
+def _told(prior: Prior, options: Dig2DigOptions):
+  settings = {"options": dataclasses.asdict(options), "prior": str(prior.directory)}
+  return dataclasses.replace(common.fuse_config(), settings=settings)

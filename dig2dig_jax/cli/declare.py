@@ -16,7 +16,7 @@ VARIANTS = {
   "fuse": (),
   "evaluate": ("prior", "samples", "fused", "detection"),
   "report": (),
-  "benchmark": ("tables", "figures", "speed", "metrics", "theory", "degraded"),
+  "benchmark": ("tables", "figures", "speed", "metrics", "theory", "degraded", "unannounced"),
   "train": ("prior", "drfusion"),
 }
 MOST = 2**31 - 1  # of whole numbers that have no bound of their own: what devices index with

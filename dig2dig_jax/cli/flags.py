@@ -45,11 +45,12 @@ def cache_folder() -> str:
 
 
 # Which jobs know a flag, where several flags are known by the same ones.
-PAIRS = ("fuse", "evaluate:fused,detection", "report", "benchmark:tables,figures,degraded")
-FUSES = ("fuse", "benchmark:tables,figures,speed,theory,degraded")
+PAIRS = ("fuse", "evaluate:fused,detection", "report", "benchmark:tables,figures,degraded,unannounced")
+FUSES = ("fuse", "benchmark:tables,figures,speed,theory,degraded,unannounced")
 PRIORS = (*FUSES, "evaluate:prior,samples")
 SCORES = ("evaluate:fused,detection", "report")
 SPEED, DEGRADED, DETECTION = "benchmark:speed", "benchmark:degraded", "evaluate:detection"
+UNANNOUNCED = "benchmark:unannounced"
 ALL = JOBS
 _NAME = Check(lambda name: 0 < len(name.encode("utf-8", "replace")) <= 100 and "/" not in name and name[0] not in ".~",
               "names that can be a folder's")  # fmt: skip
@@ -59,16 +60,18 @@ _SOME_NAME = Check(lambda name: name != "", "names, separated by commas")
 group("common")
 JOB = enum("job", "fuse", JOBS, "What to do.", *ALL)
 SUITE = enum(
-  "suite", None, ["prior", "samples", "fused", "detection", "tables", "speed", "metrics", "theory", "degraded"],
+  "suite", None,
+  ["prior", "samples", "fused", "detection", "tables", "speed", "metrics", "theory", "degraded", "unannounced"],
   "evaluate: PSNR of a prior (the default), its samples, the scores of fused images (with --fused the default), or a "
   "detector's mean average precision on them; "
   "benchmark: tables of scores (the default), speed of fusion or of the metrics, the paper's bound on images whose "
-  "ideal fusion is known (theory), or degraded sources.",
+  "ideal fusion is known (theory), sources degraded in known ways (degraded), or in ways that "
+  "nobody says (unannounced).",
   "evaluate", "benchmark",
 )  # fmt: skip
 DATA = path(
   "data", None, "Folder of images; for pairs, one sub-folder per source, or see --dataset.",
-  "fuse", "evaluate", "report", "benchmark:tables,figures,theory,degraded", "train", several=True,
+  "fuse", "evaluate", "report", "benchmark:tables,figures,theory,degraded,unannounced", "train", several=True,
 )  # fmt: skip
 DATASET = enum("dataset", "folders", list(READERS), "Layout of --data: of which published data set.", *PAIRS)
 SPLIT = path(
@@ -86,7 +89,7 @@ RANGE = string(
 VALID = enum(
   "valid", "auto", validity.WORDS, "Where a source is transparent, or of one value outside of a warp's straight edges, "
   "the others stand alone; alpha: the first only; off: all is content. docs/batch_runs.md.",
-  "fuse", "benchmark:tables,figures,degraded",
+  "fuse", "benchmark:tables,figures,degraded,unannounced",
 )  # fmt: skip
 OUT = path("out", "out", "Folder for results.", *ALL)
 PRIOR = path("prior", None, "Checkpoint folder of the diffusion prior; the embedded one by default.", *PRIORS)
@@ -95,11 +98,13 @@ CLASS_LABEL = integer(
 )
 SEED = integer(
   "seed", 0, "Of all randomness.",
-  "fuse", "evaluate:prior,samples", "benchmark:tables,figures,theory,degraded", "train", check=between(0, 2**32 - 1),
+  "fuse", "evaluate:prior,samples", "benchmark:tables,figures,theory,degraded,unannounced", "train",
+  check=between(0, 2**32 - 1),
 )  # fmt: skip
 LIMIT = integer(
   "limit", 0, "So many pairs or images only, the first ones (benchmark tables: spread evenly over all); 0 takes all.",
-  "evaluate:prior,fused,detection", "report", "benchmark:tables,figures,metrics,theory,degraded", check=at_least(0),
+  "evaluate:prior,fused,detection", "report", "benchmark:tables,figures,metrics,theory,degraded,unannounced",
+  check=at_least(0),
 )  # fmt: skip
 
 group("fuse")
@@ -190,8 +195,9 @@ OF_SOURCE = {  # the same for the usual names: --degradation_ir=..., --sigma_ir=
   for source in ("ir", "vi")
 }
 RESTORE_STEPS = integer(
-  "restore_steps", 8, "Evaluations per source that is more than noisy.", "fuse", DEGRADED, check=between(1, 1000)
-)
+  "restore_steps", 8, "Evaluations per source that is more than noisy.", "fuse", DEGRADED, UNANNOUNCED,
+  check=between(1, 1000),
+)  # fmt: skip
 
 group("machine")
 BATCH_SIZE = integer(
@@ -205,7 +211,7 @@ TILE = integer(
 OVERLAP = integer("overlap", 128, "Of neighbouring tiles, in pixels.", "fuse", check=between(0, 32768))
 BUCKET = integer(
   "bucket", 128, "Sides are mirrored up to multiples of this: fewer programs to compile.",
-  "fuse", "benchmark:tables,figures,theory,degraded", check=between(1, 8192),
+  "fuse", "benchmark:tables,figures,theory,degraded,unannounced", check=between(1, 8192),
 )  # fmt: skip
 DTYPE = string(
   "dtype", "float32", f"Of the network's torso: {', '.join(DTYPES)}.", *PRIORS, "train", check=one_of(DTYPES)
@@ -257,8 +263,9 @@ TABLE = names("table", "methods", f"all, or names among {', '.join(TABLES)}.", "
 ROWS = string("rows", "", "Rows of the table to run, separated by semicolons; all if empty.", "benchmark:tables")
 FIGURE = names("figure", [], "1, 5 or both: gains over the noise levels, in place of tables.", "benchmark:figures")
 BOXES = string("boxes", "", "name:left,top,width,height;name:..., in pixels.", "benchmark:figures")
-CASES = names("cases", None, "Degradations, by name; all by default.", DEGRADED, check=_SOME_NAME)
-MIDDLE = integer("middle", 0, "Side of the square taken of pairs; 0: all.", DEGRADED, check=at_least(0))
+CASES = names("cases", None, "Degradations, by name; all by default.", DEGRADED, UNANNOUNCED, check=_SOME_NAME)
+AFFECTED = names("affected", None, "Of first, second, both: sources degraded; all by default.", UNANNOUNCED)
+MIDDLE = integer("middle", 0, "Side of the square taken of pairs; 0: all.", DEGRADED, UNANNOUNCED, check=at_least(0))
 HELD_OUT = boolean("held_out", False, "Pairs that DRFusion's training left out.", DEGRADED)
 DRFUSION_PRIOR = path("drfusion", None, "DRFusion checkpoint for its row.", DEGRADED)
 SIZES = names("sizes", ["512x384"], "WIDTHxHEIGHT of the pairs.", SPEED)

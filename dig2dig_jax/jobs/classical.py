@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from skimage.restoration import denoise_nl_means, denoise_wavelet
+from skimage.restoration import denoise_nl_means, denoise_wavelet, estimate_sigma
 
 from dig2dig_jax.jobs.degradation import Degradation
 
 _TIKHONOV = 0.01  # regularisation of the inverse of a blur
+_COLUMNS = 5.0  # columns, standard deviation, over which an offset is no stripe but the scene
 
 
 def enlarged(z: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -45,3 +46,28 @@ def wavelet(gray: np.ndarray, sigma: float) -> np.ndarray:
 
 
 DENOISERS = {"non-local means": non_local_means, "wavelet": wavelet}
+
+
+def blindly(kind: str) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+  """{name: [H, W, 3] -> [H, W, 3]} of what a user without a prior would do about a kind of `damage.KINDS`, at the noise
+  that scikit-image estimates: denoise; level the columns, where those are it; sharpen nothing."""
+  if kind == "columns":
+    return {"levelled columns": columns_levelled}
+  if not kind.startswith(("noise", "poisson")):
+    return {}
+
+  def at_estimate(denoise: Callable) -> Callable[[np.ndarray], np.ndarray]:
+    def run(z: np.ndarray) -> np.ndarray:
+      gray = z[..., 0].astype(np.float64)
+      return np.repeat(denoise(gray, estimate_sigma(gray))[..., None], 3, axis=-1).astype(np.float32)
+
+    return run
+
+  return {name: at_estimate(denoise) for name, denoise in DENOISERS.items()}
+
+
+def columns_levelled(z: np.ndarray) -> np.ndarray:
+  """Every column's mean brought to that of its neighbourhood (moment matching, Gaussian of 5 columns)."""
+  mean = z.mean(axis=0, keepdims=True)
+  smooth = cv2.GaussianBlur(mean, (0, 0), sigmaX=_COLUMNS, sigmaY=1e-3, borderType=cv2.BORDER_REFLECT)
+  return (z + smooth.reshape(mean.shape) - mean).astype(np.float32)

@@ -87,7 +87,7 @@ def run(
   tally = validity.Tally(config.sources)
   for pair in (split(found)[1] if held_out else found)[: limit or None]:
     try:
-      pairs.append(_gray(load_pair(pair), middle))
+      pairs.append(gray_middle(load_pair(pair), middle))
       tally.add(pairs[-1].valid)
     except UserError as error:
       failed.append(str(error))
@@ -140,7 +140,8 @@ def _runner(method: tuple[Method, dict], config: FuseConfig) -> Runner:
   return Runner(Fuser(*method, seed=config.seed), config.bucket)
 
 
-def _gray(pair: LoadedPair, middle: int) -> LoadedPair:
+def gray_middle(pair: LoadedPair, middle: int) -> LoadedPair:
+  """Luminance in three channels; of the square of side `middle` in the pair's middle, 0 for all."""
   sources = np.repeat(pair.sources @ _LUMA, 3, axis=-1)
   if middle:
     top, left = ((side - min(side, middle)) // 2 for side in sources.shape[1:3])
@@ -157,7 +158,6 @@ def _degradations(case: str, sources: tuple[str, ...]) -> dict[str, Degradation]
 def _score(pair: LoadedPair, row: Row, ideal: dict[str, np.ndarray], degraded: list[bool]) -> dict[str, float]:
   found = metrics.to_gray(to_uint8(row.fused))
   wanted, own = (metrics.to_gray(to_uint8(ideal[rule])) for rule in (DIG, row.rule))
-  options = {"data_range": 255, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
   restorable = [(y, z) for y, z, one in zip(pair.sources, row.inputs, degraded, strict=True) if one]
 
   def restored(shown: Callable = lambda image: image) -> float:
@@ -165,16 +165,26 @@ def _score(pair: LoadedPair, row: Row, ideal: dict[str, np.ndarray], degraded: l
     return float(np.mean(values))
 
   sources = [metrics.to_gray(to_uint8(source)) for source in pair.sources]
+  (psnr, ssim), (own_psnr, own_ssim) = similarity(wanted, found), similarity(own, found)
   return {
-    "PSNR to clean": peak_signal_noise_ratio(wanted, found, data_range=255),
-    "SSIM to clean": structural_similarity(wanted, found, **options),
-    "PSNR to own": peak_signal_noise_ratio(own, found, data_range=255),
-    "SSIM to own": structural_similarity(own, found, **options),
+    "PSNR to clean": psnr,
+    "SSIM to clean": ssim,
+    "PSNR to own": own_psnr,
+    "SSIM to own": own_ssim,
     "inputs": restored(),
     "low-pass inputs": restored(_low_pass),
     "low-pass PSNR to clean": peak_signal_noise_ratio(_low_pass(wanted), _low_pass(found), data_range=255),
     **metrics.score(sources, found),
   }
+
+
+def similarity(wanted: np.ndarray, found: np.ndarray) -> tuple[float, float]:
+  """PSNR in dB and SSIM (Wang et al. 2004) of gray levels [H, W] 0..255."""
+  ssim = structural_similarity(
+    wanted, found, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+  )
+  with np.errstate(divide="ignore"):  # of equal images
+    return float(peak_signal_noise_ratio(wanted, found, data_range=255)), float(ssim)
 
 
 def _low_pass(image: np.ndarray) -> np.ndarray:

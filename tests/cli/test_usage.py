@@ -135,7 +135,8 @@ def test_help_has_every_flag_once_under_its_group(capsys):
   ]  # fmt: skip
   shown = re.findall(r"^  --(\w+)", out, re.M)
   assert sorted(shown) == sorted([*declare.DECLARED, "flagfile", "helpfull"])
-  assert "Peak of the schedule. [train]" in out and "[fuse; benchmark: tables, figures, speed, theory, degraded]" in out
+  assert "Peak of the schedule. [train]" in out
+  assert "[fuse; benchmark: tables, figures, speed, theory, degraded, unannounced]" in out
 
 
 def test_home_is_expanded_in_every_flag_of_a_place(monkeypatch, tmp_path):
