@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from dig2dig_jax import blind_restorer
+from dig2dig_jax.blind_restorer import BlindRestorer
 from dig2dig_jax.checkpoint import EMBEDDED
 from dig2dig_jax.data import filling, validity
 from dig2dig_jax.data.decode import Decoded
@@ -142,14 +144,20 @@ def fuse_images(
     prior = _loaded(Path(prior) if prior is not None else EMBEDDED)
   chroma = tuned.chroma_from if chroma_from is None else chroma_from
   chroma = (len(images) - 1 if chroma is None else chroma) if tuned.colour == "luminance" else None
-  program = _program(dataclasses.replace(tuned.options, **options), chroma, _Network.of(prior))
+  chosen = dataclasses.replace(tuned.options, **options)
+  program = _program(chosen, chroma, _Network.of(prior))
   first = images[0]
   name = Path(first).stem if isinstance(first, str | os.PathLike) else ""
   key = jax.random.fold_in(jax.random.key(seed), content_id(name))
-  padded = reflect_pad(filling.fill(np.stack(pixels), areas), bucket_size(*size, multiple=_BUCKET))
+  sources = filling.fill(np.stack(pixels), areas)
+  if chosen.bandwise and chosen.restore == "auto":
+    sources, lost = BlindRestorer(prior, seed=seed, bucket=_BUCKET).restored(sources, name, validity.shares(areas))
+    for line in blind_restorer.told(list(samples), [lost], way_out='restore="noise"'):
+      _log.warning(line)
+  padded = reflect_pad(sources, bucket_size(*size, multiple=_BUCKET))
   found, noise = program(prior.params, key, padded)
   if noise is not None:
-    for line in blind.told(list(samples), [np.asarray(noise)], way_out="restore=False"):
+    for line in blind.told(list(samples), [np.asarray(noise)], way_out='restore="off"'):
       _log.warning(line)
   fused = to_uint8(crop(np.asarray(found), size))
   return fused if any(np.any(image != image[..., :1]) for image in pixels) else fused[..., 0]

@@ -12,16 +12,17 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 ALLOWED = {
   "launch": {"cli", "jobs"},
   "cli": {
-    "convert", "prior", "jobs", "methods", "checkpoint", "metrics", "training", "sampling", "models", "ops", "data"
+    "convert", "blind_restorer", "prior", "jobs", "methods", "checkpoint", "metrics", "training", "sampling", "models", "ops", "data"
   },  # fmt: skip
   "convert": {"card", "checkpoint", "data", "models", "tensor_file"},
   "jobs": {
-    "strict_json",
+    "strict_json", "blind_restorer",
     "prior", "data", "methods", "card", "checkpoint", "metrics", "training", "sampling", "models", "ops", "tensor_file"
   },  # fmt: skip
   "training": {"data", "models", "sampling", "ops"},
   "methods": {"sampling", "ops"},
-  "front": {"prior", "data", "methods", "sampling", "checkpoint"},
+  "blind_restorer": {"prior", "data", "sampling"},
+  "front": {"blind_restorer", "prior", "data", "methods", "sampling", "checkpoint"},
   "prior": {"checkpoint", "models", "sampling"},
   "checkpoint": {"card", "models", "orbax_store", "tensor_file"},
   "card": {"models", "strict_json"},

@@ -137,13 +137,17 @@ def _unannounced() -> int:
     raise UserError(f"--dig_window={options.window}: expected spectrum, which finds what happened to its sources")
   config = _told(prior, options)
 
-  def runner(restore: bool, seed: int = config.seed) -> Runner:
+  def runner(restore: str, seed: int = config.seed) -> Runner:
     own = dataclasses.replace(options, restore=restore)
     method = make_method(prior.denoiser, codec, noise=prior.noise, options=own, reuse=prior.reuse)
     return Runner(Fuser(method, prior.params, seed=seed), config.bucket)
 
+  def blind(seed: int):
+    restorer, fuse = common.blind_restorer_of(prior)._replace(seed=seed), runner("noise", seed)
+    return lambda sources, name: fuse(restorer.restored(sources, name)[0], name)
+
   found = unannounced.run(
-    unannounced.Rules(runner(True), runner(True, config.seed + 1), runner(False)),
+    unannounced.Rules(blind(config.seed), blind(config.seed + 1), runner("off")),
     _restorer_of(prior),
     config,
     cases=tuple(flags.CASES.value or unannounced.KINDS),

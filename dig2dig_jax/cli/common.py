@@ -5,6 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from dig2dig_jax.blind_restorer import BlindRestorer
 from dig2dig_jax.checkpoint import EMBEDDED
 from dig2dig_jax.cli import flags
 from dig2dig_jax.cli.output import say
@@ -76,13 +77,21 @@ def degradations() -> dict[str, degradation.Degradation]:
   return degradation.parse(",".join(filter(None, stages)), ",".join(filter(None, sigmas)), flags.SOURCES.value)
 
 
-def restorer(prior: Prior | DrFusionNetwork) -> Restorer | None:
+def restorer(prior: Prior | DrFusionNetwork, options) -> Restorer | BlindRestorer | None:
   given = degradations()
   if all(one.clean for one in given.values()):
-    return None
+    asked = flags.DEGRADATION.value or flags.SIGMA.value or any(
+      flag.value is not None for pair in flags.OF_SOURCE.values() for flag in pair
+    )
+    finds = isinstance(options, Dig2DigOptions) and options.bandwise and options.restore == "auto"
+    return blind_restorer_of(prior) if finds and not asked else None
   if isinstance(prior, DrFusionNetwork):
     raise UserError("--degradation, --sigma: DRFusion's network restores what it was trained for; leave them out")
   return Restorer(prior, given, steps=flags.RESTORE_STEPS.value, seed=flags.SEED.value)
+
+
+def blind_restorer_of(prior: Prior) -> BlindRestorer:
+  return BlindRestorer(prior, steps=flags.RESTORE_STEPS.value, seed=flags.SEED.value, bucket=flags.BUCKET.value)
 
 
 def network_prior() -> Prior | DrFusionNetwork:

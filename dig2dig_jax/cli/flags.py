@@ -155,7 +155,7 @@ OPTIONS = {  # name of the option -> its flag
   "against": string("dig_against", None, "spectrum: gain expected of the clean source, or of the observed.", *FUSES),
   "band_window": number("dig_band_window", None, "spectrum: average of a gain, in pixels of its band.", *FUSES),
   "region": number("dig_region", None, "spectrum: power of the share of gains in the region around.", *FUSES),
-  "restore": boolean("restore", None, "spectrum: find the sources' noise and stripes, and remove them.", *FUSES),
+  "restore": string("restore", None, "spectrum: what is found and undone: auto, noise (and stripes), off.", *FUSES),
   "target": number("target", None, "spectrum: how much what shines in --functional counts more.", *FUSES),
   "functional": string("functional", None, "spectrum: source in which bright means target (ir, pet).", *FUSES),
   "undershoot": number("undershoot", None, "spectrum: grey levels below all sources that are left; -1: any.", *FUSES),

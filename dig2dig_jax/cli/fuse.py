@@ -24,7 +24,7 @@ def run() -> int:
     process=flags.PROCESS.value,
   )
   prior = common.network_prior()
-  restorer = common.restorer(prior)
+  restorer = common.restorer(prior, options)
   method = make_method(prior.denoiser, codec, noise=prior.noise, options=options, reuse=getattr(prior, "reuse", None))
   values = dataclasses.asdict(options)
   machine = {"prior": str(prior.directory), "batch_size": flags.BATCH_SIZE.value, "dig_chunk": values.pop("chunk", 0),

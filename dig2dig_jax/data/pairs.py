@@ -55,7 +55,8 @@ class Pair(NamedTuple):
 
 class LoadedPair(NamedTuple):
   """`sources` float32 [K, H, W, 3] in [-1, 1], filled where they are not valid (`data.filling`); the others have one
-  entry per source (see `Image`). `valid`: what share of it is valid, None for all."""
+  entry per source (see `Image`). `valid`: what share of it is valid, None for all. `lost`: what was found lost and
+  restored, in the words of `--degradation`, empty for nothing."""
 
   name: str
   sources: np.ndarray
@@ -63,6 +64,7 @@ class LoadedPair(NamedTuple):
   bit_depths: tuple[int, ...]
   ranges: tuple[Range | None, ...] = ()
   valid: tuple[float | None, ...] = ()
+  lost: tuple[str, ...] = ()
 
   @classmethod
   def of(cls, name: str, found: Mapping[str, images.Image], sources: Sequence[np.ndarray] | None = None) -> Self:

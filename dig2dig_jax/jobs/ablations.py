@@ -35,7 +35,7 @@ def methods(tuned: Dig2DigOptions) -> Rows:
       "fixed guidance": dataclasses.replace(before, weights="uniform", salience=0.0),
       "Dig2DIG, literal": Dig2DigOptions(),
       "Dig2DIG, accumulated gains": one_pass(before),
-      "salience alone": dataclasses.replace(tuned, restore=False),
+      "salience alone": dataclasses.replace(tuned, restore="off"),
       "Dig2DIG": tuned,
     }
   gains = dataclasses.replace(tuned, salience=0.0, brightness=0.0)
@@ -98,7 +98,7 @@ def spectra(tuned: Dig2DigOptions) -> Rows:
     "base": spectrum.BASES,
     "undershoot": (-1.0, 0.0, 6.0),
     "against": spectrum.AGAINST,
-    "restore": (False, True),
+    "restore": ("off",),
     "steps": (0, 10),
   }
   rows = {

@@ -42,7 +42,7 @@ def _smaller(scale: int) -> Damage:
     small = cv2.resize(g, (-(-size[0] // scale), -(-size[1] // scale)), interpolation=cv2.INTER_AREA)
     return cv2.resize(small, size, interpolation=cv2.INTER_CUBIC)
 
-  return Damage(make)
+  return Damage(make, stages=f"enlarged({scale},sharp)")
 
 
 KINDS: dict[str, Damage] = {

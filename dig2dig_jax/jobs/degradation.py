@@ -43,7 +43,7 @@ def _numbers(name: str, kinds: Sequence[type], make: Callable) -> Callable:
       if len(texts) != len(kinds):
         raise ValueError
       values = [kind(text) for kind, text in zip(kinds, texts, strict=True)]
-      if name in ("blur", "average", "bicubic") and values[0] <= 0:
+      if name in ("blur", *_SCALES) and values[0] <= 0:
         raise ValueError
     except ValueError:
       raise UserError(f"--degradation={name}({','.join(texts)}): expected {STAGES_HELP}") from None
@@ -61,6 +61,12 @@ def _lines(name: str) -> Callable:
   return build
 
 
+def _enlarged(size: Size, scale: str, kernel: str = "cubic") -> Operator:
+  if kernel not in operators.KERNELS:
+    raise UserError(f"--degradation=enlarged({scale},{kernel}): expected a kernel of {', '.join(operators.KERNELS)}")
+  return operators.enlarged(size, int(scale), kernel)
+
+
 # name -> (size, *arguments as texts) -> Operator
 STAGES: dict[str, Callable[..., Operator]] = {
   "blur": _numbers("blur", (float,), operators.gaussian_blur),
@@ -68,15 +74,17 @@ STAGES: dict[str, Callable[..., Operator]] = {
   "kernel": _kernel,
   "average": _numbers("average", (int,), operators.average_downsample),
   "bicubic": _numbers("bicubic", (int,), operators.bicubic_downsample),
+  "enlarged": _enlarged,
   "mask": _mask,
   "rows": _lines("rows"),
   "columns": _lines("columns"),
 }
 STAGES_HELP = (
   "none, or stages joined by +: blur(SIGMA), motion(LENGTH,ANGLE), kernel(FILE), average(SCALE), bicubic(SCALE), "
-  "mask(FILE), rows(I,...), columns(I,...)"
+  "enlarged(SCALE,KERNEL), mask(FILE), rows(I,...), columns(I,...)"
 )
-_SCALES = ("average", "bicubic")
+_SCALES = ("average", "bicubic")  # that leave fewer pixels
+_WHOLE = (*_SCALES, "enlarged")
 _MOST = 1000  # pixels, degrees: far above what cameras do, and an operator that large would fill the memory
 
 
@@ -165,9 +173,10 @@ def _stages(text: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     if not match or match[1] not in STAGES:
       raise UserError(f"--degradation={text}: expected {STAGES_HELP}; found {part!r}")
     arguments = tuple(argument.strip() for argument in match[2].split(","))
-    if match[1] in _SCALES and not arguments[0].isdecimal():
+    if match[1] in _WHOLE and not arguments[0].isdecimal():
       raise UserError(f"--degradation={text}: expected a whole scale, found {part!r}")
-    if match[1] in ("blur", "motion", *_SCALES) and not all(map(_sensible, arguments)):
+    numbers = arguments[:1] if match[1] == "enlarged" else arguments
+    if match[1] in ("blur", "motion", *_WHOLE) and not all(map(_sensible, numbers)):
       raise UserError(f"--degradation={text}: expected numbers of at most {_MOST}, found {part!r}")
     stages.append((match[1], arguments))
   return tuple(stages)

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from dig2dig_jax import blind_restorer
 from dig2dig_jax.data import ranges, validity
 from dig2dig_jax.data.images import write_png
 from dig2dig_jax.data.padding import crop
@@ -28,6 +29,7 @@ from dig2dig_jax.jobs.fuser import Fuser
 from dig2dig_jax.jobs.processes import ALONE, Place, stopped_by_signal
 from dig2dig_jax.jobs.programs import Programs
 from dig2dig_jax.jobs.record import make_folder
+from dig2dig_jax.jobs.restorer import Restorer
 from dig2dig_jax.methods.base import FusionTrace, Method, evaluations
 from dig2dig_jax.sampling import blind
 
@@ -73,7 +75,7 @@ def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> 
   report = FuseReport(left_out=left_out, skipped=len(done), evaluations=evaluations(method, len(config.sources)))
   report.notes += notes
   report.failed += [str(taken(config.out / f"{name}.png")) for name in sorted(kept)]
-  if config.restorer is not None:
+  if isinstance(config.restorer, Restorer):
     report.evaluations += config.restorer.evaluations
   fuse_files.claim_record(config, place, known=bool(entries))
   with ledger.Ledger(config.out, process=place.process, processes=place.processes) as log:
@@ -88,7 +90,7 @@ def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> 
 
 def _ahead(config: FuseConfig, planned: list[shares.Planned]) -> int:
   """How many pairs are read in advance: two batches for every device, as far as the largest images allow."""
-  if config.restorer is not None:
+  if isinstance(config.restorer, Restorer):
     return 0  # restoring asks for the devices that fuse
   count = max(_AHEAD, 2 * config.batch_size) * jax.local_device_count()
   largest = max((entry.size[0] * entry.size[1] for entry in planned if entry.size), default=1)
@@ -102,11 +104,12 @@ def _first(pairs: list[Pair], todo: list[Pair]) -> tuple[str, ...]:
 
 
 def _told(sources: tuple[str, ...], pair: LoadedPair) -> dict[str, dict]:
-  """What the log says of how the sources were read: ranges that are no whole types, [black, white], and what share of a
-  source is valid where not all is."""
+  """What the log says of how the sources were read: ranges that are no whole types, [black, white], what share of a
+  source is valid where not all is, and what it had lost."""
   ranges = {source: list(found[:2]) for source, found in zip(sources, pair.ranges, strict=True) if found is not None}
   valid = {source: round(found, 4) for source, found in zip(sources, pair.valid, strict=True) if found is not None}
-  return {name: found for name, found in (("ranges", ranges), ("valid", valid)) if found}
+  lost = {source: found for source, found in zip(sources, pair.lost, strict=False) if found}
+  return {name: found for name, found in (("ranges", ranges), ("valid", valid), ("lost", lost)) if found}
 
 
 class _Run:
@@ -144,6 +147,7 @@ class _Run:
     config, report, fuser = self.config, self.report, self.fuser
     self.pairs = {pair.name: pair for pair in todo}
     start, before, tally = time.monotonic(), len(report.failed), validity.Tally(config.sources)
+    lost: list[tuple[str, ...]] = []
     stream = batches(
       todo,
       batch_size=self._batch_size,
@@ -163,6 +167,7 @@ class _Run:
         for batch in stream:
           for pair in batch.pairs:
             tally.add(pair.valid)
+            lost.append(pair.lost)
           self.under_way.append(writers.submit(self._finish, batch, *self._begin(batch)))
           self._count(leave=0 if stopped.is_set() else _IN_FLIGHT)
           bar.n = report.done + len(report.failed) - before
@@ -175,7 +180,7 @@ class _Run:
     report.stopped_by = stopped.by
     report.left = len(todo) - report.done - (len(report.failed) - before)
     report.notes += tally.lines() + fuser.notes
-    report.notes += blind.told(config.sources, list(self.noise.values()))
+    report.notes += blind.told(config.sources, list(self.noise.values())) + blind_restorer.told(config.sources, lost)
     report.compile_seconds, report.programs = fuser.compile_seconds, fuser.programs
     report.seconds = time.monotonic() - start - fuser.compile_seconds
     rows = [row for row in self.rows.values() if row is not None]

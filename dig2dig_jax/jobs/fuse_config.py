@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from dig2dig_jax.blind_restorer import BlindRestorer
 from dig2dig_jax.data import validity
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.jobs.restorer import Restorer
@@ -15,7 +16,7 @@ class FuseConfig(DataConfig):
   tile, overlap: see `Fuser`. bit_depth: of the PNGs, 8 or 16; 0 takes the sources' largest.
   sheet: write a contact sheet of the first pairs. maps: write every weight map as PNG, and what CCF selected per step.
   overwrite: write over results of other flags, weights or sources. conditions: names of CCF's conditions.
-  restorer: of degraded sources, None for clean ones.
+  restorer: of degraded sources, as they were told or as they are found; None to take sources as they are.
   settings: flags that decide pixels, for the record and to tell runs apart. machine: others, for the record
   and to find programs by. program_cache: folder of compiled programs, None for none."""
 
@@ -30,7 +31,7 @@ class FuseConfig(DataConfig):
   maps: bool = False
   overwrite: bool = False
   conditions: tuple[str, ...] = ()
-  restorer: Restorer | None = None
+  restorer: Restorer | BlindRestorer | None = None
   settings: dict = dataclasses.field(default_factory=dict)
   machine: dict = dataclasses.field(default_factory=dict)
   program_cache: Path | None = None

@@ -23,24 +23,24 @@ from dig2dig_jax.jobs.compare import mean_ranks
 from dig2dig_jax.jobs.damage import KINDS, Damage
 from dig2dig_jax.jobs.degradation import Degradation, parse
 from dig2dig_jax.jobs.degraded import Report, gray_middle, similarity
-from dig2dig_jax.jobs.degraded_rows import Runner
 from dig2dig_jax.jobs.fuse_config import FuseConfig
 from dig2dig_jax.jobs.record import make_folder, write_text
 from dig2dig_jax.jobs.restorer import Restorer
 from dig2dig_jax.jobs.table import csv_text, json_text, markdown
 
-OURS, PLAIN, TOLD = "Dig2DIG", "Dig2DIG, --norestore", "told, then Dig2DIG"
+Rule = Callable[[np.ndarray, str], np.ndarray]  # (sources [K, H, W, 3], name of the pair) -> fused [H, W, 3]
+OURS, PLAIN, TOLD = "Dig2DIG", "Dig2DIG, --restore=off", "told, then Dig2DIG"
 AFFECTED = ("first", "second", "both")
 SHEET_ROWS = 4
 
 
 class Rules(NamedTuple):
-  """Of one rule of fusion: `blind` finds what happened, `again` does so with another seed, `plain` takes sources as they
-  are."""
+  """Of one rule of fusion: `blind` finds what happened, `again` does so with another seed, `plain` takes sources as
+  they are."""
 
-  blind: Runner
-  again: Runner
-  plain: Runner
+  blind: Rule
+  again: Rule
+  plain: Rule
 
 
 def run(
@@ -70,7 +70,9 @@ def run(
   failed: list[str] = []
   for pair in found:
     try:
-      pairs.append(gray_middle(load_pair(pair), middle))
+      loaded = gray_middle(load_pair(pair), middle)
+      whole = np.stack([KINDS["none"](source, np.random.default_rng(0)) for source in loaded.sources])
+      pairs.append(loaded._replace(sources=whole))
     except UserError as error:
       failed.append(str(error))
   if not pairs:
@@ -146,7 +148,7 @@ def _score(pair: LoadedPair, fused: np.ndarray, clean: np.ndarray) -> dict[str, 
   found = metrics.to_gray(to_uint8(fused))
   sources = [metrics.to_gray(to_uint8(source)) for source in pair.sources]
   psnr, ssim = similarity(metrics.to_gray(to_uint8(clean)), found)
-  return {**metrics.score(sources, found), "PSNR to clean": psnr, "SSIM to clean": ssim}
+  return {**metrics.score(sources, found, metrics.PROTOCOLS["panel"]), "PSNR to clean": psnr, "SSIM to clean": ssim}
 
 
 def _write(config: FuseConfig, case, scores, names, shown, notes, middle) -> tuple[str, dict[str, float]]:

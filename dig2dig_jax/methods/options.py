@@ -10,6 +10,7 @@ from dig2dig_jax.sampling import gain, schedule, spectrum, transition, weighting
 from dig2dig_jax.sampling.types import Guidance, Reuse, Step
 
 WEIGHTS = ("dig", "uniform")
+RESTORE = ("auto", "noise", "off")
 WINDOWS = ("interval", "cumulative", "spectrum")
 _RULE = spectrum.Rule()
 
@@ -21,8 +22,9 @@ class MethodOptions:
   steps: reverse steps S. spacing: `uniform`, `quadratic`, `logsnr`, `ddim`, or counts per section such as `10,10,5`.
   transition, eta (ddim), variance (ancestral): how x_{t-1} is drawn; see `sampling/transition.py`.
   weights: `dig` or `uniform`. window: gains per `interval` steps, accumulated between timesteps t_high and t_low, or
-    of the whole `spectrum` of bands in closed form (`sampling/spectrum.py`). restore: with `spectrum`, find and
-    remove the sources' noise.
+    of the whole `spectrum` of bands in closed form (`sampling/spectrum.py`). restore: with `spectrum`, what is
+    found in the sources and undone: `noise` (and stripes), `auto` (that, and, by
+    `blind_restorer.py` before the method runs, blur and lost resolution), or `off`.
   scale: gains are taken of sources made smaller by this factor. reuse: steps from one whole pass of the network to the
     next, between which its deep features are reused.
   distance, temperature, smoothing, normalise, draws, shared_noise: see `sampling/gain.py` and `sampling/weighting.py`.
@@ -47,7 +49,7 @@ class MethodOptions:
   scale: int = 1
   reuse: int = 1
   chunk: int = 0
-  restore: bool = True
+  restore: str = "auto"
 
   def validate(self, num_timesteps: int, *, least_steps: int = 1) -> None:
     """Raises UserError, naming the flag, for a value that cannot run on a prior of `num_timesteps`."""
@@ -70,6 +72,7 @@ class MethodOptions:
       ("weights", self.weights, WEIGHTS),
       ("dig_window", self.window, WINDOWS),
       ("dig_distance", self.distance, gain.DISTANCES),
+      ("restore", self.restore, RESTORE),
       ("dig_normalise", self.normalise, weighting.NORMALISATIONS),
     )
     if dig and cumulative:
@@ -157,7 +160,7 @@ def _weighting(options: MethodOptions, steps: Step | None, noise: dict, rule: sp
   full = schedule.make_schedule(noise["name"], num_timesteps=noise["num_timesteps"])
   if options.window == "spectrum":
     levels = schedule.steps_at(full, range(noise["num_timesteps"]))
-    return weighting.dig_spectrum(levels, rule=rule, restore=options.restore)
+    return weighting.dig_spectrum(levels, rule=rule, restore=options.restore != "off")
   return weighting.cumulative_dig(
     schedule.steps_at(full, [options.t_high, options.t_low]), weights=weights, errors=errors
   )

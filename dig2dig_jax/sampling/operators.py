@@ -61,17 +61,39 @@ def dropped_lines(size: Size, *, rows: tuple[int, ...] = (), columns: tuple[int,
   return masked(mask)
 
 
-def separable(rows: np.ndarray, columns: np.ndarray) -> Operator:
-  """A x = R x C^T with R [h, H] and C [w, W]: its singular values are the products of theirs."""
+class Factors(NamedTuple):
+  """Singular value decompositions of R = u diag v and C, arrays: an operator's only size-dependent part, which compiled
+  programs take as an argument."""
+
+  u: jax.Array
+  v: jax.Array
+  u_c: jax.Array
+  v_c: jax.Array
+  spectrum: jax.Array
+  kept: jax.Array
+
+
+def factors(rows: np.ndarray, columns: np.ndarray) -> Factors:
+  """Of A x = R x C^T with R [h, H] and C [w, W]: its singular values are the products of theirs."""
   (left, s_rows, right), (left_c, s_columns, right_c) = (
     np.linalg.svd(np.asarray(matrix, np.float64), full_matrices=False) for matrix in (rows, columns)
   )
   spectrum = s_rows[:, None] * s_columns
   kept = spectrum > CUT * spectrum.max()
-  spectrum, kept = (jnp.asarray(a, jnp.float32)[..., None] for a in (np.where(kept, spectrum, 0), kept))
-  u, v, u_c, v_c = (jnp.asarray(matrix, jnp.float32) for matrix in (left, right, left_c, right_c))
+  found = left, right, left_c, right_c, np.where(kept, spectrum, 0)[..., None], kept[..., None]
+  return Factors(*(jnp.asarray(array, jnp.float32) for array in found))
 
-  # The cut is part of the operator: A has exactly the singular values that its inverses invert.
+
+def separable(rows: np.ndarray, columns: np.ndarray) -> Operator:
+  """A x = R x C^T with R [h, H] and C [w, W]."""
+  return of_factors(factors(rows, columns))
+
+
+def of_factors(found: Factors) -> Operator:
+  """The operator that `factors` were taken of. The cut is part of it: it has exactly the singular values that its
+  inverses invert."""
+  u, v, u_c, v_c, spectrum, kept = found
+
   def apply(x):
     return _sides(u, spectrum * _sides(v, x, v_c), u_c)
 
@@ -85,7 +107,7 @@ def separable(rows: np.ndarray, columns: np.ndarray) -> Operator:
     scale = spectrum / jnp.where(kept > 0, spectrum**2 + rho, 1)
     return _sides(v.T, scale * from_left(r), v_c.T)
 
-  return Operator(apply, adjoint, solve, (rows.shape[1], columns.shape[1]), (rows.shape[0], columns.shape[0]))
+  return Operator(apply, adjoint, solve, (v.shape[1], v_c.shape[1]), (u.shape[0], u_c.shape[0]))
 
 
 def _sides(left: jax.Array, x: jax.Array, right: jax.Array) -> jax.Array:
@@ -96,9 +118,14 @@ def _sides(left: jax.Array, x: jax.Array, right: jax.Array) -> jax.Array:
 
 def gaussian_blur(size: Size, sigma: float) -> Operator:
   """Gaussian of standard deviation `sigma` pixels, mirrored at the borders."""
+  return separable(*blur_matrices(size, sigma))
+
+
+def blur_matrices(size: Size, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+  """R and C of `gaussian_blur`."""
   taps = gaussian_kernel(sigma)
   _check_kernel(len(taps), len(taps), size)
-  return separable(*(_band_matrix(taps, side) for side in size))
+  return tuple(_band_matrix(taps, side) for side in size)
 
 
 def _band_matrix(taps: np.ndarray, side: int) -> np.ndarray:
@@ -144,13 +171,47 @@ def motion_blur(size: Size, length: int, angle: float) -> Operator:
 def average_downsample(size: Size, scale: int) -> Operator:
   """Means of scale x scale pixels, as a detector with larger pixels sees; a last block may be smaller."""
   _check_scale(scale, size)
+  return separable(*(_average_matrix(side, scale) for side in size))
 
-  def matrix(side):
-    block = np.arange(side) // scale
-    rows = (block == np.arange(block[-1] + 1)[:, None]).astype(np.float64)
-    return rows / rows.sum(axis=1, keepdims=True)
 
-  return separable(*(matrix(side) for side in size))
+def _average_matrix(side: int, scale: int) -> np.ndarray:
+  block = np.arange(side) // scale
+  rows = (block == np.arange(block[-1] + 1)[:, None]).astype(np.float64)
+  return rows / rows.sum(axis=1, keepdims=True)
+
+
+# By what images are enlarged: weights by the distance in coarse pixels. Keys' cubic has a = -1/2 in Pillow and MATLAB,
+# -3/4 in OpenCV.
+KERNELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+  "linear": lambda distance: np.maximum(1 - distance, 0),
+  "cubic": lambda distance: _keys(distance, -0.5),
+  "sharp": lambda distance: _keys(distance, -0.75),
+}
+
+
+def enlarged(size: Size, scale: int, kernel: str = "cubic") -> Operator:
+  """Means of scale x scale pixels, enlarged by one of `KERNELS` to the size that they were taken at: a small detector's
+  image as it comes out of a camera that fills a larger one."""
+  _check_scale(scale, size)
+  return separable(*enlarged_matrices(size, scale, kernel))
+
+
+def enlarged_matrices(size: Size, scale: int, kernel: str = "cubic") -> tuple[np.ndarray, np.ndarray]:
+  """R and C of `enlarged`."""
+  if kernel not in KERNELS:
+    raise UserError(f"enlarged by {kernel}: expected one of {', '.join(KERNELS)}")
+  return tuple(_enlarging_matrix(side, scale, kernel) @ _average_matrix(side, scale) for side in size)
+
+
+def _enlarging_matrix(side: int, scale: int, kernel: str) -> np.ndarray:
+  """[side, ceil(side / scale)], mirrored at the borders."""
+  coarse = -(-side // scale)
+  place = (np.arange(side) + 0.5) / scale - 0.5
+  weight = KERNELS[kernel](np.abs(place[:, None] - np.arange(-2, coarse + 2)))
+  weight /= weight.sum(axis=1, keepdims=True)
+  matrix = np.zeros((side, coarse))
+  np.add.at(matrix.T, np.pad(np.arange(coarse), 2, mode="symmetric"), weight.T)
+  return matrix
 
 
 def bicubic_downsample(size: Size, scale: int) -> Operator:
@@ -163,15 +224,18 @@ def _bicubic_matrix(side: int, scale: int) -> np.ndarray:
   coarse = -(-side // scale)
   centres = (np.arange(coarse) + 0.5) * scale - 0.5
   reach = np.arange(-2 * scale, side + 2 * scale)
-  distance = np.abs(centres[:, None] - reach) / scale
-  near = 1.5 * distance**3 - 2.5 * distance**2 + 1
-  far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
-  weight = np.where(distance <= 1, near, np.where(distance < 2, far, 0))
+  weight = _keys(np.abs(centres[:, None] - reach) / scale)
   weight /= weight.sum(axis=1, keepdims=True)
   mirrored = np.pad(np.arange(side), 2 * scale, mode="symmetric")
   matrix = np.zeros((coarse, side))
   np.add.at(matrix.T, mirrored, weight.T)
   return matrix
+
+
+def _keys(distance: np.ndarray, a: float = -0.5) -> np.ndarray:
+  near = (a + 2) * distance**3 - (a + 3) * distance**2 + 1
+  far = a * (distance**3 - 5 * distance**2 + 8 * distance - 4)
+  return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
 
 
 def compose(*operators: Operator, iterations: int = 30) -> Operator:

@@ -49,20 +49,20 @@ def test_clean_sources_are_the_blend_and_no_seed_changes_them():
 
 def test_a_noisy_source_is_restored_unless_told_not_to():
   images = noisy(20, channels=1)
-  (restored, trace), (left, plain) = (run(method(restore=restore), images) for restore in (True, False))
+  (restored, trace), (left, plain) = (run(method(restore=restore), images) for restore in ("auto", "off"))
   error = lambda image: float(np.std(image - SCENE)) / LEVEL  # noqa: E731
   assert error(left) > 5 and error(restored) < 0.3 * error(left)
   assert float(trace.noise[1, 0]) / LEVEL == pytest.approx(20, rel=0.15) and float(trace.noise[0, 0]) < LEVEL
   np.testing.assert_array_equal(plain.noise, 0)
   other, _ = run(method(), images, seed=5)
   assert 10 * np.log10(4 / np.mean((restored - other) ** 2)) > 50, "only the lift draws"
-  assert evaluations(method(), 2) == 2 and evaluations(method(restore=False), 2) == 0
+  assert evaluations(method(), 2) == 2 and evaluations(method(restore="off"), 2) == 0
 
 
 def test_chroma_is_restored_with_the_luminance():
   images = noisy(20)
   fused, _ = run(method(luminance_codec(1)), images)
-  left, _ = run(method(luminance_codec(1), restore=False), images)
+  left, _ = run(method(luminance_codec(1), restore="off"), images)
   assert np.std(np.ptp(fused, axis=-1)) < 0.4 * np.std(np.ptp(left, axis=-1))
 
 
@@ -97,5 +97,5 @@ def test_what_cannot_run_names_its_flag(options, message):
 def test_weights_of_bands_serve_other_methods():
   """As rows of one weight per pixel: what DDFM and CCF take."""
   images = np.clip(np.stack([SCENE, np.zeros_like(SCENE)]), -1, 1)
-  rows = method(restore=False).weighting.compute(jax.random.key(0), images, None)
+  rows = method(restore="off").weighting.compute(jax.random.key(0), images, None)
   assert rows.shape == (1, 2, 48, 64, 1) and float(rows[0, 0].mean()) > 0.8
