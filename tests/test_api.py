@@ -12,7 +12,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 ALLOWED = {
   "launch": {"cli", "jobs"},
   "cli": {
-    "convert", "blind_restorer", "prior", "jobs", "methods", "checkpoint", "metrics", "training", "sampling", "models", "ops", "data"
+    "convert", "blind_restorer", "prior", "jobs", "methods", "checkpoint", "metrics", "training", "sampling", "models",
+    "ops", "data",
   },  # fmt: skip
   "convert": {"card", "checkpoint", "data", "models", "tensor_file"},
   "jobs": {
