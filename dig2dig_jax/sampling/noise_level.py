@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.stats import norm
 from scipy.stats import chi2
 
 from dig2dig_jax.ops.filters import gaussian_kernel, separable_filter
@@ -21,6 +22,7 @@ _QUARTER = 0.25
 _OF_QUARTER = chi2.ppf(_QUARTER, _BLOCK**2) / _BLOCK**2  # that quantile of a mean of squares of normal coefficients
 _KNOWN = 0.75  # share of a block that must not be clipped
 _FLAT = 0.25  # share of exactly flat squares of 2 x 2 pixels that no image with noise all over has
+_ROUNDS = 3  # of the correction for clipping
 _GROUPS = 8  # of blocks by brightness, through which variance is fitted as a line
 _RATIO = 1.5  # of variances, bright to dark, from which noise counts as dependent on the signal
 _NEIGHBOURHOOD = 5.0  # pixels, standard deviation, against which a column's offset is found
@@ -52,11 +54,28 @@ def estimate(image: jax.Array) -> Noise:
   good = count >= _KNOWN * _BLOCK**2
   energy = jnp.where(good, energy, jnp.inf)
   flat = jnp.mean(low == high) > _FLAT
-  variance = jnp.where(flat | ~good.any(), 0.0, _quantile(jnp.sort(energy), good.sum()) / _OF_QUARTER)
+
+  def variance_of(energy):
+    return jnp.where(flat | ~good.any(), 0.0, _quantile(jnp.sort(energy), good.sum()) / _OF_QUARTER)
+
+  variance = variance_of(energy)
+  for _ in range(_ROUNDS):  # what of loud noise was clipped does not count, and would have been the loudest
+    variance = variance_of(energy / _left_by_clipping(mean, variance))
+  energy = energy / _left_by_clipping(mean, variance)
   slope = jnp.where(flat, 0.0, _slope(energy, mean, good))
   grey = (image.mean() + 1) / 2
   slope = jnp.minimum(slope, variance / jnp.maximum(grey, 1e-3))  # so that no grey has a variance below zero
   return Noise(jnp.sqrt(variance), slope, variance - slope * grey)
+
+
+def _left_by_clipping(mean: jax.Array, variance: jax.Array) -> jax.Array:
+  """Share of a normal distribution's variance that is left of it within [-1, 1]."""
+  deviation = jnp.sqrt(variance) + 1e-6
+  low, high = (-1 - mean) / deviation, (1 - mean) / deviation
+  inside = norm.cdf(high) - norm.cdf(low) + 1e-6
+  shift = (norm.pdf(low) - norm.pdf(high)) / inside
+  share = 1 + (low * norm.pdf(low) - high * norm.pdf(high)) / inside - jnp.square(shift)
+  return jnp.clip(share, 0.3, 1)
 
 
 def _even(image, axis: int) -> int:

@@ -102,3 +102,10 @@ def test_stripes_are_found_and_the_columns_of_a_scene_are_not(estimate, stripes,
   assert np.std(found - (offsets - offsets.mean())) < 0.55 * offsets.std()
   # The pixels' own noise is found as if there were no stripes.
   assert float(estimate(striped).deviation) == pytest.approx(float(estimate(clean).deviation), abs=0.5 * LEVEL)
+
+
+def test_loud_noise_is_estimated_with_what_was_clipped():
+  rng = np.random.default_rng(0)
+  levels = 128 + 60 * np.sin(np.arange(256) / 40)[:, None] + rng.normal(size=(256, 256)) * 50
+  found = noise_level.estimate(jnp.asarray(np.clip(levels, 0, 255) / 127.5 - 1, jnp.float32))
+  assert float(found.deviation) * 127.5 == pytest.approx(50, rel=0.04)
