@@ -91,7 +91,7 @@ def _set_up_jax() -> None:
       raise UserError(f"--matmul_precision={flags.PRECISION.value}: expected a name that JAX knows, such as float32, "
                       "tensorfloat32 or bfloat16") from error  # fmt: skip
   if flags.CACHE.value:
-    from dig2dig_jax.jobs import compile_cache
+    from dig2dig_jax.fusing import compile_cache
 
     if note := compile_cache.use(Path(flags.CACHE.value)):
       print(f"note: {note}", file=sys.stderr)

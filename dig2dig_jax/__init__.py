@@ -4,13 +4,13 @@
 `fuse_images(["ir.png", "vi.png"])` fuses files or arrays with a task's tuned settings.
 """
 
-from dig2dig_jax.checkpoint import EMBEDDED, load_checkpoint, save_checkpoint
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.front import Preset, fuse_images, preset
 from dig2dig_jax.methods.base import Codec, FusionTrace, Method, evaluations, fuse, luminance_codec, rgb_codec
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
 from dig2dig_jax.methods.drfusion import DrFusionOptions, drfusion
-from dig2dig_jax.prior import DrFusionNetwork, Prior, load_drfusion, load_prior
+from dig2dig_jax.priors.checkpoint import EMBEDDED, load_checkpoint, save_checkpoint
+from dig2dig_jax.priors.prior import DrFusionNetwork, Prior, load_drfusion, load_prior
 
 __all__ = [
   "EMBEDDED",

@@ -17,9 +17,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from dig2dig_jax import blind_restorer
-from dig2dig_jax.blind_restorer import BlindRestorer
-from dig2dig_jax.checkpoint import EMBEDDED
 from dig2dig_jax.data import filling, validity
 from dig2dig_jax.data.decode import Decoded
 from dig2dig_jax.data.images import read_decoded, to_uint8
@@ -31,8 +28,10 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.base import fuse, luminance_codec, rgb_codec
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions
 from dig2dig_jax.methods.registry import make_method
-from dig2dig_jax.prior import Prior, load_prior
-from dig2dig_jax.sampling import blind
+from dig2dig_jax.priors.checkpoint import EMBEDDED
+from dig2dig_jax.priors.prior import Prior, load_prior
+from dig2dig_jax.restoration import blind, blind_restorer
+from dig2dig_jax.restoration.blind_restorer import BlindRestorer
 
 TASKS = ("vif", "mef", "mff", "mif")
 _log = logging.getLogger(__name__)

@@ -46,8 +46,9 @@ def _status(data, out, cache, fault, amount) -> int:
   try:
     import jax
 
+    from dig2dig_jax import record
     from dig2dig_jax.errors import UserError
-    from dig2dig_jax.jobs import compile_cache, record
+    from dig2dig_jax.fusing import compile_cache
 
     record.packages()  # the other user, below, need not be able to read where they are installed
 
@@ -83,8 +84,8 @@ class Chaos:
   def __init__(self, root: pathlib.Path, rng: random.Random):
     os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", JAX_PLATFORMS="cpu")
     self.context = multiprocessing.get_context("forkserver")
-    self.context.set_forkserver_preload(["dig2dig_jax.jobs.fuse", "dig2dig_jax.methods.dig2dig", "toys", "scale",
-                                         "chaos", "dig2dig_jax.jobs.compile_cache"])  # fmt: skip
+    self.context.set_forkserver_preload(["dig2dig_jax.fusing.job", "dig2dig_jax.methods.dig2dig", "toys", "scale",
+                                         "chaos", "dig2dig_jax.fusing.compile_cache"])  # fmt: skip
     self.root, self.rng, self.out, self.cache = root, rng, root / "out", root / "home" / "cache"
     self.data = scale.make_pairs(root / "data", PAIRS, SIZES)
     self.before = _hashes(self.data)
@@ -151,7 +152,7 @@ class Chaos:
     """What has to hold at any time."""
     from scenes import read
 
-    from dig2dig_jax.jobs import ledger
+    from dig2dig_jax.fusing import ledger
 
     if _hashes(self.data) != self.before:
       self.faults.append("an original was changed")

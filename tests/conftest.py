@@ -16,10 +16,11 @@ import pytest
 from flax import traverse_util
 from jax._src import compiler  # JAX has no public setting of XLA's options for all programs
 
-from dig2dig_jax import checkpoint, metrics
-from dig2dig_jax.jobs import restorer
+from dig2dig_jax import metrics
 from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.shapes import parameter_shapes
+from dig2dig_jax.priors import checkpoint
+from dig2dig_jax.restoration import restorer
 
 # Tests measure and count what is compiled: nothing may come from an earlier run.
 jax.config.update("jax_enable_compilation_cache", False)
@@ -42,29 +43,29 @@ SHARED = pathlib.Path(os.environ.get("DIG2DIG_SHARED", TESTS.parents[1] / "share
 # `pytest --durations=0`. The rest follows as collected.
 LONGEST = (
   "sampling/test_joint_observation.py",  # first: its gradient takes the most memory to compile
-  "jobs/test_train.py",
+  "training/test_train.py",
   "test_chaos.py",
   "models/test_unet_goldens.py",
   "training/test_drfusion_training.py",
-  "jobs/test_benchmark.py",
+  "benchmarks/test_benchmark.py",
   "metrics/test_metric_values.py",
-  "jobs/test_processes.py",
-  "jobs/test_kept_runs.py",
-  "jobs/test_scale.py",
-  "sampling/test_controlled.py",
+  "fusing/test_processes.py",
+  "fusing/test_kept_runs.py",
+  "fusing/test_scale.py",
+  "guidance/test_controlled.py",
   "test_launch.py",
   "metrics/test_metric_goldens.py",
-  "jobs/test_degraded.py",
+  "benchmarks/test_degraded.py",
   "methods/test_registry.py",
   "methods/test_drfusion.py",
-  "convert/test_verify.py",
-  "jobs/test_boundary.py",
+  "porting/test_verify.py",
+  "fusing/test_boundary.py",
   "models/test_classifier_goldens.py",
-  "convert/test_detect.py",
-  "sampling/test_guidance.py",
+  "porting/test_detect.py",
+  "guidance/test_guidance.py",
   "test_front.py",
-  "jobs/test_yardstick.py",
-  "jobs/test_theory.py",
+  "benchmarks/test_yardstick.py",
+  "benchmarks/test_theory.py",
 )
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from conftest import golden_path
 from recipe import FAST_COMPILE, recipe_array
 
-from convert.drfusion import convert
 from dig2dig_jax.models.drfusion_unet import DrFusionNet
+from dig2dig_jax.porting.drfusion import convert
 
 
 @functools.cache

@@ -7,7 +7,7 @@ from flax import traverse_util
 
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig
 from dig2dig_jax.models.shapes import parameter_shapes
-from dig2dig_jax.prior import DrFusionNetwork
+from dig2dig_jax.priors.prior import DrFusionNetwork
 
 CONFIG = DrFusionConfig(width=8, groups=4, steps=2)
 

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from conftest import SIMPLE_LOOPS, golden_path
 
-from convert.torch_tree import convert_tree, nest
 from dig2dig_jax.models.config import UNetConfig, classifier_config, diffusion_config, super_resolution_config
 from dig2dig_jax.models.shapes import network, parameter_shapes
+from dig2dig_jax.porting.torch_tree import convert_tree, nest
 
 FOLDER = "guided_diffusion"
 # These networks run once or twice: three times less compilation is worth slower code. The arithmetic is the same.

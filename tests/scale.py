@@ -45,26 +45,26 @@ def work(data, out, process, processes, batch_size, pause, cache=None):
   from toys import conv_denoiser, conv_params
 
   from dig2dig_jax.cli.output import say
-  from dig2dig_jax.jobs import fuse
-  from dig2dig_jax.jobs.processes import Place
+  from dig2dig_jax.fusing import job
+  from dig2dig_jax.fusing.processes import Place
   from dig2dig_jax.methods.base import luminance_codec
   from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
 
   jax.config.update("jax_disable_most_optimizations", True)
   if pause:
-    write_png = fuse.write_png
+    write_png = job.write_png
 
     def slow(*args, **kw):
       time.sleep(pause)
       write_png(*args, **kw)
 
-    fuse.write_png = slow
+    job.write_png = slow
   options = Dig2DigOptions(steps=2, strength=0.8, window="cumulative", temperature=0.01)
   noise = {"name": "linear", "num_timesteps": 1000}
   method = dig2dig(conv_denoiser, luminance_codec(1), noise=noise, options=options)
-  config = fuse.FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=BUCKET, batch_size=batch_size, sheet=False,
+  config = job.FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=BUCKET, batch_size=batch_size, sheet=False,
                            program_cache=cache)  # fmt: skip
-  report = fuse.run(config, method, conv_params(), place=Place(process, processes))
+  report = job.run(config, method, conv_params(), place=Place(process, processes))
   say(report.summary())
   return report
 

@@ -3,21 +3,22 @@
 import dataclasses
 from pathlib import Path
 
-from convert.detect import configured
-from convert.official import OFFICIAL
-from convert.peer import DdfmPeer
+from dig2dig_jax.benchmarks import degraded, gain_figures, metric_speed, speed, theory, unannounced
+from dig2dig_jax.benchmarks import tables as benchmark
+from dig2dig_jax.benchmarks.degraded_rows import Runner
+from dig2dig_jax.benchmarks.peer import DdfmPeer
+from dig2dig_jax.benchmarks.rows import TABLES, accumulated
 from dig2dig_jax.cli import common, flags, usage
 from dig2dig_jax.cli.output import say
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs import benchmark, degraded, gain_figures, metric_speed, speed, theory, unannounced
-from dig2dig_jax.jobs.ablations import TABLES, accumulated
-from dig2dig_jax.jobs.degraded_rows import Runner
-from dig2dig_jax.jobs.fuser import Fuser
-from dig2dig_jax.jobs.restorer import Restorer
+from dig2dig_jax.fusing.fuser import Fuser
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions
 from dig2dig_jax.methods.drfusion import DrFusionOptions
 from dig2dig_jax.methods.registry import METHODS, make_method
-from dig2dig_jax.prior import DRFUSION, Prior, load_drfusion, random_prior
+from dig2dig_jax.models.official import OFFICIAL
+from dig2dig_jax.porting.recognise import configured
+from dig2dig_jax.priors.prior import DRFUSION, Prior, load_drfusion, random_prior
+from dig2dig_jax.restoration.restorer import Restorer
 
 
 def run() -> int:

@@ -5,22 +5,23 @@ import shlex
 import sys
 from pathlib import Path
 
-from dig2dig_jax.blind_restorer import BlindRestorer
-from dig2dig_jax.checkpoint import EMBEDDED
 from dig2dig_jax.cli import flags
 from dig2dig_jax.cli.output import say
 from dig2dig_jax.data import ranges
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs import degradation, fused_folders, lpips
-from dig2dig_jax.jobs.fuse_config import FuseConfig
-from dig2dig_jax.jobs.restorer import Restorer
+from dig2dig_jax.evaluation import folders, lpips
+from dig2dig_jax.fusing.config import FuseConfig
 from dig2dig_jax.methods.base import Codec, luminance_codec, rgb_codec
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions, one_pass
 from dig2dig_jax.methods.drfusion import DrFusionOptions
 from dig2dig_jax.methods.options import MethodOptions
 from dig2dig_jax.methods.registry import METHODS
-from dig2dig_jax.prior import DRFUSION, DrFusionNetwork, Prior, load_drfusion, load_prior
+from dig2dig_jax.priors.checkpoint import EMBEDDED
+from dig2dig_jax.priors.prior import DRFUSION, DrFusionNetwork, Prior, load_drfusion, load_prior
+from dig2dig_jax.restoration import degradation
+from dig2dig_jax.restoration.blind_restorer import BlindRestorer
+from dig2dig_jax.restoration.restorer import Restorer
 
 
 def method_options() -> MethodOptions | DrFusionOptions:
@@ -175,7 +176,7 @@ def whole(flag: str, text: str, least: int = 0, most: int = 10**6) -> int:
 def fused_arguments() -> tuple[dict[str, Path], DataConfig, dict]:
   arguments = {"protocol": one_protocol(), "baselines": flags.BASELINES.value, "limit": flags.LIMIT.value}
   arguments["lpips"] = lpips.load(Path(flags.LPIPS.value)) if flags.LPIPS.value else None
-  return fused_folders.named(flags.FUSED.value or []), data_config(), arguments
+  return folders.named(flags.FUSED.value or []), data_config(), arguments
 
 
 def one_protocol() -> str:

@@ -5,8 +5,8 @@ from pathlib import Path
 from dig2dig_jax.cli import common, flags, usage
 from dig2dig_jax.cli.output import say
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs import detect, evaluate_fused, evaluate_prior, sample_prior
-from dig2dig_jax.jobs.detector import Detector
+from dig2dig_jax.evaluation import denoising, detection, fused, samples
+from dig2dig_jax.evaluation.detector import Detector
 
 
 def run() -> int:
@@ -20,16 +20,16 @@ def run() -> int:
     transition = flags.OPTIONS["transition"].value or "ancestral"
     options = {"count": flags.SAMPLES.value, "size": flags.SAMPLE_SIZE.value, "steps": flags.SAMPLE_STEPS.value}
     options["colours_of"] = Path(flags.DATA.value) if flags.DATA.value else None
-    say(f"samples written to {sample_prior.run(prior, out, transition=transition, seed=seed, **options)}")
+    say(f"samples written to {samples.run(prior, out, transition=transition, seed=seed, **options)}")
   else:
     options = {"limit": flags.LIMIT.value, "classical": flags.CLASSICAL.value}
-    say(evaluate_prior.run(prior, common.data(), out, seed=seed, **options))
+    say(denoising.run(prior, common.data(), out, seed=seed, **options))
   return 0
 
 
 def _evaluate_fused() -> int:
   folders, data, arguments = common.fused_arguments()
-  found = evaluate_fused.run(folders, data, Path(flags.OUT.value), **arguments)
+  found = fused.run(folders, data, Path(flags.OUT.value), **arguments)
   return common.finish(found, found.text)
 
 
@@ -41,5 +41,5 @@ def _evaluate_detection() -> int:
   classes = tuple(common.whole("detector_classes", text) for text in flags.DETECTOR_CLASSES.value)
   options = {"classes": classes, "baselines": flags.BASELINES.value, "limit": flags.LIMIT.value}
   labels, out = Path(flags.LABELS.value), Path(flags.OUT.value)
-  found = detect.run(folders, data, labels, out, finder, **options)
+  found = detection.run(folders, data, labels, out, finder, **options)
   return common.finish(found, found.text)

@@ -6,6 +6,7 @@ The other files of this folder read them, nobody else.
 import os
 from pathlib import Path
 
+from dig2dig_jax.benchmarks.rows import TABLES
 from dig2dig_jax.cli.declare import (
   Check,
   above,
@@ -24,12 +25,11 @@ from dig2dig_jax.cli.declare import (
 )
 from dig2dig_jax.data import validity
 from dig2dig_jax.data.readers import READERS
-from dig2dig_jax.jobs.ablations import TABLES
-from dig2dig_jax.jobs.degradation import STAGES_HELP
-from dig2dig_jax.jobs.detector import LAYOUTS
+from dig2dig_jax.evaluation.detector import LAYOUTS
 from dig2dig_jax.methods.registry import METHODS
 from dig2dig_jax.metrics import PROTOCOLS
-from dig2dig_jax.prior import DTYPES
+from dig2dig_jax.priors.prior import DTYPES
+from dig2dig_jax.restoration.degradation import STAGES_HELP
 
 JOBS = ("fuse", "evaluate", "report", "benchmark", "train")
 

@@ -5,14 +5,14 @@ import sys
 
 from dig2dig_jax.cli import common, flags
 from dig2dig_jax.cli.output import say
-from dig2dig_jax.jobs import fuse, processes
+from dig2dig_jax.fusing import job, processes
 from dig2dig_jax.methods.registry import make_method
 
 
 def run() -> int:
   config, options, codec = common.fuse_config(), common.method_options(), common.codec()
   if flags.LIST.value:
-    lines, left_out = fuse.listed(config)
+    lines, left_out = job.listed(config)
     print("".join(f"note: {line}\n" for line in left_out), end="", file=sys.stderr)
     say(lines, end="")
     return 0
@@ -32,7 +32,7 @@ def run() -> int:
   settings = {"method": flags.METHOD.value, "options": values, **common.pixel_settings()}
   conditions = getattr(options, "conditions", ())
   config = dataclasses.replace(config, settings=settings, machine=machine, conditions=conditions, restorer=restorer)
-  done = fuse.run(config, method, prior.params, place=place)
+  done = job.run(config, method, prior.params, place=place)
   which = f"process {place.process} of {place.processes}: " if place.processes > 1 else ""
   status = common.finish(done, f"{which}{done.summary()}; results in {config.out}")
   return processes.INTERRUPTED if done.stopped_by == processes.CTRL_C else status

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dig2dig_jax.cli import common, flags
-from dig2dig_jax.jobs import report
+from dig2dig_jax.evaluation import report
 
 
 def run() -> int:

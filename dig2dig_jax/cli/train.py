@@ -5,12 +5,14 @@ from pathlib import Path
 
 from dig2dig_jax.cli import common, flags
 from dig2dig_jax.cli.output import say
+from dig2dig_jax.data.crops import CropConfig
+from dig2dig_jax.data.degraded_pairs import FAMILIES, DegradedConfig
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs import processes, train, train_config
+from dig2dig_jax.fusing import processes
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig
 from dig2dig_jax.models.shapes import NetworkConfig
-from dig2dig_jax.training.data import CropConfig
-from dig2dig_jax.training.degraded_pairs import FAMILIES, DegradedConfig
+from dig2dig_jax.training import config as train_config
+from dig2dig_jax.training import job
 from dig2dig_jax.training.step import StepConfig
 
 
@@ -45,7 +47,7 @@ def run() -> int:
     resume=flags.RESUME.value,
     init=Path(flags.INIT.value) if flags.INIT.value else None,
   )
-  say(f"prior written to {train.train(config)}")
+  say(f"prior written to {job.train(config)}")
   return 0
 
 

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from dig2dig_jax.guidance.weighting import Weighting
 from dig2dig_jax.ops import color
 from dig2dig_jax.sampling.sampler import Trace, sample
 from dig2dig_jax.sampling.types import Denoiser, Guidance, Prediction, Reuse, Step, Transition
-from dig2dig_jax.sampling.weighting import Weighting
 
 _SLACK = 1.001  # of values in [-1, 1]: what resampling and rounding may have done
 

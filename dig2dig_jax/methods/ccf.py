@@ -10,10 +10,10 @@ from typing import Any
 import optax
 
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.guidance.conditions import CONDITIONS
+from dig2dig_jax.guidance.controlled import controlled
 from dig2dig_jax.methods.base import Codec, Method
 from dig2dig_jax.methods.options import MethodOptions, assemble, require
-from dig2dig_jax.sampling.conditions import CONDITIONS
-from dig2dig_jax.sampling.controlled import controlled
 from dig2dig_jax.sampling.types import Reuse
 
 RELEASED = ("ssim", "mse", "edge", "low_freq", "high_freq", "sf", "ei", "sd")
@@ -27,7 +27,7 @@ class CcfOptions(MethodOptions):
   """The released script's settings: 200 steps, Adam of rate 0.03, 3 of 8 conditions at a time. `weights=dig` weighs the
   source terms of the conditions by the information gains.
 
-  conditions: names of `sampling.conditions.CONDITIONS`. top_k: how many act at a step. rate: of Adam on the image.
+  conditions: names of `guidance.conditions.CONDITIONS`. top_k: how many act at a step. rate: of Adam on the image.
   """
 
   steps: int = 200

@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from dig2dig_jax.guidance.expectation_maximization import COLOURS, ROLES, expectation_maximization
+from dig2dig_jax.guidance.quadratic import chain, consistent_eps
 from dig2dig_jax.methods.base import Codec, Method
 from dig2dig_jax.methods.options import MethodOptions, assemble, require, require_choice
-from dig2dig_jax.sampling.expectation_maximization import COLOURS, ROLES, expectation_maximization
-from dig2dig_jax.sampling.guidance import chain, consistent_eps
 from dig2dig_jax.sampling.types import Reuse
 
 

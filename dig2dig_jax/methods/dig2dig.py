@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.guidance import quadratic, spectrum
 from dig2dig_jax.methods.base import Codec, Method
 from dig2dig_jax.methods.options import MethodOptions, assemble, require, require_choice
-from dig2dig_jax.sampling import guidance, spectrum
 from dig2dig_jax.sampling.types import Reuse
 
 MAX_SCORE = 50  # of salience and brightness: at less, the strongest source has long won
@@ -25,7 +25,7 @@ class Dig2DigOptions(MethodOptions):
   salience: how much the local energy of a band adds to the gains in choosing its source; 0: nothing. Needs bands.
   brightness: how much a source's local brightness, in [-1, 1], adds likewise; for medical images. Needs bands.
   exponent, against, band_window, region, target, functional, undershoot, overshoot: of the window `spectrum`, see
-    `sampling/spectrum.py`; `functional` is the number of a source, -1 the last.
+    `guidance/spectrum.py`; `functional` is the number of a source, -1 the last.
   """
 
   guidance: str = "quadratic"
@@ -61,10 +61,10 @@ class Dig2DigOptions(MethodOptions):
       (-1 <= self.overshoot <= 255, "overshoot", "0 to 255 grey levels, or -1", self.overshoot),
     )
     require_choice(
-      ("guidance", self.guidance, guidance.GUIDANCES),
+      ("guidance", self.guidance, quadratic.GUIDANCES),
       ("strength_schedule", self.strength_schedule, STRENGTH_SCHEDULES),
       ("dig_against", self.against, spectrum.AGAINST),
-      ("base", self.base, spectrum.BASES if self.bandwise else guidance.BASE_RULES),
+      ("base", self.base, spectrum.BASES if self.bandwise else quadratic.BASE_RULES),
     )
     if self.salience and self.bandwise:
       raise UserError(f"--salience={self.salience}: expected another --dig_window than spectrum, whose gains are "
@@ -128,16 +128,16 @@ def dig2dig(
   )
 
 
-def _guidance(options: Dig2DigOptions) -> guidance.Guidance:
+def _guidance(options: Dig2DigOptions) -> quadratic.Guidance:
   if options.strength_schedule == "likelihood":
-    strength = guidance.likelihood_strength(options.strength)
+    strength = quadratic.likelihood_strength(options.strength)
   else:
     strength = options.strength
-  make = guidance.GUIDANCES[options.guidance]
+  make = quadratic.GUIDANCES[options.guidance]
   bands = {}
   if not options.bandwise:
     bands = {"levels": options.bands, "base": options.base}
     bands |= {"salience": options.salience, "brightness": options.brightness}
   correct = make(strength, **bands)
   # Without steps there is no noise to be consistent with.
-  return guidance.chain(correct, guidance.consistent_eps()) if options.steps else correct
+  return quadratic.chain(correct, quadratic.consistent_eps()) if options.steps else correct

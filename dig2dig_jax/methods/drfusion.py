@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.guidance import weighting
 from dig2dig_jax.methods.base import Codec, Method
 from dig2dig_jax.methods.options import require, require_choice
 from dig2dig_jax.sampling import joint_observation as joint
-from dig2dig_jax.sampling import weighting
 from dig2dig_jax.sampling.transition import ddim
 
 _LEAST = 8  # pixels: three halvings

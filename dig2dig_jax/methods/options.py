@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.guidance import gain, spectrum, weighting
 from dig2dig_jax.methods.base import Codec, Method
-from dig2dig_jax.sampling import gain, schedule, spectrum, transition, weighting
+from dig2dig_jax.sampling import schedule, transition
 from dig2dig_jax.sampling.types import Guidance, Reuse, Step
 
 WEIGHTS = ("dig", "uniform")
@@ -22,12 +23,12 @@ class MethodOptions:
   steps: reverse steps S. spacing: `uniform`, `quadratic`, `logsnr`, `ddim`, or counts per section such as `10,10,5`.
   transition, eta (ddim), variance (ancestral): how x_{t-1} is drawn; see `sampling/transition.py`.
   weights: `dig` or `uniform`. window: gains per `interval` steps, accumulated between timesteps t_high and t_low, or
-    of the whole `spectrum` of bands in closed form (`sampling/spectrum.py`). restore: with `spectrum`, what is
+    of the whole `spectrum` of bands in closed form (`guidance/spectrum.py`). restore: with `spectrum`, what is
     found in the sources and undone: `noise` (and stripes), `auto` (that, and, by
     `blind_restorer.py` before the method runs, blur and lost resolution), or `off`.
   scale: gains are taken of sources made smaller by this factor. reuse: steps from one whole pass of the network to the
     next, between which its deep features are reused.
-  distance, temperature, smoothing, normalise, draws, shared_noise: see `sampling/gain.py` and `sampling/weighting.py`.
+  distance, temperature, smoothing, normalise, draws, shared_noise: see `guidance/gain.py` and `guidance/weighting.py`.
   """
 
   steps: int = 25

@@ -2,7 +2,7 @@
 
 Images: K >= 2 gray sources [H, W] of one size, whole levels 0..255; the result is such an image, float64.
 Where papers leave a detail open (ties, borders, rounding), the functions say what was chosen;
-`tests/jobs/test_baseline_rows.py` holds their scores against an independent program's.
+`tests/evaluation/test_baseline_rows.py` holds their scores against an independent program's.
 """
 
 import cv2

@@ -1,7 +1,7 @@
 """The guided-diffusion networks in Flax Linen: the U-Net in every layout that OpenAI released, the noisy classifier.
 
 Layout N H W C. Top-level module names are PyTorch's with list indices joined (`input_blocks.1.0` becomes
-`input_blocks_1_0`), so that `convert/torch_tree.py` needs one rule and no table.
+`input_blocks_1_0`), so that `dig2dig_jax/porting/torch_tree.py` needs one rule and no table.
 """
 
 from typing import Any

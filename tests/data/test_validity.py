@@ -15,7 +15,8 @@ from dig2dig_jax.data import decode, filling, images, validity
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.data.pairs import Pair, load_pair
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs import fuse, fused_folders
+from dig2dig_jax.evaluation import folders
+from dig2dig_jax.fusing import job
 from dig2dig_jax.methods.base import luminance_codec
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
 
@@ -261,15 +262,15 @@ def test_a_pair_is_read_as_it_is_told(tmp_path):
   off, alpha = (load_pair(DataConfig(tmp_path, ("ir", "vi"), valid=how).find()[0][0]) for how in ("off", "alpha"))
   for other in (off, alpha):
     np.testing.assert_array_equal(other.sources, stored.sources)
-  scored = fused_folders.load(found, {}, {}, [])
+  scored = folders.load(found, {}, {}, [])
   np.testing.assert_array_equal(scored.sources["ir"][~mask], 0)
 
 
 def fused(data, out, **changes):
   options = Dig2DigOptions(steps=2, strength=0.8, window="cumulative", temperature=0.01)
   method = dig2dig(conv_denoiser, luminance_codec(1), noise={"name": "linear", "num_timesteps": 1000}, options=options)
-  config = fuse.FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=32, sheet=False, **changes)
-  return fuse.run(config, method, conv_params())
+  config = job.FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=32, sheet=False, **changes)
+  return job.run(config, method, conv_params())
 
 
 @pytest.mark.usefixtures("quick_compile")

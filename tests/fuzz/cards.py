@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from conftest import TINY
 
-from dig2dig_jax import card, checkpoint, prior
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig
 from dig2dig_jax.models.shapes import parameter_shapes
+from dig2dig_jax.priors import card, checkpoint, prior
 
 _SECONDS = 10  # of the processor: what else the machine does is no fault of the loader
 _WHOLE = {  # what is tampered with: (network, schedule)

@@ -9,7 +9,7 @@ import numpy as np
 
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs import ledger
+from dig2dig_jax.fusing import ledger
 
 FLAGS = {"strength": 0.9, "sources": ["ir", "vi"], "options": {"steps": 10, "bands": 6}}
 RUN = ledger.identity(FLAGS, {"a": np.arange(4, dtype=np.float32)})

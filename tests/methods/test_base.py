@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import toys
 
+from dig2dig_jax.guidance import quadratic, weighting
 from dig2dig_jax.methods.base import Method, evaluations, fuse, luminance_codec, rgb_codec
-from dig2dig_jax.sampling import guidance, transition, weighting
+from dig2dig_jax.sampling import transition
 from dig2dig_jax.sampling.denoiser import eps_denoiser
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -23,7 +24,7 @@ def method(**changes):
     codec=rgb_codec(),
     denoiser=lambda params: eps_denoiser(toys.conv_apply, params),
     steps=STEPS,
-    guidance=guidance.chain(guidance.quadratic(0.6), guidance.consistent_eps()),
+    guidance=quadratic.chain(quadratic.quadratic(0.6), quadratic.consistent_eps()),
     weighting=DIG,
     transition=transition.ddim(eta=0.5),
   )
@@ -60,7 +61,7 @@ def test_result_does_not_depend_on_the_batch():
   [
     (3, {}, 6 + 3 * 3),
     (2, {"weighting": weighting.uniform()}, 6),
-    (2, {"weighting": DIG, "steps": None, "guidance": guidance.quadratic()}, 2 * 3),
+    (2, {"weighting": DIG, "steps": None, "guidance": quadratic.quadratic()}, 2 * 3),
   ],
 )
 def test_evaluations_are_the_network_calls_that_run(count, changes, expected):
@@ -76,10 +77,10 @@ def test_evaluations_are_the_network_calls_that_run(count, changes, expected):
 
 def test_one_pass_is_the_blend_of_the_last_row():
   images = toys.images(2, 3, 5, 4, 3)
-  fused, trace = compiled(method(steps=None, guidance=guidance.quadratic(1.0)))(images)
+  fused, trace = compiled(method(steps=None, guidance=quadratic.quadratic(1.0)))(images)
   assert trace.steps is None and trace.weights.shape == (3, 3, 5, 4, 1)
-  np.testing.assert_allclose(fused, guidance.blend(images, trace.weights[-1]), atol=1e-6)
-  half, _ = compiled(method(steps=None, guidance=guidance.quadratic(0.5)))(images)
+  np.testing.assert_allclose(fused, quadratic.blend(images, trace.weights[-1]), atol=1e-6)
+  half, _ = compiled(method(steps=None, guidance=quadratic.quadratic(0.5)))(images)
   np.testing.assert_allclose(half, (fused + images.mean(axis=0)) / 2, atol=1e-6)  # starts from the mean
 
 
@@ -93,7 +94,7 @@ def test_luminance_codec_keeps_gray_gray_and_the_chroma_of_its_source():
 
   gray = np.repeat(toys.images(3, 8, 7, 1), 3, axis=-1)
   colour = 0.3 * toys.images(4, 2, 8, 7, 3)  # mild, so that nothing clips
-  run = compiled(method(codec=luminance_codec(1), guidance=guidance.quadratic(1.0)))
+  run = compiled(method(codec=luminance_codec(1), guidance=quadratic.quadratic(1.0)))
   fused, trace = run(np.stack([gray * 0.3, colour[0], colour[1]]))
   for ours, source in zip(split(fused)[1:], split(colour[0])[1:], strict=True):
     np.testing.assert_allclose(ours, source, atol=1e-6)
@@ -119,7 +120,7 @@ def test_codecs_clip_and_never_stretch():
 def test_fused_sources_start_from_noise_of_the_key():
   """Unguided on a prior that is one image: every key ends there; on a wide prior keys end elsewhere."""
   images = toys.images(6, 2, 5, 4, 3)
-  unguided = dict(guidance=guidance.identity(), weighting=weighting.uniform(), transition=transition.ddim())
+  unguided = dict(guidance=quadratic.identity(), weighting=weighting.uniform(), transition=transition.ddim())
   run = compiled(method(denoiser=lambda spread: gaussian.denoiser(0.25, spread), **unguided))
   for spread, same in ((0.0, True), (0.3, False)):
     first, second = (run(images, seed, spread)[0] for seed in (0, 1))

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.guidance import spectrum
 from dig2dig_jax.methods.base import evaluations, fuse, luminance_codec, rgb_codec
 from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig, one_pass
-from dig2dig_jax.sampling import spectrum
-from dig2dig_jax.sampling.noise_level import LEVEL
+from dig2dig_jax.restoration.noise_level import LEVEL
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import toys
 
-from dig2dig_jax import prior
-from dig2dig_jax.checkpoint import save_checkpoint
 from dig2dig_jax.data.pairs import find_pairs, load_pair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.base import evaluations, fuse, luminance_codec, rgb_codec
 from dig2dig_jax.methods.drfusion import CHANNELS, DrFusionOptions
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.models.drfusion_unet import DrFusionNet
-from dig2dig_jax.prior import load_drfusion
+from dig2dig_jax.priors import prior
+from dig2dig_jax.priors.checkpoint import save_checkpoint
+from dig2dig_jax.priors.prior import load_drfusion
 from dig2dig_jax.sampling.joint_observation import noise_and_mask_denoiser
 from dig2dig_jax.training.drfusion_step import sampler
 

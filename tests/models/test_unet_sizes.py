@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import recipe
 
-from convert.torch_tree import nest
 from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.guided_unet import depth_to_space, pad_to_multiple, space_to_depth
 from dig2dig_jax.models.shapes import network, parameter_shapes
+from dig2dig_jax.porting.torch_tree import nest
 
 COMPACT = UNetConfig(
   image_size=16,

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from convert.torch_tree import flax_path
 from dig2dig_jax.models import convolution
 from dig2dig_jax.models.drfusion_unet import DrFusionNet
 from dig2dig_jax.models.shapes import parameter_shapes
+from dig2dig_jax.porting.torch_tree import flax_path
 from dig2dig_jax.sampling import joint_observation as joint
 from dig2dig_jax.sampling.sampler import sample
 from dig2dig_jax.sampling.transition import ddim

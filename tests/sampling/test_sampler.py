@@ -8,7 +8,8 @@ import pytest
 import recipe
 import toys
 
-from dig2dig_jax.sampling import guidance, schedule, transition
+from dig2dig_jax.guidance import quadratic
+from dig2dig_jax.sampling import schedule, transition
 from dig2dig_jax.sampling.denoiser import eps_denoiser
 from dig2dig_jax.sampling.sampler import sample
 from dig2dig_jax.sampling.types import Transition
@@ -43,7 +44,7 @@ def run(
 
 
 def consistent(guide):
-  return guidance.chain(guide, guidance.consistent_eps())
+  return quadratic.chain(guide, quadratic.consistent_eps())
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_a_run_is_the_loop_over_its_steps(inputs):
   """The same keys, rows and states in a Python loop; two rows are left when the steps end, one is read too long."""
   x, sources, weights = inputs
   steps = toys.run_steps(8)
-  guide, step_by = consistent(guidance.quadratic(lambda step: 1 - step.alpha_bar)), transition.ddim(eta=0.8)
+  guide, step_by = consistent(quadratic.quadratic(lambda step: 1 - step.alpha_bar)), transition.ddim(eta=0.8)
   path = {}
   x_0, trace = run(
     x, sources, weights[:2], guide=guide, step_by=toys.watched(step_by, path), steps=steps, interval=3
@@ -91,12 +92,12 @@ def test_a_run_is_the_loop_over_its_steps(inputs):
 
 def test_strength_zero_is_plain_ddim(inputs):
   x, sources, weights = inputs
-  plain, trace = run(x, sources, weights, guide=guidance.identity())
+  plain, trace = run(x, sources, weights, guide=quadratic.identity())
   np.testing.assert_array_equal(trace.correction, 0)
-  for name in guidance.GUIDANCES:
-    off, _ = run(x, sources, weights, guide=guidance.GUIDANCES[name](0.0))
+  for name in quadratic.GUIDANCES:
+    off, _ = run(x, sources, weights, guide=quadratic.GUIDANCES[name](0.0))
     np.testing.assert_array_equal(off, plain, err_msg=name)
-  off, _ = run(x, sources, weights, guide=consistent(guidance.quadratic(0.0)))
+  off, _ = run(x, sources, weights, guide=consistent(quadratic.quadratic(0.0)))
   np.testing.assert_allclose(off, plain, atol=1e-5)
 
 
@@ -104,7 +105,7 @@ def test_one_hot_weights_at_full_strength_return_that_source(inputs):
   x, sources, _ = inputs
   weights = np.zeros((1, 3, 6, 5, 1), np.float32)
   weights[:, 1] = 1
-  x_0, trace = run(x, sources, weights, guide=consistent(guidance.quadratic(1.0)))
+  x_0, trace = run(x, sources, weights, guide=consistent(quadratic.quadratic(1.0)))
   np.testing.assert_allclose(x_0, sources[1], atol=1e-6)
   np.testing.assert_allclose(trace.residual[:, 1], 0, atol=1e-6)
 
@@ -113,13 +114,13 @@ def test_one_hot_weights_at_full_strength_return_that_source(inputs):
 def test_guided_run_on_a_gaussian_prior_is_an_affine_recursion(strength):
   mean, spread, steps = 0.15, 0.4, toys.run_steps(12)
   x, sources, weights = toys.normal(3, *SHAPE), toys.images(4, 2, *SHAPE), toys.convex(5, 1, 2, 6, 5, 1)
-  amount = guidance.likelihood_strength(0.5) if strength == "likelihood" else 0.3
+  amount = quadratic.likelihood_strength(0.5) if strength == "likelihood" else 0.3
   path = {}
   x_0, trace = run(
     x,
     sources,
     weights,
-    guide=consistent(guidance.quadratic(amount)),
+    guide=consistent(quadratic.quadratic(amount)),
     denoise=gaussian.denoiser(mean, spread),
     step_by=toys.watched(DDIM, path),
     steps=steps,
@@ -143,7 +144,7 @@ def test_unguided_run_takes_noise_to_the_prior():
     x,
     np.zeros((2, *SHAPE), np.float32),
     np.full((1, 2, 6, 5, 1), 0.5, np.float32),
-    guide=consistent(guidance.quadratic(0.0)),
+    guide=consistent(quadratic.quadratic(0.0)),
     denoise=gaussian.denoiser(mean, spread),
     steps=steps,
   )
@@ -158,7 +159,7 @@ def test_exact_likelihood_takes_noise_to_the_posterior():
     x,
     np.stack([y, y]),
     np.full((1, 2, 6, 5, 1), 0.5, np.float32),
-    guide=consistent(guidance.dps(gaussian.posterior_strength(spread, noise))),
+    guide=consistent(quadratic.dps(gaussian.posterior_strength(spread, noise))),
     denoise=gaussian.denoiser(mean, spread),
     steps=steps,
   )
@@ -172,7 +173,7 @@ def test_rows_are_read_by_interval(inputs):
   x, sources, weights = inputs
   rows = {}
   for interval in (1, 4):
-    _, trace = run(x, sources, weights, guide=guidance.quadratic(0.5), interval=interval)
+    _, trace = run(x, sources, weights, guide=quadratic.quadratic(0.5), interval=interval)
     distance = np.abs(np.asarray(trace.weight)[:, None] - weights.mean(axis=(2, 3, 4)))
     rows[interval] = distance.max(axis=-1).argmin(axis=1).tolist()
   assert rows == {1: [0, 1, 2, 2, 2, 2, 2, 2], 4: [0] * 4 + [1] * 4}
@@ -188,7 +189,7 @@ def test_one_trace_per_shape(inputs):
 
   @jax.jit
   def whole(x, sources, weights):
-    return run(x, sources, weights, guide=guidance.quadratic(0.5), denoise=denoise, jit=False)[0]
+    return run(x, sources, weights, guide=quadratic.quadratic(0.5), denoise=denoise, jit=False)[0]
 
   first = whole(x, sources, weights)
   once = len(traced)
@@ -205,7 +206,7 @@ def test_gradient_through_a_run_is_finite_where_the_diagnostics_are_not_smooth(i
   for strength in (0.0, 1.0):
 
     def loss(x, sources, strength=strength):
-      guide = consistent(guidance.quadratic(strength))
+      guide = consistent(quadratic.quadratic(strength))
       return jnp.sum(run(x, sources, weights, guide=guide, denoise=gaussian.denoiser(0.1, 0.5), jit=False)[0])
 
     of_x, of_sources = jax.jit(jax.grad(loss, argnums=(0, 1)))(x, sources)
@@ -245,7 +246,7 @@ def test_golden_loops(golden, unet, clip):
       expected["x_T"][0],
       np.zeros((2, 16, 24, 3), np.float32),
       np.full((1, 2, 16, 24, 1), 0.5, np.float32),
-      guide=guidance.identity(),
+      guide=quadratic.identity(),
       denoise=eps_denoiser(apply, params, clip=clip),
       step_by=toys.watched(Transition(lambda x: (), update), path),
       steps=steps,

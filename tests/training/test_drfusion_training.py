@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import scenes
 
+from dig2dig_jax.data import degraded_pairs
+from dig2dig_jax.data.crops import CropConfig
+from dig2dig_jax.data.degraded_pairs import DegradedConfig, degrade, degraded_batches, split
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.jobs import train
-from dig2dig_jax.jobs.train_config import TrainConfig
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig, DrFusionNet
-from dig2dig_jax.prior import load_drfusion
-from dig2dig_jax.training import degraded_pairs
-from dig2dig_jax.training.data import CropConfig
-from dig2dig_jax.training.degraded_pairs import DegradedConfig, degrade, degraded_batches, split
+from dig2dig_jax.priors.prior import load_drfusion
+from dig2dig_jax.training import job
+from dig2dig_jax.training.config import TrainConfig
 from dig2dig_jax.training.drfusion_loss import SOURCE, losses
 from dig2dig_jax.training.drfusion_step import ALPHA_RANGE, initial_params, make_drfusion_step, sampler
 from dig2dig_jax.training.step import StepConfig, init_state
@@ -83,7 +83,7 @@ class Small(nn.Module):
   def __call__(self, x, timesteps, *, train=False):
     self.param("alpha", nn.initializers.constant(0.5), (3,))
     h = nn.tanh(nn.Conv(8, (3, 3))(x))
-    return nn.Conv(3, (3, 3))(h), nn.sigmoid(nn.Conv(1, (3, 3))(nn.Dropout(0.1, deterministic=not train)(h)))
+    return nn.Conv(3, (3, 3))(h), nn.sigmoid(nn.Conv(1, (3, 3))(nn.Dropout(0.1, deterministic=not job)(h)))
 
 
 class Blind(nn.Module):
@@ -186,9 +186,9 @@ def test_a_run_exports_what_the_method_takes(data, tmp_path, monkeypatch):
 
     return step
 
-  monkeypatch.setattr(train, "make_drfusion_step", make_step)
+  monkeypatch.setattr(job, "make_drfusion_step", make_step)
   repeat = lambda params, sources: sources[..., 0][:, [0, 1, 1]].transpose(0, 2, 3, 1)  # noqa: E731
-  monkeypatch.setattr(train, "sampler", lambda module: repeat)
+  monkeypatch.setattr(job, "sampler", lambda module: repeat)
   config = TrainConfig(
     data=data,
     out=tmp_path,
@@ -200,7 +200,7 @@ def test_a_run_exports_what_the_method_takes(data, tmp_path, monkeypatch):
     save_every=4,  # each of these many small arrays is a file
     log_every=2,
   )
-  prior = load_drfusion(train.train(config))
+  prior = load_drfusion(job.train(config))
   assert prior.config == config.model and prior.noise == {"name": "learned", "num_timesteps": 3}
   np.testing.assert_array_equal(prior.params["alpha"], 0.5)
   kernel = prior.params["unet"]["middleBlock_0_0"]["conv1_2"]["kernel"]  # drawn
@@ -209,12 +209,12 @@ def test_a_run_exports_what_the_method_takes(data, tmp_path, monkeypatch):
   assert (tmp_path / "sheets" / "fused_000004.png").is_file()
   assert json.loads((tmp_path / "run.json").read_text())["recipe"]["sources"] == ["ir", "vi"]
   longer = dataclasses.replace(config, step=StepConfig(warmup_steps=2, total_steps=6), resume=True)
-  train.train(longer)
+  job.train(longer)
   assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [2, 4, 6]
   with pytest.raises(UserError, match="times --full_every=2"):
-    train.train(dataclasses.replace(longer, batch_size=jax.local_device_count(), full_every=2))
+    job.train(dataclasses.replace(longer, batch_size=jax.local_device_count(), full_every=2))
   with pytest.raises(UserError, match="expected the network of this run"):
-    train.train(dataclasses.replace(longer, model=DrFusionConfig(width=8, groups=4)))
+    job.train(dataclasses.replace(longer, model=DrFusionConfig(width=8, groups=4)))
 
 
 def test_detached_fusion_does_not_pull_at_the_restored_sources():

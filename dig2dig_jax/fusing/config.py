@@ -1,0 +1,70 @@
+"""What does the fuse job need to know, and what does it tell at its end?"""
+
+import dataclasses
+from pathlib import Path
+
+from dig2dig_jax.data import validity
+from dig2dig_jax.data.datasets import DataConfig
+from dig2dig_jax.restoration.blind_restorer import BlindRestorer
+from dig2dig_jax.restoration.restorer import Restorer
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FuseConfig(DataConfig):
+  """Beside the pairs: out: folder of results.
+  bucket: padded sides are multiples of it (pixels). batch_size: pairs per device and call; 0 chooses.
+  tile, overlap: see `Fuser`. bit_depth: of the PNGs, 8 or 16; 0 takes the sources' largest.
+  sheet: write a contact sheet of the first pairs. maps: write every weight map as PNG, and what CCF selected per step.
+  overwrite: write over results of other flags, weights or sources. conditions: names of CCF's conditions.
+  restorer: of degraded sources, as they were told or as they are found; None to take sources as they are.
+  settings: flags that decide pixels, for the record and to tell runs apart. machine: others, for the record
+  and to find programs by. program_cache: folder of compiled programs, None for none."""
+
+  out: Path
+  seed: int = 0
+  batch_size: int = 1
+  bucket: int = 128
+  tile: int | None = None
+  overlap: int = 128
+  bit_depth: int = 8
+  sheet: bool = True
+  maps: bool = False
+  overwrite: bool = False
+  conditions: tuple[str, ...] = ()
+  restorer: Restorer | BlindRestorer | None = None
+  settings: dict = dataclasses.field(default_factory=dict)
+  machine: dict = dataclasses.field(default_factory=dict)
+  program_cache: Path | None = None
+
+  def decisive(self) -> dict:
+    """Everything that decides pixels but weights and images."""
+    own = ("seed", "sources", "bucket", "tile", "overlap", "bit_depth")
+    restored = {} if self.restorer is None else {"restored": self.restorer.decisive()}
+    valid = validity.decisive(self.valid)
+    return {**self.settings, **restored, **valid, **{name: getattr(self, name) for name in own}}
+
+
+@dataclasses.dataclass
+class FuseReport:
+  """What happened: printed by the job, returned to callers."""
+
+  done: int = 0
+  skipped: int = 0  # done by an earlier run
+  left: int = 0  # not begun, because the run was told to stop
+  stopped_by: str | None = None  # what told it to
+  failed: list[str] = dataclasses.field(default_factory=list)  # one line per pair
+  left_out: list[str] = dataclasses.field(default_factory=list)  # one line per file without partner, or no image
+  notes: list[str] = dataclasses.field(default_factory=list)
+  seconds: float = 0.0  # from the first image read to the last written, compilation excluded
+  compile_seconds: float = 0.0
+  programs: int = 0
+  evaluations: int = 0  # network evaluations per pair
+
+  def summary(self) -> str:
+    rate = f"{self.seconds / self.done:.2f} s per pair" if self.done else "nothing fused"
+    before = f", {self.skipped} done before" if self.skipped else ""
+    stopped = f"; stopped by {self.stopped_by}, {self.left} pairs left for the same command" if self.left else ""
+    return (
+      f"{self.done} pairs fused, {len(self.failed)} failed{before}; {rate}, {self.evaluations} network evaluations per "
+      f"pair; {self.programs} programs compiled or loaded in {self.compile_seconds:.1f} s{stopped}"
+    )

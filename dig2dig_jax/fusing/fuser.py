@@ -1,0 +1,218 @@
+"""How does a method run on the devices of this process? Compiled per shape, pairs split over devices, fitted to memory.
+
+The only place with a batch axis: `jit(vmap(fuse))`, one program per shape, parameters as arguments on every device.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.fusing import faults, memory
+from dig2dig_jax.fusing.programs import Programs
+from dig2dig_jax.methods.base import FusionTrace, Method, fuse
+from dig2dig_jax.sampling.tiling import tiled
+
+TILES = (1024, 512, 256)  # sides that are tried in turn for an image that does not fit whole
+MOST_PAIRS = 8  # per device, where the batch size is chosen: more gains no speed and costs memory
+
+
+class Plan(NamedTuple):
+  """How a shape runs: pairs per call over all devices, side of the network's tiles (0: whole images)."""
+
+  batch: int
+  tile: int
+
+
+class Fuser:
+  """A method compiled per batch shape. Call with (images [B, K, H, W, 3], ids [B]) -> (fused [B, H, W, 3], trace).
+
+  Args:
+    method, params: what to run.
+    seed: of all randomness; a pair's own is fold_in(key(seed), id).
+    devices: that share a batch; the first of this process if None.
+    keep: what is wanted of a pair's FusionTrace, chosen on the device: the rest need not be copied.
+    tile: side of the network's tiles; 0 for none; None for whole images where they fit memory, else `TILES`.
+    overlap: of neighbouring tiles, in pixels.
+    programs: where compiled ones are kept; nowhere if None.
+  """
+
+  def __init__(
+    self,
+    method: Method,
+    params,
+    *,
+    seed: int,
+    devices: Sequence[jax.Device] | None = None,
+    keep: Callable[[FusionTrace], Any] = lambda trace: trace,
+    tile: int | None = 0,
+    overlap: int = 0,
+    programs: Programs | None = None,
+  ):
+    self.devices = list(devices or jax.local_devices()[:1])
+    mesh = jax.make_mesh((len(self.devices),), ("pairs",), axis_types=(AxisType.Auto,), devices=self.devices)
+    self._mesh, self._split, self._whole = mesh, NamedSharding(mesh, _PAIRS), NamedSharding(mesh, _NONE)
+    self._method, self._seed, self._keep = method, seed, keep
+    self._params = jax.device_put(params, self._whole)
+    self._tile, self._overlap = tile, overlap
+    self._kept = programs or Programs()
+    self._programs: dict[tuple[tuple[int, ...], int], jax.stages.Compiled] = {}
+    self._unproven: set = set()  # programs that came from disk and have not yet run
+    self._mended: set = set()  # and those that were compiled again because they did not
+    self._mending = threading.Lock()
+    self._plans: dict[tuple[int, int, int], Plan] = {}
+    self._running = None  # what was started last
+    self.compile_seconds = 0.0
+    self.notes: list[str] = []
+
+  @property
+  def programs(self) -> int:
+    return len(self._programs)
+
+  def __call__(self, images: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, Any]:
+    return jax.device_get(self.start(images, ids))
+
+  def start(self, images: np.ndarray, ids: np.ndarray) -> tuple[jax.Array, Any]:
+    """Like a call, but returns arrays that are still being computed."""
+    program = self._program(images.shape, self.tile(images.shape))
+    arguments = [jax.device_put(array, self._split) for array in (images, ids)]
+    if self.devices[0].platform == "cpu":  # which would run both at once, in twice the memory and no less time
+      with contextlib.suppress(jax.errors.JaxRuntimeError):  # told to whoever asks for that result
+        jax.block_until_ready(self._running)
+    self._running = program(self._params, *arguments)
+    return self._running
+
+  def proven(self, shape: tuple[int, ...]) -> None:
+    """Told that a batch of this shape came out well: its program runs, wherever it came from."""
+    self._unproven.discard((shape, self.tile(shape)))
+
+  def again(self, images: np.ndarray, ids: np.ndarray, error: Exception) -> tuple[jax.Array, Any]:
+    """The result of a batch that met `error`, by a program compiled here and now. Raises `error` where the program that
+    it ran was no other, or memory is what it lacked. May be called by threads."""
+    key = images.shape, self.tile(images.shape)
+    with self._mending:
+      if faults.of_memory(error) or key not in self._unproven | self._mended:
+        raise error
+      if key in self._unproven:
+        start = time.monotonic()
+        self._programs[key] = self._kept.again(*self._wanted(*key), error).compiled
+        self._unproven.discard(key)
+        self._mended.add(key)
+        self._take_note(start)
+      return jax.block_until_ready(self.start(images, ids))
+
+  def figures(self, shape: tuple[int, ...]) -> dict[str, float | None]:
+    """Bytes that a batch of this shape needs on a device, and that are free there."""
+    program = self._programs.get((shape, self.tile(shape)))
+    return {
+      "needed": None if program is None else memory.needed(program, self._params),
+      "available": memory.available(self.devices),
+    }
+
+  def tile(self, shape: tuple[int, ...]) -> int:
+    """Side of the network's tiles for images [B, K, H, W, 3] of this shape; 0 for whole images."""
+    planned = self._plans.get(tuple(shape[1:4]))
+    return planned.tile if planned else self._tile or 0
+
+  def plan(self, shape: tuple[int, int, int], *, batch_size: int) -> Plan:
+    """How pairs of (sources, height, width) run in the memory that there is.
+
+    batch_size: most pairs per device and call; 0 chooses. Where they do not fit, fewer are taken, which changes no
+    image, and then, unless `tile` was given, the network's tiles get smaller, which is told in `notes`.
+    Raises UserError, with the figures, where nothing fits.
+    """
+    if shape not in self._plans:
+      self._plans[shape] = self._fitted(shape, batch_size or (1 if self.devices[0].platform == "cpu" else MOST_PAIRS))
+    return self._plans[shape]
+
+  def _fitted(self, shape: tuple[int, int, int], most: int) -> Plan:
+    count, height, width = shape
+    there = memory.available(self.devices)
+    sides = [self._tile or 0]
+    if self._tile is None:
+      sides += [side for side in TILES if side < max(height, width)]
+    asked = None
+    for side in sides:
+      pairs = most
+      while pairs:
+        need = self._needed((pairs * len(self.devices), count, height, width, 3), side)
+        if need is None or there is None or need <= there:
+          if side and self._tile is None:
+            self.notes.append(f"{width}x{height}: whole, it needs {_gigabytes(asked)} of memory, {_gigabytes(there)} "
+                              f"are free; the network is called in tiles of {side}")
+          return Plan(pairs * len(self.devices), side)
+        self._programs.pop(((pairs * len(self.devices), count, height, width, 3), side), None)
+        asked = need if pairs == 1 and asked is None else asked
+        # Memory grows with the batch: go straight to what should fit.
+        pairs = min(pairs - 1, max(1, int(pairs * there / need))) if pairs > 1 else 0
+    ways = "--tile=256" if self._tile else "--tile=1024" if self._tile == 0 else "a larger device"
+    raise UserError(f"expected memory for {width}x{height}, {_gigabytes(need)}, found {_gigabytes(there)}; try {ways}, "
+                    "--dig_chunk=1 or --dtype=bfloat16")
+
+  def _needed(self, shape: tuple[int, ...], tile: int) -> float | None:
+    """Bytes per device; infinite where the compiler itself finds no room."""
+    try:
+      need = memory.needed(self._program(shape, tile), self._params)
+    except jax.errors.JaxRuntimeError as error:
+      if not faults.of_memory(error):
+        raise
+      return float("inf")
+    return need
+
+  def _program(self, shape: tuple[int, ...], tile: int) -> jax.stages.Compiled:
+    if (shape, tile) not in self._programs:
+      start = time.monotonic()
+      found = self._kept.get(*self._wanted(shape, tile))
+      if found.kept:
+        self._unproven.add((shape, tile))
+      self._programs[shape, tile] = found.compiled
+      self._take_note(start)
+    return self._programs[shape, tile]
+
+  def _wanted(self, shape: tuple[int, ...], tile: int):
+    """What `Programs` is asked with."""
+    images = jax.ShapeDtypeStruct(shape, jnp.float32, sharding=self._split)
+    ids = jax.ShapeDtypeStruct(shape[:1], jnp.uint32, sharding=self._split)
+    name = f"{shape} {tile} {self._overlap} {self._seed}"
+    return name, self.devices, lambda: self._jitted(tile), (self._params, images, ids)
+
+  def _take_note(self, start: float) -> None:
+    self.notes += self._kept.notes
+    self._kept.notes.clear()
+    self.compile_seconds += time.monotonic() - start
+
+  def _jitted(self, tile: int):
+    method = self._method
+    if tile and method.reuse:
+      raise UserError("--reuse: features of whole images cannot be reused in tiles; leave it out, or give --tile=0")
+    if tile:
+      whole = method.denoiser
+      method = method._replace(denoiser=lambda params: tiled(whole(params), tile, min(self._overlap, tile // 2)))
+
+    def run(params, images, ids):
+      def one(images, pair_id):
+        fused, trace = fuse(method, params, jax.random.fold_in(jax.random.key(self._seed), pair_id), images)
+        return fused, self._keep(trace)
+
+      if len(images) == 1:  # of a batch every branch of a condition runs, of one pair only its own
+        return jax.tree.map(lambda leaf: leaf[None], one(images[0], ids[0]))
+      return jax.vmap(one)(images, ids)
+
+    if len(self.devices) > 1:
+      # Pairs have nothing to tell each other: each device runs the very program that it would run alone.
+      run = jax.shard_map(run, mesh=self._mesh, in_specs=(_NONE, _PAIRS, _PAIRS), out_specs=_PAIRS, check_vma=False)
+    return jax.jit(run)
+
+
+_NONE, _PAIRS = PartitionSpec(), PartitionSpec("pairs")
+
+
+def _gigabytes(amount: float) -> str:
+  return "more than the compiler can place" if amount == float("inf") else f"{amount / 1e9:.1f} GB"

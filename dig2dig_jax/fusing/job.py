@@ -1,0 +1,283 @@
+"""The fuse job: every pair of a data set through one compiled method, written as PNG, each pair once.
+
+Reading, computing, and encoding with writing overlap: threads read ahead, the devices compute what was handed to them,
+threads wait for results and write them. A rerun skips what is done (`ledger`); processes share the pairs without
+talking to each other (`shares`).
+"""
+
+import collections
+import contextlib
+import errno
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from dig2dig_jax.data import ranges, validity
+from dig2dig_jax.data.images import write_png
+from dig2dig_jax.data.padding import crop
+from dig2dig_jax.data.pairs import LoadedPair, Pair, load_pair
+from dig2dig_jax.errors import UserError, one_line
+from dig2dig_jax.figures import sheet
+from dig2dig_jax.files import sweep, taken
+from dig2dig_jax.fusing import faults, files, ledger, outputs, shares
+from dig2dig_jax.fusing.batches import Batch, batches
+from dig2dig_jax.fusing.config import FuseConfig, FuseReport
+from dig2dig_jax.fusing.fuser import Fuser
+from dig2dig_jax.fusing.processes import ALONE, Place, stopped_by_signal
+from dig2dig_jax.fusing.programs import Programs
+from dig2dig_jax.methods.base import FusionTrace, Method, evaluations
+from dig2dig_jax.record import make_folder
+from dig2dig_jax.restoration import blind, blind_restorer
+from dig2dig_jax.restoration.restorer import Restorer
+
+SHEET_ROWS = 12
+_IN_FLIGHT = 2  # batches that are computed or written while the next one is made ready
+_AHEAD = 8  # pairs per device that are read in advance, or two batches, and
+_AHEAD_PIXELS = 2**26  # pixels of all of them at most
+_WRITERS = 4
+# What a program raises: the device's own, and what JAX says of arguments that an earlier run's program does not take.
+_OF_DEVICE = (jax.errors.JaxRuntimeError, ValueError, TypeError)
+# What a disk says when it will not take the next image either.
+_HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO}
+
+
+def listed(config: FuseConfig) -> tuple[str, list[str]]:
+  """(the manifest of all pairs, a JSON line each; one line per file left out). Reads headers, runs nothing."""
+  pairs, left_out = config.find_files()
+  return shares.manifest(shares.plan(pairs, bucket=config.bucket)), left_out
+
+
+def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> FuseReport:
+  """Fuses the pairs of `config.data` that are this process's and not done. A pair that fails is reported and the others
+  are done.
+
+  Raises UserError when no pair can be found at all, when results of other flags are in the way, and when nothing more
+  can be read or written; what was finished before that stays finished.
+  """
+  if config.bit_depth not in (0, 8, 16):
+    raise UserError(f"--bit_depth={config.bit_depth}: expected 8, 16 or 0 for the sources' own")
+  pairs, left_out = config.find_files()
+  outputs.refuse_sources(config.out, pairs)
+  make_folder(config.out)
+  pairs, notes = config.prepared(pairs)
+  run_identity = ledger.identity(config.decisive() | ranges.decisive(pairs), params)
+  entries = ledger.read(config.out, notes)
+  mine = shares.share(shares.plan(pairs, bucket=config.bucket), *place)
+  own = [planned.pair for planned in mine]
+  finished = ledger.finished(own, entries, run_identity, config.out, overwrite=config.overwrite)
+  done = {name for name, line in finished.items() if files.has_maps(config, name, line)}
+  todo = [pair for pair in own if pair.name not in done]
+  kept = {pair.name for pair in outputs.foreign(config.out, todo, entries)}
+  todo = [pair for pair in todo if pair.name not in kept]
+  report = FuseReport(left_out=left_out, skipped=len(done), evaluations=evaluations(method, len(config.sources)))
+  report.notes += notes
+  report.failed += [str(taken(config.out / f"{name}.png")) for name in sorted(kept)]
+  if isinstance(config.restorer, Restorer):
+    report.evaluations += config.restorer.evaluations
+  files.claim_record(config, place, known=bool(entries))
+  with ledger.Ledger(config.out, process=place.process, processes=place.processes) as log:
+    if place.process == 0:
+      for folder in (config.out, config.out / "weights", config.out / "conditions"):
+        sweep(folder, now=log.touched())
+    rows = _first(pairs, todo) if config.sheet else ()
+    _Run(config, method, params, report, log, run_identity, entries, rows).fuse(todo, ahead=_ahead(config, mine))
+  files.write_record(config, report, place)
+  return report
+
+
+def _ahead(config: FuseConfig, planned: list[shares.Planned]) -> int:
+  """How many pairs are read in advance: two batches for every device, as far as the largest images allow."""
+  if isinstance(config.restorer, Restorer):
+    return 0  # restoring asks for the devices that fuse
+  count = max(_AHEAD, 2 * config.batch_size) * jax.local_device_count()
+  largest = max((entry.size[0] * entry.size[1] for entry in planned if entry.size), default=1)
+  return max(1, min(count, _AHEAD_PIXELS // largest))
+
+
+def _first(pairs: list[Pair], todo: list[Pair]) -> tuple[str, ...]:
+  """Names of the sheet's rows: the first of what is to be done, in natural order."""
+  names = {pair.name for pair in todo}
+  return tuple(pair.name for pair in pairs if pair.name in names)[:SHEET_ROWS]
+
+
+def _told(sources: tuple[str, ...], pair: LoadedPair) -> dict[str, dict]:
+  """What the log says of how the sources were read: ranges that are no whole types, [black, white], what share of a
+  source is valid where not all is, and what it had lost."""
+  ranges = {source: list(found[:2]) for source, found in zip(sources, pair.ranges, strict=True) if found is not None}
+  valid = {source: round(found, 4) for source, found in zip(sources, pair.valid, strict=True) if found is not None}
+  lost = {source: found for source, found in zip(sources, pair.lost, strict=False) if found}
+  return {name: found for name, found in (("ranges", ranges), ("valid", valid), ("lost", lost)) if found}
+
+
+class _Run:
+  """One run: what its threads share."""
+
+  def __init__(self, config, method, params, report, log, identity, entries, rows):
+    keep_steps = bool(config.maps and config.conditions)
+
+    def keep(trace: FusionTrace):  # the last update's weights: what the final image was blended with
+      curves = None if trace.steps is None else files.curves(trace.steps)
+      return trace.weights[-1], trace.steps if keep_steps else None, curves, trace.noise
+
+    self.config, self.report, self.log, self.identity, self.entries = config, report, log, identity, entries
+    self.rows: dict[str, np.ndarray | None] = dict.fromkeys(rows)
+    of_reading = ("ranges", "valid")  # alone
+    compiled_in = {name: value for name, value in identity.flags.items() if name not in of_reading}
+    program = {name: config.machine.get(name) for name in ("network", "dig_chunk")}
+    self.fuser = Fuser(
+      method,
+      params,
+      seed=config.seed,
+      devices=jax.local_devices(),
+      keep=keep,
+      tile=config.tile,
+      overlap=config.overlap,
+      programs=Programs(config.program_cache, f"{compiled_in} {identity.weights} {program} {keep_steps}"),
+    )
+    self.ready = time.monotonic()  # when the devices had last finished a batch
+    self.versions = ledger.versions()
+    self.pairs: dict[str, Pair] = {}
+    self.under_way: collections.deque[Future] = collections.deque()
+    self.noise: dict[str, np.ndarray] = {}  # found in the sources of each pair [K, 2], in [-1, 1]
+
+  def fuse(self, todo: list[Pair], *, ahead: int) -> None:
+    config, report, fuser = self.config, self.report, self.fuser
+    self.pairs = {pair.name: pair for pair in todo}
+    start, before, tally = time.monotonic(), len(report.failed), validity.Tally(config.sources)
+    lost: list[tuple[str, ...]] = []
+    stream = batches(
+      todo,
+      batch_size=self._batch_size,
+      bucket=config.bucket,
+      failed=report.failed,
+      ahead=ahead,
+      in_order=True,
+      load=load_pair if config.restorer is None else config.restorer.load,
+    )
+    with (
+      tqdm(total=len(todo), unit="pair", disable=None) as bar,
+      ThreadPoolExecutor(_WRITERS) as writers,
+      contextlib.closing(stream),
+      stopped_by_signal() as stopped,
+    ):
+      try:
+        for batch in stream:
+          for pair in batch.pairs:
+            tally.add(pair.valid)
+            lost.append(pair.lost)
+          self.under_way.append(writers.submit(self._finish, batch, *self._begin(batch)))
+          self._count(leave=0 if stopped.is_set() else _IN_FLIGHT)
+          bar.n = report.done + len(report.failed) - before
+          bar.refresh()
+          if stopped.is_set():
+            break
+      finally:
+        self._count(leave=0)  # also where reading met a fault: what was computed is written
+        bar.n = report.done + len(report.failed) - before
+    report.stopped_by = stopped.by
+    report.left = len(todo) - report.done - (len(report.failed) - before)
+    report.notes += tally.lines() + fuser.notes
+    report.notes += blind.told(config.sources, list(self.noise.values())) + blind_restorer.told(config.sources, lost)
+    report.compile_seconds, report.programs = fuser.compile_seconds, fuser.programs
+    report.seconds = time.monotonic() - start - fuser.compile_seconds
+    rows = [row for row in self.rows.values() if row is not None]
+    if rows and (not report.skipped or not (config.out / "report" / "contact_sheet.png").exists()):
+      sheet.try_write(config.out / "report" / "contact_sheet.png", rows, report.notes)
+
+  def _batch_size(self, shape: tuple[int, int, int]) -> int:
+    # Nothing else runs while a program is compiled: the memory that is free and the seconds that it takes are its own.
+    self._count(leave=0)
+    return self.fuser.plan(shape, batch_size=self.config.batch_size).batch
+
+  def _begin(self, batch: Batch):
+    try:
+      return self.fuser.start(batch.images, batch.ids), time.monotonic()
+    except _OF_DEVICE as error:
+      return error, time.monotonic()
+
+  def _result(self, batch: Batch, result):
+    """(fused images, what is kept), waited for. A program of an earlier run that fails is made again, once."""
+    try:
+      if isinstance(result, Exception):
+        raise result
+      fused = jax.device_get(result[0])
+    except _OF_DEVICE as error:
+      result = self.fuser.again(batch.images, batch.ids, error)
+      fused = jax.device_get(result[0])
+    self.fuser.proven(batch.images.shape)
+    return fused, result[1]
+
+  def _count(self, *, leave: int) -> None:
+    """Takes note of the batches that are written, waiting until at most `leave` are not."""
+    while self.under_way and (len(self.under_way) > leave or self.under_way[0].done()):
+      done, failed = self.under_way.popleft().result()
+      self.report.done += done
+      self.report.failed += failed
+
+  def _finish(self, batch: Batch, result, begun: float) -> tuple[int, list[str]]:
+    """Waits for a batch, writes it. Returns how many pairs are done, and a line for each other one."""
+    try:
+      fused, (weights, steps, curves, noise) = self._result(batch, result)
+    except jax.errors.JaxRuntimeError as error:
+      figures = self.fuser.figures(batch.images.shape)
+      return 0, [faults.line(pair.name, error, **figures) for pair in batch.pairs]
+    now = time.monotonic()
+    seconds = (now - max(begun, self.ready)) / len(batch.pairs)
+    self.ready = now
+    tile = self.fuser.tile(batch.images.shape)
+    shown = self.config.maps or any(pair.name in self.rows for pair in batch.pairs)
+    kept, curves, noise = jax.device_get(((weights, steps) if shown else None, curves, noise))
+    done, failed = 0, []
+    for i, pair in enumerate(batch.pairs):
+      try:
+        own = jax.tree.map(lambda leaf, i=i: leaf[i], (kept, curves))
+        if noise is not None:
+          self.noise[pair.name] = noise[i]
+        self._write(pair, fused[i], *own, seconds, tile)
+        done += 1
+      except Exception as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _HOPELESS:
+          raise
+        failed.append(str(error) if isinstance(error, UserError) else f"{pair.name}: expected to write its results, "
+                      f"found {one_line(error)}; run the same command again")
+    return done, failed
+
+  def _write(self, pair: LoadedPair, fused: np.ndarray, kept, curves, seconds: float, tile: int) -> None:
+    config, size = self.config, pair.sources.shape[1:3]
+    image = crop(fused, size)
+    if not any(pair.is_colour):
+      image = image[..., :1]
+    path = config.out / f"{pair.name}.png"
+    known = ledger.is_own(path, self.entries.get(pair.name, ()))  # asked again: since the start it may have changed
+    bit_depth = config.bit_depth or max(pair.bit_depths)
+    if config.maps:
+      files.write_maps(config, pair.name, crop(kept[0], size))
+      if config.conditions:
+        with sheet.for_show(pair.name, self.report.notes):
+          files.write_selection(config, pair.name, kept[1])
+    write_png(path, image, bit_depth=bit_depth, known=known)  # after the maps: whoever finds it finds them too
+    if pair.name in self.rows:
+      with sheet.for_show(f"contact sheet, {pair.name}", self.report.notes):
+        self.rows[pair.name] = sheet.row(files.tiles(config, pair, image, crop(kept[0], size)))
+    self.log.append({
+      "id": pair.name,
+      "seed": config.seed,
+      "fingerprint": self.identity.fingerprint,
+      "sha256": ledger.file_hash(path),
+      "bytes": path.stat().st_size,
+      "size": size,
+      **_told(config.sources, pair),
+      **({"noise": np.round(127.5 * self.noise[pair.name], 2).tolist()} if pair.name in self.noise else {}),
+      "tile": tile,
+      **({"maps": True} if config.maps else {}),
+      "seconds": round(seconds, 3),
+      "device": self.fuser.devices[0].device_kind,
+      "versions": self.versions,
+      **({"curves": files.rounded(curves)} if curves else {}),
+      "sources": ledger.source_bytes(self.pairs[pair.name]),
+      "weights": self.identity.weights,
+      "flags": self.identity.flags,
+    })

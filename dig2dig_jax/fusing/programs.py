@@ -1,0 +1,157 @@
+"""Which programs need not be traced again? StableHLO on disk, as `jax.export` writes it; XLA's part is `compile_cache`.
+
+Tracing and lowering take longer than loading what XLA made of them. A file here is found by everything that decides a
+program, this package's own source among it, begins with its SHA-256, and is flatbuffers throughout: nothing of it is
+unpickled. What was kept is believed once it has run: until then any fault costs a compilation, never a result.
+"""
+
+import contextlib
+import functools
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+from jax import export
+
+from dig2dig_jax.files import replacing
+from dig2dig_jax.fusing import compile_cache, faults
+from dig2dig_jax.methods.base import FusionTrace
+from dig2dig_jax.sampling.sampler import Trace
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_HASH = 32  # bytes of SHA-256 before the content
+# `jax.export` vouches for these on other versions of JAX no more; a file here is of this very version.
+_ALLOWED = [export.DisabledSafetyCheck.custom_call(f"__cudnn$fmha{kind}Softmax") for kind in ("", "ScaleBias")]
+
+for _kind in (Trace, FusionTrace):  # what a program returns
+  export.register_namedtuple_serialization(_kind, serialized_name=f"dig2dig_jax.{_kind.__name__}")
+
+
+class Program(NamedTuple):
+  """compiled: to be called. kept: some of it came from disk, so that a fault may be the disk's."""
+
+  compiled: jax.stages.Compiled
+  kept: bool = False
+
+
+class Programs:
+  """StableHLO in `folder`, for one run. identity: everything beside shapes, devices and versions that decides what is
+  compiled: flags, the network's layout, what is kept of a trace. folder None: nothing is kept."""
+
+  def __init__(self, folder: Path | None = None, identity: str = ""):
+    self._folder, self._identity = folder, identity
+    self._said: set[str] = set()
+    self.notes: list[str] = []
+
+  def get(self, name: str, devices: Sequence[jax.Device], make: Callable[[], Callable], arguments: Sequence) -> Program:
+    """The program of this name (shapes, tiles) on these devices. make: the Python function, jitted; arguments: their
+    shapes and where they lie."""
+    if self._folder is None:
+      return self._compiled(make(), arguments)
+    path = self._path(name, devices)
+    if (found := self._loaded(path, name, devices, arguments)) is not None:
+      return found
+    try:
+      exported = export.export(make(), disabled_checks=_ALLOWED)(*arguments)
+      content = exported.serialize()
+    except (NotImplementedError, ValueError, TypeError, ImportError, jax.errors.JaxRuntimeError) as error:
+      # What this raises differs by version and device.
+      self._note("the trace of a program cannot be kept", f"{type(error).__name__}: {faults.reason(error)}")
+      return self._compiled(make(), arguments)
+    try:
+      path.parent.mkdir(parents=True, exist_ok=True)
+      with replacing(path) as temporary:
+        temporary.write_bytes(hashlib.sha256(content).digest() + content)
+    except OSError as error:
+      self._note(f"--compile_cache={self._folder}: a program is not kept", error.strerror)
+    # The way that a later run will go: it finds what is compiled now.
+    return self._compiled(self._jitted(exported, name, devices), arguments)
+
+  def again(
+    self, name: str, devices: Sequence[jax.Device], make: Callable[[], Callable], arguments: Sequence, error: Exception
+  ) -> Program:
+    """The same without anything from disk, which is removed: the program that `get` gave has met `error`."""
+    self.notes.append(f"a kept program does not run ({faults.reason(error)}): removed, compiled again")
+    if self._folder is not None:
+      with contextlib.suppress(OSError):
+        self._path(name, devices).unlink(missing_ok=True)
+    if (cache := compile_cache.active()) is not None:
+      with contextlib.suppress(OSError):
+        cache.forget(self._title(name, devices))
+    with compile_cache.bypassed():
+      return Program(make().lower(*arguments).compile())
+
+  def _loaded(self, path: Path, name: str, devices: Sequence[jax.Device], arguments: Sequence) -> Program | None:
+    try:
+      content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+      return None
+    except OSError as error:
+      self._note(f"{path}: expected a kept program", error.strerror)
+      return None
+    try:
+      if hashlib.sha256(content[_HASH:]).digest() != content[:_HASH]:
+        raise ValueError("not what was written")
+      exported = export.deserialize(bytearray(content[_HASH:]))
+      return self._compiled(self._jitted(exported, name, devices), arguments)._replace(kept=True)
+    except Exception as error:  # whatever it is, the file is not needed
+      if faults.of_memory(error):
+        raise
+      self.notes.append(f"{path}: no longer loads ({type(error).__name__}), compiled again")
+      with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+      return None
+
+  def _jitted(self, exported: export.Exported, name: str, devices: Sequence[jax.Device]):
+    def call(*arguments):
+      return exported.call(*arguments)
+
+    call.__name__ = self._title(name, devices)
+    return jax.jit(call)
+
+  def _compiled(self, jitted, arguments: Sequence) -> Program:
+    before = compile_cache.hits()
+    compiled = jitted.lower(*arguments).compile()
+    if (cache := compile_cache.active()) is not None:
+      cache.publish()
+      self.notes += cache.notes
+      cache.notes.clear()
+    return Program(compiled, compile_cache.hits() > before)
+
+  def _note(self, what: str, reason: str | None) -> None:
+    """Once a run."""
+    if what not in self._said:
+      self._said.add(what)
+      self.notes.append(f"{what} ({reason})")
+
+  def _title(self, name: str, devices: Sequence[jax.Device]) -> str:
+    """Of the program in JAX's cache. Not of the source: what XLA made of it outlives changes that change no program."""
+    return f"fuse_{self._key(name, devices)[:16]}"
+
+  def _path(self, name: str, devices: Sequence[jax.Device]) -> Path:
+    text = f"{self._key(name, devices)}\n{_environment()}"
+    return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()}.program"
+
+  def _key(self, name: str, devices: Sequence[jax.Device]) -> str:
+    text = "\n".join([self._identity, name, *map(_described, devices)])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _described(device: jax.Device) -> str:
+  return f"{device.platform} {device.device_kind} {device.id} {getattr(device.client, 'platform_version', '')}"
+
+
+def _environment() -> str:
+  """Versions, JAX's settings, the processor and this package's source."""
+  settings = {name: value for name, value in sorted(jax.config.values.items()) if "cache" not in name}
+  return "\n".join([compile_cache.machine(), str(settings), _source(_PACKAGE)])
+
+
+@functools.cache
+def _source(package: Path) -> str:
+  source = hashlib.sha256()
+  for path in sorted(package.rglob("*.py")):
+    source.update(path.read_bytes())
+  return source.hexdigest()

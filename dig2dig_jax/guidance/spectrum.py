@@ -1,0 +1,158 @@
+"""How much does each source tell in each band? Diffusion information gains in closed form, and the image they make.
+
+A gain (arXiv 2503.18627, Eq. 8) is the fall of the restoration error between two noise levels. Take the noisy level to
+infinity, where nothing is known of a detail band and its best estimate is 0, and the clean one to the source's own
+noise: band b of a Laplacian pyramid of source k gains
+
+  DIG_kb = l(0, B_b y_k) - l(B_b x0(y_k | t_k), B_b y_k) = |B_b x0|^2 + 2 (B_b x0) (B_b y_k - B_b x0),
+
+by one evaluation of the prior. The first term is what was restored; the second, in expectation over what y_k may have
+been, is the noise that the estimate lets through, and nothing of the scene: for a posterior mean x0 of the clean source
+s, E[l(0, B_b s) - l(B_b x0, B_b s) | y_k] = |B_b x0|^2. As the noise goes to 0 both are the local energy of the
+band, which is the salience of Burt and Kolczynski (1993).
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from dig2dig_jax.guidance import base_band
+from dig2dig_jax.ops import pyramid
+from dig2dig_jax.ops.filters import gaussian_blur
+
+AGAINST = ("clean", "observed")
+BASES = ("uniform", "brightest", "functional", "exposure")
+_TINY = 1e-6  # energy where no source has detail: an eighth of a grey level, squared
+_REGION = 8.0  # pixels, standard deviation
+_HALVINGS, _SMOOTH, _ROUNDS = 3, 2.0, 3  # the base is corrected smoothly over 16 pixels, by rounds
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+  """How gains become an image.
+
+  bands: levels of the pyramid. exponent: weights are softmax(exponent x share of the gain). against: `clean` for the
+  expected gain, `observed` for the one measured on the noisy source. band_window: standard deviation of the average
+  over a band's pixels. region: power of the share of all bands' gains around, 0 for none. brightness: how much every
+  source's local brightness, in [-1, 1], adds to its score. target: how much that of source `functional` (-1: the last)
+  adds where it is above the source's mean. base: a name of `BASES`. undershoot, overshoot: grey levels of 255 by which
+  the result may be darker or brighter than every source before the base is corrected; below 0 it is not. The names
+  are those of the method's options.
+  """
+
+  bands: int = 7
+  exponent: float = 4.0
+  against: str = "clean"
+  band_window: float = 0.6
+  region: float = 0.0
+  brightness: float = 0.0
+  target: float = 0.0
+  functional: int = -1
+  base: str = "uniform"
+  undershoot: float = -1.0
+  overshoot: float = -1.0
+
+
+class Composed(NamedTuple):
+  """image: [H, W, C]. weights: [K, H, W, 1], convex over K: those of the bands, averaged by the bands' energy."""
+
+  image: jax.Array
+  weights: jax.Array
+
+
+def band_gain(observed: jax.Array, estimate: jax.Array, *, against: str = "clean", window: float = 0.6) -> jax.Array:
+  """[K, h, w, 1] of one detail band of the sources [K, h, w, C] and of the prior's estimates of them, averaged over
+  channels and a Gaussian window; below 0 nothing was gained."""
+  gain = jnp.square(estimate)
+  if against == "observed":
+    gain += 2 * estimate * (observed - estimate)
+  return gaussian_blur(jnp.mean(gain, axis=-1, keepdims=True), window)
+
+
+def compose(observed: jax.Array, content: jax.Array, rule: Rule) -> Composed:
+  """The fused image of sources [K, H, W, C] as observed and as restored; all in [-1, 1], and so is the result but for
+  what collapsing overshoots."""
+  levels = min(rule.bands, pyramid.max_levels(*content.shape[1:3]))
+  count = content.shape[0]
+  if not -count <= rule.functional < count:
+    raise ValueError(f"functional={rule.functional}: expected the number of one of {count} sources, 0 to {count - 1}")
+  functional = rule.functional % count
+  bands = pyramid.laplacian_pyramid(content, levels)
+  gains = [
+    jnp.maximum(band_gain(y, x, against=rule.against, window=rule.band_window), 0)
+    for y, x in zip(pyramid.laplacian_pyramid(observed, levels)[:-1], bands[:-1], strict=True)
+  ]
+  bright = pyramid.gaussian_pyramid(content.mean(axis=-1, keepdims=True), levels)
+  regions = _regions(gains) if rule.region else None
+  weights = []
+  for level, gain in enumerate(gains):
+    score = rule.exponent * share(gain)
+    if regions is not None:
+      score += rule.region * jnp.log(regions[level] + 1e-3)
+    if rule.brightness:
+      score += rule.brightness * bright[level]
+    if rule.target:
+      shines = jnp.maximum(bright[level][functional] - bright[0][functional].mean(), 0)
+      score = score.at[functional].add(rule.target * shines)
+    weights.append(jax.nn.softmax(score, axis=0))
+  base = base_band.functional(functional) if rule.base == "functional" else getattr(base_band, rule.base)
+  weights.append(jnp.broadcast_to(base(bands, content), (*bands[-1].shape[:-1], 1)))
+  image = pyramid.collapse([jnp.sum(w * b, axis=0) for w, b in zip(weights, bands, strict=True)])
+  return Composed(_within(image, content, rule), _shown(weights, bands))
+
+
+def share(gain: jax.Array) -> jax.Array:
+  """Of each source, [K, h, w, 1] in [0, 1]: of gains, or of energies."""
+  return gain / (jnp.sum(gain, axis=0, keepdims=True) + _TINY)
+
+
+def _regions(gains: list[jax.Array]) -> list[jax.Array]:
+  """Per band: the share of all bands' gains, averaged over a region."""
+  if not gains:  # too small for a detail band
+    return []
+  total = gains[-1]
+  for gain in reversed(gains[:-1]):
+    total = gain + pyramid.expand(total, *gain.shape[1:3])
+  return pyramid.gaussian_pyramid(share(gaussian_blur(total, _REGION)), len(gains))
+
+
+def _within(image: jax.Array, sources: jax.Array, rule: Rule) -> jax.Array:
+  """The image with its base corrected where details of one source on the brightness of another left what any has."""
+  low, high = sources.min(axis=0), sources.max(axis=0)
+  for _ in range(_ROUNDS):
+    if rule.undershoot >= 0:
+      image = image + _smoothed(jnp.maximum(low - rule.undershoot / 127.5 - image, 0))
+    if rule.overshoot >= 0:
+      image = image - _smoothed(jnp.maximum(image - high - rule.overshoot / 127.5, 0))
+  # What is thinner than the correction is cut.
+  if rule.undershoot >= 0:
+    image = jnp.maximum(image, low - 2 * rule.undershoot / 127.5)
+  if rule.overshoot >= 0:
+    image = jnp.minimum(image, high + 2 * rule.overshoot / 127.5)
+  return image
+
+
+def _smoothed(x: jax.Array) -> jax.Array:
+  levels = pyramid.gaussian_pyramid(x, min(_HALVINGS + 1, pyramid.max_levels(*x.shape[:2])))
+  smooth = gaussian_blur(levels[-1], _SMOOTH)
+  for finer in reversed(levels[:-1]):
+    smooth = pyramid.expand(smooth, *finer.shape[:2])
+  return smooth
+
+
+def _shown(weights: list[jax.Array], bands: list[jax.Array]) -> jax.Array:
+  """Weights per pixel, from those per band."""
+  parts, whole = None, None
+  for weight, band in zip(reversed(weights[:-1]), reversed(bands[:-1]), strict=True):
+    energy = jnp.sum(jnp.mean(jnp.square(band), axis=-1, keepdims=True), axis=0, keepdims=True)
+    energy = gaussian_blur(energy, 1.0) + _TINY / weight.shape[0]
+    if parts is None:
+      parts, whole = jnp.zeros_like(weight), jnp.zeros_like(energy)
+    else:
+      parts, whole = (pyramid.expand(x, *band.shape[1:3]) for x in (parts, whole))
+    parts, whole = parts + weight * energy, whole + energy
+  if parts is None:  # too small for a detail band
+    return weights[-1]
+  return parts / jnp.sum(parts, axis=0, keepdims=True)

@@ -1,0 +1,116 @@
+"""How much does each source count, where and when? Uniform weights, and the diffusion information gains of Dig2DIG.
+
+A `Weighting` computes all its rows [U, K, H, W, 1] before the reverse steps: gains depend on the sources and on the
+noise only, never on the fused image. Step number i reads row i // interval. One whose weights differ from band to band
+makes the weighted image itself.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from dig2dig_jax.guidance import spectrum
+from dig2dig_jax.guidance.gain import restoration_errors
+from dig2dig_jax.ops.filters import gaussian_blur
+from dig2dig_jax.restoration import blind
+from dig2dig_jax.sampling.types import Denoiser, Step
+
+NORMALISATIONS = ("none", "mean_abs")
+
+
+class Composition(NamedTuple):
+  """What the weights of all bands make of the sources. image: [H, W, C], what was fused as the prior sees it. weights:
+  [K, H, W, 1], convex over K. images: [K, H, W, 3], the sources as they were restored. noise: fields [K] and striped
+  [K], what was found in them."""
+
+  image: jax.Array
+  weights: jax.Array
+  images: jax.Array
+  noise: blind.Noise
+  striped: jax.Array
+
+
+class Weighting(NamedTuple):
+  """`compute(key, sources [K, H, W, C], denoise) -> rows [U, K, H, W, 1]`, convex over K; `interval` in steps;
+  `evaluations`: network evaluations per source that `compute` spends, on images `scale` times smaller. `compose(key,
+  images [K, H, W, 3], encode, denoise) -> Composition`, of weightings that know more than one weight per pixel."""
+
+  compute: Callable[[jax.Array, jax.Array, Denoiser], jax.Array]
+  interval: int
+  evaluations: int
+  scale: int = 1
+  compose: Callable[[jax.Array, jax.Array, Callable, Denoiser], Composition] | None = None
+
+
+def uniform() -> Weighting:
+  """1 / K everywhere: fixed guidance, the baseline."""
+
+  def compute(key, sources, denoise):
+    return jnp.full((1, *sources.shape[:3], 1), 1 / sources.shape[0])
+
+  return Weighting(compute, interval=2**30, evaluations=0)
+
+
+def weights_from_gains(
+  gains: jax.Array, *, temperature: float, smoothing: float = 0.0, normalise: str = "none"
+) -> jax.Array:
+  """softmax over K of gains / temperature (Dig2DIG Eq. 11): [..., K, H, W, 1] in and out.
+
+  smoothing: standard deviation in pixels of a Gaussian average of the gains. normalise: `mean_abs` divides by the mean
+  absolute gain of the row, which makes the temperature independent of contrast and noise level.
+  """
+  gains = gaussian_blur(gains, smoothing)
+  if normalise == "mean_abs":
+    gains = gains / (jnp.mean(jnp.abs(gains), axis=(-4, -3, -2, -1), keepdims=True) + 1e-8)
+  elif normalise != "none":
+    raise ValueError(f"normalise: expected one of {NORMALISATIONS}, found {normalise!r}")
+  return jax.nn.softmax(gains / temperature, axis=-4)
+
+
+def interval_dig(steps: Step, *, interval: int = 10, weights: dict, errors: dict) -> Weighting:
+  """The paper's gains (Eq. 8): between a step and the one `interval` earlier; the first row is uniform.
+
+  `weights` and `errors` are the options of `weights_from_gains` and `restoration_errors`.
+  """
+  levels = jax.tree.map(lambda table: table[::interval], steps)
+
+  def compute(key, sources, denoise):
+    error = restoration_errors(key, sources, levels, denoise, **errors)
+    first = jnp.full((1, *error.shape[1:]), 1 / sources.shape[0])
+    return jnp.concatenate([first, weights_from_gains(error[:-1] - error[1:], **weights)])
+
+  return Weighting(compute, interval, levels.t.shape[0] * errors.get("draws", 1), errors.get("scale", 1))
+
+
+def cumulative_dig(bounds: Step, *, weights: dict, errors: dict) -> Weighting:
+  """One row for all steps: the gain accumulated between two noise levels (the paper's Figure 5).
+
+  bounds: Step [2], the noisier level first.
+  """
+
+  def compute(key, sources, denoise):
+    error = restoration_errors(key, sources, bounds, denoise, **errors)
+    return weights_from_gains(error[:1] - error[1:], **weights)
+
+  return Weighting(compute, interval=2**30, evaluations=2 * errors.get("draws", 1), scale=errors.get("scale", 1))
+
+
+def dig_spectrum(levels: Step, *, rule: spectrum.Rule, restore: bool = True) -> Weighting:
+  """Gains in closed form per band, between infinite noise and each source's own: see `spectrum`. One evaluation per
+  source, none for one in which no noise is found.
+
+  levels: Step [T], every noise level that the prior was trained on. restore: find the sources' noise, and fuse what the
+  prior makes of them; else they count as free of noise, and the gains are the bands' local energies.
+  """
+
+  def compose(key, images, encode, denoise):
+    found = blind.restored(key, images, levels, denoise) if restore else blind.as_they_are(images)
+    composed = spectrum.compose(encode(found.observed), encode(found.content), rule)
+    return Composition(composed.image, composed.weights, found.content, found.noise, found.striped)
+
+  def compute(key, sources, denoise):
+    return compose(key, sources, lambda images: images, denoise).weights[None]
+
+  return Weighting(compute, interval=2**30, evaluations=int(restore), compose=compose)

@@ -1,0 +1,235 @@
+"""What is a prior on disk? A folder of parameters and `card.json` (network, noise schedule, hashes, origin).
+
+Parameters lie in `model.safetensors` (by flat names, `input_blocks_0_0/kernel`), in the orbax checkpoint `orbax/`, or
+in both. The card names their hashes, and one of what it says of the network itself, so that a folder written half, or
+edited by half, is refused and not used. A folder of the train job is one too: its exported prior, or before its end the
+averages of its newest checkpoint.
+"""
+
+import contextlib
+import dataclasses
+import json
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.files import replacing, taken
+from dig2dig_jax.models.shapes import NetworkConfig, least_parameters, parameter_shapes
+from dig2dig_jax.priors import card as cards
+from dig2dig_jax.priors import orbax_store, tensor_file
+from dig2dig_jax.priors.card import DESCRIPTION, FORMAT, STORAGE_DTYPES
+
+WEIGHTS, ORBAX, CARD, RUN = "model.safetensors", "orbax", "card.json", "run.json"
+# The prior that ships with the repository.
+EMBEDDED = Path(__file__).resolve().parents[2] / "checkpoints" / "embedded"
+FORMATS = ("safetensors", "orbax", "both")
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+  """params: nested dict of numpy arrays, Flax's "params" collection. schedule: {"name", "num_timesteps"}. card: all of
+  card.json."""
+
+  params: dict[str, Any]
+  config: NetworkConfig
+  schedule: dict[str, Any]
+  card: dict[str, Any]
+
+
+def save_checkpoint(
+  directory: str | Path,
+  *,
+  params: Mapping[str, Any],
+  config: NetworkConfig,
+  schedule: Mapping[str, Any],
+  card: Mapping[str, Any],
+  dtype: str = "float32",
+  formats: str = "safetensors",
+) -> None:
+  """Writes a prior, or replaces one; each file appears whole or not at all.
+
+  params: nested or flat parameters of the network of `config`; read one at a time. card: JSON-able facts beside those
+  that are always written (format, config, schedule, parameters, dtype, hashes). dtype: of storage, one of
+  `STORAGE_DTYPES`. formats: one of `FORMATS`.
+  Raises ValueError for parameters that are not the network's, or not finite in `dtype`.
+  """
+  if dtype not in STORAGE_DTYPES or formats not in FORMATS:
+    raise ValueError(
+      f"dtype, formats: expected one of {STORAGE_DTYPES} and one of {FORMATS}, found {dtype!r} and {formats!r}"
+    )
+  reserved = (*DESCRIPTION, "description_sha256", "sha256", "orbax_sha256")
+  if clash := sorted(set(reserved) & set(card)):
+    raise ValueError(f"card: {clash} are written by save_checkpoint")
+  flat = traverse_util.flatten_dict(dict(params), sep="/")
+  shapes = {path: tuple(np.shape(leaf)) for path, leaf in flat.items()}
+  if fault := _misfit(shapes, config):
+    raise ValueError(f"params: {fault}")
+  facts: dict[str, Any] = {
+    "format": FORMAT,
+    "config": config.to_dict(),
+    "schedule": dict(schedule),
+    "parameters": sum(int(np.prod(shape)) for shape in shapes.values()),
+    "dtype": dtype,
+  }
+  facts["description_sha256"] = cards.description_hash(facts)
+  directory = Path(directory)
+  _refuse_foreign(directory, shapes)
+  with _folder(directory), replacing(directory / CARD) as text:
+    if formats != "orbax":
+      with replacing(directory / WEIGHTS) as weights:
+        facts["sha256"] = tensor_file.write(weights, shapes, flat.__getitem__, dtype=dtype)
+    if formats != "safetensors":
+      facts["orbax_sha256"] = orbax_store.save(directory / ORBAX, flat, dtype=dtype)
+    text.write_text(json.dumps({**facts, **card}, indent=2) + "\n", encoding="utf-8")
+  if formats == "orbax":
+    (directory / WEIGHTS).unlink(missing_ok=True)
+  elif formats == "safetensors":
+    orbax_store.remove(directory / ORBAX)
+
+
+def load_checkpoint(
+  directory: str | Path, *, dtype: Any = jnp.float32, place: Callable[[str, np.ndarray], Any] | None = None
+) -> Checkpoint:
+  """Reads a prior. Raises UserError for whatever is amiss with it.
+
+  dtype: of the parameters, which come as numpy arrays. place: instead, what becomes of each parameter as it is read,
+  `place(path, array in the stored dtype) -> leaf`, so that a model too large for two copies goes straight to devices.
+  """
+  directory = Path(directory)
+  place = place or (lambda path, array: array.astype(dtype))
+  try:
+    return _load(directory, place)
+  except (RecursionError, MemoryError) as error:
+    what = "values nested too deeply" if isinstance(error, RecursionError) else "more than there is memory for"
+    raise UserError(f"{directory}: expected a checkpoint, found {what}; convert or copy the folder again") from error
+
+
+def _load(directory: Path, place: Callable) -> Checkpoint:
+  if (directory / RUN).is_file() and not (directory / CARD).is_file():
+    if (directory / "prior" / CARD).is_file():
+      return _load(directory / "prior", place)
+    return _load_run(directory, place)
+  path = directory / CARD
+  card = cards.read(path) if path.is_file() else _no_card(directory)
+  config, schedule = cards.described(path, card)
+  if "sha256" in card:
+    flat = _load_safetensors(directory / WEIGHTS, card["sha256"], config, place)
+  elif "orbax_sha256" in card and "dtype" in card:
+    flat = _load_orbax(directory / ORBAX, card["orbax_sha256"], card["dtype"], config, place)
+  else:
+    raise UserError(f"{path}: expected a checkpoint's card, found no 'sha256'; convert again")
+  return Checkpoint(traverse_util.unflatten_dict(flat, sep="/"), config, schedule, card)
+
+
+def _refuse_foreign(directory: Path, shapes: dict[str, tuple[int, ...]]) -> None:
+  """UserError where a card or weights lie in the folder that are no checkpoint of this package. Weights without a card
+  are what a killed export leaves: its own have these very shapes."""
+  card, weights = directory / CARD, directory / WEIGHTS
+  if card.exists():
+    try:
+      ours = "format" in cards.read(card)
+    except UserError:
+      ours = False
+    if not ours:
+      raise taken(card)
+  elif weights.exists():
+    try:
+      ours = tensor_file.read(weights)[0] == shapes
+    except (OSError, tensor_file.Malformed):
+      ours = False
+    if not ours:
+      raise taken(weights)
+
+
+@contextlib.contextmanager
+def _folder(directory: Path):
+  """Makes a folder, and takes a new one away again if what is put into it fails."""
+  fresh = not directory.exists()
+  directory.mkdir(parents=True, exist_ok=True)
+  try:
+    yield
+  except BaseException:
+    if fresh:
+      shutil.rmtree(directory, ignore_errors=True)
+    raise
+
+
+def _load_safetensors(weights: Path, sha256: str, config: NetworkConfig, place: Callable) -> dict[str, Any]:
+  if not weights.is_file():
+    raise UserError(f"{weights}: expected the weights beside {CARD}, found no file; convert or copy the folder again")
+  try:
+    shapes, arrays = tensor_file.read(weights)
+    # What the network needs is held against what is there before the file is read, or anything made room for.
+    if fault := _misfit(shapes, config):
+      raise UserError(f"{weights}: {fault}; convert again with the right name")
+    if (found := tensor_file.sha256(weights)) != sha256:
+      raise UserError(
+        f"{weights}: expected sha256 {sha256[:12]}..., found {found[:12]}...; the file is damaged or "
+        "not the card's: convert or copy the folder again"
+      )
+    return {path: place(path, array) for path, array in arrays}
+  except tensor_file.Malformed as error:
+    raise UserError(f"{weights}: expected a safetensors file, found {error}; convert or copy it again") from error
+  except OSError as error:
+    raise UserError(f"{weights}: expected a readable file, found {error.strerror}; check the path") from error
+
+
+def _load_orbax(store: Path, sha256: str, dtype: str, config: NetworkConfig, place: Callable) -> dict[str, Any]:
+  if fault := _misfit(orbax_store.shapes(store, sha256=sha256), config):
+    raise UserError(f"{store}: {fault}; convert again with the right name")
+  return orbax_store.load(store, parameter_shapes(config), stored=dtype, place=place)
+
+
+def _load_run(directory: Path, place: Callable) -> Checkpoint:
+  """A training run that has not exported its prior yet."""
+  record = cards.read(directory / RUN)
+  config, schedule = cards.described(directory / RUN, record)
+
+  def require(shapes: Mapping[str, tuple[int, ...]]) -> None:
+    if fault := _misfit(shapes, config):
+      raise UserError(f"{directory / 'checkpoints'}: {fault}; the run began with another network")
+
+  flat, step = orbax_store.newest_average(directory, require=require)
+  params = traverse_util.unflatten_dict({path: place(path, leaf) for path, leaf in flat.items()}, sep="/")
+  return Checkpoint(params, config, schedule, {**record, "step": step})
+
+
+def _misfit(shapes: Mapping[str, tuple[int, ...]], config: NetworkConfig) -> str | None:
+  """What tells parameters of these shapes from the network's; None where nothing does."""
+  numbers, (tensors, least) = sum(map(math.prod, shapes.values())), least_parameters(config)
+  if len(shapes) < tensors or numbers < least:
+    # Told apart without a look at the network, whose shapes take the longer to work out the more it asks for.
+    return (
+      f"expected the network's tensors, at least {tensors} of {least} numbers, found {len(shapes)} of {numbers}"
+    )
+  try:
+    expected = parameter_shapes(config)
+  except Exception as error:  # Flax and JAX raise errors of many kinds for a network that cannot be built
+    return f"expected a network that can be built, found {(str(error) or type(error).__name__).splitlines()[0][:200]}"
+  found = []
+  for kind, paths in (
+    ("missing", [path for path in expected if path not in shapes]),
+    ("unexpected", [path for path in shapes if path not in expected]),
+    ("mis-shaped", [path for path in expected if path in shapes and tuple(shapes[path]) != expected[path]]),
+  ):
+    if paths:
+      names = ", ".join(path if path.isprintable() and len(path) < 100 else ascii(path[:60]) for path in paths[:3])
+      found.append(f"{len(paths)} {kind} ({names}{', ...' if len(paths) > 3 else ''})")
+  return f"expected the {len(expected)} tensors of the network, found {'; '.join(found)}" if found else None
+
+
+def _no_card(directory: Path):
+  shelf = Path(__file__).parents[2] / "checkpoints"
+  there = sorted(str(card.parent) for folder in {directory.parent, shelf} for card in folder.glob(f"*/{CARD}"))
+  raise UserError(
+    f"{directory}: expected a folder with {CARD} and {WEIGHTS}, found none; there are: {', '.join(there) or 'none'}; "
+    "make one with python -m convert.guided_diffusion"
+  )
+

@@ -1,0 +1,140 @@
+"""Which network does a job run? A checkpoint folder as a denoiser constructor and its parameters."""
+
+import functools
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.models.config import UNetConfig
+from dig2dig_jax.models.drfusion_unet import DrFusionConfig, DrFusionNet
+from dig2dig_jax.models.guided_unet import UNet
+from dig2dig_jax.models.shapes import parameter_shapes
+from dig2dig_jax.priors import checkpoint
+from dig2dig_jax.sampling import schedule
+from dig2dig_jax.sampling.denoiser import eps_denoiser, eps_reuse
+from dig2dig_jax.sampling.joint_observation import noise_and_mask_denoiser
+from dig2dig_jax.sampling.types import Denoiser, Reuse
+
+DTYPES = ("float32", "bfloat16", "float16")
+# Where DRFusion's weights are looked for without --prior.
+DRFUSION = checkpoint.EMBEDDED.parent / "drfusion"
+_TORSO = ("input_blocks", "middle_block", "output_blocks")
+
+
+class Prior(NamedTuple):
+  """`denoiser(params) -> Denoiser`; `noise`: {"name", "num_timesteps"} of the process it was trained on; `label`: class
+  that a class-conditional network is asked for, else None."""
+
+  params: dict
+  config: UNetConfig
+  noise: dict
+  dtype: str
+  directory: Path
+  label: int | None = None
+
+  def denoiser(self, params) -> Denoiser:
+    return eps_denoiser(self._apply, params)
+
+  def reuse(self, params) -> Reuse:
+    """For `--reuse`. UserError for a network of one level, which has nothing deeper to reuse."""
+    if len(self.config.channel_mult) == 1:
+      raise UserError(f"--reuse: {self.directory} has one level, nothing deeper to reuse; leave it out")
+    full = functools.partial(self._apply, keep_deep=True)
+    return eps_reuse(full, lambda weights, x, t, deep: self._apply(weights, x, t, deep=deep), params)
+
+  def _apply(self, weights, x, t, **options):
+    network = UNet(self.config, dtype=jnp.dtype(self.dtype))
+    labels = None if self.label is None else jnp.full(x.shape[:1], self.label)
+    return network.apply({"params": weights}, x, t, labels=labels, **options)
+
+
+def random_prior(config: UNetConfig, noise: dict, *, name: str, dtype: str = "float32", seed: int = 0) -> Prior:
+  """A prior of random weights, normal with variance 1 / fan-in: for measuring time and memory of a layout, which do not
+  depend on the weights. name: stands in place of the folder."""
+  random = np.random.default_rng(seed)
+  flat = {}
+  for path, shape in parameter_shapes(config).items():
+    scale = np.float32(1 / np.sqrt(max(1, np.prod(shape[:-1]))))
+    values = random.standard_normal(shape, np.float32) * scale
+    flat[path] = jax.device_put(values.astype(jnp.dtype(_kept_dtype(path, dtype)), copy=False))
+  return Prior(traverse_util.unflatten_dict(flat, sep="/"), config, noise, dtype, Path(name))
+
+
+def _kept_dtype(path: str, dtype: str) -> str:
+  convolution = path.endswith("/kernel") and path.startswith(_TORSO) and "emb_layers" not in path
+  return dtype if convolution else "float32"
+
+
+def load_prior(
+  directory: Path, *, dtype: str = "float32", label: int | None = None, sharding: jax.sharding.Sharding | None = None
+) -> Prior:
+  """Reads a checkpoint folder, parameter by parameter onto the devices of `sharding` (the default device if None).
+
+  dtype: of the torso. Its convolutions' kernels are kept in it, which computes the same and halves their memory; all
+  other parameters are float32. label: class of a class-conditional network.
+  Raises UserError for a damaged folder, and for a network that is no diffusion prior.
+  """
+  if dtype not in DTYPES:
+    raise UserError(f"--dtype={dtype}: expected one of {', '.join(DTYPES)}")
+
+  def place(path: str, array: np.ndarray) -> Any:
+    return jax.device_put(array.astype(jnp.dtype(_kept_dtype(path, dtype)), copy=False), sharding)
+
+  loaded = checkpoint.load_checkpoint(directory, place=place)
+  config = loaded.config
+  if isinstance(config, DrFusionConfig):
+    raise UserError(f"{directory}: expected a diffusion model, found DRFusion's network; use --method=drfusion")
+  for wrong, kind in ((config.pool is not None, "a classifier"), (config.super_resolution, "a super-resolution model")):
+    if wrong:
+      raise UserError(f"{directory}: expected a diffusion model of whole images, found {kind}; choose another --prior")
+  if config.num_classes is None and label is not None:
+    raise UserError(f"--class_label={label}: {directory} knows no classes; drop it")
+  if config.num_classes is not None and (label is None or not 0 <= label < config.num_classes):
+    found = "none" if label is None else label
+    raise UserError(
+      f"{directory}: a class-conditional model takes --class_label=0 to {config.num_classes - 1}, found {found}"
+    )
+  try:
+    schedule.betas(loaded.schedule["name"], loaded.schedule["num_timesteps"])
+  except UserError as error:
+    raise UserError(f"{directory}: {error}") from error
+  return Prior(loaded.params, config, loaded.schedule, dtype, Path(directory), label)
+
+
+class DrFusionNetwork(NamedTuple):
+  """What `--method=drfusion` runs, with the fields and the `denoiser` of a `Prior`; noise["num_timesteps"]: its T."""
+
+  params: dict
+  config: DrFusionConfig
+  noise: dict
+  dtype: str
+  directory: Path
+
+  def denoiser(self, params) -> Denoiser:
+    network = DrFusionNet(self.config, dtype=jnp.dtype(self.dtype))
+    return noise_and_mask_denoiser(lambda weights, x, t: network.apply({"params": weights}, x, t), params)
+
+
+def load_drfusion(directory: Path = DRFUSION, *, dtype: str = "float32") -> DrFusionNetwork:
+  """Reads a DRFusion checkpoint folder, trained or converted; dtype: of the torso. Raises UserError for any other."""
+  if dtype not in DTYPES:
+    raise UserError(f"--dtype={dtype}: expected one of {', '.join(DTYPES)}")
+  if directory == DRFUSION and not directory.is_dir():
+    raise UserError(
+      f"--method=drfusion: expected its weights in {DRFUSION}, found none; train them with "
+      "--flagfile=train_drfusion.flags or convert released ones with python -m convert.drfusion, then --prior=FOLDER"
+    )
+  loaded = checkpoint.load_checkpoint(directory, place=lambda path, array: jax.device_put(array.astype(jnp.float32)))
+  if not isinstance(loaded.config, DrFusionConfig):
+    raise UserError(f"{directory}: expected DRFusion's network, found a diffusion prior; use another --method")
+  if loaded.schedule["num_timesteps"] != loaded.config.steps:
+    raise UserError(
+      f"{directory}: expected a schedule of the network's {loaded.config.steps} steps, found "
+      f"{loaded.schedule['num_timesteps']}; convert again"
+    )
+  return DrFusionNetwork(loaded.params, loaded.config, loaded.schedule, dtype, Path(directory))

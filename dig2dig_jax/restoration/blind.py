@@ -1,0 +1,82 @@
+"""What is a source without the noise that nobody announced? One evaluation of the prior at the level found in it.
+
+Stripes are taken off, the noise is brought to one level everywhere, and the denoiser's estimate at that level is the
+restored source. How much of it is fused rises smoothly with the noise, from nothing where a source is clean.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dig2dig_jax.restoration import noise_level, splitting
+from dig2dig_jax.restoration.noise_level import LEVEL, Noise
+from dig2dig_jax.sampling.types import Denoiser, Step
+
+# Between these deviations the prior's estimate takes the source's place: the grain of good pictures stays below.
+FROM, TO = 3.5 * LEVEL, 5 * LEVEL
+
+
+class Restored(NamedTuple):
+  """observed: [K, H, W, 3] the sources without stripes. content: [K, H, W, 3] those without noise, as far as there is
+  any. noise: fields [K]. striped: [K] deviation of the stripes that were taken off."""
+
+  observed: jax.Array
+  content: jax.Array
+  noise: Noise
+  striped: jax.Array
+
+
+def told(sources: Sequence[str], found: Sequence[np.ndarray], *, way_out: str = "--restore=off") -> list[str]:
+  """A line per source in whose images there was noise, or stripes, enough to be removed. found: [K, 2] of every pair,
+  the two standard deviations in [-1, 1]. way_out: what leaves them as they are."""
+  lines = []
+  for source, own in zip(sources, np.moveaxis(np.asarray(found), 1, 0) if len(found) else (), strict=len(found) > 0):
+    for kind, values in (("noise", own[own[:, 0] > FROM, 0]), ("stripes", own[own[:, 1] > 0, 1])):
+      if len(values):
+        low, high = (np.round(value / LEVEL, 1) for value in (values.min(), values.max()))
+        span = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        lines.append(f"{source}: {kind} of standard deviation {span} of 255 in {len(values)} of {len(own)} images, "
+                     f"removed before they were fused; {way_out} leaves it")
+  return lines
+
+
+def restored(key: jax.Array, images: jax.Array, levels: Step, denoise: Denoiser) -> Restored:
+  """Every source [K, H, W, 3] in [-1, 1] by itself, gray ones with three equal channels; one evaluation each at most.
+
+  key: of the noise that makes a gray source's channels independent (`restoration.lift`), the same for all sources.
+  levels: Step [T] to choose from, all that the prior was trained on.
+  """
+  one = lambda image: _restored(key, image, levels, denoise)  # noqa: E731
+  return jax.lax.map(one, images)
+
+
+def as_they_are(images: jax.Array) -> Restored:
+  """Nothing estimated, nothing restored: the limit of no noise."""
+  zeros = jnp.zeros(images.shape[0])
+  return Restored(images, images, Noise(zeros, zeros, zeros), zeros)
+
+
+def _restored(key, image, levels: Step, denoise: Denoiser) -> Restored:
+  gray = jnp.all(image == image[..., :1])
+  plane = image[..., 1]
+  noise = noise_level.estimate(plane)
+  columns = noise_level.stripes(plane, noise.deviation)
+  rows = noise_level.stripes((plane - columns).T, noise.deviation).T
+  # Stripes are a thermal detector's: of a colour image's, nothing is known.
+  striped = jnp.where(gray, columns + rows, 0.0)
+  observed = image - striped[..., None]
+
+  def evaluated():
+    share = jnp.clip((noise.deviation - FROM) / (TO - FROM), 0, 1)
+    stable, deviation = noise_level.stabilise(observed, noise)
+    deviation *= jnp.where(gray, jnp.sqrt(3.0), 1.0)
+    index = jnp.argmin(jnp.abs(jnp.log(splitting.deviation_of(levels)) - jnp.log(deviation)))
+    step = jax.tree.map(lambda table: table[index], levels)
+    clean = noise_level.restabilise(splitting.denoised(key, stable, step, denoise, gray=gray), noise)
+    return observed + share * (clean - observed)
+
+  content = jax.lax.cond(noise.deviation > FROM, evaluated, lambda: observed)
+  return Restored(observed, content, noise, jnp.std(striped))

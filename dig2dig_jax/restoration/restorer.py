@@ -1,0 +1,87 @@
+"""How does a pair of degraded files become a pair that methods fuse? Each source is restored with the prior first.
+
+Sources may have different sizes: the operator of each says how. A source that is neither blurred, reduced, masked nor
+noisy passes through untouched. One program per operator and size; the noise level is an argument.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dig2dig_jax.data import validity
+from dig2dig_jax.data.pairs import LoadedPair, Pair, content_id
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.priors.prior import Prior
+from dig2dig_jax.restoration.degradation import Degradation, target_size
+from dig2dig_jax.restoration.operators import Size
+from dig2dig_jax.restoration.splitting import levels, restore
+
+
+class Restorer(NamedTuple):
+  """degradations: of every source, in order. steps: evaluations of the prior per source that is more than noisy."""
+
+  prior: Prior
+  degradations: Mapping[str, Degradation]
+  steps: int = 8
+  seed: int = 0
+
+  @property
+  def evaluations(self) -> int:
+    """Of the prior, per pair."""
+    return sum(0 if d.clean else self.steps if d.stages else 1 for d in self.degradations.values())
+
+  def decisive(self) -> dict:
+    """What decides pixels but weights and images, JSON-able."""
+    return {
+      "degradations": {source: dataclasses.asdict(found) for source, found in self.degradations.items()},
+      "steps": self.steps,
+      "seed": self.seed,
+    }
+
+  def load(self, pair: Pair) -> LoadedPair:
+    """Reads and restores a pair. UserError for an unreadable file, or one whose size its operator does not give."""
+    loaded = pair.read()
+    size = target_size(self.degradations, {source: image.pixels.shape[:2] for source, image in loaded.items()})
+    restored = [
+      self.restore(source, image.pixels, size, pair.name, where=str(pair.files[source]), valid=image.valid)
+      for source, image in loaded.items()
+    ]
+    return LoadedPair.of(pair.name, loaded, restored)
+
+  def restore(
+    self, source: str, observed: np.ndarray, size: Size, name: str, *, where: str = "", valid: np.ndarray | None = None
+  ) -> np.ndarray:
+    """One source [H, W, 3] in [-1, 1] of an observation [h, w, 3]; `name`: of the pair, for its random key. valid: bool
+    [h, w], outside of which there is no noise to be found."""
+    degradation = self.degradations[source]
+    operator = degradation.operator(size)
+    if observed.shape[:2] != operator.observed:
+      raise UserError(
+        f"{where or source}: expected (height, width) {operator.observed}, which its degradation makes of {size}, "
+        f"found {observed.shape[:2]}; correct --degradation or register the images"
+      )
+    sigma = degradation.deviation(observed if valid is None else observed[validity.box(valid)])
+    if not degradation.stages and sigma == 0:
+      return observed
+    gray = bool(np.all(observed == observed[..., :1]))
+    only_noise = not degradation.stages
+    steps = levels(self.prior.noise, sigma=sigma, steps=self.steps, gray=gray, only_noise=only_noise)
+    key = jax.random.fold_in(jax.random.key(self.seed), content_id(name))
+    key = jax.random.fold_in(key, list(self.degradations).index(source))
+    program = _program(self.prior.denoiser, degradation.stages, size, gray, self.prior.config.size_multiple)
+    return np.asarray(program(self.prior.params, key, jnp.asarray(observed), jnp.float32(sigma), steps))
+
+
+@functools.lru_cache(maxsize=64)
+def _program(denoiser, stages, size: Size, gray: bool, multiple: int):
+  operator = Degradation(stages).operator(size)
+
+  def run(params, key, observed, sigma, steps):
+    return restore(key, observed, operator, sigma, steps, denoiser(params), gray=gray, multiple=multiple)
+
+  return jax.jit(run)

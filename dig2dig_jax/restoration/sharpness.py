@@ -1,0 +1,119 @@
+"""What did a source lose before it came: a lens's sharpness, a detector's resolution? Read off its power spectrum.
+
+Scenes have spectra near a / f^b with b about 2.5 (Field 1987; van der Schaaf and van Hateren 1996). A Gaussian blur of
+s pixels multiplies that by exp(-4 pi^2 s^2 f^2); enlarging from a coarser grid cuts it off at the coarser grid's limit,
+with the mirror image behind it. What is left at the highest frequencies is noise, or the rounding to whole levels. So
+each candidate predicts a curve, and the nearest one is taken, if it is clearly nearest: numpy, once per image.
+"""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+from scipy.fft import dctn, idctn
+
+from dig2dig_jax.restoration.operators import KERNELS, enlarged_matrices
+
+_BINS = 40  # of the frequencies 0 to 1/2 per pixel
+_LEAST_SIDE = 96  # pixels, for curves that are smooth enough to tell
+_LOWEST = 0.03  # frequency: below, a scene's composition counts
+_FALL = np.linspace(1.5, 3.5, 11)  # b
+_USUAL, _UNUSUAL = 2.5, 0.05  # b, and what its square distance costs
+_FAR = 2.0  # natural logarithm of a power: further off is as bad
+_OWN_BLUR = 0.6  # pixels: what sharp images of cameras are taken for
+_LEAST_BLUR = 1.25  # pixels, beyond that
+_SCALES = (2, 3, 4)
+_QUIET = 1.0  # squared levels of 255: in more noise, nothing is sure
+_SURE = 0.8  # error of the nearest enlargement to that of the nearest blur, at most
+
+
+class Lost(NamedTuple):
+  """blur: standard deviation of a Gaussian, pixels; 0 for none. scale: the image was enlarged by it with `kernel`; 1
+  for none. sigma: standard deviation of the noise in it, [-1, 1], the rounding's at least."""
+
+  blur: float = 0.0
+  scale: int = 1
+  kernel: str = ""
+  sigma: float = 0.0
+
+  @property
+  def stages(self) -> str:
+    """In the words of `--degradation`; empty where nothing was lost."""
+    return f"blur({self.blur:g})" if self.blur else f"enlarged({self.scale},{self.kernel})" if self.scale > 1 else ""
+
+
+def estimate(image: np.ndarray) -> Lost:
+  """Of an image [H, W] in [-1, 1]. Nothing where it is too small, too noisy, or the curves do not tell."""
+  if min(image.shape) < _LEAST_SIDE:
+    return Lost()
+  power = _radial(127.5 * np.asarray(image, np.float64))
+  floor = float(np.median(power[-4:]))
+  if not np.all(power > 0) or floor > _QUIET:
+    return Lost()
+  floor = max(min(floor, power[_known()].min()), 1 / 12)
+  names, curves = _candidates()
+  errors = _errors(np.log(power), curves, floor)
+  kinds = np.array([name[0] for name in names])
+  found, other = (np.where(kinds == kind, errors, np.inf) for kind in ("blur", "scale"))
+  sigma = np.sqrt(floor) / 127.5
+  if other.min() < _SURE * found.min():
+    _, scale, kernel = names[other.argmin()]
+    return Lost(scale=scale, kernel=kernel, sigma=sigma)
+  blur = names[found.argmin()][1]
+  beyond = np.sqrt(max(blur**2 - _OWN_BLUR**2, 0))
+  if beyond >= _LEAST_BLUR and found.min() < other.min():
+    return Lost(blur=round(float(beyond), 2), sigma=sigma)
+  return Lost()
+
+
+def _frequencies() -> np.ndarray:
+  return (np.arange(_BINS) + 0.5) / (2 * _BINS)
+
+
+def _known() -> np.ndarray:
+  return _frequencies() > _LOWEST
+
+
+def _radial(levels: np.ndarray) -> np.ndarray:
+  """[_BINS] mean power of the cosine transform, in which noise of variance v has v, by frequency."""
+  power = np.square(dctn(levels - levels.mean(), norm="ortho"))
+  along = [np.arange(side) / (2 * side) for side in levels.shape]
+  index = np.minimum(np.hypot(along[0][:, None], along[1]) * 2 * _BINS, _BINS).astype(int).ravel()
+  total, count = (np.bincount(index, weights, _BINS + 1)[:_BINS] for weights in (power.ravel(), None))
+  return total / np.maximum(count, 1)
+
+
+@functools.cache
+def _candidates() -> tuple[list[tuple], np.ndarray]:
+  """Names (kind, amount, ...), and the logarithms [C, _BINS] of what each multiplies a spectrum by."""
+  frequencies = _frequencies()
+  names = [("blur", blur) for blur in np.round(np.arange(0, 4.55, 0.1), 1)]
+  curves = [-4 * np.pi**2 * blur**2 * frequencies**2 for _, blur in names]
+  for scale in _SCALES:
+    for kernel in KERNELS:
+      names.append(("scale", scale, kernel))
+      curves.append(_enlarging(scale, kernel))
+  return names, np.stack(curves)
+
+
+def _enlarging(scale: int, kernel: str, side: int = 288, fields: int = 4) -> np.ndarray:
+  """Of an enlargement, measured on random fields with the spectrum of scenes."""
+  rows, columns = enlarged_matrices((side, side), scale, kernel)
+  frequency = np.hypot(*np.meshgrid(*2 * [np.arange(side) / (2 * side)]))
+  frequency[0, 0] = np.inf
+  rng = np.random.default_rng(0)
+  drawn = [idctn(rng.normal(size=(side, side)) * frequency ** (-_USUAL / 2), norm="ortho") for _ in range(fields)]
+  ratios = [np.log(_radial(rows @ field @ columns.T)) - np.log(_radial(field)) for field in drawn]
+  return np.mean(ratios, axis=0)
+
+
+def _errors(power: np.ndarray, curves: np.ndarray, floor: float) -> np.ndarray:
+  """[C] mean squared distance of the logarithms at the best a and b; infinite where too little is above the floor."""
+  known = _known()
+  model = curves[:, None] - _FALL[:, None] * np.log(_frequencies())  # [C, B, _BINS]
+  above = known & (power > np.log(3 * floor))
+  if above.sum() < 5:
+    return np.full(len(curves), np.inf)
+  level = np.median((power - model)[..., above], axis=-1, keepdims=True)
+  distance = np.clip(power - np.logaddexp(model + level, np.log(floor)), -_FAR, _FAR)[..., known]
+  return (np.mean(np.square(distance), axis=-1) + _UNUSUAL * np.square(_FALL - _USUAL)).min(axis=-1)

@@ -1,0 +1,101 @@
+"""What was a degraded source before? Plug-and-play restoration with the diffusion prior as the denoiser.
+
+A source is observed as z = A y + n, n ~ N(0, sigma^2 I). Half-quadratic splitting (Zhang et al., arXiv 2008.13751)
+alternates, over falling noise levels r of the prior, a step that trusts the observation and one that trusts the prior:
+
+  x <- x + A^T (A A^T + (sigma^2 / r^2) I)^-1 (z - A x),      x <- D_r(x).
+
+Noise alone (A the identity) takes one evaluation of D at r = sigma: the prior's estimate of the posterior mean.
+
+A gray image in three channels has the same noise in each, which a prior of colour images takes for detail. So
+z is lifted to independent noise: z + sqrt(3) r (e - mean_c e), e normal, has noise of standard deviation sqrt(3) r in
+every channel, independent over channels, and the same mean over channels, which is all that z knows.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dig2dig_jax.restoration.operators import Operator
+from dig2dig_jax.sampling import schedule
+from dig2dig_jax.sampling.types import Denoiser, Step
+
+# Noise levels between which an operator is inverted, as standard deviations of images in [-1, 1]: 49 and 1 of 255.
+COARSE, FINE = 49 / 127.5, 1 / 127.5
+# Trust in the observation against the denoiser, which is no exact posterior mean (arXiv 2008.13751, section 4.2: 0.23).
+TRUST = 0.23
+
+
+def levels(noise: dict, *, sigma: float, steps: int, gray: bool, only_noise: bool) -> Step:
+  """Step [R] of the restoration, noisiest first: of the prior's full schedule {"name", "num_timesteps"}.
+
+  sigma: of the observation's noise, images in [-1, 1]. only_noise: A is the identity, which takes one level, at sigma.
+  Otherwise `steps` levels from COARSE (or 2 sigma) down to sigma (or FINE), evenly in the logarithm.
+  """
+  full = schedule.make_schedule(noise["name"], num_timesteps=noise["num_timesteps"])
+  deviation = np.sqrt((1 - full.alphas_cumprod) / full.alphas_cumprod)
+  wanted = np.array([sigma]) if only_noise else np.geomspace(max(COARSE, 2 * sigma), max(FINE, sigma), steps)
+  lifted = np.sqrt(3) * wanted if gray else wanted
+  return schedule.steps_at(full, np.abs(np.log(deviation) - np.log(lifted)[:, None]).argmin(axis=1))
+
+
+def deviation_of(step: Step) -> jax.Array:
+  """Standard deviation of a step's noise, of images in [-1, 1]."""
+  return jnp.sqrt((1 - step.alpha_bar) / step.alpha_bar)
+
+
+def lift(key: jax.Array, image: jax.Array, deviation: jax.Array) -> jax.Array:
+  """Gray [H, W, 3] with noise of `deviation` / sqrt(3), the same in all channels -> noise of `deviation`, independent
+  over channels, with the same mean over channels."""
+  noise = jax.random.normal(key, image.shape)
+  return image + deviation * (noise - noise.mean(axis=-1, keepdims=True))
+
+
+def denoised(
+  key: jax.Array, image: jax.Array, step: Step, denoise: Denoiser, *, gray: bool | jax.Array, multiple: int = 1
+) -> jax.Array:
+  """The prior's estimate of the clean image from `image` [H, W, 3] with noise of the step's level (of that level /
+  sqrt(3), if gray). multiple: sides that the network takes; the image is mirrored up to it and cropped."""
+  height, width = image.shape[:2]
+  deviation = deviation_of(step)
+  image = jnp.where(gray, lift(key, image, deviation), image)
+  padded = jnp.pad(image, ((0, -height % multiple), (0, -width % multiple), (0, 0)), mode="reflect")
+  x0 = denoise(jnp.sqrt(step.alpha_bar) * padded, step).x0[:height, :width]
+  return jnp.where(gray, x0.mean(axis=-1, keepdims=True), x0)
+
+
+def restore(
+  key: jax.Array,
+  observed: jax.Array,
+  operator: Operator,
+  sigma: float,
+  steps: Step,
+  denoise: Denoiser,
+  *,
+  gray: bool,
+  multiple: int,
+) -> jax.Array:
+  """The source [H, W, 3] of an observation [h, w, 3].
+
+  Args:
+    key: of the lift; unused where the image is in colour.
+    observed: A y + n, about [-1, 1].
+    operator: A, on [H, W].
+    sigma: of n, in the observation's units.
+    steps: of `levels`.
+    denoise: the prior.
+    gray: whether the channels are equal, and so is their noise.
+    multiple: of the sides that the network takes.
+  """
+  deviation2 = (1 - steps.alpha_bar) / steps.alpha_bar / (3 if gray else 1)
+  rho = TRUST * sigma**2 / deviation2
+  mean = jnp.broadcast_to(observed.mean(axis=(0, 1), keepdims=True), (*operator.size, observed.shape[-1]))
+  one_level = steps.t.shape[0] == 1
+  x = mean + operator.solve(observed - operator.apply(mean), 0.0 if one_level else rho[0])
+
+  def body(x, level):
+    step, rho = level
+    x = x + operator.solve(observed - operator.apply(x), rho)
+    return denoised(jax.random.fold_in(key, step.index), x, step, denoise, gray=gray, multiple=multiple), None
+
+  return jax.lax.scan(body, x, (steps, rho))[0]

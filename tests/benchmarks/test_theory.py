@@ -1,0 +1,105 @@
+"""Are covariances and errors what they claim to be, on images whose ideal fusion is known?"""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scenes import scene, write
+from toys import conv_denoiser, conv_params
+
+from dig2dig_jax.benchmarks import theory
+from dig2dig_jax.benchmarks.probe import covariance_probe, error_probe
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.methods.base import rgb_codec
+from dig2dig_jax.methods.dig2dig import Dig2DigOptions
+from dig2dig_jax.sampling.types import Prediction
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+class Prior:
+  params, noise, directory = conv_params(), {"name": "linear", "num_timesteps": 1000}, "toy"
+  denoiser, reuse = staticmethod(conv_denoiser), None
+
+
+def probed(weights, x0, sources, ideal):
+  probe = covariance_probe(ideal)
+  prediction = Prediction(x0, jnp.zeros_like(x0))
+  same, state = probe.update(prediction, probe.init(sources), sources, weights=weights)
+  assert same is prediction
+  return probe.diagnose(state)
+
+
+@pytest.mark.usefixtures("default_compile")
+@pytest.mark.parametrize("size", [(7, 5), (160, 192)])
+def test_covariance_is_that_of_numpy_and_zero_for_uniform_weights(size):
+  """Compiled as the job compiles it, at a size where a plain mean of the product was once compiled wrongly too."""
+  random = np.random.default_rng(0)
+  sources, ideal, x0 = (jnp.asarray(random.uniform(-1, 1, (*n, *size, 3)), jnp.float32) for n in ((2,), (), ()))
+  first = jnp.asarray(random.uniform(0, 1, (*size, 1)), jnp.float32)
+  told = jax.jit(lambda *arrays: probed(*arrays))(jnp.stack([first, 1 - first]), x0, sources, ideal)
+  for k, weight in enumerate((first, 1 - first)):
+    share = np.mean((ideal - x0) * (sources[k] - x0), axis=-1)
+    expected = np.cov(np.asarray(weight).ravel(), share.ravel(), bias=True)[0, 1]
+    np.testing.assert_allclose(told["covariance"][k], expected, rtol=1e-4)
+  np.testing.assert_allclose(told["error"], np.mean((np.asarray(ideal) - x0) ** 2), rtol=1e-5)
+  assert not np.any(probed(jnp.full((2, *size, 1), 0.5), x0, sources, ideal)["covariance"])
+
+
+def test_weights_that_take_the_better_source_have_a_positive_covariance():
+  ideal = jnp.zeros((6, 6, 3)).at[:3].set(0.5)
+  sources = jnp.stack([ideal.at[3:].add(0.4), ideal.at[:3].add(0.4)])  # each right in one half
+  right = jnp.zeros((6, 6, 1)).at[:3].set(1)
+  x0 = ideal + 0.2
+  assert probed(jnp.stack([right, 1 - right]), x0, sources, ideal)["covariance"].sum() > 0
+  assert probed(jnp.stack([1 - right, right]), x0, sources, ideal)["covariance"].sum() < 0
+
+
+def test_the_error_probe_sees_the_corrected_estimate():
+  probe = error_probe(jnp.ones((2, 2, 3)))
+  prediction = Prediction(jnp.zeros((2, 2, 3)), jnp.zeros((2, 2, 3)))
+  _, state = probe.update(prediction, probe.init(jnp.zeros((2, 2, 2, 3))), None)
+  assert probe.diagnose(state)["corrected_error"] == 1
+
+
+@pytest.mark.parametrize("degradation", theory.DEGRADATIONS)
+def test_each_copy_is_whole_where_the_other_is_not(degradation):
+  ideal = jnp.asarray(np.random.default_rng(1).uniform(-0.5, 0.5, (64, 80, 3)), jnp.float32)
+  copies = jax.jit(theory.degraded_copies, static_argnums=2)(jax.random.key(0), ideal, degradation)
+  wrong = jnp.abs(copies - ideal[None]).mean(axis=-1) > 0.1 * jnp.abs(copies - ideal[None]).mean()
+  assert 0.2 < wrong[0].mean() < 0.9 and 0.2 < wrong[1].mean() < 0.9
+  errors = jnp.mean(jnp.square(copies - ideal[None]), axis=-1)
+  assert jnp.minimum(errors[0], errors[1]).mean() < 0.3 * errors.mean()
+
+
+def test_the_job_reports_every_row_on_every_image(tmp_path):
+  for name in ("a", "b"):
+    write(tmp_path / "photographs" / f"{name}.png", scene(ord(name), 32, 40))
+  rows = {
+    "uniform": Dig2DigOptions(steps=3, weights="uniform"),
+    "dig": Dig2DigOptions(steps=3, window="cumulative", temperature=1e-3),
+  }
+  (tmp_path / "photographs" / "c.png").write_bytes(b"")
+  report = theory.run(Prior, rgb_codec(), rows, tmp_path / "photographs", tmp_path / "out", bucket=8)
+  assert len(report.failed) == 1 and "c.png: expected an image, found an empty file" in report.failed[0]
+  text = report.text
+  record = json.loads((tmp_path / "out" / "theory.json").read_text())
+  for kind in theory.DEGRADATIONS:
+    uniform, dig = record["found"][kind]["uniform"], record["found"][kind]["dig"]
+    assert len(uniform) == len(dig) == 2 and len(dig[0]["covariance"]) == 3
+    assert not np.any([run["covariance"] for run in uniform]) and np.all([run["covariance"] for run in dig])
+    # Strength 1: the last clean estimate is the output, so the last error is the PSNR's.
+    decibel = 10 * np.log10(4 / uniform[0]["error"][-1])
+    assert abs(decibel - uniform[0]["psnr"]) < 1e-3
+    assert f"| {kind} | dig | 2 |" in text
+  assert (tmp_path / "out" / "theory.png").stat().st_size and (tmp_path / "out" / "contact_sheet.png").stat().st_size
+
+
+def test_runs_without_steps_or_images_are_refused(tmp_path):
+  with pytest.raises(UserError, match="expected --steps above 0"):
+    theory.run(Prior, rgb_codec(), {"none": Dig2DigOptions(steps=0, window="cumulative")}, tmp_path, tmp_path)
+  (tmp_path / "empty").mkdir()
+  with pytest.raises(UserError, match="expected photographs, found none"):
+    theory.run(Prior, rgb_codec(), {"dig": Dig2DigOptions()}, tmp_path / "empty", tmp_path)

@@ -1,0 +1,85 @@
+"""Is a folder a prior: an exported one, a training run, a class-conditional one with its class, in half precision?"""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+import recipe
+import toys
+from flax import traverse_util
+
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.priors import checkpoint
+from dig2dig_jax.priors.prior import load_prior
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+SCHEDULE = {"name": "linear", "num_timesteps": 1000}
+
+
+def saved(folder, tag):
+  config, params = recipe.model(tag)
+  checkpoint.save_checkpoint(folder, params=params, config=config, schedule=SCHEDULE, card={})
+  return folder
+
+
+@pytest.mark.parametrize("label", [0, 7])
+def test_a_class_conditional_prior_is_asked_for_its_class(tmp_path, label):
+  tag = "classcond_neworder_tiny"
+  prior = load_prior(saved(tmp_path, tag), label=label)
+  config, params = recipe.model(tag)
+  x = np.asarray(toys.normal(0, 16, 16, 3), np.float32)
+  step = toys.row(toys.run_steps(10), 9)
+  truth = recipe.apply(tag)(x[None], step.t[None], labels=jnp.asarray([label]))
+  expected = (x - np.sqrt(1 - step.alpha_bar) * truth[0, ..., :3]) / np.sqrt(step.alpha_bar)
+  found = jax.jit(lambda params, x: prior.denoiser(params)(x, step).x0)(prior.params, x)
+  np.testing.assert_allclose(found, np.clip(expected, -1, 1), atol=1e-4)
+
+
+def test_what_is_no_prior_is_refused(tmp_path, tiny_prior):
+  classes = saved(tmp_path / "classes", "classcond_neworder_tiny")
+  for directory, options, message in (
+    (saved(tmp_path / "c", "classifier_tiny"), {}, "expected a diffusion model of whole images, found a classifier"),
+    (saved(tmp_path / "s", "superres_tiny"), {}, "found a super-resolution model"),
+    (classes, {}, "a class-conditional model takes --class_label=0 to 10, found none"),
+    (classes, {"label": 11}, "--class_label=0 to 10, found 11"),
+    (tiny_prior, {"label": 1}, "knows no classes; drop it"),
+    (tiny_prior, {"dtype": "int8"}, "--dtype=int8: expected one of float32"),
+  ):
+    with pytest.raises(UserError, match=message):
+      load_prior(directory, **options)
+
+
+def test_half_precision_halves_the_torso_and_computes_the_same(tmp_path):
+  tag = "adm_uncond_tiny"
+  prior = load_prior(saved(tmp_path, tag), dtype="bfloat16")
+  kept = {path: leaf.dtype for path, leaf in traverse_util.flatten_dict(prior.params, sep="/").items()}
+  assert kept["input_blocks_1_0/in_layers_2/kernel"] == jnp.bfloat16
+  assert {kept["time_embed_0/kernel"], kept["out_2/kernel"], kept["input_blocks_1_0/in_layers_0/scale"]} == {
+    jnp.dtype("float32")
+  }
+  x, step = np.asarray(toys.normal(1, 16, 16, 3), np.float32), toys.row(toys.run_steps(10), 9)
+  whole = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), load_prior(tmp_path).params)
+  denoise = jax.jit(lambda params: prior.denoiser(params)(x, step).x0)
+  np.testing.assert_array_equal(*map(denoise, (prior.params, whole)))
+
+
+def test_a_training_run_is_a_prior_before_and_after_its_end(tmp_path, tiny_prior):
+  exported = checkpoint.load_checkpoint(tiny_prior)
+  record = {"format": 1, "config": exported.config.to_dict(), "schedule": SCHEDULE, "recipe": {}}
+  (tmp_path / "run.json").write_text(json.dumps(record))
+  with pytest.raises(UserError, match="expected a training run with a checkpoint, found none yet"):
+    load_prior(tmp_path)
+  with ocp.CheckpointManager(tmp_path / "checkpoints") as manager:
+    for step in (5, 20):
+      average = jax.tree.map(lambda leaf, step=step: leaf * step, exported.params)
+      manager.save(step, args=ocp.args.StandardSave({"params": exported.params, "ema": average}))
+  prior = load_prior(tmp_path)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b * 20, rtol=1e-6), prior.params, exported.params)
+  checkpoint.save_checkpoint(
+    tmp_path / "prior", params=exported.params, config=exported.config, schedule=SCHEDULE, card={}
+  )
+  jax.tree.map(np.testing.assert_array_equal, load_prior(tmp_path).params, exported.params)

@@ -1,0 +1,111 @@
+"""Is the noise of an image found: white, dependent on the signal, stripes; and none where there is none?"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from skimage.restoration import estimate_sigma
+
+from dig2dig_jax.restoration import noise_level
+from dig2dig_jax.restoration.noise_level import LEVEL, Noise
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+def scene(size=(128, 160)):
+  """Levels 0..255 of smooth shading, edges of a few objects and some texture."""
+  rows, columns = np.mgrid[: size[0], : size[1]] / size[0]
+  image = 90 + 60 * np.sin(3 * rows) * np.cos(2 * columns) + 50 * (np.hypot(rows - 0.4, columns - 0.6) < 0.25)
+  image[60:100, 30:34] += 60  # a pole
+  return image + 8 * (np.sin(40 * rows * columns) > 0.8)
+
+
+def pixels(levels):
+  return jnp.asarray(np.clip(np.rint(levels), 0, 255) / 127.5 - 1, jnp.float32)
+
+
+@pytest.fixture(scope="module")
+def estimate():
+  return jax.jit(noise_level.estimate)
+
+
+@pytest.fixture(scope="module")
+def stripes():
+  return jax.jit(noise_level.stripes)
+
+
+@pytest.mark.parametrize("sigma", [5, 15, 40])
+def test_white_noise_is_found_beside_scikit_image(estimate, sigma):
+  noisy = pixels(scene() + np.random.default_rng(sigma).normal(size=(128, 160)) * sigma)
+  found = float(estimate(noisy).deviation) / LEVEL
+  assert found == pytest.approx(sigma, rel=0.08)
+  assert abs(found - sigma) <= abs(estimate_sigma(np.asarray(noisy)) / LEVEL - sigma) + 0.05 * sigma
+  assert float(estimate(noisy).slope) == 0
+
+
+def test_a_clean_scene_has_hardly_any_and_flat_images_none(estimate):
+  assert float(estimate(pixels(scene())).deviation) < 1.5 * LEVEL
+  assert float(estimate(pixels(np.full((64, 64), 93.0))).deviation) == 0
+  tissue = 120 + 20 * np.random.default_rng(0).normal(size=(128, 128))
+  head = np.where(np.hypot(*(np.mgrid[:128, :128] - 64)) < 40, tissue, 0)
+  assert float(estimate(pixels(head)).deviation) == 0, "black without noise around it: what is inside is texture"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 17), (16, 16), (1, 40)])
+def test_any_size_has_an_estimate(size):
+  found = noise_level.estimate(pixels(np.random.default_rng(1).uniform(0, 255, size)))
+  assert all(np.isfinite(value) for value in found)
+  assert np.isfinite(noise_level.stripes(pixels(np.zeros(size)), jnp.float32(0))).all()
+
+
+def test_clipped_pixels_do_not_count(estimate):
+  random = np.random.default_rng(2)
+  dark = np.where(np.mgrid[:128, :160][1] < 50, 0, scene())
+  found = float(estimate(pixels(dark + 10 * random.normal(size=dark.shape))).deviation) / LEVEL
+  assert found == pytest.approx(10, rel=0.1)
+
+
+def test_noise_that_grows_with_the_signal(estimate):
+  levels = scene()
+  noisy = pixels(levels + np.random.default_rng(3).normal(size=levels.shape) * np.sqrt(1.0 * levels + 4))
+  found = estimate(noisy)
+  truth = 255 * 1.0 * LEVEL**2  # d variance / d ((x + 1) / 2)
+  assert float(found.slope) == pytest.approx(truth, rel=0.4)
+  stable, deviation = jax.jit(noise_level.stabilise)(noisy, found)
+  flat, _ = noise_level.stabilise(pixels(levels), found)
+  error = np.asarray(stable - flat)
+  dark, bright = (error[part] for part in (levels < np.quantile(levels, 0.3), levels > np.quantile(levels, 0.7)))
+  assert bright.std() / dark.std() == pytest.approx(1, abs=0.15)
+  assert error.std() == pytest.approx(float(deviation), rel=0.15)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.02])
+def test_stabilising_is_undone(slope):
+  x = jnp.linspace(-1, 1, 101)
+  noise = Noise(jnp.float32(0.1), jnp.float32(slope), jnp.float32(0.01 - slope / 2 + 0.001))
+  stable, deviation = noise_level.stabilise(x, noise)
+  np.testing.assert_allclose(noise_level.restabilise(stable, noise), x, atol=1e-5)
+  np.testing.assert_allclose(stable[jnp.array([0, -1])], [-1, 1], atol=1e-6)
+  if slope == 0:
+    np.testing.assert_allclose(stable, x, atol=1e-5)
+    assert float(deviation) == pytest.approx(np.sqrt(0.011), rel=1e-3)
+
+
+@pytest.mark.parametrize("white", [0, 12])
+def test_stripes_are_found_and_the_columns_of_a_scene_are_not(estimate, stripes, white):
+  random = np.random.default_rng(4)
+  levels = scene() + white * random.normal(size=(128, 160))
+  offsets = 8 * random.normal(size=160)
+  clean, striped = pixels(levels), pixels(levels + offsets)
+  np.testing.assert_array_equal(stripes(clean, estimate(clean).deviation), 0)
+  found = np.asarray(stripes(striped, estimate(striped).deviation))[0] / LEVEL
+  assert np.std(found - (offsets - offsets.mean())) < 0.55 * offsets.std()
+  # The pixels' own noise is found as if there were no stripes.
+  assert float(estimate(striped).deviation) == pytest.approx(float(estimate(clean).deviation), abs=0.5 * LEVEL)
+
+
+def test_loud_noise_is_estimated_with_what_was_clipped():
+  rng = np.random.default_rng(0)
+  levels = 128 + 60 * np.sin(np.arange(256) / 40)[:, None] + rng.normal(size=(256, 256)) * 50
+  found = noise_level.estimate(jnp.asarray(np.clip(levels, 0, 255) / 127.5 - 1, jnp.float32))
+  assert float(found.deviation) * 127.5 == pytest.approx(50, rel=0.04)
