@@ -7,8 +7,9 @@
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.front import Preset, fuse_images, preset
 from dig2dig_jax.methods.base import Codec, FusionTrace, Method, evaluations, fuse, luminance_codec, rgb_codec
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
-from dig2dig_jax.methods.drfusion import DrFusionOptions, drfusion
+from dig2dig_jax.methods.dig2dig import dig2dig
+from dig2dig_jax.methods.drfusion import drfusion
+from dig2dig_jax.methods.options import Dig2DigOptions, DrFusionOptions
 from dig2dig_jax.priors.checkpoint import EMBEDDED, load_checkpoint, save_checkpoint
 from dig2dig_jax.priors.prior import DrFusionNetwork, Prior, load_drfusion, load_prior
 

@@ -26,7 +26,7 @@ from dig2dig_jax.data.ranges import WORDS, of_arrays
 from dig2dig_jax.data.scaling import Range, is_usable, to_pixels
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.base import fuse, luminance_codec, rgb_codec
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions
+from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.priors.checkpoint import EMBEDDED
 from dig2dig_jax.priors.prior import Prior, load_prior

@@ -48,7 +48,8 @@ def work(data, out, process, processes, batch_size, pause, cache=None):
   from dig2dig_jax.fusing import job
   from dig2dig_jax.fusing.processes import Place
   from dig2dig_jax.methods.base import luminance_codec
-  from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
+  from dig2dig_jax.methods.dig2dig import dig2dig
+  from dig2dig_jax.methods.options import Dig2DigOptions
 
   jax.config.update("jax_disable_most_optimizations", True)
   if pause:

@@ -8,10 +8,8 @@ from collections.abc import Callable
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.guidance import spectrum
-from dig2dig_jax.methods.ccf import CcfOptions
-from dig2dig_jax.methods.ddfm import DdfmOptions
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions, one_pass
-from dig2dig_jax.methods.options import MethodOptions
+from dig2dig_jax.methods.dig2dig import one_pass
+from dig2dig_jax.methods.options import CcfOptions, DdfmOptions, Dig2DigOptions, MethodOptions
 
 Rows = dict[str, MethodOptions]
 

@@ -29,8 +29,7 @@ from dig2dig_jax.fusing.batches import batches
 from dig2dig_jax.fusing.config import FuseConfig
 from dig2dig_jax.fusing.fuser import Fuser
 from dig2dig_jax.methods.base import Codec, evaluations
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions
-from dig2dig_jax.methods.options import MethodOptions
+from dig2dig_jax.methods.options import Dig2DigOptions, MethodOptions
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.priors.prior import Prior
 from dig2dig_jax.record import make_folder, write_text

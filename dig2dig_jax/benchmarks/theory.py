@@ -26,7 +26,7 @@ from dig2dig_jax.evaluation.denoising import psnr
 from dig2dig_jax.figures import plots, sheet
 from dig2dig_jax.guidance.quadratic import chain
 from dig2dig_jax.methods.base import Codec, fuse
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions
+from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.ops.filters import gaussian_blur
 from dig2dig_jax.priors.prior import Prior

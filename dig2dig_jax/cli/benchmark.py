@@ -12,8 +12,7 @@ from dig2dig_jax.cli import common, flags, usage
 from dig2dig_jax.cli.output import say
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing.fuser import Fuser
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions
-from dig2dig_jax.methods.drfusion import DrFusionOptions
+from dig2dig_jax.methods.options import Dig2DigOptions, DrFusionOptions
 from dig2dig_jax.methods.registry import METHODS, make_method
 from dig2dig_jax.models.official import OFFICIAL
 from dig2dig_jax.porting.recognise import configured

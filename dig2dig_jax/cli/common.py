@@ -13,9 +13,8 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.evaluation import folders, lpips
 from dig2dig_jax.fusing.config import FuseConfig
 from dig2dig_jax.methods.base import Codec, luminance_codec, rgb_codec
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions, one_pass
-from dig2dig_jax.methods.drfusion import DrFusionOptions
-from dig2dig_jax.methods.options import MethodOptions
+from dig2dig_jax.methods.dig2dig import one_pass
+from dig2dig_jax.methods.options import Dig2DigOptions, DrFusionOptions, MethodOptions
 from dig2dig_jax.methods.registry import METHODS
 from dig2dig_jax.priors.checkpoint import EMBEDDED
 from dig2dig_jax.priors.prior import DRFUSION, DrFusionNetwork, Prior, load_drfusion, load_prior

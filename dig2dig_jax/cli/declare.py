@@ -6,10 +6,12 @@ flag does not say here nobody else says: who refuses a flag or prints the help a
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from absl import flags
+
+from dig2dig_jax.checks import ANY_WHOLE, FINITE, Check
 
 # job -> its variants; how the command line names one: see `variant_flag`.
 VARIANTS = {
@@ -19,15 +21,7 @@ VARIANTS = {
   "benchmark": ("tables", "figures", "speed", "metrics", "theory", "degraded", "unannounced"),
   "train": ("prior", "drfusion"),
 }
-MOST = 2**31 - 1  # of whole numbers that have no bound of their own: what devices index with
 _PART, _PATH = 255, 4095  # bytes of a file's name and of a path, on the common file systems
-
-
-class Check(NamedTuple):
-  """holds: of a value (of each member of a list). expected: the end of "expected ..."."""
-
-  holds: Callable[[Any], bool]
-  expected: str
 
 
 class Declared(NamedTuple):
@@ -80,22 +74,6 @@ def in_words(of: frozenset[str]) -> str:
   return "; ".join(parts)
 
 
-def between(low: float, high: float, unit: str = "") -> Check:
-  return Check(lambda value: low <= value <= high, f"{low} to {high}{unit}")
-
-
-def at_least(low: int) -> Check:
-  return between(low, MOST)
-
-
-def above(low: float) -> Check:
-  return Check(lambda value: value > low, f"above {low}")
-
-
-def one_of(names: Sequence[Any]) -> Check:
-  return Check(lambda value: value in names, f"one of {', '.join(map(str, names))}")
-
-
 def _kept(holder: flags.FlagHolder, text: str, of: Sequence[str], check: Check | None) -> flags.FlagHolder:
   DECLARED[holder.name] = Declared(holder, jobs(*of), _group[0], text, check)
   JOBS_OF[holder.name] = DECLARED[holder.name].jobs
@@ -110,17 +88,17 @@ def enum(name: str, default: str | None, names: Sequence[str], text: str, *of: s
   return _kept(flags.DEFINE_enum(name, default, names, text), text, of, None)
 
 
-def boolean(name: str, default: bool | None, text: str, *of: str):
-  return _kept(flags.DEFINE_bool(name, default, text), text, of, None)
+def boolean(name: str, default: bool | None, text: str, *of: str, check: Check | None = None):
+  return _kept(flags.DEFINE_bool(name, default, text), text, of, check)
 
 
-def integer(name: str, default: int | None, text: str, *of: str, check: Check = between(-MOST, MOST)):  # noqa: B008
-  return _kept(flags.DEFINE_integer(name, default, text), text, of, check)
+def integer(name: str, default: int | None, text: str, *of: str, check: Check | None = None):
+  return _kept(flags.DEFINE_integer(name, default, text), text, of, check or ANY_WHOLE)
 
 
 def number(name: str, default: float | None, text: str, *of: str, check: Check | None = None):
   """A finite one."""
-  wanted = check or Check(lambda value: True, "a finite number")
+  wanted = check or FINITE
   finite = Check(lambda value: math.isfinite(value) and wanted.holds(value), wanted.expected)
   return _kept(flags.DEFINE_float(name, default, text), text, of, finite)
 

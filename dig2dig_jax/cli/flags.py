@@ -5,28 +5,16 @@ The other files of this folder read them, nobody else.
 
 import os
 from pathlib import Path
+from typing import Any
 
 from dig2dig_jax.benchmarks.rows import TABLES
-from dig2dig_jax.cli.declare import (
-  Check,
-  above,
-  at_least,
-  between,
-  boolean,
-  enum,
-  group,
-  integer,
-  names,
-  number,
-  one_of,
-  path,
-  paths,
-  string,
-)
+from dig2dig_jax.checks import Check, above, at_least, between, one_of
+from dig2dig_jax.cli.declare import boolean, enum, group, integer, names, number, path, paths, string
 from dig2dig_jax.data import validity
 from dig2dig_jax.data.readers import READERS
 from dig2dig_jax.evaluation.detector import LAYOUTS
-from dig2dig_jax.methods.registry import METHODS
+from dig2dig_jax.methods.option import declared
+from dig2dig_jax.methods.options import OPTIONS as METHODS
 from dig2dig_jax.metrics import PROTOCOLS
 from dig2dig_jax.priors.prior import DTYPES
 from dig2dig_jax.restoration.degradation import STAGES_HELP
@@ -128,60 +116,28 @@ STEPS = integer(
   "steps", None, "Reverse steps (train: optimiser steps); 0: Dig2DIG without the loop.", *FUSES, "train",
   check=between(0, 10**9),
 )  # fmt: skip
-OPTIONS = {  # name of the option -> its flag
-  "steps": STEPS,
-  "spacing": string("spacing", None, "uniform, quadratic, logsnr, ddim, or counts per section.", *FUSES),
-  "transition": string(
-    "transition", None, "ddim, ancestral or dpm_solver_pp_2m.", *FUSES, "evaluate:samples"
-  ),
-  "eta": number("eta", None, "Noise of DDIM, 0 to 1.", *FUSES, check=between(0, 1)),
-  "variance": string("variance", None, "Of ancestral: learned_range, fixed_small, fixed_large.", *FUSES),
-  "weights": string("weights", None, "dig or uniform (fixed guidance).", *FUSES),
-  "window": string("dig_window", None, "Gains per interval, cumulative between bounds, or of the spectrum.", *FUSES),
-  "interval": integer("dig_interval", None, "Steps between updates of the weights.", *FUSES, check=at_least(1)),
-  "t_high": integer("dig_t_high", None, "Noisier bound of the cumulative gain, a timestep.", *FUSES),
-  "t_low": integer("dig_t_low", None, "Cleaner bound of the cumulative gain, a timestep.", *FUSES),
-  "distance": string("dig_distance", None, "l2, l1 or ssim.", *FUSES),
-  "temperature": number("dig_temperature", None, "Of the softmax over gains.", *FUSES, check=above(0)),
-  "smoothing": number(
-    "dig_smoothing", None, "Gaussian average of the gains, in pixels.", *FUSES, check=between(0, 1000, " pixels")
-  ),
-  "normalise": string("dig_normalise", None, "none, or mean_abs for scale-free gains.", *FUSES),
-  "draws": integer("dig_draws", None, "Noise draws averaged over.", *FUSES, check=between(1, 1000)),
-  "shared_noise": boolean("dig_shared_noise", None, "One noise image for all sources and levels of a draw.", *FUSES),
-  "scale": integer("dig_scale", None, "Gains of sources made smaller by this factor, 1 to 8.", *FUSES),
-  "reuse": integer("reuse", None, "Steps from one whole pass of the network to the next (DeepCache).", *FUSES),
-  "exponent": number("dig_exponent", None, "spectrum: weights are a softmax of it x share of the gain.", *FUSES),
-  "against": string("dig_against", None, "spectrum: gain expected of the clean source, or of the observed.", *FUSES),
-  "band_window": number("dig_band_window", None, "spectrum: average of a gain, in pixels of its band.", *FUSES),
-  "region": number("dig_region", None, "spectrum: power of the share of gains in the region around.", *FUSES),
-  "restore": string("restore", None, "spectrum: what is found and undone: auto, noise (and stripes), off.", *FUSES),
-  "target": number("target", None, "spectrum: how much what shines in --functional counts more.", *FUSES),
-  "functional": string("functional", None, "spectrum: source in which bright means target (ir, pet).", *FUSES),
-  "undershoot": number("undershoot", None, "spectrum: grey levels below all sources that are left; -1: any.", *FUSES),
-  "overshoot": number("overshoot", None, "spectrum: grey levels above all sources that are left; -1: any.", *FUSES),
-  "chunk": integer("dig_chunk", None, "Network calls per batch of the gains; 0 chooses.", *FUSES),
-  "guidance": string("guidance", None, "dig2dig: quadratic, or dps with the network's gradient.", *FUSES),
-  "strength": number("strength", None, "dig2dig: lambda; of the likelihood schedule the variance r^2.", *FUSES),
-  "strength_schedule": string("strength_schedule", None, "dig2dig: constant or likelihood.", *FUSES),
-  "bands": integer("bands", None, "dig2dig: levels of the pyramid of the blend; 1: pixels.", *FUSES),
-  "base": string(
-    "base", None, "dig2dig: rule of the coarsest band: uniform, brightest; dig, mean; spectrum: functional, exposure.",
-    *FUSES,
-  ),  # fmt: skip
-  "salience": number("salience", None, "dig2dig: a band's local energy beside the gains; 0: gains alone.", *FUSES),
-  "brightness": number("brightness", None, "dig2dig: a source's local brightness beside them; 0: not.", *FUSES),
-  "em_lambda": number("em_lambda", None, "ddfm: lambda, weight of the total variation's splitting.", *FUSES),
-  "em_rho": number("em_rho", None, "ddfm: rho, of the same.", *FUSES),
-  "em_colour": string("em_colour", None, "ddfm: corrected, or released for the script's YCbCr scale.", *FUSES),
-  "em_roles": string("em_roles", None, "ddfm: paper, or released for the script's swapped sources.", *FUSES),
-  "conditions": names("conditions", None, "ccf: names of the conditions to select from.", *FUSES, check=_SOME_NAME),
-  "top_k": integer("ccf_top_k", None, "ccf: conditions that act at a step.", *FUSES),
-  "rate": number("ccf_rate", None, "ccf: rate of Adam on the image.", *FUSES),
-  "sigma_y": number("drfusion_sigma_y", None, "drfusion: noise that its corrections assume, of [0, 1].", *FUSES),
-  "ensemble": boolean("drfusion_ensemble", None, "drfusion: mean over the image and its mirror images.", *FUSES),
-  "output": string("drfusion_output", None, "drfusion: fused, first, second (as restored), channels.", *FUSES),
-}
+
+
+def _of_methods() -> dict[str, Any]:
+  """{name of the option: its flag}, of the options of all methods as they are declared there."""
+  make = {"string": string, "number": number, "integer": integer, "boolean": boolean, "names": names, "source": string}
+  using: dict[str, list[str]] = {}
+  for method, kind in METHODS.items():
+    for name, _ in declared(kind):
+      using.setdefault(name, []).append(method)
+  flags = {"steps": STEPS}
+  for kind in METHODS.values():
+    for name, found in declared(kind):
+      if name in flags:
+        continue
+      one = f"{using[name][0]}: " if len(using[name]) == 1 else ""
+      jobs = (*FUSES, "evaluate:samples") if name == "transition" else FUSES
+      check = None if found.kind == "source" else found.check
+      flags[name] = make[found.kind](found.flag, None, f"{one}{found.help}.", *jobs, check=check)
+  return flags
+
+
+OPTIONS = _of_methods()
 
 # Restored with the prior before they are fused: docs/degraded.md.
 group("degraded sources")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dig2dig_jax.cli import flags
 from dig2dig_jax.cli.declare import DECLARED, JOBS_OF, VARIANTS, in_words, variant_flag
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.methods.registry import METHODS
+from dig2dig_jax.methods.options import OPTIONS as METHODS
 
 WIDTH = 120
 _LONGEST = 200  # characters of a value in a message
@@ -72,7 +72,7 @@ def _commands(of: frozenset[str]) -> list[str]:
 def _methods(name: str) -> str:
   """Which --method uses an option, where not all of the diffusion prior's do."""
   options = [option for option, flag in flags.OPTIONS.items() if flag.name == name]
-  using = [method for method, (kind, _) in METHODS.items()
+  using = [method for method, kind in METHODS.items()
            if options and options[0] in {field.name for field in dataclasses.fields(kind)}]  # fmt: skip
   return f" with --method={' or '.join(using)}" if 0 < len(using) < len(METHODS) - 1 else ""
 

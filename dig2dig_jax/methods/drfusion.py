@@ -4,7 +4,6 @@ arXiv 2604.08922. Not training-free: its prior is a checkpoint of `--job=train -
 It takes luminance of any size; odd sides are mirrored by a pixel and cropped.
 """
 
-import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -13,31 +12,13 @@ import jax.numpy as jnp
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.guidance import weighting
 from dig2dig_jax.methods.base import Codec, Method
-from dig2dig_jax.methods.options import require, require_choice
+from dig2dig_jax.methods.options import DrFusionOptions
 from dig2dig_jax.sampling import joint_observation as joint
 from dig2dig_jax.sampling.transition import ddim
 
 _LEAST = 8  # pixels: three halvings
 CHANNELS = ("first", "second", "fused")  # of its state
 _MIRRORS = ((), (0,), (1,), (0, 1))  # axes that an ensemble's images are flipped along
-
-
-@dataclasses.dataclass(frozen=True)
-class DrFusionOptions:
-  """sigma_y: standard deviation of the observations' noise that the corrections assume, images in [0, 1]; 0.03 is the
-  released code's, for every degradation. output: the fused image, the first or second source as it restores them, or
-  all three (`channels`) as the channels of one image, first, second, fused, without chroma. ensemble: the network's
-  estimates are the means over the image and its three mirror images, at four times the cost. Everything else, the
-  noise levels included, is learned."""
-
-  sigma_y: float = joint.SIGMA_Y
-  output: str = "fused"
-  ensemble: bool = False
-
-  def validate(self) -> None:
-    """Raises UserError, naming the flag."""
-    require((self.sigma_y > 0, "drfusion_sigma_y", "above 0", self.sigma_y))
-    require_choice(("drfusion_output", self.output, (*CHANNELS, "channels")))
 
 
 def drfusion(denoiser: Callable, codec: Codec, *, noise: dict, options: DrFusionOptions) -> Method:

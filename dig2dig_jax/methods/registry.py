@@ -4,18 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 from dig2dig_jax.methods.base import Codec, Method
-from dig2dig_jax.methods.ccf import CcfOptions, ccf
-from dig2dig_jax.methods.ddfm import DdfmOptions, ddfm
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
-from dig2dig_jax.methods.drfusion import DrFusionOptions, drfusion
-from dig2dig_jax.methods.options import MethodOptions
+from dig2dig_jax.methods.ccf import ccf
+from dig2dig_jax.methods.ddfm import ddfm
+from dig2dig_jax.methods.dig2dig import dig2dig
+from dig2dig_jax.methods.drfusion import drfusion
+from dig2dig_jax.methods.options import OPTIONS, DrFusionOptions, MethodOptions
 from dig2dig_jax.sampling.types import Reuse
 
 METHODS: dict[str, tuple[type[MethodOptions | DrFusionOptions], Callable[..., Method]]] = {
-  "dig2dig": (Dig2DigOptions, dig2dig),
-  "ddfm": (DdfmOptions, ddfm),
-  "ccf": (CcfOptions, ccf),
-  "drfusion": (DrFusionOptions, drfusion),
+  name: (OPTIONS[name], constructor)
+  for name, constructor in (("dig2dig", dig2dig), ("ddfm", ddfm), ("ccf", ccf), ("drfusion", drfusion))
 }
 
 

@@ -12,8 +12,9 @@ from dig2dig_jax.benchmarks import degraded, degraded_rows
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing.config import FuseConfig
 from dig2dig_jax.methods.base import luminance_codec
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
-from dig2dig_jax.methods.drfusion import DrFusionOptions, drfusion
+from dig2dig_jax.methods.dig2dig import dig2dig
+from dig2dig_jax.methods.drfusion import drfusion
+from dig2dig_jax.methods.options import Dig2DigOptions, DrFusionOptions
 from dig2dig_jax.priors.prior import load_prior
 from dig2dig_jax.restoration import classical
 from dig2dig_jax.restoration.degradation import Degradation

@@ -11,7 +11,7 @@ from dig2dig_jax.benchmarks import gain_figures
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing.config import FuseConfig
 from dig2dig_jax.methods.base import luminance_codec
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions
+from dig2dig_jax.methods.options import Dig2DigOptions
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 

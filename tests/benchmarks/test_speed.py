@@ -9,7 +9,7 @@ from toys import conv_denoiser, conv_params
 
 from dig2dig_jax.benchmarks import speed
 from dig2dig_jax.methods.base import luminance_codec
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions
+from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.priors.prior import random_prior

@@ -13,7 +13,7 @@ from dig2dig_jax.benchmarks import theory
 from dig2dig_jax.benchmarks.probe import covariance_probe, error_probe
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.base import rgb_codec
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions
+from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.sampling.types import Prediction
 
 pytestmark = pytest.mark.usefixtures("quick_compile")

@@ -12,7 +12,8 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing.config import FuseConfig
 from dig2dig_jax.fusing.fuser import Fuser
 from dig2dig_jax.methods.base import luminance_codec
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
+from dig2dig_jax.methods.dig2dig import dig2dig
+from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.priors.prior import load_prior
 from dig2dig_jax.restoration import classical
 from dig2dig_jax.restoration.restorer import Restorer

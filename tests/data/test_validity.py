@@ -18,7 +18,8 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.evaluation import folders
 from dig2dig_jax.fusing import job
 from dig2dig_jax.methods.base import luminance_codec
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
+from dig2dig_jax.methods.dig2dig import dig2dig
+from dig2dig_jax.methods.options import Dig2DigOptions
 
 SIZE = 120, 160
 RNG = np.random.default_rng(0)

@@ -17,7 +17,8 @@ from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.evaluation import fused, report
 from dig2dig_jax.fusing import job, ledger
 from dig2dig_jax.methods.base import luminance_codec
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
+from dig2dig_jax.methods.dig2dig import dig2dig
+from dig2dig_jax.methods.options import Dig2DigOptions
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 NAME = os.fsdecode(b"caf\xe9")

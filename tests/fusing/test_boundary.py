@@ -14,7 +14,8 @@ from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing import batches, job, shares
 from dig2dig_jax.methods.base import luminance_codec
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
+from dig2dig_jax.methods.dig2dig import dig2dig
+from dig2dig_jax.methods.options import Dig2DigOptions
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 OPTIONS = Dig2DigOptions(steps=0, window="cumulative", temperature=0.01)  # one pass: every run compiles it

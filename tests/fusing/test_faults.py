@@ -21,7 +21,8 @@ from dig2dig_jax.fusing import faults, job
 from dig2dig_jax.fusing.batches import batches
 from dig2dig_jax.fusing.processes import Place
 from dig2dig_jax.methods.base import luminance_codec
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
+from dig2dig_jax.methods.dig2dig import dig2dig
+from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.record import make_folder
 
 pytestmark = pytest.mark.usefixtures("quick_compile")

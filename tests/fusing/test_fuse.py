@@ -11,7 +11,8 @@ from toys import conv_denoiser, conv_params
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing import files, job, ledger
 from dig2dig_jax.methods.base import luminance_codec, rgb_codec
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
+from dig2dig_jax.methods.dig2dig import dig2dig
+from dig2dig_jax.methods.options import Dig2DigOptions
 
 SIZES = {"a": (24, 32), "b": (30, 20), "c": (40, 24), "d": (32, 32)}  # a, b, d fit the bucket 32 x 32, c needs 48 x 32
 pytestmark = pytest.mark.usefixtures("quick_compile")

@@ -8,7 +8,8 @@ from toys import conv_denoiser, conv_params, images
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing import fuser, memory
 from dig2dig_jax.methods.base import rgb_codec
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
+from dig2dig_jax.methods.dig2dig import dig2dig
+from dig2dig_jax.methods.options import Dig2DigOptions
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 OPTIONS = Dig2DigOptions(steps=2, strength=0.8, window="cumulative", temperature=0.01)

@@ -20,7 +20,8 @@ from dig2dig_jax.cli import common
 from dig2dig_jax.fusing import compile_cache, job, programs
 from dig2dig_jax.fusing.fuser import Fuser
 from dig2dig_jax.methods.base import luminance_codec
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
+from dig2dig_jax.methods.dig2dig import dig2dig
+from dig2dig_jax.methods.options import Dig2DigOptions
 
 ROOT = pathlib.Path(launch.__file__).resolve().parent
 # launch.py, keeping programs however quickly they compile.

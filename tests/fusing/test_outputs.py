@@ -15,7 +15,8 @@ from dig2dig_jax.figures import plots
 from dig2dig_jax.files import MARK, NAMES, is_free
 from dig2dig_jax.fusing import job
 from dig2dig_jax.methods.base import luminance_codec
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
+from dig2dig_jax.methods.dig2dig import dig2dig
+from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.record import write_text
 
 pytestmark = pytest.mark.usefixtures("quick_compile")

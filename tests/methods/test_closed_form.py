@@ -8,7 +8,8 @@ import pytest
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.guidance import spectrum
 from dig2dig_jax.methods.base import evaluations, fuse, luminance_codec, rgb_codec
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig, one_pass
+from dig2dig_jax.methods.dig2dig import dig2dig, one_pass, rule_of
+from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.restoration.noise_level import LEVEL
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -41,7 +42,7 @@ def test_clean_sources_are_the_blend_and_no_seed_changes_them():
   one, trace = run(method(), images)
   other, _ = run(method(), images, seed=1)
   np.testing.assert_array_equal(one, other)
-  wanted = spectrum.compose(images, images, Dig2DigOptions(bands=3).rule())
+  wanted = spectrum.compose(images, images, rule_of(Dig2DigOptions(bands=3)))
   np.testing.assert_allclose(one, np.clip(wanted.image, -1, 1), atol=1e-5)
   np.testing.assert_allclose(trace.weights[0], wanted.weights, atol=1e-5)
   assert trace.steps is None and trace.noise.shape == (2, 2)

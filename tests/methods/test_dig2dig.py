@@ -11,7 +11,8 @@ import toys
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.base import evaluations, fuse, luminance_codec, rgb_codec
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
+from dig2dig_jax.methods.dig2dig import dig2dig
+from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.sampling import schedule, transition
 from dig2dig_jax.sampling.denoiser import eps_denoiser
 from dig2dig_jax.sampling.types import Prediction

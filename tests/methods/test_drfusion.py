@@ -14,7 +14,8 @@ import toys
 from dig2dig_jax.data.pairs import find_pairs, load_pair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.base import evaluations, fuse, luminance_codec, rgb_codec
-from dig2dig_jax.methods.drfusion import CHANNELS, DrFusionOptions
+from dig2dig_jax.methods.drfusion import CHANNELS
+from dig2dig_jax.methods.options import DrFusionOptions
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.models.drfusion_unet import DrFusionNet
 from dig2dig_jax.priors import prior

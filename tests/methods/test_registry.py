@@ -171,7 +171,8 @@ def test_ccf_in_few_steps_is_worth_a_note():
 
 
 def test_one_pass_has_no_steps_and_keeps_what_weighs():
-  from dig2dig_jax.methods.dig2dig import Dig2DigOptions, one_pass
+  from dig2dig_jax.methods.dig2dig import one_pass
+  from dig2dig_jax.methods.options import Dig2DigOptions
 
   tuned = Dig2DigOptions(temperature=0.3, smoothing=2.0, bands=3, strength=0.5, strength_schedule="likelihood")
   found = one_pass(tuned)

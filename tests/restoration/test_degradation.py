@@ -13,7 +13,8 @@ from dig2dig_jax.data.pairs import find_pairs
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing import job
 from dig2dig_jax.methods.base import luminance_codec
-from dig2dig_jax.methods.dig2dig import Dig2DigOptions, dig2dig
+from dig2dig_jax.methods.dig2dig import dig2dig
+from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.priors.prior import load_prior
 from dig2dig_jax.restoration.degradation import AUTO, Degradation, parse, target_size
 from dig2dig_jax.restoration.restorer import Restorer
