@@ -2,38 +2,80 @@
 
 `fuse(method, params, key, images)` is a pure function for one pair; jit it, vmap it over pairs, differentiate it.
 `fuse_images(["ir.png", "vi.png"])` fuses files or arrays with a task's tuned settings.
+
+Names are imported when they are first asked for, so that `dig2dig --help` needs no JAX.
 """
 
-from dig2dig_jax.errors import UserError
-from dig2dig_jax.front import Preset, fuse_images, preset
-from dig2dig_jax.methods.base import Codec, FusionTrace, Method, evaluations, fuse, luminance_codec, rgb_codec
-from dig2dig_jax.methods.dig2dig import dig2dig
-from dig2dig_jax.methods.drfusion import drfusion
-from dig2dig_jax.methods.options import Dig2DigOptions, DrFusionOptions
-from dig2dig_jax.priors.checkpoint import EMBEDDED, load_checkpoint, save_checkpoint
-from dig2dig_jax.priors.prior import DrFusionNetwork, Prior, load_drfusion, load_prior
+import importlib
+from typing import TYPE_CHECKING
 
-__all__ = [
-  "EMBEDDED",
-  "Codec",
-  "Dig2DigOptions",
-  "DrFusionNetwork",
-  "DrFusionOptions",
-  "FusionTrace",
-  "Method",
-  "Preset",
-  "Prior",
-  "UserError",
-  "dig2dig",
-  "drfusion",
-  "evaluations",
-  "fuse",
-  "fuse_images",
-  "load_checkpoint",
-  "load_drfusion",
-  "load_prior",
-  "luminance_codec",
-  "preset",
-  "rgb_codec",
-  "save_checkpoint",
-]
+if TYPE_CHECKING:
+  from dig2dig_jax.assets import DRFUSION, EMBEDDED
+  from dig2dig_jax.data.images import Image, read_image, write_png
+  from dig2dig_jax.errors import UserError
+  from dig2dig_jax.front import Preset, fuse_images, preset
+  from dig2dig_jax.guidance.classifier import classifier_guidance
+  from dig2dig_jax.guidance.controlled import controlled
+  from dig2dig_jax.guidance.expectation_maximization import expectation_maximization
+  from dig2dig_jax.guidance.quadratic import chain, consistent_eps, dps, likelihood_strength, quadratic
+  from dig2dig_jax.guidance.weighting import Weighting, cumulative_dig, dig_spectrum, interval_dig, uniform
+  from dig2dig_jax.methods.base import Codec, FusionTrace, Method, evaluations, fuse, luminance_codec, rgb_codec
+  from dig2dig_jax.methods.ccf import ccf
+  from dig2dig_jax.methods.ddfm import ddfm
+  from dig2dig_jax.methods.dig2dig import dig2dig
+  from dig2dig_jax.methods.drfusion import drfusion
+  from dig2dig_jax.methods.options import CcfOptions, DdfmOptions, Dig2DigOptions, DrFusionOptions
+  from dig2dig_jax.metrics import METRICS, score
+  from dig2dig_jax.priors.checkpoint import load_checkpoint, save_checkpoint
+  from dig2dig_jax.priors.prior import DrFusionNetwork, Prior, load_drfusion, load_prior
+  from dig2dig_jax.restoration.blind_restorer import BlindRestorer
+  from dig2dig_jax.restoration.degradation import Degradation
+  from dig2dig_jax.restoration.restorer import Restorer
+  from dig2dig_jax.sampling.sampler import sample
+  from dig2dig_jax.sampling.schedule import make_schedule
+  from dig2dig_jax.sampling.transition import ancestral, ddim, dpm_solver_pp_2m
+  from dig2dig_jax.sampling.types import Denoiser, Guidance, Prediction, Step, Transition
+
+# Where each public name is defined.
+_HOME = {
+  "assets": ("DRFUSION", "EMBEDDED"),
+  "data.images": ("Image", "read_image", "write_png"),
+  "errors": ("UserError",),
+  "front": ("Preset", "fuse_images", "preset"),
+  "guidance.classifier": ("classifier_guidance",),
+  "guidance.controlled": ("controlled",),
+  "guidance.expectation_maximization": ("expectation_maximization",),
+  "guidance.quadratic": ("chain", "consistent_eps", "dps", "likelihood_strength", "quadratic"),
+  "guidance.weighting": ("Weighting", "cumulative_dig", "dig_spectrum", "interval_dig", "uniform"),
+  "methods.base": ("Codec", "FusionTrace", "Method", "evaluations", "fuse", "luminance_codec", "rgb_codec"),
+  "methods.ccf": ("ccf",),
+  "methods.ddfm": ("ddfm",),
+  "methods.dig2dig": ("dig2dig",),
+  "methods.drfusion": ("drfusion",),
+  "methods.options": ("CcfOptions", "DdfmOptions", "Dig2DigOptions", "DrFusionOptions"),
+  "metrics": ("METRICS", "score"),
+  "priors.checkpoint": ("load_checkpoint", "save_checkpoint"),
+  "priors.prior": ("DrFusionNetwork", "Prior", "load_drfusion", "load_prior"),
+  "restoration.blind_restorer": ("BlindRestorer",),
+  "restoration.degradation": ("Degradation",),
+  "restoration.restorer": ("Restorer",),
+  "sampling.sampler": ("sample",),
+  "sampling.schedule": ("make_schedule",),
+  "sampling.transition": ("ancestral", "ddim", "dpm_solver_pp_2m"),
+  "sampling.types": ("Denoiser", "Guidance", "Prediction", "Step", "Transition"),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+__version__ = "0.1.0"
+__all__ = sorted([*_MODULE_OF, "__version__"])
+
+
+def __getattr__(name: str):
+  if name not in _MODULE_OF:
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+  found = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+  globals()[name] = found
+  return found
+
+
+def __dir__() -> list[str]:
+  return sorted({*globals(), *__all__})

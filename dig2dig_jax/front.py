@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from dig2dig_jax.assets import EMBEDDED, ROOT
 from dig2dig_jax.data import filling, validity
 from dig2dig_jax.data.decode import Decoded
 from dig2dig_jax.data.images import read_decoded, to_uint8
@@ -28,7 +29,6 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.base import fuse, luminance_codec, rgb_codec
 from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.methods.registry import make_method
-from dig2dig_jax.priors.checkpoint import EMBEDDED
 from dig2dig_jax.priors.prior import Prior, load_prior
 from dig2dig_jax.restoration import blind, blind_restorer
 from dig2dig_jax.restoration.blind_restorer import BlindRestorer
@@ -36,7 +36,6 @@ from dig2dig_jax.restoration.blind_restorer import BlindRestorer
 TASKS = ("vif", "mef", "mff", "mif")
 _log = logging.getLogger(__name__)
 _BUCKET = 128  # launch.py's: sides are mirrored up to multiples of it, so that few programs are compiled
-_FLAG_FILES = Path(__file__).resolve().parents[1]
 
 
 class Preset(NamedTuple):
@@ -57,7 +56,7 @@ def preset(task: str) -> Preset:
   the file that launch.py reads. UserError where it is not there."""
   if task not in TASKS:
     raise ValueError(f"task: expected one of {', '.join(TASKS)}, found {task!r}")
-  path = _FLAG_FILES / f"{task}.flags"
+  path = ROOT / f"{task}.flags"
   try:
     lines = path.read_text(encoding="utf-8").splitlines()
   except OSError as error:

@@ -24,9 +24,9 @@ from dig2dig_jax.errors import UserError
 ROOT = pathlib.Path(launch.__file__).resolve().parent
 FLAG_FILES = sorted([*ROOT.glob("*.flags"), *ROOT.glob("presets/*.flags")])
 SUMMARY = (
-  r"(?P<done>\d+) pairs fused, (?P<failed>\d+) failed; \d+\.\d\d s per pair, "
-  r"(?P<evaluations>\d+) network evaluations per pair; "
-  r"(?P<programs>\d+) programs compiled or loaded in \d+\.\d s; results in (?P<out>\S+)\n"
+  r"(?P<done>\d+) pairs? fused, (?P<failed>\d+) failed; \d+\.\d\d s per pair, "
+  r"at most (?P<evaluations>\d+) network evaluations? per pair; "
+  r"(?P<programs>\d+) programs? compiled or loaded in \d+\.\d s; results in (?P<out>\S+)\n"
 )
 
 
@@ -67,7 +67,8 @@ def test_the_whole_way_through_a_process(pairs, tiny_prior, tmp_path):
   assert summary, found.stdout
   assert summary["done"] == "2" and summary["failed"] == "0" and summary["programs"] == "1"
   assert summary["evaluations"] == "2" and summary["out"] == str(tmp_path)
-  lines = found.stderr.splitlines()  # the pairs are nothing but noise
+  compiling, *lines = found.stderr.splitlines()  # the pairs are nothing but noise
+  assert compiling == "compiling for 32 x 32 pixels (first time for this size, about 20 s)"
   assert [line.partition(" of standard")[0] for line in lines] == ["note: ir: noise", "note: vi: noise"]
   assert read(tmp_path / "p.png").shape == (24, 28, 3)
   settings = json.loads((tmp_path / "run.json").read_text())["settings"]
@@ -176,7 +177,8 @@ def test_a_failed_pair_is_status_3(run, tmp_path, monkeypatch):
   (tmp_path / "data" / "vi" / "more.txt").write_text("")
   status, out, err = run(f"--data={tmp_path / 'data'}", "--steps=2", "--dig_interval=1", "--bucket=8")
   assert status == 3
-  notes, failures = err.splitlines()
+  compiling, notes, failures = err.splitlines()
+  assert compiling.startswith("compiling for 8 x 8 pixels")
   assert notes.startswith("note: ") and "more.txt" in notes
   assert failures.startswith("failed: ") and "vi/bad.png" in failures and "empty file" in failures
   assert re.fullmatch(SUMMARY, out)["failed"] == "1"

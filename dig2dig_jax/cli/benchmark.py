@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from dig2dig_jax.assets import DRFUSION
 from dig2dig_jax.benchmarks import degraded, gain_figures, metric_speed, speed, theory, unannounced
 from dig2dig_jax.benchmarks import tables as benchmark
 from dig2dig_jax.benchmarks.degraded_rows import Runner
@@ -16,7 +17,7 @@ from dig2dig_jax.methods.options import Dig2DigOptions, DrFusionOptions
 from dig2dig_jax.methods.registry import METHODS, make_method
 from dig2dig_jax.models.official import OFFICIAL
 from dig2dig_jax.porting.recognise import configured
-from dig2dig_jax.priors.prior import DRFUSION, Prior, load_drfusion, random_prior
+from dig2dig_jax.priors.prior import Prior, load_drfusion, random_prior
 from dig2dig_jax.restoration.restorer import Restorer
 
 

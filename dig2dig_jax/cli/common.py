@@ -5,6 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from dig2dig_jax.assets import DRFUSION, EMBEDDED, ROOT
 from dig2dig_jax.cli import flags
 from dig2dig_jax.cli.output import say
 from dig2dig_jax.data import ranges
@@ -16,8 +17,7 @@ from dig2dig_jax.methods.base import Codec, luminance_codec, rgb_codec
 from dig2dig_jax.methods.dig2dig import one_pass
 from dig2dig_jax.methods.options import Dig2DigOptions, DrFusionOptions, MethodOptions
 from dig2dig_jax.methods.registry import METHODS
-from dig2dig_jax.priors.checkpoint import EMBEDDED
-from dig2dig_jax.priors.prior import DRFUSION, DrFusionNetwork, Prior, load_drfusion, load_prior
+from dig2dig_jax.priors.prior import DrFusionNetwork, Prior, load_drfusion, load_prior
 from dig2dig_jax.restoration import degradation
 from dig2dig_jax.restoration.blind_restorer import BlindRestorer
 from dig2dig_jax.restoration.restorer import Restorer
@@ -52,7 +52,7 @@ def data() -> Path:
     return Path(flags.DATA.value)
   if flags.JOB.value == "fuse" and flags.EXAMPLES.value:
     print(f"note: no --data, so the bundled examples in {flags.EXAMPLES.value} are fused", file=sys.stderr)
-    return Path(__file__).resolve().parents[2] / flags.EXAMPLES.value
+    return ROOT / flags.EXAMPLES.value
   raise UserError("--data: expected a folder, found nothing; add --data=FOLDER")
 
 

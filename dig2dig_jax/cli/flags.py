@@ -7,17 +7,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dig2dig_jax.benchmarks.rows import TABLES
 from dig2dig_jax.checks import Check, above, at_least, between, one_of
+from dig2dig_jax.cli.choices import DATASETS, DTYPES, LAYOUTS, PROTOCOLS, STAGES_HELP, TABLES, VALID
 from dig2dig_jax.cli.declare import boolean, enum, group, integer, names, number, path, paths, string
-from dig2dig_jax.data import validity
-from dig2dig_jax.data.readers import READERS
-from dig2dig_jax.evaluation.detector import LAYOUTS
 from dig2dig_jax.methods.option import declared
 from dig2dig_jax.methods.options import OPTIONS as METHODS
-from dig2dig_jax.metrics import PROTOCOLS
-from dig2dig_jax.priors.prior import DTYPES
-from dig2dig_jax.restoration.degradation import STAGES_HELP
 
 JOBS = ("fuse", "evaluate", "report", "benchmark", "train")
 
@@ -61,7 +55,7 @@ DATA = path(
   "data", None, "Folder of images; for pairs, one sub-folder per source, or see --dataset.",
   "fuse", "evaluate", "report", "benchmark:tables,figures,theory,degraded,unannounced", "train", several=True,
 )  # fmt: skip
-DATASET = enum("dataset", "folders", list(READERS), "Layout of --data: of which published data set.", *PAIRS)
+DATASET = enum("dataset", "folders", DATASETS, "Layout of --data: of which published data set.", *PAIRS)
 SPLIT = path(
   "split", None, "Part of a --dataset by name (train, test), or a file of names, one a line.", *PAIRS
 )
@@ -75,7 +69,7 @@ RANGE = string(
   "separated by commas; found, and said, where more than 8 bits are read. docs/batch_runs.md.", *PAIRS,
 )  # fmt: skip
 VALID = enum(
-  "valid", "auto", validity.WORDS, "Where a source is transparent, or of one value outside of a warp's straight edges, "
+  "valid", "auto", VALID, "Where a source is transparent, or of one value outside of a warp's straight edges, "
   "the others stand alone; alpha: the first only; off: all is content. docs/batch_runs.md.",
   "fuse", "benchmark:tables,figures,degraded,unannounced",
 )  # fmt: skip

@@ -62,9 +62,15 @@ class FuseReport:
 
   def summary(self) -> str:
     rate = f"{self.seconds / self.done:.2f} s per pair" if self.done else "nothing fused"
+    left = f"{self.left} {_plural('pair', self.left)} left for the same command"
     before = f", {self.skipped} done before" if self.skipped else ""
-    stopped = f"; stopped by {self.stopped_by}, {self.left} pairs left for the same command" if self.left else ""
+    stopped = f"; stopped by {self.stopped_by}, {left}" if self.left else ""
     return (
-      f"{self.done} pairs fused, {len(self.failed)} failed{before}; {rate}, {self.evaluations} network evaluations per "
-      f"pair; {self.programs} programs compiled or loaded in {self.compile_seconds:.1f} s{stopped}"
+      f"{self.done} {_plural('pair', self.done)} fused, {len(self.failed)} failed{before}; {rate}, at most "
+      f"{self.evaluations} {_plural('network evaluation', self.evaluations)} per pair; {self.programs} "
+      f"{_plural('program', self.programs)} compiled or loaded in {self.compile_seconds:.1f} s{stopped}"
     )
+
+
+def _plural(word: str, count: int) -> str:
+  return word if count == 1 else f"{word}s"

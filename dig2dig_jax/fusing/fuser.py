@@ -42,6 +42,7 @@ class Fuser:
     tile: side of the network's tiles; 0 for none; None for whole images where they fit memory, else `TILES`.
     overlap: of neighbouring tiles, in pixels.
     programs: where compiled ones are kept; nowhere if None.
+    compiling: told the shape [B, K, H, W, 3] of a program that is about to be compiled.
   """
 
   def __init__(
@@ -55,6 +56,7 @@ class Fuser:
     tile: int | None = 0,
     overlap: int = 0,
     programs: Programs | None = None,
+    compiling: Callable[[tuple[int, ...]], None] = lambda shape: None,
   ):
     self.devices = list(devices or jax.local_devices()[:1])
     mesh = jax.make_mesh((len(self.devices),), ("pairs",), axis_types=(AxisType.Auto,), devices=self.devices)
@@ -63,6 +65,7 @@ class Fuser:
     self._params = jax.device_put(params, self._whole)
     self._tile, self._overlap = tile, overlap
     self._kept = programs or Programs()
+    self._compiling = compiling
     self._programs: dict[tuple[tuple[int, ...], int], jax.stages.Compiled] = {}
     self._unproven: set = set()  # programs that came from disk and have not yet run
     self._mended: set = set()  # and those that were compiled again because they did not
@@ -169,7 +172,7 @@ class Fuser:
   def _program(self, shape: tuple[int, ...], tile: int) -> jax.stages.Compiled:
     if (shape, tile) not in self._programs:
       start = time.monotonic()
-      found = self._kept.get(*self._wanted(shape, tile))
+      found = self._kept.get(*self._wanted(shape, tile), compiling=lambda: self._compiling(shape))
       if found.kept:
         self._unproven.add((shape, tile))
       self._programs[shape, tile] = found.compiled

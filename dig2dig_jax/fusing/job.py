@@ -8,12 +8,12 @@ talking to each other (`shares`).
 import collections
 import contextlib
 import errno
+import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from dig2dig_jax.data import ranges, validity
 from dig2dig_jax.data.images import write_png
@@ -28,6 +28,7 @@ from dig2dig_jax.fusing.config import FuseConfig, FuseReport
 from dig2dig_jax.fusing.fuser import Fuser
 from dig2dig_jax.fusing.processes import ALONE, Place, stopped_by_signal
 from dig2dig_jax.fusing.programs import Programs
+from dig2dig_jax.fusing.progress import Progress
 from dig2dig_jax.methods.base import FusionTrace, Method, evaluations
 from dig2dig_jax.record import make_folder
 from dig2dig_jax.restoration import blind, blind_restorer
@@ -112,6 +113,11 @@ def _told(sources: tuple[str, ...], pair: LoadedPair) -> dict[str, dict]:
   return {name: found for name, found in (("ranges", ranges), ("valid", valid), ("lost", lost)) if found}
 
 
+def _say_compiling(shape: tuple[int, ...]) -> None:
+  size = f"{shape[3]} x {shape[2]} pixels"
+  print(f"compiling for {size} (first time for this size, about 20 s)", file=sys.stderr, flush=True)
+
+
 class _Run:
   """One run: what its threads share."""
 
@@ -136,6 +142,7 @@ class _Run:
       tile=config.tile,
       overlap=config.overlap,
       programs=Programs(config.program_cache, f"{compiled_in} {identity.weights} {program} {keep_steps}"),
+      compiling=_say_compiling,
     )
     self.ready = time.monotonic()  # when the devices had last finished a batch
     self.versions = ledger.versions()
@@ -158,7 +165,7 @@ class _Run:
       load=load_pair if config.restorer is None else config.restorer.load,
     )
     with (
-      tqdm(total=len(todo), unit="pair", disable=None) as bar,
+      Progress(len(todo)) as progress,
       ThreadPoolExecutor(_WRITERS) as writers,
       contextlib.closing(stream),
       stopped_by_signal() as stopped,
@@ -170,13 +177,12 @@ class _Run:
             lost.append(pair.lost)
           self.under_way.append(writers.submit(self._finish, batch, *self._begin(batch)))
           self._count(leave=0 if stopped.is_set() else _IN_FLIGHT)
-          bar.n = report.done + len(report.failed) - before
-          bar.refresh()
+          progress.at(report.done + len(report.failed) - before)
           if stopped.is_set():
             break
       finally:
         self._count(leave=0)  # also where reading met a fault: what was computed is written
-        bar.n = report.done + len(report.failed) - before
+        progress.at(report.done + len(report.failed) - before)
     report.stopped_by = stopped.by
     report.left = len(todo) - report.done - (len(report.failed) - before)
     report.notes += tally.lines() + fuser.notes

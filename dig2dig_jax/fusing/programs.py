@@ -45,14 +45,23 @@ class Programs:
     self._said: set[str] = set()
     self.notes: list[str] = []
 
-  def get(self, name: str, devices: Sequence[jax.Device], make: Callable[[], Callable], arguments: Sequence) -> Program:
+  def get(
+    self,
+    name: str,
+    devices: Sequence[jax.Device],
+    make: Callable[[], Callable],
+    arguments: Sequence,
+    *,
+    compiling: Callable[[], None] = lambda: None,
+  ) -> Program:
     """The program of this name (shapes, tiles) on these devices. make: the Python function, jitted; arguments: their
-    shapes and where they lie."""
-    if self._folder is None:
-      return self._compiled(make(), arguments)
-    path = self._path(name, devices)
-    if (found := self._loaded(path, name, devices, arguments)) is not None:
+    shapes and where they lie. compiling: is called where none is kept, before that takes its time."""
+    path = None if self._folder is None else self._path(name, devices)
+    if path is not None and (found := self._loaded(path, name, devices, arguments)) is not None:
       return found
+    compiling()
+    if path is None:
+      return self._compiled(make(), arguments)
     try:
       exported = export.export(make(), disabled_checks=_ALLOWED)(*arguments)
       content = exported.serialize()

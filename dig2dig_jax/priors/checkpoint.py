@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from dig2dig_jax.assets import CHECKPOINTS
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import replacing, taken
 from dig2dig_jax.models.shapes import NetworkConfig, least_parameters, parameter_shapes
@@ -27,8 +28,6 @@ from dig2dig_jax.priors import orbax_store, tensor_file
 from dig2dig_jax.priors.card import DESCRIPTION, FORMAT, STORAGE_DTYPES
 
 WEIGHTS, ORBAX, CARD, RUN = "model.safetensors", "orbax", "card.json", "run.json"
-# The prior that ships with the repository.
-EMBEDDED = Path(__file__).resolve().parents[2] / "checkpoints" / "embedded"
 FORMATS = ("safetensors", "orbax", "both")
 
 
@@ -226,8 +225,7 @@ def _misfit(shapes: Mapping[str, tuple[int, ...]], config: NetworkConfig) -> str
 
 
 def _no_card(directory: Path):
-  shelf = Path(__file__).parents[2] / "checkpoints"
-  there = sorted(str(card.parent) for folder in {directory.parent, shelf} for card in folder.glob(f"*/{CARD}"))
+  there = sorted(str(card.parent) for folder in {directory.parent, CHECKPOINTS} for card in folder.glob(f"*/{CARD}"))
   raise UserError(
     f"{directory}: expected a folder with {CARD} and {WEIGHTS}, found none; there are: {', '.join(there) or 'none'}; "
     "make one with python -m convert.guided_diffusion"

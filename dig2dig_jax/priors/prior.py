@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from dig2dig_jax.assets import DRFUSION
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig, DrFusionNet
@@ -21,8 +22,6 @@ from dig2dig_jax.sampling.joint_observation import noise_and_mask_denoiser
 from dig2dig_jax.sampling.types import Denoiser, Reuse
 
 DTYPES = ("float32", "bfloat16", "float16")
-# Where DRFusion's weights are looked for without --prior.
-DRFUSION = checkpoint.EMBEDDED.parent / "drfusion"
 _TORSO = ("input_blocks", "middle_block", "output_blocks")
 
 

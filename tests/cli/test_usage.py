@@ -11,7 +11,7 @@ import pytest
 from absl.testing import flagsaver
 
 import launch
-from dig2dig_jax.cli import common, declare, flags, usage
+from dig2dig_jax.cli import common, declare, flags, launcher, usage
 from dig2dig_jax.cli import fuse as cli_fuse
 from dig2dig_jax.errors import UserError
 
@@ -27,7 +27,7 @@ def checked(monkeypatch):
   def call(*arguments):
     with flagsaver.flagsaver():
       launch.parse(["launch.py", *arguments])
-      usage.check(launch._typed)
+      usage.check(launcher._typed)
 
   return call
 
@@ -184,6 +184,6 @@ def test_a_reader_that_leaves_and_closed_streams_end_nothing(tmp_path):
 def test_options_of_another_method_are_still_a_note(capsys):
   with flagsaver.flagsaver():
     launch.parse(["launch.py", "--method=ddfm", "--dig_draws=2", "--bands=4"])
-    usage.check(launch._typed)
+    usage.check(launcher._typed)
     common.method_options()
   assert capsys.readouterr().err == "note: --method=ddfm does not use --bands\n"

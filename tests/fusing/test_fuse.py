@@ -167,7 +167,7 @@ def test_a_bad_pair_is_named_and_the_others_are_done(first, tmp_path):
   (out / "d.png").rmdir()
   assert differences(out, reference) == {"a": 0}
   assert json.loads((out / "run.json").read_text())["failed"] == report.failed
-  assert "1 pairs fused, 4 failed" in report.summary()
+  assert "1 pair fused, 4 failed" in report.summary()
 
 
 def test_three_sources_in_colour_with_maps(tmp_path):

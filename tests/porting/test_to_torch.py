@@ -5,9 +5,10 @@ import pytest
 import recipe
 from flax import traverse_util
 
+from dig2dig_jax.assets import EMBEDDED
 from dig2dig_jax.porting import guided_diffusion, to_torch
 from dig2dig_jax.porting.torch_file import read_state_dict
-from dig2dig_jax.priors.checkpoint import EMBEDDED, save_checkpoint
+from dig2dig_jax.priors.checkpoint import save_checkpoint
 
 TAGS = ("adm_uncond_tiny", "legacy_tiny", "classcond_neworder_tiny", "superres_tiny", "classifier_tiny")
 

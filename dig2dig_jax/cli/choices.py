@@ -1,0 +1,16 @@
+"""Which names may flags have as values? Said here so that help needs no JAX; `tests/cli/test_choices.py` holds them
+against the parts that they name."""
+
+TABLES = ("methods", "3", "4", "5", "temperature", "schedule", "noise", "savings", "spectrum")
+PROTOCOLS = ("panel", "ddfm", "dig2dig", "common", "all")
+DATASETS = (
+  "folders", "llvip", "m3fd", "msrs", "roadscene", "tno", "vifb",
+  "mfifb", "lytro", "mffw", "mefb", "sice", "harvard",
+)  # fmt: skip
+LAYOUTS = ("yolov5", "yolov8", "boxes")
+DTYPES = ("float32", "bfloat16", "float16")
+VALID = ("auto", "alpha", "off")
+STAGES_HELP = (
+  "none, or stages joined by +: blur(SIGMA), motion(LENGTH,ANGLE), kernel(FILE), average(SCALE), bicubic(SCALE), "
+  "enlarged(SCALE,KERNEL), mask(FILE), rows(I,...), columns(I,...)"
+)

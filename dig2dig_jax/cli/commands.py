@@ -1,0 +1,186 @@
+"""What do the words of `dig2dig COMMAND ...` mean, in the flags of launch.py?"""
+
+import contextlib
+import importlib
+import io
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from dig2dig_jax.assets import ROOT
+from dig2dig_jax.cli import launcher
+from dig2dig_jax.cli.output import say
+from dig2dig_jax.data import guess
+from dig2dig_jax.errors import UserError
+
+_CONVERTERS = ("guided_diffusion", "drfusion", "lpips", "verify")
+_HELP = {"-h", "-help", "--help"}
+
+
+def run(command: str, words: list[str]) -> int:
+  """The exit status of a command and what follows it."""
+  try:
+    if command == "convert":
+      return _convert(words)
+    if command == "show":
+      from dig2dig_jax.cli import show
+
+      return show.run(words)
+    if _HELP & set(words) or command != "fuse":
+      return _launch([f"--job={command}", *_out_flag(words)])
+    return _fuse(words)
+  except UserError as error:
+    launcher.refuse(str(error))
+    return 2
+
+
+def _launch(flags: Sequence[str]) -> int:
+  try:
+    rest = launcher.parse(["dig2dig", *flags])
+  except SystemExit as end:  # help, or a flag that cannot be read, which has been said
+    return int(end.code or 0)
+  return launcher.main(rest)
+
+
+def _convert(words: list[str]) -> int:
+  if not words or words[0] not in _CONVERTERS:
+    found = words[0] if words else "nothing"
+    raise UserError(f"dig2dig convert: expected one of {', '.join(_CONVERTERS)}, found {found}")
+  return importlib.import_module(f"dig2dig_jax.porting.{words[0]}").main(words[1:])
+
+
+def _out_flag(words: list[str]) -> list[str]:
+  """-o OUT and --out OUT as --out=OUT."""
+  found, rest = [], iter(words)
+  for word in rest:
+    if word in ("-o", "--out", "-out"):
+      value = next(rest, None)
+      if value is None or value.startswith("-"):
+        raise UserError(f"{word}: expected a file or a folder after it, found nothing")
+      word = f"--out={value}"
+    elif word.startswith("-o="):
+      word = f"--out={word[3:]}"
+    found.append(word)
+  return found
+
+
+def _taken_out(words: list[str], flag: str) -> tuple[str | None, list[str]]:
+  """(the last value of --flag=VALUE, the other words)."""
+  values = [word.partition("=")[2] for word in words if word.startswith(f"--{flag}=")]
+  return (values[-1] if values else None), [word for word in words if not word.startswith(f"--{flag}=")]
+
+
+def _fuse(words: list[str]) -> int:
+  words = _out_flag(words)
+  places = [word for word in words if not word.startswith("-")]
+  flags = [word for word in words if word.startswith("-")]
+  task, flags = _taken_out(flags, "task")
+  if task is not None and task not in (*guess.TASKS, *guess.TASKS.values()):
+    raise UserError(f"--task={task}: expected one of {', '.join(guess.TASKS)}")
+  task = next((name for name, short in guess.TASKS.items() if short == task), task)
+  own_settings = any(flag.startswith(("--flagfile=", "--data=", "--manifest=")) for flag in flags)
+  if not places and own_settings:
+    return _launch(["--job=fuse", *flags])
+  if len(places) == 1 and Path(places[0]).expanduser().is_dir():
+    return _fuse_folder(Path(places[0]).expanduser(), task, flags)
+  if len(places) < 2:
+    found = f"{places[0]}, which is no folder" if places else "nothing"
+    raise UserError("dig2dig fuse: expected two or more image files, or a folder with one sub-folder per source, "
+                    f"found {found}; see dig2dig --help")  # fmt: skip
+  return _fuse_files([Path(place).expanduser() for place in places], task, flags)
+
+
+def _fuse_folder(folder: Path, task: str | None, flags: list[str]) -> int:
+  from dig2dig_jax.data.images import list_files, read_image
+
+  asked, _ = _taken_out(flags, "sources")
+  if asked is not None:
+    names = asked.split(",")
+    settings = _settings(task or (guess.by_names(names) or guess.Guess("thermal", (), "")).task, None)
+    return _launch([*settings, f"--data={folder}", *flags])
+  inside = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+  if len(inside) < 2:
+    raise UserError(f"{folder}: expected two or more sub-folders, one per source, found {', '.join(inside) or 'none'}; "
+                    "give files: dig2dig fuse A.png B.png -o OUT.png")  # fmt: skip
+  found = guess.by_names(inside)
+  if found is None:
+    firsts = [list_files(folder / name) for name in inside]
+    if all(firsts):
+      found = guess.by_images([read_image(files[0]).pixels for files in firsts])
+  task, order = _decided(task, found, len(inside))
+  return _launch([*_settings(task, [inside[k] for k in order]), f"--data={folder}", *flags])
+
+
+def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:
+  """Through a manifest and a folder of its own, so that whatever the job does for folders it does for files."""
+  from dig2dig_jax.data.images import read_image
+
+  out, flags = _taken_out(flags, "out")
+  if out is None:
+    raise UserError("dig2dig fuse: expected -o FUSED.png, found no output; add it")
+  place = Path(out).expanduser()
+  single = place.suffix != ""
+  if single and place.suffix.lower() != ".png":
+    raise UserError(f"--out={out}: expected a .png file, or a folder, found {place.suffix}; results are PNG")
+  overwrite = "--overwrite" in flags
+  if single and place.exists() and not overwrite:
+    raise UserError(f"{place}: expected nothing there, found a file; choose another name, or add --overwrite")
+  if single and any(file.exists() and place.exists() and file.samefile(place) for file in files):
+    raise UserError(f"{place}: expected another file than the sources; choose another name")
+  found = guess.by_names([file.stem for file in files]) or guess.by_images([read_image(file).pixels for file in files])
+  task, order = _decided(task, found, len(files))
+  names = _usual_names(task, len(files))
+  parent = (place.parent if single else place).absolute()
+  try:
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".dig2dig-", dir=parent) as own:
+      name = place.stem if single else files[order[0]].stem
+      manifest = Path(own) / "pairs.jsonl"
+      chosen = {source: str(files[k].absolute()) for source, k in zip(names, order, strict=True)}
+      manifest.write_text(json.dumps({"id": name, "files": chosen}) + "\n", encoding="utf-8")
+      results = Path(own) / "out" if single else place
+      extra = ["--nosheet"] if single else []
+      job = [*_settings(task, names), f"--manifest={manifest}", f"--out={results}", *extra, *flags]
+      if not single:
+        return _launch(job)
+      told = io.StringIO()  # the job's summary names its own folder
+      with contextlib.redirect_stdout(told):
+        status = _launch(job)
+      fused = results / f"{name}.png"
+      if status == 0 and fused.exists():
+        os.replace(fused, place)
+      say(told.getvalue().replace(str(results), str(place)), end="")
+      return status
+  except OSError as error:
+    raise UserError(f"{parent}: expected to write there, found {error.strerror or error}; choose another -o") from error
+
+
+def _decided(task: str | None, found: guess.Guess | None, count: int) -> tuple[str, tuple[int, ...]]:
+  """(task, order of the sources), and a line about what was not asked for."""
+  order = found.order if found is not None and task in (None, found.task) else tuple(range(count))
+  if task is None:
+    if found is None:
+      raise UserError("dig2dig fuse: expected --task=thermal, medical, focus or exposure, found nothing to guess it by")
+    task = found.task
+    print(f"note: task {task}, by {found.why}; --task= says otherwise", file=sys.stderr)
+  if task in ("thermal", "medical") and count > 2:
+    raise UserError(f"--task={task}: expected two sources, found {count}; fuse them in turn, or take another --task")
+  return task, order
+
+
+def _usual_names(task: str, count: int) -> list[str]:
+  firsts, seconds = guess.NAMES[task]
+  return [firsts[0], seconds[0]] if count == 2 else [f"source{number}" for number in range(1, count + 1)]
+
+
+def _settings(task: str, sources: Sequence[str] | None) -> list[str]:
+  """The task's flag file, told which source is which."""
+  flags = [f"--flagfile={ROOT / guess.TASKS[task]}.flags", "--job=fuse"]
+  if sources is not None:
+    flags.append(f"--sources={','.join(sources)}")
+    if task == "thermal":
+      flags += [f"--functional={sources[0]}", f"--chroma_from={sources[1]}"]
+  return flags

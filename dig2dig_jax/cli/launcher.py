@@ -1,0 +1,130 @@
+"""What did the user ask for in flags? Reads them, once, and hands plain arguments to a job."""
+
+import contextlib
+import importlib
+import os
+import sys
+from pathlib import Path
+
+from absl import app, logging
+from absl import flags as absl_flags
+
+from dig2dig_jax.cli import declare, flags, usage
+from dig2dig_jax.cli.output import say
+from dig2dig_jax.errors import UserError
+
+INTERRUPTED = 130
+USAGE = """launch.py: the command dig2dig, in flags.
+
+  python launch.py --flagfile=vif.flags --data=FOLDER --out=FOLDER      fuse every pair of a folder
+  python launch.py --job=evaluate --data=FOLDER --fused=FOLDER,FOLDER   scores of fused images, of any program
+  python launch.py --job=report --data=FOLDER --fused=FOLDER,FOLDER     the same, as a page with pictures
+  python launch.py --job=evaluate --suite=prior --data=FOLDER           denoising PSNR of a prior
+  python launch.py --job=benchmark --data=FOLDER                        methods and baselines, scored
+  python launch.py --flagfile=train.flags --data=FOLDER --out=FOLDER    train a prior
+
+Exit status: 0 all done, 2 bad input (one line says what and how to mend it), 3 some pairs failed, 130 Ctrl-C.
+"""
+absl_flags.adopt_module_key_flags(declare)  # --helpshort lists them
+_LONGEST = 1000  # characters of an error: a value may be of any length
+_typed: list[str] = []  # names of the flags on the command line itself
+
+
+def parse(argv) -> list[str]:
+  """Reads the flags; a bad one ends the process with status 2 and one line. Libraries speak from WARNING up."""
+  if {"-h", "-help", "--help"} & set(argv[1:]):
+    say(usage.text(USAGE), end="")
+    sys.exit(0)
+  try:
+    rest = absl_flags.FLAGS(argv)
+  except absl_flags.CantOpenFlagFileError as error:
+    refuse(_about_flag_file(error))
+    sys.exit(2)
+  except UnicodeDecodeError as error:  # of a flag file, whose name it does not tell
+    refuse(f"--flagfile: expected a file of text, a flag a line, found {error}; check the path")
+    sys.exit(2)
+  except (absl_flags.Error, OSError, ValueError) as error:  # the last two: of a flag file
+    refuse(f"{' '.join(str(error).split())}; see --help")
+    sys.exit(2)
+  except SystemExit:  # absl ends --helpfull with 1, but who asks for help and gets it has met no error
+    sys.exit(0)
+  _typed[:] = declare.given(argv)
+  if absl_flags.FLAGS["verbosity"].using_default_value:
+    absl_flags.FLAGS.verbosity = logging.WARNING  # absl's own is INFO: JAX would tell of every kind of device it misses
+  return rest
+
+
+def stopped() -> int:
+  print("stopped", file=sys.stderr)
+  return INTERRUPTED
+
+
+def main(argv) -> int:
+  for stream in (sys.stdout, sys.stderr):  # names of files may be bytes that no terminal can show
+    with contextlib.suppress(AttributeError):  # no text stream of a terminal or file
+      stream.reconfigure(errors="replace")
+  if len(argv) > 1:
+    refuse(f"unexpected arguments {argv[1:]}; flags look like --data=FOLDER")
+    return 2
+  try:
+    usage.check(_typed)
+    _set_up_jax()
+    # A job's own libraries are imported when it is asked for: together they take as long as JAX itself.
+    return importlib.import_module(f"dig2dig_jax.cli.{flags.JOB.value}").run()
+  except UserError as error:
+    refuse(str(error))
+    return 2
+  except KeyboardInterrupt:
+    return stopped()
+
+
+def _set_up_jax() -> None:
+  import jax  # takes seconds, which who only asks for help need not wait
+
+  if flags.PRECISION.value != "default":
+    try:
+      jax.config.update("jax_default_matmul_precision", flags.PRECISION.value)
+    except ValueError as error:
+      raise UserError(f"--matmul_precision={flags.PRECISION.value}: expected a name that JAX knows, such as float32, "
+                      "tensorfloat32 or bfloat16") from error  # fmt: skip
+  if flags.CACHE.value:
+    from dig2dig_jax.fusing import compile_cache
+
+    if note := compile_cache.use(Path(flags.CACHE.value)):
+      print(f"note: {note}", file=sys.stderr)
+      absl_flags.FLAGS.compile_cache = ""
+  elif "compile_cache" not in _typed and not flags.cache_folder():
+    print("note: expected a home folder to keep compiled programs in, found none; every run compiles anew, unless "
+          "--compile_cache=FOLDER names one", file=sys.stderr)  # fmt: skip
+
+
+def _about_flag_file(error: absl_flags.CantOpenFlagFileError) -> str:
+  cause = error.__context__  # absl's own text begins with an ERROR:: beside ours
+  if not isinstance(cause, OSError) or not cause.strerror:
+    return f"--flagfile: {' '.join(str(error).split())}"
+  return f"--flagfile={cause.filename}: expected a file, a flag a line, found {cause.strerror}; check the path"
+
+
+def refuse(message: str) -> None:
+  """One line, whatever was in the values."""
+  line = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in message)
+  print(f"error: {line if len(line) <= _LONGEST else f'{line[:_LONGEST]}...'}", file=sys.stderr)
+
+
+def _open_streams() -> None:
+  """Where a stream was closed (`>&-`), the next file to be opened would take its place and get what is printed."""
+  for number, name in enumerate(("stdin", "stdout", "stderr")):
+    try:
+      os.fstat(number)
+    except OSError:
+      os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+      setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))
+
+
+def start() -> None:
+  """Runs the flags of this process's command line and ends it."""
+  _open_streams()
+  try:
+    app.run(main, flags_parser=parse)
+  except KeyboardInterrupt:
+    sys.exit(stopped())

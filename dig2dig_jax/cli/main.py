@@ -1,0 +1,51 @@
+"""`dig2dig COMMAND`: what is typed becomes the flags of launch.py, which run. Help needs no JAX."""
+
+import sys
+from collections.abc import Sequence
+
+HELP = """dig2dig: fuse registered images of one scene into one, with a diffusion prior.
+
+  dig2dig fuse IR.png VISIBLE.png -o FUSED.png     two or more files (infrared + visible, exposures, ...)
+  dig2dig fuse FOLDER -o OUT                       every pair of a folder with one sub-folder per source
+  dig2dig evaluate --data=FOLDER --fused=FOLDER    scores of fused images, of any program
+  dig2dig report --data=FOLDER --fused=FOLDER      the same, as a page with pictures
+  dig2dig benchmark --data=FOLDER                  methods and plain fusions, scored
+  dig2dig train --data=FOLDER --out=FOLDER         train a prior
+  dig2dig convert guided_diffusion|drfusion|lpips|verify ...   weights of PyTorch programs
+  dig2dig show FILE ...                            what the program sees in an image, or in a prior's folder
+
+  --task=thermal|medical|focus|exposure            which tuned settings; guessed, and said, if left out
+  -o, --out                                        the fused image (.png), or the folder of results
+
+`dig2dig COMMAND --help` lists the flags. Exit status: 0 all done, 2 bad input (one line says what and how to mend it),
+3 some pairs failed, 130 Ctrl-C.
+"""
+COMMANDS = ("fuse", "evaluate", "report", "benchmark", "train", "convert", "show")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+  """Runs the command line without the program's name; returns the exit status."""
+  words = list(sys.argv[1:] if arguments is None else arguments)
+  if not words or words[0] in ("-h", "--help", "help"):
+    print(HELP, end="")
+    return 0
+  command, rest = words[0], words[1:]
+  if command == "--version":
+    from dig2dig_jax import __version__
+
+    print(__version__)
+    return 0
+  if command not in COMMANDS:
+    print(f"error: {command}: expected a command among {', '.join(COMMANDS)}; see dig2dig --help", file=sys.stderr)
+    return 2
+  try:
+    from dig2dig_jax.cli import commands
+
+    return commands.run(command, rest)
+  except KeyboardInterrupt:
+    print("stopped", file=sys.stderr)
+    return 130
+
+
+if __name__ == "__main__":
+  sys.exit(main())

@@ -1,0 +1,56 @@
+"""`dig2dig show`: what the program sees in an image, or in the folder of a prior."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dig2dig_jax import strict_json
+from dig2dig_jax.data import validity
+from dig2dig_jax.data.images import read_decoded, read_image
+from dig2dig_jax.errors import UserError
+
+
+def run(words: list[str]) -> int:
+  """Prints some lines for every file or folder. UserError for one that is neither."""
+  if not words:
+    raise UserError("dig2dig show: expected images, or folders of priors, found nothing")
+  for word in words:
+    path = Path(word).expanduser()
+    lines = _prior(path) if path.is_dir() else _image(path)
+    print("\n".join([str(path), *(f"  {line}" for line in lines)]))
+  return 0
+
+
+def _prior(path: Path) -> list[str]:
+  from dig2dig_jax.priors.checkpoint import CARD
+  card = path / CARD
+  if not card.is_file():
+    raise UserError(f"{path}: expected a prior's folder, with {CARD}, found none; give image files, or such a folder")
+  try:
+    found = strict_json.parse(card.read_bytes(), most=2**20)
+  except (OSError, ValueError) as error:
+    raise UserError(f"{card}: expected a card that can be read, found {error}; convert or train it again") from None
+  return [f"{name}: {value}" for name, value in found.items() if not isinstance(value, dict)]
+
+
+def _image(path: Path) -> list[str]:
+  import jax
+
+  from dig2dig_jax.restoration import blind, noise_level, sharpness
+
+  decoded = read_decoded(path)
+  samples = decoded.samples
+  height, width, channels = samples.shape
+  image = read_image(path)
+  noise = jax.jit(noise_level.estimate)(image.pixels[..., 1])
+  deviation = float(noise.deviation)
+  area = validity.find(decoded.samples, decoded.alpha, how="auto")
+  lost = sharpness.estimate(image.pixels[..., 1])
+  removed = ", which is removed before fusion" if deviation > blind.FROM else ""
+  return [
+    f"{width} x {height}, {'colour' if image.is_colour else 'gray'} in {channels} of {samples.dtype}",
+    f"values {np.min(samples):g} to {np.max(samples):g}, mean {np.mean(samples):.4g}",
+    f"noise of standard deviation {127.5 * deviation:.1f} of 255{removed}",
+    f"lost: {lost.stages or 'nothing found'}",
+    f"valid: {'everywhere' if area is None else f'{100 * area.mean():.1f} %'}",
+  ]

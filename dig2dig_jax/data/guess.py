@@ -1,0 +1,71 @@
+"""What are these images of one scene: thermal and visible, exposures, focal planes, or medical? A guess, to be told.
+
+By folder names where they say it, else by the images: sources of one camera agree in structure, exposures of it differ
+in brightness, focal planes do not; scans stand on black; what is left disagrees, as a thermal camera's image does.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+TASKS = {"thermal": "vif", "medical": "mif", "focus": "mff", "exposure": "mef"}  # in words, and as flag files are named
+# Names of sources that say it: the first of a thermal or medical pair comes first in its flag file.
+NAMES = {
+  "thermal": (("ir", "infrared", "thermal", "lwir", "t"), ("vi", "vis", "visible", "rgb", "w")),
+  "medical": (("mri", "mr", "t1", "t2"), ("pet", "spect", "ct")),
+  "focus": (("near", "a"), ("far", "b")),
+  "exposure": (("under", "low"), ("over", "high")),
+}
+_SIDE = 128  # pixels: what is compared is the scene at large
+_BLACK, _OF_BLACK = 10, 0.3  # levels of 255, and the share of the pixels that stand on them in every scan
+_COLOURED = 3  # mean spread of the channels, in levels, from which an image has colour: a thermal camera's has none
+_ONE_CAMERA = 0.87  # correlation of ranks from which gray sources are of one camera
+_BRIGHTER = 45  # levels of 255 between the means of exposures
+
+
+class Guess(NamedTuple):
+  """task: a key of TASKS. order: the sources' numbers in the order that the task has them in. why: a clause."""
+
+  task: str
+  order: tuple[int, ...]
+  why: str
+
+
+def by_names(names: Sequence[str]) -> Guess | None:
+  """Of the sources' names, if they say it."""
+  lower = [name.casefold() for name in names]
+  for task, (firsts, seconds) in NAMES.items():
+    for order in ((0, 1), (1, 0)):
+      if len(names) == 2 and lower[order[0]] in firsts and lower[order[1]] in seconds:
+        return Guess(task, order, f"the names {names[0]} and {names[1]}")
+  return None
+
+
+def by_images(images: Sequence[np.ndarray]) -> Guess:
+  """Of images [H, W, 3] in [-1, 1] of one scene, two or more."""
+  small = [cv2.resize(np.asarray(image, np.float32), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) for image in images]
+  levels = [127.5 * (image + 1) for image in small]
+  gray = [image.mean(axis=-1) for image in levels]
+  order = tuple(range(len(images)))
+  if len(images) == 2 and all(np.mean(image < _BLACK) > _OF_BLACK for image in gray):
+    return Guess("medical", order if _colour(levels[1]) >= _colour(levels[0]) else (1, 0), "scans on black")
+  alike = min(_rank_correlation(gray[0], other) for other in gray[1:])
+  coloured = min(_colour(image) for image in levels) >= _COLOURED
+  if coloured or alike >= _ONE_CAMERA or len(images) > 2:
+    means = [image.mean() for image in gray]
+    if max(means) - min(means) >= _BRIGHTER:
+      return Guess("exposure", tuple(int(k) for k in np.argsort(means)), "one scene at several brightnesses")
+    return Guess("focus", order, "one scene at one brightness")
+  return Guess("thermal", order if _colour(levels[0]) <= _colour(levels[1]) else (1, 0), "two views that disagree")
+
+
+def _colour(levels: np.ndarray) -> float:
+  """Mean spread of the channels: 0 for gray."""
+  return float(np.mean(levels.max(axis=-1) - levels.min(axis=-1)))
+
+
+def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
+  ranks = [np.argsort(np.argsort(image.ravel(), kind="stable"), kind="stable") for image in (a, b)]
+  return float(np.corrcoef(*ranks)[0, 1])

@@ -1,0 +1,39 @@
+"""How far is a run? A bar on a terminal, a plain line every ten seconds elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from tqdm import tqdm
+
+_EVERY = 10.0  # seconds between lines where there is no terminal
+
+
+class Progress:
+  """Of `total` pairs; a context. `say` prints a line between."""
+
+  def __init__(self, total: int):
+    self._total, self._done = total, 0
+    self._bar = tqdm(total=total, unit="pair", disable=None)
+    self._start = self._last = time.monotonic()
+
+  def __enter__(self) -> Self:
+    return self
+
+  def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    self._bar.close()
+
+  def at(self, done: int) -> None:
+    """So many are done."""
+    self._done, self._bar.n = done, done
+    self._bar.refresh()
+    now = time.monotonic()
+    if self._bar.disable and done and now - self._last >= _EVERY:
+      self._last = now
+      left = (now - self._start) / done * (self._total - done)
+      self.say(f"{done} of {self._total} pairs done, about {left:.0f} s left")
+
+  def say(self, line: str) -> None:
+    with tqdm.external_write_mode(file=sys.stderr):
+      print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,119 @@
+"""Does the command `dig2dig` do what its help says, quickly where nothing is fused, and as launch.py where it is?"""
+
+import pathlib
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from absl.testing import flagsaver
+from scenes import read, scene, write, write_pair
+
+from dig2dig_jax.cli import commands, main
+from dig2dig_jax.data import guess
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def run(capsys, quick_compile, tiny_prior):
+  """dig2dig in this process: run(*words) -> (status, stdout, stderr)."""
+
+  def call(*words):
+    fuses = words[0] == "fuse" and "--help" not in words
+    extra = [f"--prior={tiny_prior}", "--compile_cache=", "--bucket=8"] if fuses else []
+    with flagsaver.flagsaver():
+      status = main.main([*map(str, words), *extra])
+    return status, *capsys.readouterr()
+
+  return call
+
+
+def test_help_needs_no_jax_and_every_command_has_its_own():
+  code = (
+    "import sys\n"
+    "class NoJax:\n"
+    "  def find_spec(self, name, path=None, target=None):\n"
+    "    if name.split('.')[0] in ('jax', 'flax'): raise ImportError(name)\n"
+    "sys.meta_path.insert(0, NoJax())\n"
+    "from dig2dig_jax.cli.main import main\n"
+    "assert main([]) == main(['--help']) == main(['-h']) == 0\n"
+    "for command in ('fuse', 'evaluate', 'report', 'benchmark', 'train'):\n"
+    "  for flag in ('-h', '--help'):\n"
+    "    assert main([command, flag]) == 0\n"
+  )
+  found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+  assert found.returncode == 0, found.stderr
+  assert all(f"dig2dig {command}" in found.stdout for command in main.COMMANDS)
+  assert max(map(len, main.HELP.splitlines())) <= 120
+
+
+def test_two_files_become_one_and_nothing_else(run, tmp_path):
+  write_pair(tmp_path, "a", (24, 28), channels={"left": 1, "right": 3})
+  a, b, out = tmp_path / "left" / "a.png", tmp_path / "right" / "a.png", tmp_path / "out" / "fused.png"
+  status, told, notes = run("fuse", a, b, "-o", out, "--task=thermal")
+  assert status == 0 and f"results in {out}" in told and "1 pair fused" in told
+  assert "compiling for 32 x 24 pixels" in notes
+  assert read(out).shape == (24, 28, 3)
+  assert sorted(path.name for path in out.parent.iterdir()) == ["fused.png"]
+  before = out.read_bytes()
+  status, _, refused = run("fuse", a, b, "-o", out, "--task=thermal")
+  assert status == 2 and "expected nothing there" in refused and out.read_bytes() == before
+  assert run("fuse", a, b, f"--out={out}", "--task=thermal", "--overwrite")[0] == 0
+
+
+def test_a_folder_becomes_a_folder_and_its_names_say_the_task(run, tmp_path):
+  write_pair(tmp_path / "in", "a", (24, 28), channels={"under": 3, "over": 3})
+  status, told, notes = run("fuse", tmp_path / "in", "-o", tmp_path / "out")
+  assert status == 0 and "task exposure, by the names over and under" in notes
+  assert (tmp_path / "out" / "a.png").is_file() and (tmp_path / "out" / "run.json").is_file()
+
+
+@pytest.mark.parametrize(
+  ("words", "said"),
+  [
+    (("fly",), "expected a command among fuse"),
+    (("fuse",), "expected two or more image files"),
+    (("fuse", "a.png"), "found a.png, which is no folder"),
+    (("fuse", "a.png", "b.png"), "expected -o FUSED.png"),
+    (("fuse", "a.png", "b.png", "-o", "out.gif"), "expected a .png file, or a folder"),
+    (("fuse", "a.png", "b.png", "-o"), "-o: expected a file or a folder after it"),
+    (("fuse", "a.png", "b.png", "-o", "out.png", "--task=night"), "expected one of thermal, medical, focus, exposure"),
+    (("fuse", "nowhere_a.png", "nowhere_b.png", "-o", "out.png"), "nowhere_a.png: expected "),
+    (("convert", "onnx"), "expected one of guided_diffusion"),
+    (("show",), "expected images"),
+    (("show", "."), "expected a prior's folder"),
+  ],
+)
+def test_what_cannot_be_is_one_line_and_status_2(run, tmp_path, monkeypatch, words, said):
+  monkeypatch.chdir(tmp_path)
+  status, told, refused = run(*words)
+  assert status == 2 and told == "" and said in refused
+  assert refused.startswith("error: ") and refused.count("\n") == 1
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_show_tells_what_is_seen(run, tmp_path):
+  write(tmp_path / "a.png", scene(1, 120, 130, 1))
+  status, told, _ = run("show", tmp_path / "a.png", ROOT / "checkpoints" / "embedded")
+  assert status == 0 and "130 x 120, gray in 1 of uint8" in told and "noise of standard deviation" in told
+  assert "parameters: 3664076" in told
+
+
+def test_tasks_are_guessed_by_names_and_by_images():
+  assert guess.by_names(["VIS", "ir"])[:2] == ("thermal", (1, 0))
+  assert guess.by_names(["x", "y"]) is None and guess.by_names(["a", "b", "c"]) is None
+  assert {task for task in guess.NAMES} == set(guess.TASKS)
+  view = scene(3, 96, 128).astype(np.float32) / 127.5 - 1
+  other = scene(9, 96, 128).mean(axis=-1, keepdims=True).repeat(3, -1).astype(np.float32) / 127.5 - 1
+  assert guess.by_images([view, other])[:2] == ("thermal", (1, 0))
+  assert guess.by_images([np.clip(view + 0.4, -1, 1), np.clip(view - 0.4, -1, 1)])[:2] == ("exposure", (1, 0))
+  assert guess.by_images([view, cv2.GaussianBlur(view, (0, 0), 3)]).task == "focus"
+  scan = np.where(np.hypot(*np.mgrid[-48:48, -64:64])[..., None] < 35, view, -1)
+  assert guess.by_images([scan, scan[::-1]]).task == "medical"
+
+
+def test_settings_of_a_task_name_its_sources():
+  assert "--functional=hot" in commands._settings("thermal", ["hot", "light"])
+  assert commands._settings("focus", ["1", "2", "3"])[-1] == "--sources=1,2,3"
