@@ -29,7 +29,7 @@ class Progress:
     self._done, self._bar.n = done, done
     self._bar.refresh()
     now = time.monotonic()
-    if self._bar.disable and done and now - self._last >= _EVERY:
+    if self._bar.disable and 0 < done < self._total and now - self._last >= _EVERY:
       self._last = now
       left = (now - self._start) / done * (self._total - done)
       self.say(f"{done} of {self._total} pairs done, about {left:.0f} s left")

@@ -1,10 +1,11 @@
 """Is every option declared once, with names that exist, bounds that hold, and a flag that says the same?"""
 
 import dataclasses
+import pathlib
 
 import pytest
 
-from dig2dig_jax.cli import declare, flags
+from dig2dig_jax.cli import declare, flags, options_page
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.guidance import conditions, expectation_maximization, gain, quadratic, spectrum, weighting
 from dig2dig_jax.methods import options
@@ -31,6 +32,11 @@ def test_every_field_of_the_rule_is_an_option_with_its_default():
   for field in dataclasses.fields(spectrum.Rule):
     if field.name != "bands":  # 1, the paper's, is of the other windows
       assert given[field.name] == field.default, field.name
+
+
+def test_the_page_in_docs_is_what_the_declarations_say():
+  found = pathlib.Path(__file__).resolve().parents[2] / "docs" / "options.md"
+  assert found.read_text(encoding="utf-8") == options_page.page()
 
 
 @pytest.mark.parametrize("kind", options.OPTIONS.values())
