@@ -17,14 +17,15 @@ if TYPE_CHECKING:
   from dig2dig_jax.guidance.classifier import classifier_guidance
   from dig2dig_jax.guidance.controlled import controlled
   from dig2dig_jax.guidance.expectation_maximization import expectation_maximization
-  from dig2dig_jax.guidance.quadratic import chain, consistent_eps, dps, likelihood_strength, quadratic
+  from dig2dig_jax.guidance.quadratic import chain, consistent_eps, dps, likelihood_strength, quadratic, stateless
   from dig2dig_jax.guidance.weighting import Weighting, cumulative_dig, dig_spectrum, interval_dig, uniform
+  from dig2dig_jax.methods.assembly import assemble
   from dig2dig_jax.methods.base import Codec, FusionTrace, Method, evaluations, fuse, luminance_codec, rgb_codec
   from dig2dig_jax.methods.ccf import ccf
   from dig2dig_jax.methods.ddfm import ddfm
   from dig2dig_jax.methods.dig2dig import dig2dig
   from dig2dig_jax.methods.drfusion import drfusion
-  from dig2dig_jax.methods.options import CcfOptions, DdfmOptions, Dig2DigOptions, DrFusionOptions
+  from dig2dig_jax.methods.options import CcfOptions, DdfmOptions, Dig2DigOptions, DrFusionOptions, MethodOptions
   from dig2dig_jax.metrics import METRICS, score
   from dig2dig_jax.priors.checkpoint import load_checkpoint, save_checkpoint
   from dig2dig_jax.priors.prior import DrFusionNetwork, Prior, load_drfusion, load_prior
@@ -45,14 +46,15 @@ _HOME = {
   "guidance.classifier": ("classifier_guidance",),
   "guidance.controlled": ("controlled",),
   "guidance.expectation_maximization": ("expectation_maximization",),
-  "guidance.quadratic": ("chain", "consistent_eps", "dps", "likelihood_strength", "quadratic"),
+  "guidance.quadratic": ("chain", "consistent_eps", "dps", "likelihood_strength", "quadratic", "stateless"),
   "guidance.weighting": ("Weighting", "cumulative_dig", "dig_spectrum", "interval_dig", "uniform"),
+  "methods.assembly": ("assemble",),
   "methods.base": ("Codec", "FusionTrace", "Method", "evaluations", "fuse", "luminance_codec", "rgb_codec"),
   "methods.ccf": ("ccf",),
   "methods.ddfm": ("ddfm",),
   "methods.dig2dig": ("dig2dig",),
   "methods.drfusion": ("drfusion",),
-  "methods.options": ("CcfOptions", "DdfmOptions", "Dig2DigOptions", "DrFusionOptions"),
+  "methods.options": ("CcfOptions", "DdfmOptions", "Dig2DigOptions", "DrFusionOptions", "MethodOptions"),
   "metrics": ("METRICS", "score"),
   "priors.checkpoint": ("load_checkpoint", "save_checkpoint"),
   "priors.prior": ("DrFusionNetwork", "Prior", "load_drfusion", "load_prior"),

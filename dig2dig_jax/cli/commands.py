@@ -83,7 +83,8 @@ def _fuse(words: list[str]) -> int:
   task = next((name for name, short in guess.TASKS.items() if short == task), task)
   own_settings = any(flag.startswith(("--flagfile=", "--data=", "--manifest=")) for flag in flags)
   if not places and own_settings:
-    return _launch(["--job=fuse", *flags])
+    settings = _settings(task, None) if task else ["--job=fuse"]
+    return _launch([*settings, *flags])
   if len(places) == 1 and Path(places[0]).expanduser().is_dir():
     return _fuse_folder(Path(places[0]).expanduser(), task, flags)
   if len(places) < 2:

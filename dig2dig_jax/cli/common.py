@@ -15,8 +15,8 @@ from dig2dig_jax.evaluation import folders, lpips
 from dig2dig_jax.fusing.config import FuseConfig
 from dig2dig_jax.methods.base import Codec, luminance_codec, rgb_codec
 from dig2dig_jax.methods.dig2dig import one_pass
-from dig2dig_jax.methods.options import Dig2DigOptions, DrFusionOptions, MethodOptions
-from dig2dig_jax.methods.registry import METHODS
+from dig2dig_jax.methods.options import Dig2DigOptions, DrFusionOptions, MethodOptions, UserOptions
+from dig2dig_jax.methods.registry import METHODS, user_options
 from dig2dig_jax.priors.prior import DrFusionNetwork, Prior, load_drfusion, load_prior
 from dig2dig_jax.restoration import degradation
 from dig2dig_jax.restoration.blind_restorer import BlindRestorer
@@ -24,7 +24,7 @@ from dig2dig_jax.restoration.restorer import Restorer
 
 
 def method_options() -> MethodOptions | DrFusionOptions:
-  kind, _ = METHODS[flags.METHOD.value]
+  kind = METHODS[flags.METHOD.value][0] if flags.METHOD.value in METHODS else UserOptions
   known = {field.name for field in dataclasses.fields(kind)}
   given = {name: flag.value for name, flag in flags.OPTIONS.items() if flag.value is not None}
   if "functional" in given:
@@ -32,7 +32,7 @@ def method_options() -> MethodOptions | DrFusionOptions:
   if unused := [f"--{flags.OPTIONS[name].name}" for name in given if name not in known]:
     print(f"note: --method={flags.METHOD.value} does not use {', '.join(unused)}", file=sys.stderr)
   given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if name in known}
-  options = kind(**given)
+  options = user_options(flags.METHOD.value, **given) if kind is UserOptions else kind(**given)
   if not flags.FAST.value:
     return options
   if not isinstance(options, Dig2DigOptions):

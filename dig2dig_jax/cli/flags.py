@@ -4,6 +4,7 @@ The other files of this folder read them, nobody else.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,13 @@ MAPS = boolean("maps", False, "Write the weight maps, and CCF's selected conditi
 
 # Without a flag, the method's own paper decides; flag files hold the tuned values.
 group("method")
-METHOD = enum("method", "dig2dig", list(METHODS), "Fusion method.", *FUSES)
+_MODULE = re.compile(r"[\w.]+:\w+")
+METHOD = string(
+  "method", "dig2dig", f"Fusion method: {', '.join(METHODS)}, or module:function for your own.", *FUSES,
+  check=Check(
+    lambda name: name in METHODS or bool(_MODULE.fullmatch(name)), f"one of {', '.join(METHODS)}, or module:function"
+  ),
+)  # fmt: skip
 FAST = boolean("fast", False, "dig2dig: one pass without reverse steps; docs/performance.md.", *FUSES)
 STEPS = integer(
   "steps", None, "Reverse steps (train: optimiser steps); 0: Dig2DIG without the loop.", *FUSES, "train",

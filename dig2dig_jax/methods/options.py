@@ -229,6 +229,16 @@ class DrFusionOptions:
     check_each(self)
 
 
+@dataclasses.dataclass(frozen=True)
+class UserOptions(MethodOptions):
+  """Of a method from outside the package, `--method=module:function`: what all methods share. sha256: of the module's
+  file, so that results of another version of it count as results of another method."""
+
+  weights: str = option("uniform", "Information gains, or fixed guidance", choices=WEIGHTS)
+  method: str = option("", "Module and function that make it")
+  sha256: str = option("", "Of the module's file")
+
+
 OPTIONS: dict[str, type[MethodOptions | DrFusionOptions]] = {
   "dig2dig": Dig2DigOptions,
   "ddfm": DdfmOptions,

@@ -1,20 +1,50 @@
 """Which methods are there, by name? Each as the class of its options and its constructor."""
 
+import hashlib
+import importlib
+import inspect
+import os
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from dig2dig_jax.errors import UserError, one_line
 from dig2dig_jax.methods.base import Codec, Method
 from dig2dig_jax.methods.ccf import ccf
 from dig2dig_jax.methods.ddfm import ddfm
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.drfusion import drfusion
-from dig2dig_jax.methods.options import OPTIONS, DrFusionOptions, MethodOptions
+from dig2dig_jax.methods.options import OPTIONS, DrFusionOptions, MethodOptions, UserOptions
 from dig2dig_jax.sampling.types import Reuse
 
 METHODS: dict[str, tuple[type[MethodOptions | DrFusionOptions], Callable[..., Method]]] = {
   name: (OPTIONS[name], constructor)
   for name, constructor in (("dig2dig", dig2dig), ("ddfm", ddfm), ("ccf", ccf), ("drfusion", drfusion))
 }
+
+
+def user_options(method: str, **values: Any) -> UserOptions:
+  """Options of `module:function`, which is imported: a module on Python's path, or a file of the working folder.
+  UserError, one line, where it cannot be."""
+  make = _imported(method)
+  file = inspect.getsourcefile(make)
+  content = Path(file).read_bytes() if file else b""
+  return UserOptions(**values, method=method, sha256=hashlib.sha256(content).hexdigest())
+
+
+def _imported(method: str) -> Callable[..., Method]:
+  module, _, function = method.partition(":")
+  if "" not in sys.path and os.getcwd() not in sys.path:
+    sys.path.insert(0, os.getcwd())
+  try:
+    found = getattr(importlib.import_module(module), function)
+  except Exception as error:  # of anybody's code
+    raise UserError(f"--method={method}: expected a function that can be imported, found {one_line(error)}; name it "
+                    "module:function, of a file here or of an installed package") from error  # fmt: skip
+  if not inspect.isfunction(found):
+    raise UserError(f"--method={method}: expected a function, found {type(found).__name__}")
+  return found
 
 
 def make_method(
@@ -27,6 +57,12 @@ def make_method(
 ) -> Method:
   """The method whose options these are. reuse: params -> Reuse, of a network that can. Raises UserError for values out
   of range, and for `options.reuse` above 1 without it."""
+  if isinstance(options, UserOptions):
+    options.validate(noise["num_timesteps"])
+    found = _imported(options.method)(denoiser, codec, noise=noise, options=options)
+    if not isinstance(found, Method):
+      raise UserError(f"--method={options.method}: expected it to return a Method, found {type(found).__name__}")
+    return found
   for kind, constructor in METHODS.values():
     if type(options) is kind:
       own = {"reuse": reuse} if issubclass(kind, MethodOptions) else {}

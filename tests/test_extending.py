@@ -1,0 +1,76 @@
+"""Does every example of docs/extending.md run, and do what the page says?"""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import SIMPLE_LOOPS_FLAGS
+from scenes import read, write_pair
+
+import dig2dig_jax as d2d
+from dig2dig_jax import metrics
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+FOUND = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+BLOCKS = dict(zip(("method", "weighting", "prior", "measure"), FOUND, strict=True))
+
+
+def names_of(block):
+  scope = {}
+  exec(compile(BLOCKS[block], f"docs/extending.md, {block}", "exec"), scope)
+  return scope
+
+
+def test_a_method_of_a_file_outside_the_repository_runs_by_the_command(tiny_prior, tmp_path, monkeypatch):
+  assert len(BLOCKS["method"].strip().splitlines()) <= 14
+  (tmp_path / "mine.py").write_text(BLOCKS["method"])
+  write_pair(tmp_path, "a", (24, 28), channels={"left": 1, "right": 3})
+  command = [
+    sys.executable, "-m", "dig2dig_jax", "fuse", "left/a.png", "right/a.png", "-o", "fused.png", "--task=thermal",
+    "--method=mine:make", "--steps=2", f"--prior={tiny_prior}", "--compile_cache=", "--bucket=8",
+  ]  # fmt: skip
+  monkeypatch.setenv("PYTHONPATH", str(ROOT))
+  monkeypatch.setenv("XLA_FLAGS", SIMPLE_LOOPS_FLAGS)
+  found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+  assert found.returncode == 0, found.stderr
+  assert read(tmp_path / "fused.png").shape == (24, 28, 3)
+  command[-5] = "--method=mine:nothing"
+  command[7] = "other.png"
+  refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+  assert refused.returncode == 2 and "error: --method=mine:nothing: expected a function" in refused.stderr
+
+
+def test_a_weighting_takes_the_place_of_a_methods_own():
+  weighting = names_of("weighting")["local_contrast"]()
+  sources = jax.random.uniform(jax.random.key(0), (3, 8, 9, 3), minval=-1)
+  (row,) = weighting.compute(jax.random.key(1), sources, None)
+  assert row.shape == (3, 8, 9, 1)
+  np.testing.assert_allclose(row.sum(axis=0), 1, rtol=1e-5)
+
+
+def test_a_prior_fuses_and_is_the_posterior_mean_of_its_model():
+  found = names_of("prior")
+  images = jnp.tanh(jax.random.normal(jax.random.key(0), (2, 8, 8, 3)))
+  fused, trace = jax.jit(lambda key, images: d2d.fuse(found["method"], {}, key, images))(jax.random.key(1), images)
+  assert fused.shape == (8, 8, 3) and trace.weights.shape[1] == 2
+  step = jax.tree.map(lambda table: table[0], found["method"].steps)
+  x0 = 0.5 * jax.random.normal(jax.random.key(2), (100, 100, 3))
+  noise = jax.random.normal(jax.random.key(3), x0.shape)
+  x_t = jnp.sqrt(step.alpha_bar) * x0 + jnp.sqrt(1 - step.alpha_bar) * noise
+  estimate = found["shrinking"]({})(x_t, step).x0
+  # Of a posterior mean, what is left is uncorrelated with it.
+  assert abs(float(jnp.mean(estimate * (x0 - estimate)))) < 2e-3
+
+
+def test_a_measure_is_scored_by_its_name(monkeypatch):
+  monkeypatch.setattr(metrics, "METRICS", dict(metrics.METRICS))
+  names_of("measure")
+  fused = np.arange(30.0).reshape(5, 6)
+  found = metrics.score([fused, fused], fused, ("mean level",))
+  assert found["mean level"] == pytest.approx(14.5)
