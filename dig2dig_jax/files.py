@@ -59,13 +59,18 @@ def claim(path: Path, *, known: bool = False) -> None:
   program's by other signs. Raises OSError as the file system does.
   """
   names = path.with_name(NAMES)
+  if names.is_symlink() or names.exists() and not names.is_file():  # somebody's, whatever it leads to
+    raise UserError(f"{names}: expected nothing or this program's list of its files there, found "
+                    f"{'a link' if names.is_symlink() else what_lies_at(names)}; move it or change --out")
   listed = names.read_text(encoding="utf-8", errors="surrogateescape").splitlines() if names.is_file() else ()
   if path.name in listed:
     return
   if not known and (path.exists() or path.is_symlink()):
     raise taken(path)
-  with names.open("a", encoding="utf-8", errors="surrogateescape") as file:
-    file.write(path.name + "\n")  # one write: other processes may be adding theirs
+  # A link that took its place since is not followed; one write, as other processes may be adding theirs.
+  number = os.open(names, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0), 0o666)
+  with open(number, "a", encoding="utf-8", errors="surrogateescape") as file:
+    file.write(path.name + "\n")
 
 
 def taken(path: Path) -> UserError:

@@ -5,14 +5,13 @@ import importlib
 import io
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from dig2dig_jax.assets import ROOT
 from dig2dig_jax.cli import launcher
-from dig2dig_jax.cli.output import say
+from dig2dig_jax.cli.output import note, say
 from dig2dig_jax.data import guess
 from dig2dig_jax.errors import UserError
 
@@ -166,7 +165,7 @@ def _decided(task: str | None, found: guess.Guess | None, count: int) -> tuple[s
     if found is None:
       raise UserError("dig2dig fuse: expected --task=thermal, medical, focus or exposure, found nothing to guess it by")
     task = found.task
-    print(f"note: task {task}, by {found.why}; --task= says otherwise", file=sys.stderr)
+    note(f"note: task {task}, by {found.why}; --task= says otherwise")
   if task in ("thermal", "medical") and count > 2:
     raise UserError(f"--task={task}: expected two sources, found {count}; fuse them in turn, or take another --task")
   return task, order

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dig2dig_jax.assets import DRFUSION, EMBEDDED, ROOT
 from dig2dig_jax.cli import flags
-from dig2dig_jax.cli.output import say
+from dig2dig_jax.cli.output import note, say
 from dig2dig_jax.data import ranges
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
@@ -30,7 +30,7 @@ def method_options() -> MethodOptions | DrFusionOptions:
   if "functional" in given:
     given["functional"] = _number_of("functional", given["functional"])
   if unused := [f"--{flags.OPTIONS[name].name}" for name in given if name not in known]:
-    print(f"note: --method={flags.METHOD.value} does not use {', '.join(unused)}", file=sys.stderr)
+    note(f"note: --method={flags.METHOD.value} does not use {', '.join(unused)}")
   given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if name in known}
   options = user_options(flags.METHOD.value, **given) if kind is UserOptions else kind(**given)
   if not flags.FAST.value:
@@ -51,7 +51,7 @@ def data() -> Path:
   if flags.DATA.value:
     return Path(flags.DATA.value)
   if flags.JOB.value == "fuse" and flags.EXAMPLES.value:
-    print(f"note: no --data, so the bundled examples in {flags.EXAMPLES.value} are fused", file=sys.stderr)
+    note(f"note: no --data, so the bundled examples in {flags.EXAMPLES.value} are fused")
     return ROOT / flags.EXAMPLES.value
   raise UserError("--data: expected a folder, found nothing; add --data=FOLDER")
 
@@ -155,9 +155,9 @@ def command() -> str:
 def finish(found, text: str) -> int:
   """Prints a job's report, `left_out`, `notes` and `failed` among it; the exit status."""
   for line in (*found.left_out, *getattr(found, "notes", ())):
-    print(f"note: {line}", file=sys.stderr)
+    note(f"note: {line}")
   for line in found.failed:
-    print(f"failed: {line}", file=sys.stderr)
+    note(f"failed: {line}")
   say(text)
   return 3 if found.failed else 0
 

@@ -1,10 +1,9 @@
 """--job=fuse: every pair of a data set."""
 
 import dataclasses
-import sys
 
 from dig2dig_jax.cli import common, flags
-from dig2dig_jax.cli.output import say
+from dig2dig_jax.cli.output import note, say
 from dig2dig_jax.fusing import job, processes
 from dig2dig_jax.methods.registry import make_method
 
@@ -13,10 +12,12 @@ def run() -> int:
   config, options, codec = common.fuse_config(), common.method_options(), common.codec()
   if flags.LIST.value:
     lines, left_out = job.listed(config)
-    print("".join(f"note: {line}\n" for line in left_out), end="", file=sys.stderr)
+    for line in left_out:
+      note(f"note: {line}")
     say(lines, end="")
     return 0
-  print("".join(f"note: {line}\n" for line in getattr(options, "notes", tuple)()), end="", file=sys.stderr)
+  for line in getattr(options, "notes", tuple)():
+    note(f"note: {line}")
   place = processes.place(
     flags.DISTRIBUTED.value,
     coordinator=flags.COORDINATOR.value,

@@ -10,7 +10,7 @@ from absl import app, logging
 from absl import flags as absl_flags
 
 from dig2dig_jax.cli import declare, flags, usage
-from dig2dig_jax.cli.output import say
+from dig2dig_jax.cli.output import note, say
 from dig2dig_jax.errors import UserError
 
 INTERRUPTED = 130
@@ -33,7 +33,11 @@ _typed: list[str] = []  # names of the flags on the command line itself
 def parse(argv) -> list[str]:
   """Reads the flags; a bad one ends the process with status 2 and one line. Libraries speak from WARNING up."""
   if {"-h", "-help", "--help"} & set(argv[1:]):
-    say(usage.text(USAGE), end="")
+    try:
+      say(usage.text(USAGE), end="")
+    except UserError as error:
+      refuse(str(error))
+      sys.exit(2)
     sys.exit(0)
   try:
     rest = absl_flags.FLAGS(argv)
@@ -90,12 +94,12 @@ def _set_up_jax() -> None:
   if flags.CACHE.value:
     from dig2dig_jax.fusing import compile_cache
 
-    if note := compile_cache.use(Path(flags.CACHE.value)):
-      print(f"note: {note}", file=sys.stderr)
+    if told := compile_cache.use(Path(flags.CACHE.value)):
+      note(f"note: {told}")
       absl_flags.FLAGS.compile_cache = ""
   elif "compile_cache" not in _typed and not flags.cache_folder():
-    print("note: expected a home folder to keep compiled programs in, found none; every run compiles anew, unless "
-          "--compile_cache=FOLDER names one", file=sys.stderr)  # fmt: skip
+    note("note: expected a home folder to keep compiled programs in, found none; every run compiles anew, unless "
+         "--compile_cache=FOLDER names one")  # fmt: skip
 
 
 def _about_flag_file(error: absl_flags.CantOpenFlagFileError) -> str:
@@ -107,8 +111,7 @@ def _about_flag_file(error: absl_flags.CantOpenFlagFileError) -> str:
 
 def refuse(message: str) -> None:
   """One line, whatever was in the values."""
-  line = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in message)
-  print(f"error: {line if len(line) <= _LONGEST else f'{line[:_LONGEST]}...'}", file=sys.stderr)
+  note(f"error: {message if len(message) <= _LONGEST else f'{message[:_LONGEST]}...'}")
 
 
 def _open_streams() -> None:

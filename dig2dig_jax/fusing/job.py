@@ -115,7 +115,8 @@ def _told(sources: tuple[str, ...], pair: LoadedPair) -> dict[str, dict]:
 
 def _say_compiling(shape: tuple[int, ...]) -> None:
   size = f"{shape[3]} x {shape[2]} pixels"
-  print(f"compiling for {size} (first time for this size, about 20 s)", file=sys.stderr, flush=True)
+  with contextlib.suppress(OSError):  # a line that cannot be written ends no run
+    print(f"compiling for {size} (first time for this size, about 20 s)", file=sys.stderr, flush=True)
 
 
 class _Run:

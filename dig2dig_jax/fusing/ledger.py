@@ -129,10 +129,18 @@ def is_own(image: Path, entries: Iterable[dict[str, Any]]) -> bool:
 def _difference(entry: dict[str, Any], run: Identity) -> str:
   if entry["weights"] != run.weights:
     return "other weights"
-  old = entry["flags"]
-  names = [name for name in {**old, **run.flags} if old.get(name) != run.flags.get(name)]
-  told = [f"{_shown(name)}: {_shown(old.get(name))} then, {_shown(run.flags.get(name))} now" for name in names[:20]]
+  old, new = _flat(entry["flags"]), _flat(run.flags)
+  names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+  told = [f"{_shown(name)}: {_shown(old.get(name))} then, {_shown(new.get(name))} now" for name in names[:20]]
   return f"other flags ({', '.join(told)})"
+
+
+def _flat(flags: dict[str, Any]) -> dict[str, Any]:
+  """What stands in a dictionary among the flags as flags of their own, so that a difference shows."""
+  found: dict[str, Any] = {}
+  for name, value in flags.items():
+    found |= value if isinstance(value, dict) else {name: value}
+  return found
 
 
 def _shown(value) -> str:

@@ -1,5 +1,6 @@
 """How far is a run? A bar on a terminal, a plain line every ten seconds elsewhere."""
 
+import contextlib
 import sys
 import time
 from types import TracebackType
@@ -35,5 +36,5 @@ class Progress:
       self.say(f"{done} of {self._total} pairs done, about {left:.0f} s left")
 
   def say(self, line: str) -> None:
-    with tqdm.external_write_mode(file=sys.stderr):
+    with contextlib.suppress(OSError), tqdm.external_write_mode(file=sys.stderr):
       print(line, file=sys.stderr, flush=True)

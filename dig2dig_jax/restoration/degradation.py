@@ -13,6 +13,7 @@ import numpy as np
 
 from dig2dig_jax.data.images import read_image
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.files import what_lies_at
 from dig2dig_jax.restoration import operators
 from dig2dig_jax.restoration.operators import Operator, Size
 
@@ -175,6 +176,10 @@ def _stages(text: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     arguments = tuple(argument.strip() for argument in match[2].split(","))
     if match[1] in _WHOLE and not arguments[0].isdecimal():
       raise UserError(f"--degradation={text}: expected a whole scale, found {part!r}")
+    if match[1] in ("blur", *_WHOLE) and _sensible(arguments[0]) and not float(arguments[0]) > 0:
+      raise UserError(f"--degradation={text}: expected {STAGES_HELP}, with numbers above 0; found {part!r}")
+    if match[1] in ("mask", "kernel") and not Path(arguments[0]).is_file():
+      raise UserError(f"--degradation={text}: expected an image file, found {what_lies_at(Path(arguments[0]))}")
     numbers = arguments[:1] if match[1] == "enlarged" else arguments
     if match[1] in ("blur", "motion", *_WHOLE) and not all(map(_sensible, numbers)):
       raise UserError(f"--degradation={text}: expected numbers of at most {_MOST}, found {part!r}")

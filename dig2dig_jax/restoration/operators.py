@@ -55,7 +55,9 @@ def dropped_lines(size: Size, *, rows: tuple[int, ...] = (), columns: tuple[int,
   for axis, lines in enumerate((rows, columns)):
     for line in lines:
       if not 0 <= line < size[axis]:
-        raise UserError(f"dead {('row', 'column')[axis]} {line}: expected 0 to {size[axis] - 1} in an image of {size}")
+        kind, word = (("rows", "row"), ("columns", "column"))[axis]
+        raise UserError(f"--degradation={kind}(...): dead {word} {line}: expected 0 to {size[axis] - 1} in an image of "
+                        f"{size}")  # fmt: skip
   mask[list(rows)] = 0
   mask[:, list(columns)] = 0
   return masked(mask)
@@ -141,7 +143,7 @@ def blur(size: Size, kernel: np.ndarray) -> Operator:
   """Any kernel [a, b] of odd sides, centred; the image repeats at its borders (circular), so that FFT is exact."""
   kernel = np.asarray(kernel, np.float64)
   if kernel.ndim != 2 or kernel.shape[0] % 2 == 0 or kernel.shape[1] % 2 == 0:
-    raise UserError(f"blur kernel: expected two odd sides, found {kernel.shape}; pad it with zeros")
+    raise UserError(f"--degradation=kernel(...): expected two odd sides, found {kernel.shape}; pad it with zeros")
   _check_kernel(*kernel.shape, size)
   padded = np.zeros(size)
   padded[: kernel.shape[0], : kernel.shape[1]] = kernel[::-1, ::-1]  # correlation, as filters are usually given

@@ -24,6 +24,7 @@ _OWN_BLUR = 0.6  # pixels: what sharp images of cameras are taken for
 _LEAST_BLUR = 1.25  # pixels, beyond that
 _SCALES = (2, 3, 4)
 _QUIET = 1.0  # squared levels of 255: in more noise, nothing is sure
+_BLOCKY = 1.15  # step across a border of blocks to those within
 _SURE = 0.8  # error of the nearest enlargement to that of the nearest blur, at most
 
 
@@ -46,7 +47,9 @@ def estimate(image: np.ndarray) -> Lost:
   """Of an image [H, W] in [-1, 1]. Nothing where it is too small, too noisy, or the curves do not tell."""
   if min(image.shape) < _LEAST_SIDE:
     return Lost()
-  power = _radial(127.5 * np.asarray(image, np.float64))
+  # In whole levels, as most images come: what lies below them differs from format to format, and tells nothing.
+  levels = np.rint(127.5 * (np.asarray(image, np.float64) + 1))
+  power = _radial(levels)
   floor = float(np.median(power[-4:]))
   if not np.all(power > 0) or floor > _QUIET:
     return Lost()
@@ -56,7 +59,7 @@ def estimate(image: np.ndarray) -> Lost:
   kinds = np.array([name[0] for name in names])
   found, other = (np.where(kinds == kind, errors, np.inf) for kind in ("blur", "scale"))
   sigma = np.sqrt(floor) / 127.5
-  if other.min() < _SURE * found.min():
+  if other.min() < _SURE * found.min() and not _is_blocky(levels):
     _, scale, kernel = names[other.argmin()]
     return Lost(scale=scale, kernel=kernel, sigma=sigma)
   blur = names[found.argmin()][1]
@@ -64,6 +67,17 @@ def estimate(image: np.ndarray) -> Lost:
   if beyond >= _LEAST_BLUR and found.min() < other.min():
     return Lost(blur=round(float(beyond), 2), sigma=sigma)
   return Lost()
+
+
+def _is_blocky(levels: np.ndarray) -> bool:
+  """Whether neighbours differ more across the borders of 8 x 8 blocks: JPEG, which cuts high frequencies off itself."""
+  for axis in (0, 1):
+    steps = np.abs(np.diff(levels, axis=axis)).mean(axis=1 - axis)
+    # Half a block away, which is the same phase of any enlargement by 2 or 4.
+    across, within = (steps[first::8].mean() for first in (7, 3))
+    if across > _BLOCKY * within:
+      return True
+  return False
 
 
 def _frequencies() -> np.ndarray:

@@ -117,3 +117,13 @@ def test_tasks_are_guessed_by_names_and_by_images():
 def test_settings_of_a_task_name_its_sources():
   assert "--functional=hot" in commands._settings("thermal", ["hot", "light"])
   assert commands._settings("focus", ["1", "2", "3"])[-1] == "--sources=1,2,3"
+
+
+def test_a_full_disk_behind_standard_output_is_one_line():
+  if not pathlib.Path("/dev/full").exists():
+    pytest.skip("no /dev/full on this system")
+  with open("/dev/full", "w") as full:
+    command = [sys.executable, "launch.py", "--help"]
+    found = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+  assert found.returncode == 2 and found.stderr.startswith("error: standard output: expected to write there, found No")
+  assert found.stderr.count("\n") == 1

@@ -190,3 +190,13 @@ def test_the_mark_leaves_an_image_readable_everywhere(data, tmp_path):
   assert data.index(MARK) < data.index(b"IDAT")
   assert read(tmp_path / "out" / "a.png").shape == (*SIZE, 3)
   assert os.path.getsize(tmp_path / "out" / "a.png") == len(data)
+
+
+def test_a_list_of_files_that_is_a_link_is_refused_and_not_followed(data, tmp_path):
+  out, precious = tmp_path / "out", tmp_path / "precious.txt"
+  out.mkdir()
+  precious.write_text("mine")
+  (out / NAMES).symlink_to(precious)
+  with pytest.raises(UserError, match=rf"{NAMES}: expected nothing or this program's list .*, found a link"):
+    run(data, out)
+  assert precious.read_text() == "mine"

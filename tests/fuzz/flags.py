@@ -119,7 +119,7 @@ def _nothing_heavy():
     raise RuntimeError("no coordinator here")
 
   with contextlib.ExitStack() as stack:
-    for module, name in ((benchmark.speed, "run"), (benchmark.metric_speed, "run"), (evaluate.sample_prior, "run")):
+    for module, name in ((benchmark.speed, "run"), (benchmark.metric_speed, "run"), (evaluate.samples, "run")):
       stack.enter_context(mock.patch.object(module, name, lambda *arguments, **options: "ran"))
     for module, name in ((common, "load_prior"), (common, "load_drfusion"), (benchmark, "load_drfusion")):
       stack.enter_context(mock.patch.object(module, name, _once(getattr(module, name))))

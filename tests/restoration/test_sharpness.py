@@ -59,3 +59,17 @@ def test_a_blur_in_noise_is_found_as_long_as_the_noise_is_slight():
 @pytest.mark.parametrize("image", [np.zeros((40, 40)), np.zeros((128, 128)), np.eye(128) * 2 - 1])
 def test_what_is_small_flat_or_no_scene_lost_nothing(image):
   assert sharpness.estimate(image.astype(np.float32)).stages == ""
+
+
+def test_compression_is_no_enlargement():
+  for quality in (60, 75, 85):
+    levels = np.rint(scene(0, (240, 320))).astype(np.uint8)
+    packed = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    assert found(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE).astype(float)).scale == 1
+
+
+def test_finer_levels_tell_no_less():
+  rows, columns = operators.enlarged_matrices((240, 320), 2, "linear")
+  enlarged = rows @ scene(0, (240, 320)) @ columns.T
+  coarse, fine = (sharpness.estimate(np.float32(step * np.rint(enlarged / step) / 127.5 - 1)) for step in (1, 1 / 257))
+  assert coarse.stages == fine.stages == "enlarged(2,linear)"

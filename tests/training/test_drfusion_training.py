@@ -83,7 +83,7 @@ class Small(nn.Module):
   def __call__(self, x, timesteps, *, train=False):
     self.param("alpha", nn.initializers.constant(0.5), (3,))
     h = nn.tanh(nn.Conv(8, (3, 3))(x))
-    return nn.Conv(3, (3, 3))(h), nn.sigmoid(nn.Conv(1, (3, 3))(nn.Dropout(0.1, deterministic=not job)(h)))
+    return nn.Conv(3, (3, 3))(h), nn.sigmoid(nn.Conv(1, (3, 3))(nn.Dropout(0.1, deterministic=not train)(h)))
 
 
 class Blind(nn.Module):

@@ -176,17 +176,17 @@ KILLED = """
 import os, sys
 sys.path[:0] = [{tests!r}, {root!r}]
 import jax
-from test_train import config, conftest, train
+from test_train import config, conftest, job
 conftest.compile_quickly()  # the bits of the tests beside it
 from pathlib import Path
-batches = train.crop_batches
+batches = job.crop_batches
 def killed_after_a_save(*args, **kw):
   for number, batch in enumerate(batches(*args, **kw)):
     if number == 5:
       os.kill(os.getpid(), 9)  # step 5 is lost: the last checkpoint is of step 4
     yield batch
-train.crop_batches = killed_after_a_save
-train.train(config(Path({data!r}), Path({out!r})))
+job.crop_batches = killed_after_a_save
+job.train(config(Path({data!r}), Path({out!r})))
 """
 
 
@@ -212,11 +212,11 @@ import sys
 sys.path[:0] = [{tests!r}, {root!r}]
 import jax
 jax.distributed.initialize("localhost:{port}", 2, int(sys.argv[1]))
-from test_train import config, conftest, train
+from test_train import config, conftest, job
 conftest.compile_quickly()
 from pathlib import Path
 assert jax.device_count() == 2 and jax.local_device_count() == 1
-print(train.train(config(Path({data!r}), Path({out!r}), batch_size=2)))
+print(job.train(config(Path({data!r}), Path({out!r}), batch_size=2)))
 """
 
 
