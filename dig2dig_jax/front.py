@@ -1,7 +1,7 @@
 """How is one scene fused in one call? Files or arrays of the usual kinds in, an 8-bit image out, by tuned settings.
 
   fused = fuse_images(["ir.png", "vi.png"])             # infrared and visible
-  fused = fuse_images([near, far], task="mff")          # arrays of uint8, uint16, or floats in [0, 1]
+  fused = fuse_images([near, far], task="focus")          # arrays of uint8, uint16, or floats in [0, 1]
 
 Whoever wants more (gradients, batches, other codecs) takes `fuse`; whole folders are launch.py's.
 """
@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from dig2dig_jax.assets import EMBEDDED, ROOT
-from dig2dig_jax.data import filling, validity
+from dig2dig_jax.data import filling, guess, validity
 from dig2dig_jax.data.decode import Decoded
 from dig2dig_jax.data.images import read_decoded, to_uint8
 from dig2dig_jax.data.padding import bucket_size, crop, reflect_pad
@@ -33,7 +33,7 @@ from dig2dig_jax.priors.prior import Prior, load_prior
 from dig2dig_jax.restoration import blind, blind_restorer
 from dig2dig_jax.restoration.blind_restorer import BlindRestorer
 
-TASKS = ("vif", "mef", "mff", "mif")
+TASKS = (*guess.TASKS, *guess.TASKS.values())  # in words, and as the flag files are called
 _log = logging.getLogger(__name__)
 _BUCKET = 128  # launch.py's: sides are mirrored up to multiples of it, so that few programs are compiled
 
@@ -52,11 +52,11 @@ class Preset(NamedTuple):
 
 
 def preset(task: str) -> Preset:
-  """Of `vif` (infrared and visible), `mef` (exposures), `mff` (focal planes) or `mif` (medical): what TASK.flags holds,
-  the file that launch.py reads. UserError where it is not there."""
+  """Of `thermal` (`vif`: infrared and visible), `exposure` (`mef`), `focus` (`mff`: focal planes) or `medical` (`mif`):
+  what the task's flag file holds, which launch.py reads. UserError where it is not there."""
   if task not in TASKS:
     raise ValueError(f"task: expected one of {', '.join(TASKS)}, found {task!r}")
-  path = ROOT / f"{task}.flags"
+  path = ROOT / f"{guess.TASKS.get(task, task)}.flags"
   try:
     lines = path.read_text(encoding="utf-8").splitlines()
   except OSError as error:
@@ -83,7 +83,7 @@ def preset(task: str) -> Preset:
 def fuse_images(
   images: Sequence[str | os.PathLike | np.ndarray],
   *,
-  task: str = "vif",
+  task: str = "thermal",
   prior: Prior | str | os.PathLike | None = None,
   seed: int = 0,
   chroma_from: int | None = None,
@@ -96,7 +96,7 @@ def fuse_images(
   Args:
     images: paths, or arrays [H, W], [H, W, 1] or [H, W, 3] of whole numbers or floats, in the order of the task's
       sources (`preset(task).sources`). A second or fourth channel is alpha.
-    task: whose tuned settings are taken: `vif`, `mef`, `mff` or `mif`.
+    task: whose tuned settings are taken: `thermal`, `exposure`, `focus` or `medical`.
     prior: a `Prior`, or its folder; the embedded one by default.
     seed: of all randomness. As with launch.py the noise also depends on the first file's name, arrays have none.
     chroma_from: number of the source that gives a fused luminance its colour, in place of the task's.

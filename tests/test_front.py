@@ -10,7 +10,8 @@ from absl.testing import flagsaver
 import dig2dig_jax as d2d
 import launch
 from dig2dig_jax import front
-from dig2dig_jax.cli import common
+from dig2dig_jax.cli import common, flags
+from dig2dig_jax.data import guess
 from dig2dig_jax.data.images import read_image, to_uint8
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -40,14 +41,14 @@ def files(scene, tmp_path):
   return paths
 
 
-@pytest.mark.parametrize("task", front.TASKS)
+@pytest.mark.parametrize("task", guess.TASKS.values())
 def test_presets_are_what_the_flag_files_hold(task):
   found = d2d.preset(task)
   with flagsaver.flagsaver():
     launch.parse(["launch.py", f"--flagfile={ROOT / task}.flags"])
     assert found.options == common.method_options() != d2d.Dig2DigOptions()
-    assert found.sources == tuple(launch.flags.SOURCES.value) and found.colour == launch.flags.COLOUR.value
-    chroma = launch.flags.CHROMA_FROM.value
+    assert found.sources == tuple(flags.SOURCES.value) and found.colour == flags.COLOUR.value
+    chroma = flags.CHROMA_FROM.value
     assert found.chroma_from == (found.sources.index(chroma) if chroma else None)
 
 

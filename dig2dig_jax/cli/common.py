@@ -70,19 +70,13 @@ def data_config() -> DataConfig:
 
 
 def degradations() -> dict[str, degradation.Degradation]:
-  stages, sigmas = [flags.DEGRADATION.value], [flags.SIGMA.value]
-  for source, (its_stages, its_sigma) in flags.OF_SOURCE.items():
-    stages += [f"{source}:{its_stages.value}"] if its_stages.value is not None else []
-    sigmas += [f"{source}:{its_sigma.value}"] if its_sigma.value is not None else []
-  return degradation.parse(",".join(filter(None, stages)), ",".join(filter(None, sigmas)), flags.SOURCES.value)
+  return degradation.parse(flags.DEGRADATION.value, flags.SIGMA.value, flags.SOURCES.value)
 
 
 def restorer(prior: Prior | DrFusionNetwork, options) -> Restorer | BlindRestorer | None:
   given = degradations()
   if all(one.clean for one in given.values()):
-    asked = flags.DEGRADATION.value or flags.SIGMA.value or any(
-      flag.value is not None for pair in flags.OF_SOURCE.values() for flag in pair
-    )
+    asked = flags.DEGRADATION.value or flags.SIGMA.value
     finds = isinstance(options, Dig2DigOptions) and options.bandwise and options.restore == "auto"
     return blind_restorer_of(prior) if finds and not asked else None
   if isinstance(prior, DrFusionNetwork):

@@ -144,13 +144,6 @@ OPTIONS = _of_methods()
 group("degraded sources")
 DEGRADATION = string("degradation", "", f"SOURCE:STAGES,...: {STAGES_HELP}.", "fuse")
 SIGMA = string("sigma", "", "SOURCE:SIGMA,...: noise of each source, of 8-bit values, or auto.", "fuse")
-OF_SOURCE = {  # the same for the usual names: --degradation_ir=..., --sigma_ir=...
-  source: (
-    string(f"degradation_{source}", None, f"As --degradation={source}:...", "fuse"),
-    string(f"sigma_{source}", None, f"As --sigma={source}:...", "fuse"),
-  )
-  for source in ("ir", "vi")
-}
 RESTORE_STEPS = integer(
   "restore_steps", 8, "Evaluations per source that is more than noisy.", "fuse", DEGRADED, UNANNOUNCED,
   check=between(1, 1000),

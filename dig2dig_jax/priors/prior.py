@@ -69,10 +69,8 @@ def _kept_dtype(path: str, dtype: str) -> str:
   return dtype if convolution else "float32"
 
 
-def load_prior(
-  directory: Path, *, dtype: str = "float32", label: int | None = None, sharding: jax.sharding.Sharding | None = None
-) -> Prior:
-  """Reads a checkpoint folder, parameter by parameter onto the devices of `sharding` (the default device if None).
+def load_prior(directory: Path, *, dtype: str = "float32", label: int | None = None) -> Prior:
+  """Reads a checkpoint folder, parameter by parameter onto the default device.
 
   dtype: of the torso. Its convolutions' kernels are kept in it, which computes the same and halves their memory; all
   other parameters are float32. label: class of a class-conditional network.
@@ -82,7 +80,7 @@ def load_prior(
     raise UserError(f"--dtype={dtype}: expected one of {', '.join(DTYPES)}")
 
   def place(path: str, array: np.ndarray) -> Any:
-    return jax.device_put(array.astype(jnp.dtype(_kept_dtype(path, dtype)), copy=False), sharding)
+    return jax.device_put(array.astype(jnp.dtype(_kept_dtype(path, dtype)), copy=False))
 
   loaded = checkpoint.load_checkpoint(directory, place=place)
   config = loaded.config

@@ -75,7 +75,7 @@ def test_flags_of_a_file_and_of_the_job_itself_are_taken(checked, arguments):
 @pytest.mark.parametrize(
   "argument, message",
   [
-    ("--sigma_ir=3 --restore_steps=0", "--restore_steps=0: expected 1 to 1000"),
+    ("--sigma=ir:3 --restore_steps=0", "--restore_steps=0: expected 1 to 1000"),
     ("--dig_temperature=nan", "--dig_temperature=nan: expected above 0"),
     ("--job=report --page_mb=inf", "--page_mb=inf: expected above 0"),
     ("--job=report --limit=-1", "--limit=-1: expected at least 0"),
