@@ -126,7 +126,7 @@ def test_narrow_values_are_stretched_and_the_log_says_so(scene, prior, caplog):
     ([np.zeros((4, 4))] * 2, {"value_range": (5, 5)}, r"value_range: .*, black below white, found \(5, 5\)"),
     ([np.zeros((4, 4, 5))] * 2, {}, r"images\[0\]: expected .* found \[4, 4, 5\]; drop other channels"),
     ([np.zeros((0, 4))] * 2, {}, r"images\[0\]: expected"),
-    ([np.zeros((4, 4))] * 2, {"task": "irvi"}, "task: expected one of vif, mef, mff, mif, found 'irvi'"),
+    ([np.zeros((4, 4))] * 2, {"task": "irvi"}, "task: expected one of thermal, medical, focus, exposure, vif, "),
     ([np.zeros((4, 4))] * 2, {"step": 3}, "step: expected an option among .*steps"),
     ([np.zeros((4, 4))] * 2, {"chroma_from": 5}, "chroma_from=5: expected a source of 2, 0 to 1"),
   ],
@@ -146,6 +146,6 @@ def test_files_that_are_none_and_options_that_cannot_run(files, prior):
 
 
 def test_where_there_are_no_flag_files(monkeypatch, tmp_path):
-  monkeypatch.setattr(front, "_FLAG_FILES", tmp_path)
+  monkeypatch.setattr(front, "ROOT", tmp_path)
   with pytest.raises(d2d.UserError, match=f"{tmp_path}/vif.flags: expected the settings of vif, .*from a clone"):
     d2d.preset("vif")

@@ -119,9 +119,10 @@ def _correlate(gray: jax.Array, kernel: np.ndarray) -> jax.Array:
   """Cross-correlation of [H, W] with a 3 x 3 kernel, zeros beyond the border."""
   height, width = gray.shape
   padded = jnp.pad(gray, 1)
-  return sum(
-    float(kernel[i, j]) * padded[i : i + height, j : j + width] for i in range(3) for j in range(3) if kernel[i, j]
-  )
+  total = jnp.zeros_like(gray)
+  for i, j in zip(*np.nonzero(kernel), strict=True):
+    total += float(kernel[i, j]) * padded[i : i + height, j : j + width]
+  return total
 
 
 def _haar(images: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -144,15 +144,12 @@ def _smoothed(x: jax.Array) -> jax.Array:
 
 def _shown(weights: list[jax.Array], bands: list[jax.Array]) -> jax.Array:
   """Weights per pixel, from those per band."""
-  parts, whole = None, None
+  parts = None
   for weight, band in zip(reversed(weights[:-1]), reversed(bands[:-1]), strict=True):
     energy = jnp.sum(jnp.mean(jnp.square(band), axis=-1, keepdims=True), axis=0, keepdims=True)
     energy = gaussian_blur(energy, 1.0) + _TINY / weight.shape[0]
-    if parts is None:
-      parts, whole = jnp.zeros_like(weight), jnp.zeros_like(energy)
-    else:
-      parts, whole = (pyramid.expand(x, *band.shape[1:3]) for x in (parts, whole))
-    parts, whole = parts + weight * energy, whole + energy
+    coarser = 0 if parts is None else pyramid.expand(parts, *band.shape[1:3])
+    parts = coarser + weight * energy
   if parts is None:  # too small for a detail band
     return weights[-1]
   return parts / jnp.sum(parts, axis=0, keepdims=True)

@@ -36,7 +36,7 @@ def assemble(
   if options.steps:
     kept = schedule.spacing_timesteps(noise["num_timesteps"], options.steps, options.spacing, name=noise["name"])
     steps = schedule.steps(schedule.make_schedule(noise["name"], num_timesteps=noise["num_timesteps"], timesteps=kept))
-  own = {"ddim": {"eta": options.eta}, "ancestral": {"variance": options.variance}}
+  own: dict[str, dict[str, Any]] = {"ddim": {"eta": options.eta}, "ancestral": {"variance": options.variance}}
   return Method(
     codec=codec,
     denoiser=denoiser,
@@ -61,7 +61,7 @@ def _weighting(options: MethodOptions, steps: Step | None, noise: dict, rule: sp
     "chunk": options.chunk,
   }
   weights = {"temperature": options.temperature, "smoothing": options.smoothing, "normalise": options.normalise}
-  if options.window == "interval":
+  if options.window == "interval" and steps is not None:
     return weighting.interval_dig(steps, interval=options.interval, weights=weights, errors=errors)
   full = schedule.make_schedule(noise["name"], num_timesteps=noise["num_timesteps"])
   if options.window == "spectrum":

@@ -56,10 +56,9 @@ def rule_of(options: Dig2DigOptions) -> spectrum.Rule:
 
 
 def _guidance(options: Dig2DigOptions) -> quadratic.Guidance:
+  strength: float | Callable = options.strength
   if options.strength_schedule == "likelihood":
     strength = quadratic.likelihood_strength(options.strength)
-  else:
-    strength = options.strength
   make = quadratic.GUIDANCES[options.guidance]
   bands = {}
   if not options.bandwise:

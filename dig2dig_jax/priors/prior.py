@@ -1,6 +1,7 @@
 """Which network does a job run? A checkpoint folder as a denoiser constructor and its parameters."""
 
 import functools
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,7 +59,7 @@ def random_prior(config: UNetConfig, noise: dict, *, name: str, dtype: str = "fl
   random = np.random.default_rng(seed)
   flat = {}
   for path, shape in parameter_shapes(config).items():
-    scale = np.float32(1 / np.sqrt(max(1, np.prod(shape[:-1]))))
+    scale = np.float32(1 / math.sqrt(max(1, math.prod(shape[:-1]))))
     values = random.standard_normal(shape, np.float32) * scale
     flat[path] = jax.device_put(values.astype(jnp.dtype(_kept_dtype(path, dtype)), copy=False))
   return Prior(traverse_util.unflatten_dict(flat, sep="/"), config, noise, dtype, Path(name))

@@ -50,7 +50,7 @@ def write(path: Path, shapes: Mapping[str, tuple[int, ...]], leaf: Callable[[str
         array = np.ascontiguousarray(np.asarray(leaf(name)), dtype=jnp.dtype(dtype))
       if not np.isfinite(array).all():
         raise ValueError(f"params: {name} is not finite as {dtype}")
-      data = memoryview(array.reshape(-1).view(np.uint8))
+      data = array.reshape(-1).view(np.uint8).data
       file.write(data)
       digest.update(data)
   return digest.hexdigest()

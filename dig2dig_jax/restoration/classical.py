@@ -6,6 +6,7 @@ Images are float32 [H, W, 3] in [-1, 1], gray in three equal channels.
 from collections.abc import Callable
 
 import cv2
+import jax.numpy as jnp
 import numpy as np
 from skimage.restoration import denoise_nl_means, denoise_wavelet, estimate_sigma
 
@@ -31,7 +32,7 @@ def restored(z: np.ndarray, degradation: Degradation, size: tuple[int, int], den
     z = np.repeat(denoise(z[..., 0].astype(np.float64), sigma)[..., None], 3, axis=-1).astype(np.float32)
   if degradation.stages and degradation.scale == 1:
     operator, mean = degradation.operator(size), np.full((*size, 3), z.mean(), np.float32)
-    return mean + np.asarray(operator.solve(z - operator.apply(mean), _TIKHONOV))
+    return mean + np.asarray(operator.solve(jnp.asarray(z) - operator.apply(jnp.asarray(mean)), _TIKHONOV))
   return enlarged(z, size)
 
 

@@ -127,7 +127,7 @@ def blur_matrices(size: Size, sigma: float) -> tuple[np.ndarray, np.ndarray]:
   """R and C of `gaussian_blur`."""
   taps = gaussian_kernel(sigma)
   _check_kernel(len(taps), len(taps), size)
-  return tuple(_band_matrix(taps, side) for side in size)
+  return _band_matrix(taps, size[0]), _band_matrix(taps, size[1])
 
 
 def _band_matrix(taps: np.ndarray, side: int) -> np.ndarray:
@@ -144,12 +144,12 @@ def blur(size: Size, kernel: np.ndarray) -> Operator:
   kernel = np.asarray(kernel, np.float64)
   if kernel.ndim != 2 or kernel.shape[0] % 2 == 0 or kernel.shape[1] % 2 == 0:
     raise UserError(f"--degradation=kernel(...): expected two odd sides, found {kernel.shape}; pad it with zeros")
-  _check_kernel(*kernel.shape, size)
+  _check_kernel(kernel.shape[0], kernel.shape[1], size)
   padded = np.zeros(size)
   padded[: kernel.shape[0], : kernel.shape[1]] = kernel[::-1, ::-1]  # correlation, as filters are usually given
-  otf = np.fft.rfft2(np.roll(padded, (-(kernel.shape[0] // 2), -(kernel.shape[1] // 2)), axis=(0, 1)))
-  kept = np.abs(otf) > CUT * np.abs(otf).max()
-  otf, kept = jnp.asarray(np.where(kept, otf, 0), jnp.complex64)[..., None], jnp.asarray(kept)[..., None]
+  response = np.fft.rfft2(np.roll(padded, (-(kernel.shape[0] // 2), -(kernel.shape[1] // 2)), axis=(0, 1)))
+  large = np.abs(response) > CUT * np.abs(response).max()
+  otf, kept = jnp.asarray(np.where(large, response, 0), jnp.complex64)[..., None], jnp.asarray(large)[..., None]
 
   def filtered(x, response):
     return jnp.fft.irfft2(response * jnp.fft.rfft2(x, axes=(0, 1)), s=size, axes=(0, 1))
@@ -202,7 +202,8 @@ def enlarged_matrices(size: Size, scale: int, kernel: str = "cubic") -> tuple[np
   """R and C of `enlarged`."""
   if kernel not in KERNELS:
     raise UserError(f"enlarged by {kernel}: expected one of {', '.join(KERNELS)}")
-  return tuple(_enlarging_matrix(side, scale, kernel) @ _average_matrix(side, scale) for side in size)
+  rows, columns = (_enlarging_matrix(side, scale, kernel) @ _average_matrix(side, scale) for side in size)
+  return rows, columns
 
 
 def _enlarging_matrix(side: int, scale: int, kernel: str) -> np.ndarray:

@@ -101,7 +101,7 @@ def _radial(levels: np.ndarray) -> np.ndarray:
 def _candidates() -> tuple[list[tuple], np.ndarray]:
   """Names (kind, amount, ...), and the logarithms [C, _BINS] of what each multiplies a spectrum by."""
   frequencies = _frequencies()
-  names = [("blur", blur) for blur in np.round(np.arange(0, 4.55, 0.1), 1)]
+  names: list[tuple] = [("blur", blur) for blur in np.round(np.arange(0, 4.55, 0.1), 1)]
   curves = [-4 * np.pi**2 * blur**2 * frequencies**2 for _, blur in names]
   for scale in _SCALES:
     for kernel in KERNELS:

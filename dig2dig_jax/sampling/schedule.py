@@ -81,7 +81,8 @@ def space_timesteps(num_timesteps: int, spec: str) -> np.ndarray:
       f"timestep respacing: expected a count that some whole stride over {num_timesteps} timesteps gives, "
       f"found {spec!r}; use '{counts[0]}' for an uneven stride"
     )
-  kept, start = [], 0
+  chosen: list[int] = []
+  start = 0
   for section, count in enumerate(counts):
     size = num_timesteps // len(counts) + (section < num_timesteps % len(counts))
     if count > size:
@@ -89,13 +90,13 @@ def space_timesteps(num_timesteps: int, spec: str) -> np.ndarray:
         f"timestep respacing: expected at most {size} timesteps in section {section + 1} of {len(counts)}, "
         f"found {count} in {spec!r}; lower it"
       )
-    stride = (size - 1) / (count - 1) if count > 1 else 1
+    between = (size - 1) / (count - 1) if count > 1 else 1.0
     position = 0.0  # accumulated, not multiplied: rounding of ties must agree with what checkpoints were sampled with
     for _ in range(count):
-      kept.append(start + round(position))
-      position += stride
+      chosen.append(start + round(position))
+      position += between
     start += size
-  return np.array(kept)
+  return np.array(chosen)
 
 
 def spacing_timesteps(num_timesteps: int, steps: int, spacing: str, *, name: str = "linear") -> np.ndarray:
@@ -128,7 +129,8 @@ def spacing_timesteps(num_timesteps: int, steps: int, spacing: str, *, name: str
   else:
     level = np.cumprod(1 - betas(name, num_timesteps))
     noise_to_signal = np.log1p(-level) - np.log(level)
-    wanted = np.interp(np.linspace(*noise_to_signal[[0, -1]], steps), noise_to_signal, np.arange(num_timesteps))
+    low, high = float(noise_to_signal[0]), float(noise_to_signal[-1])
+    wanted = np.interp(np.linspace(low, high, steps), noise_to_signal, np.arange(num_timesteps))
   # Rounding makes the densest end collide: push repeated timesteps up, then hold everything below the top.
   rank = np.arange(steps)
   kept = np.maximum.accumulate(np.rint(wanted).astype(int) - rank) + rank

@@ -26,12 +26,12 @@ def tiled(denoise: Denoiser, size: int, overlap: int, *, align: int = 64) -> Den
     height, width, channels = x_t.shape
     if height <= size and width <= size:
       return denoise(x_t, step)
-    rows, row_weights = axis_tiles(height, size, overlap, align)
-    columns, column_weights = axis_tiles(width, size, overlap, align)
-    shape = row_weights.shape[1], column_weights.shape[1], channels
+    rows, of_rows = axis_tiles(height, size, overlap, align)
+    columns, of_columns = axis_tiles(width, size, overlap, align)
+    shape = of_rows.shape[1], of_columns.shape[1], channels
     down, right = (grid.ravel() for grid in np.meshgrid(range(len(rows)), range(len(columns)), indexing="ij"))
     tops, lefts = jnp.asarray(rows), jnp.asarray(columns)
-    row_weights, column_weights = jnp.asarray(row_weights), jnp.asarray(column_weights)
+    row_weights, column_weights = jnp.asarray(of_rows), jnp.asarray(of_columns)
 
     def add(total, tile):
       i, j = tile

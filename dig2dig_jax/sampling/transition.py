@@ -5,6 +5,7 @@ All take the prediction as given: guidance has already corrected x0 and chosen w
 `ddim_moments` and `ancestral_moments` are the transitions without their noise, for runs with recorded noise.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -116,4 +117,6 @@ def dpm_solver_pp_2m() -> Transition:
   return Transition(init=init, update=update)
 
 
-TRANSITIONS = {"ddim": ddim, "ancestral": ancestral, "dpm_solver_pp_2m": dpm_solver_pp_2m}
+TRANSITIONS: dict[str, Callable[..., Transition]] = {
+  "ddim": ddim, "ancestral": ancestral, "dpm_solver_pp_2m": dpm_solver_pp_2m
+}  # fmt: skip

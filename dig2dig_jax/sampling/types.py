@@ -16,7 +16,7 @@ PyTree = Any
 class Step(NamedTuple):
   """One row of the noise schedule. Stacked to [S], highest noise first, it is the `xs` of the sampler's scan."""
 
-  index: Array  # position in the run, 0 .. S-1, 0 being the noisiest
+  index: Array  # type: ignore[assignment]  # hides tuple.index: position in the run, 0 .. S-1, 0 being the noisiest
   t: Array  # timestep that the network was trained on (int32, after respacing)
   alpha_bar: Array  # cumulative signal level at this step
   alpha_bar_prev: Array  # the next, less noisy one; 1 at the last step
