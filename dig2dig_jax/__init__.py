@@ -33,7 +33,7 @@ if TYPE_CHECKING:
   from dig2dig_jax.restoration.degradation import Degradation
   from dig2dig_jax.restoration.restorer import Restorer
   from dig2dig_jax.sampling.sampler import sample
-  from dig2dig_jax.sampling.schedule import make_schedule
+  from dig2dig_jax.sampling.schedule import NoiseSchedule, make_schedule
   from dig2dig_jax.sampling.transition import ancestral, ddim, dpm_solver_pp_2m
   from dig2dig_jax.sampling.types import Denoiser, Guidance, Prediction, Step, Transition
 
@@ -62,7 +62,7 @@ _HOME = {
   "restoration.degradation": ("Degradation",),
   "restoration.restorer": ("Restorer",),
   "sampling.sampler": ("sample",),
-  "sampling.schedule": ("make_schedule",),
+  "sampling.schedule": ("NoiseSchedule", "make_schedule"),
   "sampling.transition": ("ancestral", "ddim", "dpm_solver_pp_2m"),
   "sampling.types": ("Denoiser", "Guidance", "Prediction", "Step", "Transition"),
 }

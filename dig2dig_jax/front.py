@@ -32,6 +32,7 @@ from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.priors.prior import Prior, load_prior
 from dig2dig_jax.restoration import blind, blind_restorer
 from dig2dig_jax.restoration.blind_restorer import BlindRestorer
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 TASKS = (*guess.TASKS, *guess.TASKS.values())  # in words, and as the flag files are called
 _log = logging.getLogger(__name__)
@@ -195,19 +196,19 @@ class _Network(NamedTuple):
   """What a program depends on of a prior: all but its weights; hashable."""
 
   config: Any
-  noise: tuple[tuple[str, Any], ...]
+  noise: NoiseSchedule
   dtype: str
   directory: Path
   label: int | None
 
   @classmethod
   def of(cls, prior: Prior) -> "_Network":
-    return cls(prior.config, tuple(prior.noise.items()), prior.dtype, prior.directory, prior.label)
+    return cls(prior.config, prior.noise, prior.dtype, prior.directory, prior.label)
 
 
 @functools.lru_cache(maxsize=16)
 def _program(options: Dig2DigOptions, chroma_from: int | None, network: _Network):
-  prior = Prior({}, network.config, dict(network.noise), network.dtype, network.directory, network.label)
+  prior = Prior({}, network.config, network.noise, network.dtype, network.directory, network.label)
   codec = rgb_codec() if chroma_from is None else luminance_codec(chroma_from)
   method = make_method(prior.denoiser, codec, noise=prior.noise, options=options, reuse=prior.reuse)
 

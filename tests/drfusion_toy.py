@@ -8,6 +8,7 @@ from flax import traverse_util
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig
 from dig2dig_jax.models.shapes import parameter_shapes
 from dig2dig_jax.priors.prior import DrFusionNetwork
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 CONFIG = DrFusionConfig(width=8, groups=4, steps=2)
 
@@ -25,4 +26,4 @@ def params(seed=0):
 
 def toy() -> DrFusionNetwork:
   """As `load_drfusion` returns it."""
-  return DrFusionNetwork(params(), CONFIG, {"name": "learned", "num_timesteps": 2}, "float32", Path("toy"))
+  return DrFusionNetwork(params(), CONFIG, NoiseSchedule("learned", 2), "float32", Path("toy"))

@@ -61,7 +61,9 @@ def work(data, out, process, processes, batch_size, pause, cache=None):
 
     job.write_png = slow
   options = Dig2DigOptions(steps=2, strength=0.8, window="cumulative", temperature=0.01)
-  noise = {"name": "linear", "num_timesteps": 1000}
+  from dig2dig_jax.sampling.schedule import NoiseSchedule
+
+  noise = NoiseSchedule("linear", 1000)
   method = dig2dig(conv_denoiser, luminance_codec(1), noise=noise, options=options)
   config = job.FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=BUCKET, batch_size=batch_size, sheet=False,
                            program_cache=cache)  # fmt: skip

@@ -14,10 +14,11 @@ import dig2dig_jax as d2d
 from dig2dig_jax.guidance.spectrum import Rule
 from dig2dig_jax.sampling import schedule, transition
 from dig2dig_jax.sampling.denoiser import eps_denoiser
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
-NOISE = {"name": "linear", "num_timesteps": 1000}
+NOISE = NoiseSchedule("linear", 1000)
 FULL = schedule.make_schedule("linear", num_timesteps=1000)
 STEPS = schedule.steps_at(FULL, [800, 500, 200, 50])
 STEP = jax.tree.map(lambda table: table[1], STEPS)

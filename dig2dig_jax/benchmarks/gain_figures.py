@@ -90,12 +90,12 @@ def run(
   Raises UserError for an unknown figure, a box outside of its image, and where no pair can be read."""
   if unknown := [name for name in figures if name not in FIGURES]:
     raise UserError(f"--figure={unknown[0]}: expected names among {', '.join(FIGURES)}")
-  options.validate(prior.noise["num_timesteps"])
+  options.validate(prior.noise.num_timesteps)
   pairs, _ = config.find()
   pairs = pairs[: limit or None]
   draws = options.draws if options.draws > 1 else DRAWS
-  spaced = schedule.spacing_timesteps(prior.noise["num_timesteps"], LEVELS, options.spacing, name=prior.noise["name"])
-  tables = schedule.make_schedule(prior.noise["name"], num_timesteps=prior.noise["num_timesteps"])
+  spaced = schedule.spacing_timesteps(prior.noise.num_timesteps, LEVELS, options.spacing, name=prior.noise.name)
+  tables = prior.noise.tables()
   levels = schedule.steps_at(tables, spaced[::-1])
   measured = jax.jit(lambda params, key, images: _errors(prior, codec, options, levels, draws, params, key, images))
   tables_of_gains: dict[str, list[list]] = {figure: [] for figure in figures}

@@ -56,7 +56,7 @@ def settings(plan: Plan, prior: Prior) -> dict:
     "rows": rows,
     "reference": plan.labels.get(plan.reference),
     "weights": ledger.weights_hash(prior.params),
-    "noise": prior.noise,
+    "noise": dataclasses.asdict(prior.noise),
     **plan.config.decisive(),
   }
 

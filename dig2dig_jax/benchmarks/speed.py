@@ -139,7 +139,7 @@ def pass_flops(prior: Prior, height: int, width: int, *, shallow: bool = False) 
 
 
 def _last_step(prior: Prior):
-  tables = schedule.make_schedule(prior.noise["name"], num_timesteps=prior.noise["num_timesteps"])
+  tables = prior.noise.tables()
   return jax.tree.map(lambda table: table[0], schedule.steps_at(tables, [0]))
 
 

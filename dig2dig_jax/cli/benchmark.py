@@ -19,6 +19,7 @@ from dig2dig_jax.models.official import OFFICIAL
 from dig2dig_jax.porting.recognise import configured
 from dig2dig_jax.priors.prior import Prior, load_drfusion, random_prior
 from dig2dig_jax.restoration.restorer import Restorer
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 
 def run() -> int:
@@ -78,7 +79,7 @@ def _speed_prior(dtype: str) -> Prior:
     config, schedule = OFFICIAL[flags.RANDOM_PRIOR.value].config, OFFICIAL[flags.RANDOM_PRIOR.value].schedule
   else:
     config, schedule = configured(flags.RANDOM_PRIOR.value)
-  noise = {"name": schedule, "num_timesteps": 1000}
+  noise = NoiseSchedule(schedule, 1000)
   return random_prior(config, noise, name=f"of random weights, {flags.RANDOM_PRIOR.value}", dtype=dtype)
 
 

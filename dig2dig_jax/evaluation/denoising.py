@@ -68,7 +68,7 @@ def run(prior: Prior, data: Path, out: Path, *, limit: int = 0, seed: int = 0, c
   if not paths:
     raise UserError(f"{data}: expected images to denoise, found none; check --data")
   make_folder(out)
-  tables = schedule.make_schedule(prior.noise["name"], num_timesteps=prior.noise["num_timesteps"])
+  tables = prior.noise.tables()
   levels = {}
   for kind, factor in (("colour", 1.0), ("gray", GRAY)):
     timesteps = [nearest_timestep(tables.alphas_cumprod, factor * sigma) for sigma in SIGMAS]

@@ -16,6 +16,7 @@ from dig2dig_jax.priors.prior import Prior
 from dig2dig_jax.record import make_folder
 from dig2dig_jax.sampling import process, schedule
 from dig2dig_jax.sampling.sampler import sample
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.sampling.transition import TRANSITIONS
 from dig2dig_jax.sampling.types import Denoiser
 
@@ -66,7 +67,7 @@ def mean_colours(folder: Path, *, size: int, seed: int = 0) -> Colours:
 def samples(
   denoiser: Callable[..., Denoiser],
   params,
-  noise: dict,
+  noise: NoiseSchedule,
   *,
   count: int,
   size: int,
@@ -77,8 +78,8 @@ def samples(
 ) -> np.ndarray:
   """[count, size, size, 3] in [-1, 1], drawn from noise with clean estimates clipped, as guided-diffusion does.
   Sample number i depends on seed, i and the colours only."""
-  kept = schedule.spacing_timesteps(noise["num_timesteps"], steps, "uniform", name=noise["name"])
-  rows = schedule.steps(schedule.make_schedule(noise["name"], num_timesteps=noise["num_timesteps"], timesteps=kept))
+  kept = schedule.spacing_timesteps(noise.num_timesteps, steps, "uniform", name=noise.name)
+  rows = schedule.steps(noise.tables(kept))
   own = {"variance": "fixed_large"} if transition == "ancestral" else {}
 
   def draw(params, index):
@@ -103,9 +104,11 @@ def samples(
   return np.concatenate([np.asarray(batched(params, start + jnp.arange(batch))) for start in starts])[:count]
 
 
-def denoised(denoiser: Callable[..., Denoiser], params, noise: dict, crops: np.ndarray, *, seed: int = 0) -> np.ndarray:
+def denoised(
+  denoiser: Callable[..., Denoiser], params, noise: NoiseSchedule, crops: np.ndarray, *, seed: int = 0
+) -> np.ndarray:
   """A row per crop [N, size, size, 3]: the crop, then for each of SIGMAS the noisy crop and its one-step estimate."""
-  tables = schedule.make_schedule(noise["name"], num_timesteps=noise["num_timesteps"])
+  tables = noise.tables()
   levels = [nearest_timestep(tables.alphas_cumprod, sigma) for sigma in SIGMAS]
   rows = schedule.steps_at(tables, levels)
 

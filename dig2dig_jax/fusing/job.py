@@ -33,6 +33,7 @@ from dig2dig_jax.methods.base import FusionTrace, Method, evaluations
 from dig2dig_jax.record import make_folder
 from dig2dig_jax.restoration import blind, blind_restorer
 from dig2dig_jax.restoration.restorer import Restorer
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 SHEET_ROWS = 12
 _IN_FLIGHT = 2  # batches that are computed or written while the next one is made ready
@@ -149,7 +150,7 @@ class _Run:
     self.versions = ledger.versions()
     self.pairs: dict[str, Pair] = {}
     self.under_way: collections.deque[Future] = collections.deque()
-    self.noise: dict[str, np.ndarray] = {}  # found in the sources of each pair [K, 2], in [-1, 1]
+    self.noise: NoiseSchedule[str, np.ndarray] = {}  # found in the sources of each pair [K, 2], in [-1, 1]
 
   def fuse(self, todo: list[Pair], *, ahead: int) -> None:
     config, report, fuser = self.config, self.report, self.fuser

@@ -8,6 +8,7 @@ from dig2dig_jax.guidance import spectrum, weighting
 from dig2dig_jax.methods.base import Codec, Method
 from dig2dig_jax.methods.options import MethodOptions
 from dig2dig_jax.sampling import schedule, transition
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.sampling.types import Guidance, Reuse, Step
 
 _RULE = spectrum.Rule()
@@ -17,15 +18,15 @@ def assemble(
   denoiser: Callable,
   codec: Codec,
   *,
-  noise: dict,
+  noise: NoiseSchedule,
   options: MethodOptions,
   guidance: Guidance,
   passes_per_step: int = 1,
   reuse: Callable[[Any], Reuse] | None = None,
   rule: spectrum.Rule = _RULE,
 ) -> Method:
-  """The method of checked `options` with this guidance. denoiser: params -> Denoiser; noise: {"name", "num_timesteps"}
-  of the process that the prior was trained on; reuse: params -> Reuse, for `options.reuse` above 1; rule: of the window
+  """The method of checked `options` with this guidance. denoiser: params -> Denoiser; noise: the process that the
+  prior was trained on; reuse: params -> Reuse, for `options.reuse` above 1; rule: of the window
   `spectrum`."""
   if options.reuse > 1 and reuse is None:
     raise UserError(
@@ -34,8 +35,8 @@ def assemble(
     )
   steps = None
   if options.steps:
-    kept = schedule.spacing_timesteps(noise["num_timesteps"], options.steps, options.spacing, name=noise["name"])
-    steps = schedule.steps(schedule.make_schedule(noise["name"], num_timesteps=noise["num_timesteps"], timesteps=kept))
+    kept = schedule.spacing_timesteps(noise.num_timesteps, options.steps, options.spacing, name=noise.name)
+    steps = schedule.steps(noise.tables(kept))
   own: dict[str, dict[str, Any]] = {"ddim": {"eta": options.eta}, "ancestral": {"variance": options.variance}}
   return Method(
     codec=codec,
@@ -50,7 +51,9 @@ def assemble(
   )
 
 
-def _weighting(options: MethodOptions, steps: Step | None, noise: dict, rule: spectrum.Rule) -> weighting.Weighting:
+def _weighting(
+  options: MethodOptions, steps: Step | None, noise: NoiseSchedule, rule: spectrum.Rule
+) -> weighting.Weighting:
   if options.weights == "uniform":
     return weighting.uniform()
   errors = {
@@ -63,9 +66,9 @@ def _weighting(options: MethodOptions, steps: Step | None, noise: dict, rule: sp
   weights = {"temperature": options.temperature, "smoothing": options.smoothing, "normalise": options.normalise}
   if options.window == "interval" and steps is not None:
     return weighting.interval_dig(steps, interval=options.interval, weights=weights, errors=errors)
-  full = schedule.make_schedule(noise["name"], num_timesteps=noise["num_timesteps"])
+  full = noise.tables()
   if options.window == "spectrum":
-    levels = schedule.steps_at(full, range(noise["num_timesteps"]))
+    levels = schedule.steps_at(full, range(noise.num_timesteps))
     return weighting.dig_spectrum(levels, rule=rule, restore=options.restore != "off")
   return weighting.cumulative_dig(
     schedule.steps_at(full, [options.t_high, options.t_low]), weights=weights, errors=errors

@@ -12,6 +12,7 @@ from dig2dig_jax.guidance.controlled import controlled
 from dig2dig_jax.methods.assembly import assemble
 from dig2dig_jax.methods.base import Codec, Method
 from dig2dig_jax.methods.options import CcfOptions
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.sampling.types import Reuse
 
 
@@ -19,11 +20,11 @@ def ccf(
   denoiser: Callable,
   codec: Codec,
   *,
-  noise: dict,
+  noise: NoiseSchedule,
   options: CcfOptions,
   reuse: Callable[[Any], Reuse] | None = None,
 ) -> Method:
   """CCF as one `Method`; arguments and errors as in `methods.dig2dig.dig2dig`."""
-  options.validate(noise["num_timesteps"])
+  options.validate(noise.num_timesteps)
   correct = controlled(options.conditions, optimiser=optax.adam(options.rate), top_k=options.top_k)
   return assemble(denoiser, codec, noise=noise, options=options, guidance=correct, reuse=reuse)

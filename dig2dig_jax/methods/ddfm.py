@@ -8,6 +8,7 @@ from dig2dig_jax.guidance.quadratic import chain, consistent_eps
 from dig2dig_jax.methods.assembly import assemble
 from dig2dig_jax.methods.base import Codec, Method
 from dig2dig_jax.methods.options import DdfmOptions
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.sampling.types import Reuse
 
 
@@ -15,12 +16,12 @@ def ddfm(
   denoiser: Callable,
   codec: Codec,
   *,
-  noise: dict,
+  noise: NoiseSchedule,
   options: DdfmOptions,
   reuse: Callable[[Any], Reuse] | None = None,
 ) -> Method:
   """DDFM as one `Method`, for two sources; arguments and errors as in `methods.dig2dig.dig2dig`."""
-  options.validate(noise["num_timesteps"])
+  options.validate(noise.num_timesteps)
   correct = expectation_maximization(
     lamb=options.em_lambda, rho=options.em_rho, colour=options.em_colour, roles=options.em_roles
   )

@@ -8,6 +8,7 @@ from dig2dig_jax.guidance import quadratic, spectrum
 from dig2dig_jax.methods.assembly import assemble
 from dig2dig_jax.methods.base import Codec, Method
 from dig2dig_jax.methods.options import Dig2DigOptions
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.sampling.types import Reuse
 
 
@@ -24,7 +25,7 @@ def dig2dig(
   denoiser: Callable,
   codec: Codec,
   *,
-  noise: dict,
+  noise: NoiseSchedule,
   options: Dig2DigOptions,
   reuse: Callable[[Any], Reuse] | None = None,
 ) -> Method:
@@ -33,11 +34,11 @@ def dig2dig(
   Args:
     denoiser: params -> Denoiser.
     codec: between images and what the prior sees.
-    noise: {"name", "num_timesteps"} of the process that the prior was trained on.
+    noise: the process that the prior was trained on.
     options: see `Dig2DigOptions`. Raises UserError for values out of range.
     reuse: params -> Reuse, such as `Prior.reuse`; needed, and used, where `options.reuse` is above 1.
   """
-  options.validate(noise["num_timesteps"])
+  options.validate(noise.num_timesteps)
   return assemble(
     denoiser,
     codec,

@@ -14,6 +14,7 @@ from dig2dig_jax.guidance import weighting
 from dig2dig_jax.methods.base import Codec, Method
 from dig2dig_jax.methods.options import DrFusionOptions
 from dig2dig_jax.sampling import joint_observation as joint
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.sampling.transition import ddim
 
 _LEAST = 8  # pixels: three halvings
@@ -21,13 +22,13 @@ CHANNELS = ("first", "second", "fused")  # of its state
 _MIRRORS = ((), (0,), (1,), (0, 1))  # axes that an ensemble's images are flipped along
 
 
-def drfusion(denoiser: Callable, codec: Codec, *, noise: dict, options: DrFusionOptions) -> Method:
+def drfusion(denoiser: Callable, codec: Codec, *, noise: NoiseSchedule, options: DrFusionOptions) -> Method:
   """DRFusion as one `Method` for two sources.
 
   Args:
     denoiser: params -> Denoiser that predicts noise and mask, of params with `alpha` [T].
     codec: must be gray; raises UserError otherwise.
-    noise: {"num_timesteps": T} of the network.
+    noise: with the T of the network.
     options: see `DrFusionOptions`. Raises UserError for values out of range.
   """
   options.validate()
@@ -38,7 +39,7 @@ def drfusion(denoiser: Callable, codec: Codec, *, noise: dict, options: DrFusion
       lambda images: _encode(codec, images), lambda x, images: _decode(codec, x, images, options.output), gray=True
     ),
     denoiser=_mirrored(denoiser) if options.ensemble else denoiser,
-    steps=joint.learned_steps(jnp.full(noise["num_timesteps"], 0.5)),
+    steps=joint.learned_steps(jnp.full(noise.num_timesteps, 0.5)),
     guidance=joint.joint_observation(options.sigma_y),
     weighting=weighting.uniform(),
     transition=ddim(),

@@ -16,6 +16,7 @@ from dig2dig_jax.methods.ddfm import ddfm
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.drfusion import drfusion
 from dig2dig_jax.methods.options import OPTIONS, DrFusionOptions, MethodOptions, UserOptions
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.sampling.types import Reuse
 
 METHODS: dict[str, tuple[type[MethodOptions | DrFusionOptions], Callable[..., Method]]] = {
@@ -51,14 +52,14 @@ def make_method(
   denoiser: Callable,
   codec: Codec,
   *,
-  noise: dict,
+  noise: NoiseSchedule,
   options: MethodOptions | DrFusionOptions,
   reuse: Callable[[Any], Reuse] | None = None,
 ) -> Method:
   """The method whose options these are. reuse: params -> Reuse, of a network that can. Raises UserError for values out
   of range, and for `options.reuse` above 1 without it."""
   if isinstance(options, UserOptions):
-    options.validate(noise["num_timesteps"])
+    options.validate(noise.num_timesteps)
     found = _imported(options.method)(denoiser, codec, noise=noise, options=options)
     if not isinstance(found, Method):
       raise UserError(f"--method={options.method}: expected it to return a Method, found {type(found).__name__}")

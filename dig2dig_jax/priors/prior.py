@@ -20,6 +20,7 @@ from dig2dig_jax.priors import checkpoint
 from dig2dig_jax.sampling import schedule
 from dig2dig_jax.sampling.denoiser import eps_denoiser, eps_reuse
 from dig2dig_jax.sampling.joint_observation import noise_and_mask_denoiser
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.sampling.types import Denoiser, Reuse
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -27,12 +28,12 @@ _TORSO = ("input_blocks", "middle_block", "output_blocks")
 
 
 class Prior(NamedTuple):
-  """`denoiser(params) -> Denoiser`; `noise`: {"name", "num_timesteps"} of the process it was trained on; `label`: class
+  """`denoiser(params) -> Denoiser`; `noise`: of the process it was trained on; `label`: class
   that a class-conditional network is asked for, else None."""
 
   params: dict
   config: UNetConfig
-  noise: dict
+  noise: NoiseSchedule
   dtype: str
   directory: Path
   label: int | None = None
@@ -53,7 +54,9 @@ class Prior(NamedTuple):
     return network.apply({"params": weights}, x, t, labels=labels, **options)
 
 
-def random_prior(config: UNetConfig, noise: dict, *, name: str, dtype: str = "float32", seed: int = 0) -> Prior:
+def random_prior(
+  config: UNetConfig, noise: NoiseSchedule, *, name: str, dtype: str = "float32", seed: int = 0
+) -> Prior:
   """A prior of random weights, normal with variance 1 / fan-in: for measuring time and memory of a layout, which do not
   depend on the weights. name: stands in place of the folder."""
   random = np.random.default_rng(seed)
@@ -98,18 +101,19 @@ def load_prior(directory: Path, *, dtype: str = "float32", label: int | None = N
       f"{directory}: a class-conditional model takes --class_label=0 to {config.num_classes - 1}, found {found}"
     )
   try:
-    schedule.betas(loaded.schedule["name"], loaded.schedule["num_timesteps"])
+    noise = NoiseSchedule(**loaded.schedule)
+    schedule.betas(noise.name, noise.num_timesteps)
   except UserError as error:
     raise UserError(f"{directory}: {error}") from error
-  return Prior(loaded.params, config, loaded.schedule, dtype, Path(directory), label)
+  return Prior(loaded.params, config, noise, dtype, Path(directory), label)
 
 
 class DrFusionNetwork(NamedTuple):
-  """What `--method=drfusion` runs, with the fields and the `denoiser` of a `Prior`; noise["num_timesteps"]: its T."""
+  """What `--method=drfusion` runs, with the fields and the `denoiser` of a `Prior`; noise.num_timesteps: its T."""
 
   params: dict
   config: DrFusionConfig
-  noise: dict
+  noise: NoiseSchedule
   dtype: str
   directory: Path
 
@@ -135,4 +139,4 @@ def load_drfusion(directory: Path = DRFUSION, *, dtype: str = "float32") -> DrFu
       f"{directory}: expected a schedule of the network's {loaded.config.steps} steps, found "
       f"{loaded.schedule['num_timesteps']}; convert again"
     )
-  return DrFusionNetwork(loaded.params, loaded.config, loaded.schedule, dtype, Path(directory))
+  return DrFusionNetwork(loaded.params, loaded.config, NoiseSchedule(**loaded.schedule), dtype, Path(directory))

@@ -18,6 +18,7 @@ import numpy as np
 
 from dig2dig_jax.restoration.operators import Operator
 from dig2dig_jax.sampling import schedule
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.sampling.types import Denoiser, Step
 
 # Noise levels between which an operator is inverted, as standard deviations of images in [-1, 1]: 49 and 1 of 255.
@@ -26,13 +27,13 @@ COARSE, FINE = 49 / 127.5, 1 / 127.5
 TRUST = 0.23
 
 
-def levels(noise: dict, *, sigma: float, steps: int, gray: bool, only_noise: bool) -> Step:
-  """Step [R] of the restoration, noisiest first: of the prior's full schedule {"name", "num_timesteps"}.
+def levels(noise: NoiseSchedule, *, sigma: float, steps: int, gray: bool, only_noise: bool) -> Step:
+  """Step [R] of the restoration, noisiest first: of all that the prior was trained on.
 
   sigma: of the observation's noise, images in [-1, 1]. only_noise: A is the identity, which takes one level, at sigma.
   Otherwise `steps` levels from COARSE (or 2 sigma) down to sigma (or FINE), evenly in the logarithm.
   """
-  full = schedule.make_schedule(noise["name"], num_timesteps=noise["num_timesteps"])
+  full = noise.tables()
   deviation = np.sqrt((1 - full.alphas_cumprod) / full.alphas_cumprod)
   wanted = np.array([sigma]) if only_noise else np.geomspace(max(COARSE, 2 * sigma), max(FINE, sigma), steps)
   lifted = np.sqrt(3) * wanted if gray else wanted

@@ -32,6 +32,19 @@ class Schedule:
   original_steps: int  # T
 
 
+@dataclasses.dataclass(frozen=True)
+class NoiseSchedule:
+  """The noising process that a network was trained on. name: of `BETAS`, or `learned` where the network holds its own
+  levels. num_timesteps: T."""
+
+  name: str
+  num_timesteps: int
+
+  def tables(self, timesteps: Iterable[int] | None = None) -> Schedule:
+    """Of all its timesteps, or thinned to these. UserError for a name that is not in `BETAS`."""
+    return make_schedule(self.name, num_timesteps=self.num_timesteps, timesteps=timesteps)
+
+
 def linear_betas(n: int) -> np.ndarray:
   """Betas [n], linear from 1e-4 to 0.02 for n = 1000 and scaled by 1000 / n otherwise. n must exceed 20 (beta < 1)."""
   if n <= 20:

@@ -10,6 +10,7 @@ from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig
 from dig2dig_jax.models.shapes import NetworkConfig
 from dig2dig_jax.priors.prior import DTYPES
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.training.step import StepConfig
 
 # The compact layout of the embedded prior: a 2 x 2 space-to-depth stem halves the resolution of every convolution, and
@@ -25,7 +26,7 @@ EMBEDDED = UNetConfig(
   norm_groups=8,
   middle_attention=False,
 )
-NOISE = {"name": "linear", "num_timesteps": 1000}
+NOISE = NoiseSchedule("linear", 1000)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,9 +63,9 @@ class TrainConfig:
   init: Path | None = None
 
 
-def noise_of(model: NetworkConfig) -> dict:
-  """{"name", "num_timesteps"} of the process that the network is trained on."""
-  return {"name": "learned", "num_timesteps": model.steps} if isinstance(model, DrFusionConfig) else NOISE
+def noise_of(model: NetworkConfig) -> NoiseSchedule:
+  """The process that the network is trained on."""
+  return NoiseSchedule("learned", model.steps) if isinstance(model, DrFusionConfig) else NOISE
 
 
 def validate(config: TrainConfig, devices: int) -> None:

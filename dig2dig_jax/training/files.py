@@ -45,7 +45,7 @@ def _recipe(config: TrainConfig) -> dict:
 
 def write_run(config: TrainConfig) -> None:
   """What the checkpoints are of, so that a run can serve as a prior before its end."""
-  schedule = noise_of(config.model)
+  schedule = dataclasses.asdict(noise_of(config.model))
   record = {"format": 1, "config": config.model.to_dict(), "schedule": schedule, "recipe": _recipe(config)}
   write_text(config.out / "run.json", json.dumps(record, indent=1) + "\n", known=config.resume)
   with explained(config.out / LOG):
@@ -104,7 +104,7 @@ def export(config: TrainConfig, state: TrainState) -> Path:
     directory,
     params=jax.device_get(state.ema),
     config=config.model,
-    schedule=noise_of(config.model),
+    schedule=dataclasses.asdict(noise_of(config.model)),
     card={"trained_by": "launch.py --job=train", "recipe": {**_recipe(config), "steps_taken": int(state.step)}},
     dtype="float16",
   )

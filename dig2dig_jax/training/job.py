@@ -24,7 +24,6 @@ from dig2dig_jax.models.drfusion_unet import DrFusionConfig, DrFusionNet
 from dig2dig_jax.models.guided_unet import UNet
 from dig2dig_jax.priors import card, checkpoint
 from dig2dig_jax.record import make_folder
-from dig2dig_jax.sampling import schedule
 from dig2dig_jax.training.config import NOISE, TrainConfig, validate
 from dig2dig_jax.training.distributed import Team, team
 from dig2dig_jax.training.drfusion_step import initial_params, make_drfusion_step, sampler
@@ -75,7 +74,7 @@ def _compiled(config: TrainConfig):
     step_fn = jax.jit(step, donate_argnums=0)
     return jax.jit(sampler(module)), step_fn
   network = UNet(config.model, dtype=jnp.dtype(config.dtype))
-  tables = schedule.make_schedule(NOISE["name"], num_timesteps=NOISE["num_timesteps"])
+  tables = NOISE.tables()
   apply = lambda params, x, t: network.apply({"params": params}, x, t, train=True)  # noqa: E731
   step_fn = jax.jit(make_step(apply, tables.alphas_cumprod, config.step, seed=config.seed), donate_argnums=0)
   return lambda params, x, t: network.apply({"params": params}, x, t), step_fn

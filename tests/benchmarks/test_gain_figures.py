@@ -12,12 +12,13 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing.config import FuseConfig
 from dig2dig_jax.methods.base import luminance_codec
 from dig2dig_jax.methods.options import Dig2DigOptions
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
 class Prior:
-  params, noise, directory = conv_params(), {"name": "linear", "num_timesteps": 1000}, "toy"
+  params, noise, directory = conv_params(), NoiseSchedule("linear", 1000), "toy"
   denoiser, reuse = staticmethod(conv_denoiser), None
 
 

@@ -13,6 +13,7 @@ from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.priors.prior import random_prior
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -23,7 +24,7 @@ METHODS = {
 
 
 class Prior:
-  params, noise, directory = jax.tree.map(np.asarray, conv_params()), {"name": "linear", "num_timesteps": 1000}, "toy"
+  params, noise, directory = jax.tree.map(np.asarray, conv_params()), NoiseSchedule("linear", 1000), "toy"
   denoiser, reuse = staticmethod(conv_denoiser), None
 
 
@@ -74,7 +75,7 @@ def test_smaller_gains_and_reused_features_cost_less():
 
 def layout():
   config = UNetConfig(16, 32, 3, 1, (2,), (1, 2))
-  return random_prior(config, {"name": "linear", "num_timesteps": 1000}, name="toy")
+  return random_prior(config, NoiseSchedule("linear", 1000), name="toy")
 
 
 def test_what_a_row_lacks_is_a_dash_and_an_error_stands_for_its_seconds():

@@ -14,13 +14,14 @@ from dig2dig_jax.benchmarks.probe import covariance_probe, error_probe
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.base import rgb_codec
 from dig2dig_jax.methods.options import Dig2DigOptions
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.sampling.types import Prediction
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
 class Prior:
-  params, noise, directory = conv_params(), {"name": "linear", "num_timesteps": 1000}, "toy"
+  params, noise, directory = conv_params(), NoiseSchedule("linear", 1000), "toy"
   denoiser, reuse = staticmethod(conv_denoiser), None
 
 

@@ -20,6 +20,7 @@ from dig2dig_jax.fusing import job
 from dig2dig_jax.methods.base import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 SIZE = 120, 160
 RNG = np.random.default_rng(0)
@@ -269,7 +270,7 @@ def test_a_pair_is_read_as_it_is_told(tmp_path):
 
 def fused(data, out, **changes):
   options = Dig2DigOptions(steps=2, strength=0.8, window="cumulative", temperature=0.01)
-  method = dig2dig(conv_denoiser, luminance_codec(1), noise={"name": "linear", "num_timesteps": 1000}, options=options)
+  method = dig2dig(conv_denoiser, luminance_codec(1), noise=NoiseSchedule("linear", 1000), options=options)
   config = job.FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=32, sheet=False, **changes)
   return job.run(config, method, conv_params())
 

@@ -10,7 +10,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.evaluation import denoising
-from dig2dig_jax.sampling.schedule import make_schedule
+from dig2dig_jax.sampling.schedule import NoiseSchedule, make_schedule
 from dig2dig_jax.sampling.types import Prediction
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 class Stub:
   """A prior that is a function of (x_t, step)."""
 
-  params, noise, directory = {}, {"name": "linear", "num_timesteps": 1000}, "stub"
+  params, noise, directory = {}, NoiseSchedule("linear", 1000), "stub"
 
   def __init__(self, x0):
     self._x0 = x0

@@ -19,6 +19,7 @@ from dig2dig_jax.fusing import job, ledger
 from dig2dig_jax.methods.base import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 NAME = os.fsdecode(b"caf\xe9")
@@ -41,7 +42,7 @@ def data(tmp_path):
 def test_fused_rerun_scored_and_reported(data, tmp_path, monkeypatch):
   monkeypatch.setattr(metrics, "PROTOCOLS", {"toy": ("EN", "MSE"), "panel": ("EN",), "common": ("EN",)})
   out, scores, page = tmp_path / "fused", tmp_path / "scores", tmp_path / "page"
-  method = dig2dig(conv_denoiser, luminance_codec(1), noise={"name": "linear", "num_timesteps": 1000}, options=OPTIONS)
+  method = dig2dig(conv_denoiser, luminance_codec(1), noise=NoiseSchedule("linear", 1000), options=OPTIONS)
   config = job.FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=8)
   params, pairs = conv_params(), DataConfig(data, ("ir", "vi"))
   first = job.run(config, method, params)
@@ -69,7 +70,7 @@ def test_a_benchmark_has_it_in_all_its_tables(data, tmp_path, monkeypatch):
       return images[:, 0], None
 
   class Prior:
-    params, noise, directory = conv_params(), {"name": "linear", "num_timesteps": 1000}, "toy"
+    params, noise, directory = conv_params(), NoiseSchedule("linear", 1000), "toy"
     denoiser, reuse = staticmethod(conv_denoiser), None
 
   monkeypatch.setattr(tables, "Fuser", Toy)

@@ -24,6 +24,7 @@ from dig2dig_jax.methods.base import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.record import make_folder
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 OPTIONS = Dig2DigOptions(steps=2, strength=0.8, window="cumulative", temperature=0.01)
@@ -38,7 +39,7 @@ def data(tmp_path):
 @pytest.fixture(scope="module")
 def run(quick_compile):
   """run(data, out, **changes of the configuration) -> report; one compiled program serves all tests."""
-  method = dig2dig(conv_denoiser, luminance_codec(1), noise={"name": "linear", "num_timesteps": 1000}, options=OPTIONS)
+  method = dig2dig(conv_denoiser, luminance_codec(1), noise=NoiseSchedule("linear", 1000), options=OPTIONS)
   params = conv_params()
   programs: dict = {}
   patch = pytest.MonkeyPatch()

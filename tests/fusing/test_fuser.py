@@ -10,10 +10,11 @@ from dig2dig_jax.fusing import fuser, memory
 from dig2dig_jax.methods.base import rgb_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 OPTIONS = Dig2DigOptions(steps=2, strength=0.8, window="cumulative", temperature=0.01)
-METHOD = dig2dig(conv_denoiser, rgb_codec(), noise={"name": "linear", "num_timesteps": 1000}, options=OPTIONS)
+METHOD = dig2dig(conv_denoiser, rgb_codec(), noise=NoiseSchedule("linear", 1000), options=OPTIONS)
 PARAMS = conv_params()
 SHAPE = 2, 80, 96
 

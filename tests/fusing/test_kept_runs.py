@@ -22,6 +22,7 @@ from dig2dig_jax.fusing.fuser import Fuser
 from dig2dig_jax.methods.base import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 ROOT = pathlib.Path(launch.__file__).resolve().parent
 # launch.py, keeping programs however quickly they compile.
@@ -51,7 +52,7 @@ def images(out):
 class Prior:
   """Two convolutions, for tests of bookkeeping."""
 
-  params, noise, directory, config = conv_params(), {"name": "linear", "num_timesteps": 1000}, "toy", None
+  params, noise, directory, config = conv_params(), NoiseSchedule("linear", 1000), "toy", None
   denoiser = staticmethod(conv_denoiser)
 
 
@@ -241,7 +242,7 @@ def small(tmp_path, quick_compile):
   for name in "abc":
     write_pair(tmp_path / "data", name, (24, 28), channels={"ir": 1, "vi": 1})
   options = Dig2DigOptions(steps=2, strength=0.8, window="cumulative", temperature=0.01)
-  noise = {"name": "linear", "num_timesteps": 1000}
+  noise = NoiseSchedule("linear", 1000)
   method = dig2dig(conv_denoiser, luminance_codec(1), noise=noise, options=options)
 
   def run(out):

@@ -11,10 +11,11 @@ from dig2dig_jax.methods.base import evaluations, fuse, luminance_codec, rgb_cod
 from dig2dig_jax.methods.dig2dig import dig2dig, one_pass, rule_of
 from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.restoration.noise_level import LEVEL
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
-NOISE = {"name": "linear", "num_timesteps": 1000}
+NOISE = NoiseSchedule("linear", 1000)
 SCENE = np.float32(0.5 * np.sin(np.mgrid[:48, :64][1] / 5))[..., None].repeat(3, axis=-1)
 
 

@@ -15,12 +15,13 @@ from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.sampling import schedule, transition
 from dig2dig_jax.sampling.denoiser import eps_denoiser
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.sampling.types import Prediction
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 PARAMS = toys.conv_params()
-NOISE = {"name": "linear", "num_timesteps": 1000}
+NOISE = NoiseSchedule("linear", 1000)
 KEY = jax.random.key(21)
 
 

@@ -11,11 +11,12 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.methods.base import evaluations, fuse, luminance_codec, rgb_codec
 from dig2dig_jax.methods.registry import METHODS, make_method
 from dig2dig_jax.sampling.denoiser import eps_denoiser
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.sampling.types import Reuse
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
-NOISE = {"name": "linear", "num_timesteps": 1000}
+NOISE = NoiseSchedule("linear", 1000)
 PARAMS = toys.conv_params()
 IMAGES = np.repeat(toys.images(60, 2, 12, 16, 1), 3, axis=-1)
 

@@ -35,7 +35,7 @@ def test_a_pickled_state_dict_becomes_a_folder_for_the_method_and_for_no_other(t
   torch.save({name: torch.from_numpy(array) for name, array in recipe.state_dict().items()}, path)
   assert drfusion.main([f"--pt={path}", f"--out={tmp_path / 'net'}", "--dtype=float16"]) == 0
   loaded = load_drfusion(tmp_path / "net")
-  assert loaded.noise["num_timesteps"] == 3
+  assert loaded.noise.num_timesteps == 3
   np.testing.assert_array_equal(loaded.params["alpha"], np.float16([0.9, 0.7, 0.4]).astype(np.float32))
   with pytest.raises(UserError, match="--method=drfusion"):
     load_prior(tmp_path / "net")

@@ -7,11 +7,12 @@ import pytest
 import toys
 
 from dig2dig_jax.restoration import operators, splitting
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.sampling.types import Prediction
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
-NOISE = {"name": "linear", "num_timesteps": 1000}
+NOISE = NoiseSchedule("linear", 1000)
 SIZE = (24, 20)
 VARIANCE = 0.09
 

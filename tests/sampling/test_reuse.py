@@ -14,10 +14,11 @@ from dig2dig_jax.priors.prior import random_prior
 from dig2dig_jax.sampling import transition
 from dig2dig_jax.sampling.denoiser import eps_reuse
 from dig2dig_jax.sampling.sampler import sample
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
-NOISE = {"name": "linear", "num_timesteps": 1000}
+NOISE = NoiseSchedule("linear", 1000)
 # Attention at both levels, two blocks each, so that a wrong count of blocks or of levels shows.
 CONFIG = UNetConfig(16, 32, 3, 2, (1, 2), (1, 2))
 

@@ -19,6 +19,7 @@ from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig, DrFusionNet
 from dig2dig_jax.priors.prior import load_drfusion
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.training import job
 from dig2dig_jax.training.config import TrainConfig
 from dig2dig_jax.training.drfusion_loss import SOURCE, losses
@@ -201,7 +202,7 @@ def test_a_run_exports_what_the_method_takes(data, tmp_path, monkeypatch):
     log_every=2,
   )
   prior = load_drfusion(job.train(config))
-  assert prior.config == config.model and prior.noise == {"name": "learned", "num_timesteps": 3}
+  assert prior.config == config.model and prior.noise == NoiseSchedule("learned", 3)
   np.testing.assert_array_equal(prior.params["alpha"], 0.5)
   kernel = prior.params["unet"]["middleBlock_0_0"]["conv1_2"]["kernel"]  # drawn
   assert np.var(kernel) == pytest.approx(1 / np.prod(kernel.shape[:-1]), rel=0.05)

@@ -26,6 +26,7 @@ from dig2dig_jax.evaluation import samples as sample_prior
 from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.priors import checkpoint
 from dig2dig_jax.priors.prior import load_prior
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.training import job
 from dig2dig_jax.training.config import TrainConfig
 from dig2dig_jax.training.step import StepConfig
@@ -122,7 +123,7 @@ def log(out):
 
 def test_a_run_exports_a_prior_that_jobs_accept(trained, data):
   prior = load_prior(trained / "prior")
-  assert prior.noise == {"name": "linear", "num_timesteps": 1000}
+  assert prior.noise == NoiseSchedule("linear", 1000)
   assert prior.config == config(data, trained).model
   leaves = jax.tree.leaves(prior.params)
   assert all(np.isfinite(leaf).all() for leaf in leaves)
