@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.stats import norm
 from scipy.stats import chi2
+from scipy.stats import norm as _normal
 
 from dig2dig_jax.ops.filters import gaussian_kernel, separable_filter
 
@@ -63,9 +64,33 @@ def estimate(image: jax.Array) -> Noise:
     variance = variance_of(energy / _left_by_clipping(mean, variance))
   energy = energy / _left_by_clipping(mean, variance)
   slope = jnp.where(flat, 0.0, _slope(energy, mean, good))
+  few = good.sum() < jnp.maximum(4, good.size / 16)  # a night in loud noise: nearly every block is clipped somewhere
+  clipped = _variance_of_clipped(squares)
+  variance, slope = jnp.where(flat, 0.0, jnp.where(few, clipped, variance)), jnp.where(few, 0.0, slope)
   grey = (image.mean() + 1) / 2
   slope = jnp.minimum(slope, variance / jnp.maximum(grey, 1e-3))  # so that no grey has a variance below zero
   return Noise(jnp.sqrt(variance), slope, variance - slope * grey)
+
+
+def _variance_of_clipped(squares: list[jax.Array]) -> jax.Array:
+  """The noise's variance from blocks of which up to three quarters are clipped at the nearer end, pixels there and all.
+
+  A normal of mean m and deviation s, clipped at a, has the mean a + s (z P + p) and the variance
+  s^2 ((z^2 + 1) P + z p - (z P + p)^2), with z = (m - a) / s, P and p its distribution and density (Tobin 1958): the
+  ratio of the squared mean to the variance tells z."""
+  a, b, c, d = squares
+  at_end = jnp.mean(jnp.stack([jnp.abs(x) > 1 - LEVEL / 2 for x in squares]).astype(jnp.float32), axis=0)
+  energy, _, mean = _blocks(jnp.square(a - b - c + d) / 4, jnp.ones_like(a), (a + b + c + d) / 4)
+  share, _, _ = _blocks(at_end, jnp.ones_like(a), at_end)
+  above = 1 - jnp.abs(mean)  # of the nearer end
+  z = np.linspace(-1.0, 8, 200)
+  first = z * _normal.cdf(z) + _normal.pdf(z)
+  second = (z**2 + 1) * _normal.cdf(z) + z * _normal.pdf(z) - first**2
+  found = jnp.interp(jnp.square(above) / jnp.maximum(energy, 1e-12), first**2 / second, z)
+  whole = jnp.square(above / jnp.interp(found, z, first))
+  usable = (share <= 0.75) & (energy > 0)
+  ascending = jnp.sort(jnp.where(usable, whole, jnp.inf))
+  return jnp.where(usable.any(), _quantile(ascending, usable.sum()) / _OF_QUARTER, 0.0)
 
 
 def _left_by_clipping(mean: jax.Array, variance: jax.Array) -> jax.Array:

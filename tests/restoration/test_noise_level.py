@@ -109,3 +109,13 @@ def test_loud_noise_is_estimated_with_what_was_clipped():
   levels = 128 + 60 * np.sin(np.arange(256) / 40)[:, None] + rng.normal(size=(256, 256)) * 50
   found = noise_level.estimate(jnp.asarray(np.clip(levels, 0, 255) / 127.5 - 1, jnp.float32))
   assert float(found.deviation) * 127.5 == pytest.approx(50, rel=0.04)
+
+
+@pytest.mark.parametrize("end", [1, -1])
+@pytest.mark.parametrize("sigma", [25, 50])
+def test_noise_of_a_night_that_is_clipped_everywhere_is_estimated(sigma, end):
+  rng = np.random.default_rng(0)
+  dark = 17 + 8 * np.sin(np.arange(256) / 30)[:, None] + rng.normal(size=(256, 256)) * sigma
+  image = end * (np.rint(np.clip(dark, 0, 255)) / 127.5 - 1)
+  found = noise_level.estimate(jnp.asarray(image, jnp.float32))
+  assert float(found.deviation) * 127.5 == pytest.approx(sigma, rel=0.06) and float(found.slope) == 0
