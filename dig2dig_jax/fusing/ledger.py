@@ -136,11 +136,10 @@ def _difference(entry: dict[str, Any], run: Identity) -> str:
 
 
 def _flat(flags: dict[str, Any]) -> dict[str, Any]:
-  """What stands in a dictionary among the flags as flags of their own, so that a difference shows."""
-  found: dict[str, Any] = {}
-  for name, value in flags.items():
-    found |= value if isinstance(value, dict) else {name: value}
-  return found
+  """The method's options as flags of their own, so that a difference shows."""
+  options = flags.get("options")
+  rest = {name: value for name, value in flags.items() if name != "options"}
+  return rest | (options if isinstance(options, dict) else {"options": options} if options is not None else {})
 
 
 def _shown(value) -> str:

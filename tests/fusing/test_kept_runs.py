@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -73,7 +74,7 @@ def command(arguments, tmp_path, capsys, monkeypatch, quick_compile):
     compile_cache.stop()
     out_text, said = capsys.readouterr()
     assert status == 0 and "2 pairs fused, 0 failed" in out_text, out_text + said
-    return images(tmp_path / out), said
+    return images(tmp_path / out), re.sub(r"^compiling for .*\n", "", said, flags=re.M)
 
   for name, value in settings.items():
     jax.config.update(name, value)
@@ -89,7 +90,8 @@ def by_process(arguments, out, cache, devices):
   rest = [argument for argument in arguments[1:] if "--flagfile" not in argument]  # its six bands take long to trace
   command = [sys.executable, "-c", COMMAND, *rest, "--dig_interval=1", f"--out={out}", f"--compile_cache={cache}"]
   found = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
-  assert found.returncode == 0 and not found.stderr, found.stdout + found.stderr
+  said = re.sub(r"^compiling for .*\n", "", found.stderr, flags=re.M)
+  assert found.returncode == 0 and not said, found.stdout + found.stderr
   return images(out)
 
 

@@ -121,7 +121,7 @@ def test_sources_of_two_resolutions_are_fused_and_clean_ones_pass_untouched(data
   assert report.evaluations == 2 + 2 * 2 == json.loads((out / "run.json").read_text())["evaluations"]
   assert read(out / "a.png").shape[:2] == (32, 48)
   wrong = dataclasses.replace(config, restorer=Restorer(prior, parse("ir:average(4)", "", SOURCES), steps=2))
-  with pytest.raises(UserError, match="degradations"):  # results of another degradation are in the way
+  with pytest.raises(UserError, match="restored"):  # results of another degradation are in the way
     job.run(wrong, method, prior.params)
   wrong = dataclasses.replace(wrong, overwrite=True)
   report = job.run(wrong, method, prior.params)
