@@ -118,7 +118,11 @@ def test_what_it_cannot_do_is_said():
 
 def test_its_checkpoint_is_found_by_folder_and_asked_for_where_there_is_none(tmp_path, tiny_prior, monkeypatch):
   save_checkpoint(
-    tmp_path / "net", params=NETWORK.params, config=NETWORK.config, schedule=dataclasses.asdict(NETWORK.noise), card={"name": "toy"}
+    tmp_path / "net",
+    params=NETWORK.params,
+    config=NETWORK.config,
+    schedule=dataclasses.asdict(NETWORK.noise),
+    card={"name": "toy"},
   )
   loaded = load_drfusion(tmp_path / "net")
   assert (loaded.config, loaded.noise) == (NETWORK.config, NETWORK.noise)
