@@ -11,7 +11,7 @@ import numpy as np
 from dig2dig_jax import metrics
 from dig2dig_jax.data.images import to_uint8
 from dig2dig_jax.data.padding import crop
-from dig2dig_jax.data.pairs import LoadedPair
+from dig2dig_jax.data.pairs import LoadedPair, Pair
 from dig2dig_jax.errors import UserError, one_line
 from dig2dig_jax.evaluation.scores import Row
 from dig2dig_jax.fusing import ledger
@@ -43,6 +43,13 @@ class Found(NamedTuple):
 
   rows: dict[str, Row]
   images: dict[str, np.ndarray]
+
+
+def spread(pairs: list[Pair], limit: int) -> list[Pair]:
+  """So many of them, spread evenly; all for 0."""
+  if not 0 < limit < len(pairs):
+    return pairs
+  return [pairs[index] for index in np.linspace(0, len(pairs) - 1, limit).round().astype(int)]
 
 
 def settings(plan: Plan, prior: Prior) -> dict:

@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dig2dig_jax import metrics
-from dig2dig_jax.benchmarks.pairs import COST, TO_REFERENCE, Plan, scored, settings
+from dig2dig_jax.benchmarks.pairs import COST, TO_REFERENCE, Plan, scored, settings, spread
 from dig2dig_jax.benchmarks.rows import REFERENCED, TABLES, rows_for
 from dig2dig_jax.data import validity
 from dig2dig_jax.data.pairs import LoadedPair
@@ -72,8 +72,7 @@ def run(
   if unknown := [name for name in tables if name not in TABLES]:
     raise UserError(f"--table={unknown[0]}: expected all, or names among {', '.join(TABLES)}")
   pairs, left_out = config.find()
-  if 0 < limit < len(pairs):
-    pairs = [pairs[index] for index in np.linspace(0, len(pairs) - 1, limit).round().astype(int)]
+  pairs = spread(pairs, limit)
   plan = _plan(prior, codec, config, tuned, tables, keep, protocols)
   shared, own = (*plan.measures, *COST), () if plan.reference is None else (TO_REFERENCE,)
   columns = {**dict.fromkeys(metrics.BASELINES, shared), **dict.fromkeys(plan.labels.values(), (*shared, *own))}

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from dig2dig_jax import metrics
 from dig2dig_jax.benchmarks.damage import KINDS, Damage
 from dig2dig_jax.benchmarks.degraded import Report, gray_middle, similarity
+from dig2dig_jax.benchmarks.pairs import spread
 from dig2dig_jax.data.images import to_uint8
 from dig2dig_jax.data.pairs import LoadedPair, content_id, load_pair
 from dig2dig_jax.errors import UserError, one_line
@@ -65,11 +66,9 @@ def run(
     if unknown := [name for name in names if name not in known]:
       raise UserError(f"--{flag}={unknown[0]}: expected names among {', '.join(known)}")
   found, left_out = config.find()
-  if 0 < limit < len(found):
-    found = [found[index] for index in np.linspace(0, len(found) - 1, limit).round().astype(int)]
   pairs: list[LoadedPair] = []
   failed: list[str] = []
-  for pair in found:
+  for pair in spread(found, limit):
     try:
       loaded = gray_middle(load_pair(pair), middle)
       whole = np.stack([KINDS["none"](source, np.random.default_rng(0)) for source in loaded.sources])

@@ -14,6 +14,7 @@ from dig2dig_jax.cli import launcher
 from dig2dig_jax.cli.output import note, say
 from dig2dig_jax.data import guess
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.files import is_free, taken
 
 _CONVERTERS = ("guided_diffusion", "drfusion", "lpips", "verify")
 _HELP = {"-h", "-help", "--help"}
@@ -128,6 +129,8 @@ def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:
   overwrite = "--overwrite" in flags
   if single and place.exists() and not overwrite:
     raise UserError(f"{place}: expected nothing there, found a file; choose another name, or add --overwrite")
+  if single and not is_free(place):  # whatever --overwrite says, as in folders
+    raise taken(place)
   if single and any(file.exists() and place.exists() and file.samefile(place) for file in files):
     raise UserError(f"{place}: expected another file than the sources; choose another name")
   found = guess.by_names([file.stem for file in files]) or guess.by_images([read_image(file).pixels for file in files])

@@ -61,6 +61,11 @@ def test_two_files_become_one_and_nothing_else(run, tmp_path):
   status, _, refused = run("fuse", a, b, "-o", out, "--task=thermal")
   assert status == 2 and "expected nothing there" in refused and out.read_bytes() == before
   assert run("fuse", a, b, f"--out={out}", "--task=thermal", "--overwrite")[0] == 0
+  for foreign in (out.with_name("photo.png"), a):  # not this program's, so never its to replace
+    foreign.write_bytes(a.read_bytes())
+    before = foreign.read_bytes()
+    status, _, refused = run("fuse", a, b, "-o", foreign, "--task=thermal", "--overwrite")
+    assert status == 2 and "which is kept" in refused and foreign.read_bytes() == before
 
 
 def test_a_folder_becomes_a_folder_and_its_names_say_the_task(run, tmp_path):
