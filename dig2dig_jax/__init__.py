@@ -17,25 +17,30 @@ if TYPE_CHECKING:
   from dig2dig_jax.guidance.classifier import classifier_guidance
   from dig2dig_jax.guidance.controlled import controlled
   from dig2dig_jax.guidance.expectation_maximization import expectation_maximization
+  from dig2dig_jax.guidance.guided import guided
   from dig2dig_jax.guidance.quadratic import chain, consistent_eps, dps, likelihood_strength, quadratic, stateless
   from dig2dig_jax.guidance.weighting import Weighting, cumulative_dig, dig_spectrum, interval_dig, uniform
   from dig2dig_jax.methods.assembly import assemble
-  from dig2dig_jax.methods.base import Codec, FusionTrace, Method, evaluations, fuse, luminance_codec, rgb_codec
+  from dig2dig_jax.methods.base import Method, Reverse
   from dig2dig_jax.methods.ccf import ccf
+  from dig2dig_jax.methods.codec import Codec, luminance_codec, rgb_codec
+  from dig2dig_jax.methods.cost import evaluations
   from dig2dig_jax.methods.ddfm import ddfm
   from dig2dig_jax.methods.dig2dig import dig2dig
   from dig2dig_jax.methods.drfusion import drfusion
+  from dig2dig_jax.methods.fuse import FusionTrace, fuse
   from dig2dig_jax.methods.options import CcfOptions, DdfmOptions, Dig2DigOptions, DrFusionOptions, MethodOptions
   from dig2dig_jax.metrics import METRICS, score
   from dig2dig_jax.priors.checkpoint import load_checkpoint, save_checkpoint
-  from dig2dig_jax.priors.prior import DrFusionNetwork, Prior, load_drfusion, load_prior
+  from dig2dig_jax.priors.prior import CustomPrior, DrFusionNetwork, Prior, load_drfusion, load_prior
   from dig2dig_jax.restoration.blind_restorer import BlindRestorer
   from dig2dig_jax.restoration.degradation import Degradation
   from dig2dig_jax.restoration.restorer import Restorer
+  from dig2dig_jax.sampling.mean_colour import mean_colour
   from dig2dig_jax.sampling.sampler import sample
   from dig2dig_jax.sampling.schedule import NoiseSchedule, make_schedule
   from dig2dig_jax.sampling.transition import ancestral, ddim, dpm_solver_pp_2m
-  from dig2dig_jax.sampling.types import Denoiser, Guidance, Prediction, Step, Transition
+  from dig2dig_jax.sampling.types import Correction, Denoiser, Guidance, Prediction, StatefulDenoiser, Step, Transition
 
 # Where each public name is defined.
 _HOME = {
@@ -45,26 +50,31 @@ _HOME = {
   "front": ("Preset", "fuse_images", "preset"),
   "guidance.classifier": ("classifier_guidance",),
   "guidance.controlled": ("controlled",),
+  "guidance.guided": ("guided",),
   "guidance.expectation_maximization": ("expectation_maximization",),
   "guidance.quadratic": ("chain", "consistent_eps", "dps", "likelihood_strength", "quadratic", "stateless"),
   "guidance.weighting": ("Weighting", "cumulative_dig", "dig_spectrum", "interval_dig", "uniform"),
   "methods.assembly": ("assemble",),
-  "methods.base": ("Codec", "FusionTrace", "Method", "evaluations", "fuse", "luminance_codec", "rgb_codec"),
+  "methods.base": ("Method", "Reverse"),
   "methods.ccf": ("ccf",),
+  "methods.codec": ("Codec", "luminance_codec", "rgb_codec"),
+  "methods.cost": ("evaluations",),
   "methods.ddfm": ("ddfm",),
   "methods.dig2dig": ("dig2dig",),
   "methods.drfusion": ("drfusion",),
+  "methods.fuse": ("FusionTrace", "fuse"),
   "methods.options": ("CcfOptions", "DdfmOptions", "Dig2DigOptions", "DrFusionOptions", "MethodOptions"),
   "metrics": ("METRICS", "score"),
   "priors.checkpoint": ("load_checkpoint", "save_checkpoint"),
-  "priors.prior": ("DrFusionNetwork", "Prior", "load_drfusion", "load_prior"),
+  "priors.prior": ("CustomPrior", "DrFusionNetwork", "Prior", "load_drfusion", "load_prior"),
   "restoration.blind_restorer": ("BlindRestorer",),
   "restoration.degradation": ("Degradation",),
   "restoration.restorer": ("Restorer",),
+  "sampling.mean_colour": ("mean_colour",),
   "sampling.sampler": ("sample",),
   "sampling.schedule": ("NoiseSchedule", "make_schedule"),
   "sampling.transition": ("ancestral", "ddim", "dpm_solver_pp_2m"),
-  "sampling.types": ("Denoiser", "Guidance", "Prediction", "Step", "Transition"),
+  "sampling.types": ("Correction", "Denoiser", "Guidance", "Prediction", "StatefulDenoiser", "Step", "Transition"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __version__ = "0.1.0"

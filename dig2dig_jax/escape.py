@@ -5,6 +5,7 @@ Names come from files and folders of anybody: one helper per format, for all job
 
 import json
 import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 _SURROGATES = re.compile("[\ud800-\udfff]+")  # what Python makes of the bytes of a name that is not UTF-8
@@ -28,6 +29,13 @@ def markdown(text: str) -> str:
   text = _CONTROLS.sub(" ", shown(text)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
   # An underscore between letters or digits means nothing in Markdown, and stands in half of all names.
   return re.sub(r"(?<=[^\W_])\\_(?=[^\W_])", "_", _MARKDOWN.sub(r"\\\1", text))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, text: int = 1) -> str:
+  """Markdown of cells that are escaped already. text: how many columns from the left hold text; the others are
+  numbers."""
+  lines = [header, [*["---"] * text, *["---:"] * (len(header) - text)], *rows]
+  return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def tex(text: str) -> str:

@@ -26,7 +26,8 @@ from dig2dig_jax.data.pairs import content_id
 from dig2dig_jax.data.ranges import WORDS, of_arrays
 from dig2dig_jax.data.scaling import Range, is_usable, to_pixels
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.methods.base import fuse, luminance_codec, rgb_codec
+from dig2dig_jax.methods.codec import luminance_codec, rgb_codec
+from dig2dig_jax.methods.fuse import fuse
 from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.priors.prior import Prior, load_prior
@@ -210,7 +211,7 @@ class _Network(NamedTuple):
 def _program(options: Dig2DigOptions, chroma_from: int | None, network: _Network):
   prior = Prior({}, network.config, network.noise, network.dtype, network.directory, network.label)
   codec = rgb_codec() if chroma_from is None else luminance_codec(chroma_from)
-  method = make_method(prior.denoiser, codec, noise=prior.noise, options=options, reuse=prior.reuse)
+  method = make_method(prior, codec, options=options)
 
   def run(params, key, images):
     fused, trace = fuse(method, params, key, images)

@@ -42,12 +42,12 @@ def make_pairs(root, count, sizes):
 def work(data, out, process, processes, batch_size, pause, cache=None):
   """One process's share, with a pause after every image, so that there is time to be killed. cache: of programs."""
   import jax
-  from toys import conv_denoiser, conv_params
+  from toys import conv_params, conv_prior
 
   from dig2dig_jax.cli.output import say
   from dig2dig_jax.fusing import job
   from dig2dig_jax.fusing.processes import Place
-  from dig2dig_jax.methods.base import luminance_codec
+  from dig2dig_jax.methods.codec import luminance_codec
   from dig2dig_jax.methods.dig2dig import dig2dig
   from dig2dig_jax.methods.options import Dig2DigOptions
 
@@ -64,7 +64,7 @@ def work(data, out, process, processes, batch_size, pause, cache=None):
   from dig2dig_jax.sampling.schedule import NoiseSchedule
 
   noise = NoiseSchedule("linear", 1000)
-  method = dig2dig(conv_denoiser, luminance_codec(1), noise=noise, options=options)
+  method = dig2dig(conv_prior(noise), luminance_codec(1), options=options)
   config = job.FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=BUCKET, batch_size=batch_size, sheet=False,
                            program_cache=cache)  # fmt: skip
   report = job.run(config, method, conv_params(), place=Place(process, processes))

@@ -112,8 +112,7 @@ def test_methods(name):
   closed = name.endswith("form")
   options = kind(steps=0, window="spectrum", bands=2) if closed else kind(steps=3, weights="uniform")
   make = {"ddfm": d2d.ddfm, "ccf": d2d.ccf}.get(name, d2d.dig2dig)
-  denoiser = lambda params: eps_denoiser(toys.conv_apply, params)  # noqa: E731
-  method = make(denoiser, d2d.luminance_codec(1), noise=NOISE, options=options)
+  method = make(toys.conv_prior(), d2d.luminance_codec(1), options=options)
   assert list(inspect.signature(d2d.fuse).parameters) == ["method", "params", "key", "images"]
 
   def run(key, images):

@@ -4,8 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dig2dig_jax.priors.prior import CustomPrior
 from dig2dig_jax.sampling import schedule
 from dig2dig_jax.sampling.denoiser import eps_denoiser
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.sampling.types import Transition
 
 
@@ -51,6 +53,13 @@ def conv_apply(params, x, t):
 
 def conv_denoiser(params):
   return eps_denoiser(conv_apply, params)
+
+
+NOISE = NoiseSchedule("linear", 1000)
+
+
+def conv_prior(noise=NOISE):
+  return CustomPrior(conv_denoiser, noise)
 
 
 def watched(transition, path: dict):

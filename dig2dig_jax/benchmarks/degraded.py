@@ -30,12 +30,12 @@ from dig2dig_jax.figures import sheet
 from dig2dig_jax.fusing.config import FuseConfig
 from dig2dig_jax.fusing.fuser import Fuser
 from dig2dig_jax.methods.base import Method
+from dig2dig_jax.ops import color
 from dig2dig_jax.record import make_folder, write_text
 from dig2dig_jax.restoration.degradation import Degradation, parse
 from dig2dig_jax.restoration.restorer import Restorer
 
 SHEET_ROWS = 6
-_LUMA = np.array([[0.299], [0.587], [0.114]], np.float32)
 # case -> (stages, sigma of 8-bit values), of every source; or of the first alone, the others clean.
 CASES: dict[str, tuple[str, float]] = {
   "noise15": ("none", 15),
@@ -142,7 +142,7 @@ def _runner(method: tuple[Method, dict], config: FuseConfig) -> Runner:
 
 def gray_middle(pair: LoadedPair, middle: int) -> LoadedPair:
   """Luminance in three channels; of the square of side `middle` in the pair's middle, 0 for all."""
-  sources = np.repeat(pair.sources @ _LUMA, 3, axis=-1)
+  sources = np.repeat(pair.sources @ color.LUMA, 3, axis=-1)
   if middle:
     top, left = ((side - min(side, middle)) // 2 for side in sources.shape[1:3])
     sources = sources[:, top : top + middle, left : left + middle]

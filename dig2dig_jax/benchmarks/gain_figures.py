@@ -26,7 +26,7 @@ from dig2dig_jax.fusing.batches import batches
 from dig2dig_jax.fusing.config import FuseConfig
 from dig2dig_jax.guidance.gain import restoration_errors
 from dig2dig_jax.guidance.weighting import weights_from_gains
-from dig2dig_jax.methods.base import Codec
+from dig2dig_jax.methods.codec import Codec
 from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.priors.prior import Prior
 from dig2dig_jax.record import make_folder, write_text

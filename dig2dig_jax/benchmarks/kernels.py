@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import jax
 
+from dig2dig_jax.escape import table
+
 # The first pattern that a name contains decides. GPU libraries name their kernels, XLA its fusions by what they hold.
 _KINDS = (
   ("YNNPACK: convolutions, products, sums", r"^ynn"),
@@ -75,9 +77,8 @@ def markdown(operations: list[Operation], *, longest: int = 12) -> str:
   for operation in operations:
     kinds[operation.kind] += operation.seconds
     counts[operation.kind] += operation.count
-  lines = ["| kind | seconds | share | runs |", "| --- | ---: | ---: | ---: |"]
-  lines += [f"| {name} | {time:.4f} | {time / total:.0%} | {counts[name]} |" for name, time in kinds.most_common()]
-  lines += ["", "| longest | kind | seconds | share | runs |", "| --- | --- | ---: | ---: | ---: |"]
-  for name, of, time, count in operations[:longest]:
-    lines.append(f"| `{name[:90]}` | {of} | {time:.4f} | {time / total:.0%} | {count} |")
-  return "\n".join(lines) + "\n"
+  by_kind = [[name, f"{time:.4f}", f"{time / total:.0%}", str(counts[name])] for name, time in kinds.most_common()]
+  by_time = [[f"`{name[:90]}`", of, f"{time:.4f}", f"{time / total:.0%}", str(count)]
+             for name, of, time, count in operations[:longest]]  # fmt: skip
+  columns = ["seconds", "share", "runs"]
+  return table(["kind", *columns], by_kind) + "\n" + table(["longest", "kind", *columns], by_time, text=2)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from dig2dig_jax import metrics
 from dig2dig_jax.benchmarks import yardstick
+from dig2dig_jax.escape import table
 from dig2dig_jax.record import environment, make_folder, write_text
 
 SIZE = (350, 500)
@@ -85,13 +86,13 @@ def _markdown(record: dict) -> str:
     f"{record['pairs']} pairs of {record['size']}, {len(record['metrics'])} measures, "
     f"{record['environment']['device']} with {record['environment']['cpu_cores']} cores, "
     f"compilation {record['compile_seconds']:.0f} s on top\n\n"
-    "| program | seconds | CPU seconds | pairs per second | times slower | times the CPU |\n"
-    "| --- | ---: | ---: | ---: | ---: | ---: |\n"
   )
+  rows = []
   for row in record["rows"]:
     ratios = [record[kind].get(row["program"], 1) for kind in ("ratios", "cpu_ratios")]
     cells = [f"{row['seconds']:.1f}", f"{row['cpu_seconds']:.1f}", f"{row['pairs_per_second']:.3g}"]
-    text += f"| {row['program']} | {' | '.join([*cells, *(f'{ratio:.1f}' for ratio in ratios)])} |\n"
+    rows.append([row["program"], *cells, *(f"{ratio:.1f}" for ratio in ratios)])
+  text += table(["program", "seconds", "CPU seconds", "pairs per second", "times slower", "times the CPU"], rows)
   if "fmi_seconds_per_pair" not in record:
     return text
   fmi = record["fmi_seconds_per_pair"]

@@ -16,7 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from dig2dig_jax.benchmarks import flops, kernels
-from dig2dig_jax.methods.base import Codec, Method, evaluations, fuse
+from dig2dig_jax.escape import table
+from dig2dig_jax.methods.base import Method
+from dig2dig_jax.methods.codec import Codec
+from dig2dig_jax.methods.cost import evaluations
+from dig2dig_jax.methods.fuse import fuse
 from dig2dig_jax.methods.options import MethodOptions
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.priors.prior import Prior
@@ -65,11 +69,11 @@ def run(
     peak = matrix_peak(dtype, repeats=config.repeats)
     for height, width in config.sizes:
       for name, options in methods.items():
-        method = make_method(prior.denoiser, codec, noise=prior.noise, options=options, reuse=prior.reuse)
-        operations_of_pair = network_flops(prior, method, height, width)
+        method = make_method(prior, codec, options=options)
+        operations_of_pair = pair_flops(prior, method, options, height, width)
         for batch in config.batches:
           row = {"method": name, "dtype": dtype, "size": f"{width}x{height}", "batch": batch}
-          row |= {"evaluations": evaluations(method, SOURCES)}
+          row |= {"evaluations": evaluations(method, prior.params, SOURCES)}
           measured, operations = _measure(method, prior.params, (height, width), batch, config)
           row |= measured
           if operations:
@@ -114,17 +118,16 @@ def matrix_peak(dtype: str, *, repeats: int = 3) -> float:
   return 2 * side**3 * times / statistics.median(_timed(several, repeats + 1))
 
 
-def network_flops(prior: Prior, method: Method, height: int, width: int) -> float:
-  """Operations of all forward passes for one pair, by `benchmarks.flops`."""
-  steps = 0 if method.steps is None else method.steps.t.shape[0]
-  whole = -(-steps // method.reuse_every)
-  scale = method.weighting.scale
-  passes = (
-    (whole * method.passes_per_step, (height, width), False),
-    (steps - whole, (height, width), True),
-    (SOURCES * method.weighting.evaluations, (-(-height // scale), -(-width // scale)), False),
-  )
-  return sum(count * pass_flops(prior, *size, shallow=shallow) for count, size, shallow in passes if count)
+def pair_flops(prior: Prior, method: Method, options: MethodOptions, height: int, width: int) -> float:
+  """Operations of one pair, by `benchmarks.flops`, which counts every step as a whole pass of the network: those that
+  reuse its deep features are taken for what they are."""
+  shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), prior.params)
+  images = jax.ShapeDtypeStruct((SOURCES, height, width, 3), jnp.float32)
+  total = flops.flops(lambda params, images: fuse(method, params, jax.random.key(0), images)[0], shapes, images)
+  saved = options.steps - -(-options.steps // options.reuse)
+  if saved:
+    total -= saved * (pass_flops(prior, height, width) - pass_flops(prior, height, width, shallow=True))
+  return total
 
 
 def pass_flops(prior: Prior, height: int, width: int, *, shallow: bool = False) -> float:
@@ -203,10 +206,7 @@ _COLUMNS = {  # heading -> (field, format)
 def markdown(rows: list[dict]) -> str:
   """One line per row; what a row does not have is a dash, what went wrong stands in place of its seconds."""
   columns = [heading for heading, (field, _) in _COLUMNS.items() if any(field in row for row in rows)]
-  lines = [columns, ["---", "---", "---", *["---:"] * (len(columns) - 3)]]
-  for row in rows:
-    lines.append([_cell(row, *_COLUMNS[heading]) for heading in columns])
-  return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+  return table(columns, ([_cell(row, *_COLUMNS[heading]) for heading in columns] for row in rows), text=3)
 
 
 def _cell(row: dict, field: str, form: str) -> str:

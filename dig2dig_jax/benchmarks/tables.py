@@ -28,7 +28,8 @@ from dig2dig_jax.figures import plots, sheet
 from dig2dig_jax.fusing.batches import batches
 from dig2dig_jax.fusing.config import FuseConfig
 from dig2dig_jax.fusing.fuser import Fuser
-from dig2dig_jax.methods.base import Codec, evaluations
+from dig2dig_jax.methods.codec import Codec
+from dig2dig_jax.methods.cost import evaluations
 from dig2dig_jax.methods.options import Dig2DigOptions, MethodOptions
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.priors.prior import Prior
@@ -128,16 +129,13 @@ def _plan(prior: Prior, codec: Codec, config: FuseConfig, tuned: Dig2DigOptions,
   for table, named in rows.items():
     for name, options in named.items():
       labels.setdefault(options, f"{table}: {name}")
-  methods = {
-    options: make_method(prior.denoiser, codec, noise=prior.noise, options=options, reuse=prior.reuse)
-    for options in labels
-  }
+  methods = {options: make_method(prior, codec, options=options) for options in labels}
   return Plan(
     config=config,
     tables=rows,
     labels=labels,
     fusers={options: Fuser(method, prior.params, seed=config.seed) for options, method in methods.items()},
-    costs={options: evaluations(method, len(config.sources)) for options, method in methods.items()},
+    costs={options: evaluations(made, prior.params, len(config.sources)) for options, made in methods.items()},
     measures=tuple(dict.fromkeys(name for protocol in protocols for name in metrics.PROTOCOLS[protocol])),
     reference=next((next(iter(named.values())) for table, named in rows.items() if table in REFERENCED), None),
   )

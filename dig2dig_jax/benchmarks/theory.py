@@ -21,11 +21,12 @@ from dig2dig_jax.data.images import list_images, read_image
 from dig2dig_jax.data.padding import bucket_size, crop, reflect_pad
 from dig2dig_jax.data.pairs import content_id
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.escape import markdown
+from dig2dig_jax.escape import markdown, table
 from dig2dig_jax.evaluation.denoising import psnr
 from dig2dig_jax.figures import plots, sheet
 from dig2dig_jax.guidance.quadratic import chain
-from dig2dig_jax.methods.base import Codec, fuse
+from dig2dig_jax.methods.codec import Codec
+from dig2dig_jax.methods.fuse import fuse
 from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.ops.filters import gaussian_blur
@@ -138,27 +139,26 @@ def run(
 
 
 def _program(prior: Prior, codec: Codec, options: Dig2DigOptions):
-  method = make_method(prior.denoiser, codec, noise=prior.noise, options=options, reuse=prior.reuse)
+  method = make_method(prior, codec, options=options)
 
   def one(params, key, copies, ideal):
     ideal = codec.encode(ideal[None])[0]
     probed = chain(covariance_probe(ideal), method.guidance, error_probe(ideal))
-    fused, trace = fuse(method._replace(guidance=probed), params, key, copies)
+    fused, trace = fuse(method.replace(guidance=probed), params, key, copies)
     return fused, trace.steps
 
   return jax.jit(one)
 
 
 def _markdown(found) -> str:
-  lines = [
-    "| degradation | weights | images | Cov(w, B), summed ↑ | images with it above 0 | last error ↓ | PSNR, dB ↑ |",
-    "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
-  ]
+  header = ["degradation", "weights", "images", "Cov(w, B), summed ↑", "images with it above 0", "last error ↓",
+            "PSNR, dB ↑"]  # fmt: skip
+  lines = []
   for kind, rows in found.items():
     for name, runs in rows.items():
       sums = np.array([run["covariance"].sum() for run in runs])
       error = np.mean([run["error"][-1] for run in runs])
       decibel = np.mean([run["psnr"] for run in runs])
-      head = f"| {kind} | {markdown(name)} | {len(runs)} | {sums.mean():.3g} | {np.sum(sums > 0)}"
-      lines.append(f"{head} | {error:.5f} | {decibel:.2f} |")
-  return "\n".join(lines) + "\n"
+      counts = [str(len(runs)), f"{sums.mean():.3g}", str(np.sum(sums > 0))]
+      lines.append([kind, markdown(name), *counts, f"{error:.5f}", f"{decibel:.2f}"])
+  return table(header, lines, text=2)

@@ -21,6 +21,7 @@ from dig2dig_jax.benchmarks.pairs import spread
 from dig2dig_jax.data.images import to_uint8
 from dig2dig_jax.data.pairs import LoadedPair, content_id, load_pair
 from dig2dig_jax.errors import UserError, one_line
+from dig2dig_jax.escape import table
 from dig2dig_jax.evaluation.compare import mean_ranks
 from dig2dig_jax.evaluation.table import csv_text, json_text, markdown
 from dig2dig_jax.figures import sheet
@@ -183,8 +184,6 @@ def _line(case: str, scores, ranks: Mapping[str, float], apart: float) -> dict[s
 
 def _summary(out: Path, lines: list[dict[str, str]]) -> str:
   columns = list(dict.fromkeys(name for line in lines for name in line))
-  cells = [columns, ["---", *["---:"] * (len(columns) - 1)]]
-  cells += [[line.get(name, "–") for name in columns] for line in lines]
-  text = "".join(f"| {' | '.join(line)} |\n" for line in cells)
+  text = table(columns, ([line.get(name, "–") for name in columns] for line in lines))
   write_text(out / "summary.md", text)
   return f"Mean ranks of the panel\n\n{text}"

@@ -118,8 +118,8 @@ def _degraded() -> int:
     directory = Path(flags.DRFUSION_PRIOR.value) if flags.DRFUSION_PRIOR.value else DRFUSION
     network = load_drfusion(directory, dtype=flags.DTYPE.value)
     options_of_it = DrFusionOptions(output="channels", ensemble=bool(flags.OPTIONS["ensemble"].value))
-    trained = make_method(network.denoiser, codec, noise=network.noise, options=options_of_it), network.params
-  method = make_method(prior.denoiser, codec, noise=prior.noise, options=options, reuse=prior.reuse)
+    trained = make_method(network, codec, options=options_of_it), network.params
+  method = make_method(prior, codec, options=options)
   found = degraded.run(
     _restorer_of(prior),
     (method, prior.params),
@@ -141,7 +141,7 @@ def _unannounced() -> int:
 
   def runner(restore: str, seed: int = config.seed) -> Runner:
     own = dataclasses.replace(options, restore=restore)
-    method = make_method(prior.denoiser, codec, noise=prior.noise, options=own, reuse=prior.reuse)
+    method = make_method(prior, codec, options=own)
     return Runner(Fuser(method, prior.params, seed=seed), config.bucket)
 
   def blind(seed: int):

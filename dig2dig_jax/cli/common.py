@@ -13,7 +13,7 @@ from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.evaluation import folders, lpips
 from dig2dig_jax.fusing.config import FuseConfig
-from dig2dig_jax.methods.base import Codec, luminance_codec, rgb_codec
+from dig2dig_jax.methods.codec import Codec, luminance_codec, rgb_codec
 from dig2dig_jax.methods.dig2dig import one_pass
 from dig2dig_jax.methods.options import Dig2DigOptions, DrFusionOptions, MethodOptions, UserOptions
 from dig2dig_jax.methods.registry import METHODS, user_options

@@ -26,7 +26,7 @@ def run() -> int:
   )
   prior = common.network_prior()
   restorer = common.restorer(prior, options)
-  method = make_method(prior.denoiser, codec, noise=prior.noise, options=options, reuse=getattr(prior, "reuse", None))
+  method = make_method(prior, codec, options=options)
   values = dataclasses.asdict(options)
   machine = {"prior": str(prior.directory), "batch_size": flags.BATCH_SIZE.value, "dig_chunk": values.pop("chunk", 0),
              "network": repr(prior.config), "command": common.command()}  # fmt: skip

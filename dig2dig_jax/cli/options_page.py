@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from dig2dig_jax.escape import table
 from dig2dig_jax.methods.option import declared
 from dig2dig_jax.methods.options import OPTIONS
 
@@ -14,17 +15,18 @@ By `python -m dig2dig_jax.cli.options_page`, from their declarations (`methods/o
 
 def page() -> str:
   """Markdown: a table per method, without what it shares with the ones before."""
-  lines, known = [HEAD], {}
+  text, known = HEAD, {}
   for method, kind in OPTIONS.items():
-    lines += [f"\n## {method}\n", "| flag | field | default | what |", "| --- | --- | --- | --- |"]
+    rows = []
     defaults = {field.name: field.default for field in dataclasses.fields(kind)}
     for name, found in declared(kind):
       default = ",".join(defaults[name]) if isinstance(defaults[name], tuple) else defaults[name]
       if known.setdefault(name, default) == default and any(name in _names(other) for other in _before(method)):
         continue
       bounds = f"; {found.check.expected}" if found.check is not None and found.kind in ("integer", "number") else ""
-      lines.append(f"| `--{found.flag}` | `{name}` | `{default}` | {found.help}{bounds} |")
-  return "\n".join(lines) + "\n"
+      rows.append([f"`--{found.flag}`", f"`{name}`", f"`{default}`", f"{found.help}{bounds}"])
+    text += f"\n\n## {method}\n\n{table(['flag', 'field', 'default', 'what'], rows, text=4)}"
+  return text
 
 
 def _names(method: str) -> set[str]:

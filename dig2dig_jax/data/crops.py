@@ -13,6 +13,7 @@ import numpy as np
 
 from dig2dig_jax.data.images import list_images, read_image
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.ops import color
 
 _CACHE_BYTES = 2 * 2**30  # decoded images kept in memory; later ones are decoded at every use
 
@@ -69,7 +70,7 @@ class _RandomCrop(grain.transforms.RandomMap):
     crop = np.rot90(crop, rng.choice((0, 0, 1, 3)))  # mostly upright, as photographs are
     crop = crop.astype(np.float32) / 127.5 - 1
     if rng.random() < config.gray_share:
-      crop = np.repeat(crop @ np.array([[0.299], [0.587], [0.114]], np.float32), 3, axis=-1)
+      crop = np.repeat(crop @ color.LUMA, 3, axis=-1)
     return np.ascontiguousarray(crop)
 
 

@@ -15,10 +15,10 @@ import numpy as np
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.data.pairs import Pair, load_pair
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.ops import color
 
 HELD_OUT_EVERY = 5
 FAMILIES = ("clean", "noise", "blur", "low_resolution", "composite")
-_LUMA = np.array([[0.299], [0.587], [0.114]], np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +101,7 @@ def degraded_batches(
   elements = []
   for folder in folders:
     for pair in split(DataConfig(Path(folder), tuple(sources), valid="off").find()[0])[held_out]:
-      luma = (load_pair(pair).sources @ _LUMA)[..., 0]
+      luma = (load_pair(pair).sources @ color.LUMA)[..., 0]
       if min(luma.shape[1:]) < config.size:
         raise UserError(
           f"{next(iter(pair.files.values()))}: expected at least {config.size} pixels a side, found {luma.shape[1:]}; "

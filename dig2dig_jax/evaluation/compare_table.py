@@ -41,14 +41,14 @@ def markdown(comparison: Comparison) -> str:
     means.append([escape.markdown(method), *cells, *rank])
     spread.append([escape.markdown(method), *(spread_text(row[name]) for name in names)])
   text = f"Protocol {comparison.protocol}, {len(comparison.images)} images, means over images\n\n"
-  text += _table(["method", *heads, *(["mean rank ↓"] if comparison.ranks else [])], means)
+  text += escape.table(["method", *heads, *(["mean rank ↓"] if comparison.ranks else [])], means)
   text += f"\nDeviation over images, and {LEVEL:.0%} bootstrap interval of the mean ({RESAMPLES} resamples)\n\n"
-  text += _table(["method", *heads], spread)
+  text += escape.table(["method", *heads], spread)
   if others := [method for method in comparison.summaries if method != comparison.reference]:
     rows = [[escape.markdown(method), *(paired_text(comparison, method, name) for name in names)] for method in others]
     reference = escape.markdown(comparison.reference)
     text += f"\nPaired difference to {reference} with interval; p of Wilcoxon's test, by Holm per metric\n\n"
-    text += _table(["method", *heads], rows)
+    text += escape.table(["method", *heads], rows)
   return text + "".join(f"\nNote: {escape.markdown(note)}\n" for note in comparison.notes)
 
 
@@ -109,11 +109,6 @@ def leaders(comparison: Comparison) -> tuple[dict[str, set[str]], dict[str, set[
       {method for method, mean in means.items() if values[place : place + 1] == [mean]} for place in (0, 1)
     )
   return best, second
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-  lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-  return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def mean_text(summary: Summary) -> str:

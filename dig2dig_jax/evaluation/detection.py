@@ -132,12 +132,11 @@ def _mapping(labels: Labels, classes: Sequence[int], *, coco: bool) -> dict[int,
 
 
 def _markdown(scores: Mapping[str, tuple[float, float]], images: int, objects: int) -> str:
-  lines = [f"{images} images, {objects} labelled objects\n"]
-  lines += ["| method | mAP50 ↑ | mAP50-95 ↑ |", "| --- | ---: | ---: |"]
+  rows = []
   for method, row in scores.items():
-    cells = ("–" if np.isnan(value) else f"{value:.4f}" for value in row)
-    lines.append(f"| {escape.markdown(method)} | {' | '.join(cells)} |")
-  return "\n".join(lines) + "\n"
+    rows.append([escape.markdown(method), *("–" if np.isnan(value) else f"{value:.4f}" for value in row)])
+  table = escape.table(["method", "mAP50 ↑", "mAP50-95 ↑"], rows)
+  return f"{images} images, {objects} labelled objects\n\n{table}"
 
 
 def _plain(value: float) -> float | None:

@@ -11,10 +11,10 @@ import numpy as np
 from dig2dig_jax.data.crops import CropConfig, crop_batches
 from dig2dig_jax.data.images import write_png
 from dig2dig_jax.evaluation.denoising import nearest_timestep
-from dig2dig_jax.guidance import quadratic
 from dig2dig_jax.priors.prior import Prior
 from dig2dig_jax.record import make_folder
 from dig2dig_jax.sampling import process, schedule
+from dig2dig_jax.sampling.mean_colour import mean_colour
 from dig2dig_jax.sampling.sampler import sample
 from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.sampling.transition import TRANSITIONS
@@ -46,7 +46,7 @@ def run(
   """Writes `samples.png`, a square of `count` unconditional samples of size x size pixels; returns its path.
 
   colours_of: folder of images whose mean colours the samples' are distributed like, in place of what the network says
-  of them (`guidance.quadratic.mean_colour`). Raises UserError for one that cannot be read, or has smaller images.
+  of them (`sampling.mean_colour`). Raises UserError for one that cannot be read, or has smaller images.
   """
   make_folder(out)
   path = out / "samples.png"
@@ -88,13 +88,10 @@ def samples(
     x_0, _ = sample(
       key,
       x_init,
-      x_init[None],  # nobody guides
       denoise=denoiser(params),
-      guidance=quadratic.identity() if colours is None else quadratic.mean_colour(*colours),
+      correct=None if colours is None else mean_colour(*colours),
       transition=TRANSITIONS[transition](**own),
       steps=rows,
-      weights=jnp.ones((1, 1, 1, 1, 1)),
-      interval=steps,
     )
     return jnp.clip(x_0, -1, 1)
 

@@ -41,11 +41,11 @@ def markdown(rows: Rows, *, further: Mapping[str, Mapping[str, str]] = MappingPr
   means = summarise(rows)
   metrics = _metric_names(rows)
   header = ["method", "images", *(_heading(name) for name in metrics), *further]
-  lines = [header, ["---", *["---:"] * (len(header) - 1)]]
+  lines = []
   for method, scores in rows.items():
     cells = [*(_cell(means[method][name]) for name in metrics), *(column[method] for column in further.values())]
     lines.append([escape.markdown(method), str(len(scores)), *cells])
-  return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+  return escape.table(header, lines)
 
 
 def csv_text(rows: Rows, *, images: Sequence[str]) -> str:

@@ -27,7 +27,8 @@ def write_maps(config: FuseConfig, name: str, weights: np.ndarray) -> None:
 
 def write_selection(config: FuseConfig, name: str, steps: Trace) -> None:
   """conditions/NAME.png: which of CCF's conditions acted at which step."""
-  plots.write_selection(_selection(config, name), config.conditions, t=steps.t, **steps.guidance)
+  plots.write_selection(_selection(config, name), config.conditions, t=steps.t, selected=steps.guidance["selected"],
+                        weights=steps.guidance["weights"])
 
 
 def has_maps(config: FuseConfig, name: str, line: Mapping[str, Any]) -> bool:
@@ -54,7 +55,7 @@ def tiles(config: FuseConfig, pair: LoadedPair, image, weights) -> list[tuple[st
 
 def curves(steps: Trace) -> dict[str, jax.Array]:
   """t [S], weight [S, K], residual [S, K] over the padded image: what a report plots, small enough for every pair."""
-  return {"t": steps.t, "weight": steps.weight, "residual": steps.residual}
+  return {"t": steps.t} | {name: steps.guidance[name] for name in ("weight", "residual")}
 
 
 def rounded(curves: dict[str, np.ndarray]) -> dict[str, list]:

@@ -17,8 +17,10 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing import faults, memory
 from dig2dig_jax.fusing.programs import Programs
-from dig2dig_jax.methods.base import FusionTrace, Method, fuse
+from dig2dig_jax.methods.base import Method
+from dig2dig_jax.methods.fuse import FusionTrace, fuse
 from dig2dig_jax.sampling.tiling import tiled
+from dig2dig_jax.sampling.types import StatefulDenoiser
 
 TILES = (1024, 512, 256)  # sides that are tried in turn for an image that does not fit whole
 MOST_PAIRS = 8  # per device, where the batch size is chosen: more gains no speed and costs memory
@@ -191,13 +193,18 @@ class Fuser:
     self._kept.notes.clear()
     self.compile_seconds += time.monotonic() - start
 
+  def _remembers(self) -> bool:
+    """Whether something of whole images is carried from step to step."""
+    reverse, denoise = self._method.reverse, self._method.denoiser(self._params)
+    return reverse is not None and isinstance(reverse.predictor(self._params, denoise), StatefulDenoiser)
+
   def _jitted(self, tile: int):
     method = self._method
-    if tile and method.reuse:
+    if tile and self._remembers():
       raise UserError("--reuse: features of whole images cannot be reused in tiles; leave it out, or give --tile=0")
     if tile:
       whole = method.denoiser
-      method = method._replace(denoiser=lambda params: tiled(whole(params), tile, min(self._overlap, tile // 2)))
+      method = method.replace(denoiser=lambda params: tiled(whole(params), tile, min(self._overlap, tile // 2)))
 
     def run(params, images, ids):
       def one(images, pair_id):

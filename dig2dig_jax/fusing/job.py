@@ -29,7 +29,9 @@ from dig2dig_jax.fusing.fuser import Fuser
 from dig2dig_jax.fusing.processes import ALONE, Place, stopped_by_signal
 from dig2dig_jax.fusing.programs import Programs
 from dig2dig_jax.fusing.progress import Progress
-from dig2dig_jax.methods.base import FusionTrace, Method, evaluations
+from dig2dig_jax.methods.base import Method
+from dig2dig_jax.methods.cost import evaluations
+from dig2dig_jax.methods.fuse import FusionTrace
 from dig2dig_jax.record import make_folder
 from dig2dig_jax.restoration import blind, blind_restorer
 from dig2dig_jax.restoration.restorer import Restorer
@@ -74,7 +76,8 @@ def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> 
   todo = [pair for pair in own if pair.name not in done]
   kept = {pair.name for pair in outputs.foreign(config.out, todo, entries)}
   todo = [pair for pair in todo if pair.name not in kept]
-  report = FuseReport(left_out=left_out, skipped=len(done), evaluations=evaluations(method, len(config.sources)))
+  costs = evaluations(method, params, len(config.sources)) if todo else 0
+  report = FuseReport(left_out=left_out, skipped=len(done), evaluations=costs)
   report.notes += notes
   report.failed += [str(taken(config.out / f"{name}.png")) for name in sorted(kept)]
   if isinstance(config.restorer, Restorer):

@@ -17,7 +17,7 @@ from jax import export
 
 from dig2dig_jax.files import replacing
 from dig2dig_jax.fusing import compile_cache, faults
-from dig2dig_jax.methods.base import FusionTrace
+from dig2dig_jax.methods.fuse import FusionTrace
 from dig2dig_jax.sampling.sampler import Trace
 
 _PACKAGE = Path(__file__).resolve().parents[1]

@@ -46,32 +46,6 @@ def chain(*guidances: Guidance) -> Guidance:
   return Guidance(init, update, diagnose)
 
 
-def identity() -> Guidance:
-  """No guidance: the sampler draws from the prior."""
-  return stateless(lambda prediction, sources, **kw: prediction)
-
-
-def mean_colour(mean: jax.Array, covariance: jax.Array) -> Guidance:
-  """The mean over pixels of x0 becomes its posterior mean, for images whose mean colour is N(mean [C], covariance
-  [C, C]); everything else of x0 stays.
-
-  With N pixels and s = sqrt(alpha_bar), the mean of x_t is N(s c, (1 - alpha_bar) / N) for the colour c, so that
-  E[c | x_t] = m + s S (s^2 S + (1 - alpha_bar) / N)^-1 (mean x_t - s m). A loss over pixels hardly sees what a network
-  says of c, an N-th of it; the noisiest steps divide its error by s, below 0.01 there, and it comes out as a cast.
-  """
-
-  def f(prediction, sources, *, x_t, step, **kw):
-    height, width, channels = x_t.shape
-    signal = jnp.sqrt(step.alpha_bar)
-    observed = step.alpha_bar * covariance + (1 - step.alpha_bar) / (height * width) * jnp.eye(channels)
-    surprise = jnp.mean(x_t, axis=(0, 1)) - signal * mean
-    wanted = mean + signal * covariance @ jnp.linalg.solve(observed, surprise)
-    shift = wanted - jnp.mean(prediction.x0, axis=(0, 1))
-    return prediction._replace(x0=prediction.x0 + shift[None, None])
-
-  return chain(stateless(f), consistent_eps())
-
-
 def consistent_eps() -> Guidance:
   """Re-derives eps from x_t and the corrected x0, so that x_t = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps again."""
 

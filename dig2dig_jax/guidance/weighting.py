@@ -18,6 +18,7 @@ from dig2dig_jax.restoration import blind
 from dig2dig_jax.sampling.types import Denoiser, Step
 
 NORMALISATIONS = ("none", "mean_abs")
+ONCE = 2**30  # steps from one row to the next, where there is one row
 
 
 class Composition(NamedTuple):
@@ -33,14 +34,12 @@ class Composition(NamedTuple):
 
 
 class Weighting(NamedTuple):
-  """`compute(key, sources [K, H, W, C], denoise) -> rows [U, K, H, W, 1]`, convex over K; `interval` in steps;
-  `evaluations`: network evaluations per source that `compute` spends, on images `scale` times smaller. `compose(key,
-  images [K, H, W, 3], encode, denoise) -> Composition`, of weightings that know more than one weight per pixel."""
+  """`compute(key, sources [K, H, W, C], denoise) -> rows [U, K, H, W, 1]`, convex over K; `interval`: steps from
+  one row to the next. `compose(key, images [K, H, W, 3], encode, denoise) -> Composition`, of weightings that know more
+  than one weight per pixel."""
 
   compute: Callable[[jax.Array, jax.Array, Denoiser], jax.Array]
-  interval: int
-  evaluations: int
-  scale: int = 1
+  interval: int = ONCE
   compose: Callable[[jax.Array, jax.Array, Callable, Denoiser], Composition] | None = None
 
 
@@ -50,7 +49,7 @@ def uniform() -> Weighting:
   def compute(key, sources, denoise):
     return jnp.full((1, *sources.shape[:3], 1), 1 / sources.shape[0])
 
-  return Weighting(compute, interval=2**30, evaluations=0)
+  return Weighting(compute)
 
 
 def weights_from_gains(
@@ -81,7 +80,7 @@ def interval_dig(steps: Step, *, interval: int = 10, weights: dict, errors: dict
     first = jnp.full((1, *error.shape[1:]), 1 / sources.shape[0])
     return jnp.concatenate([first, weights_from_gains(error[:-1] - error[1:], **weights)])
 
-  return Weighting(compute, interval, levels.t.shape[0] * errors.get("draws", 1), errors.get("scale", 1))
+  return Weighting(compute, interval)
 
 
 def cumulative_dig(bounds: Step, *, weights: dict, errors: dict) -> Weighting:
@@ -94,7 +93,7 @@ def cumulative_dig(bounds: Step, *, weights: dict, errors: dict) -> Weighting:
     error = restoration_errors(key, sources, bounds, denoise, **errors)
     return weights_from_gains(error[:1] - error[1:], **weights)
 
-  return Weighting(compute, interval=2**30, evaluations=2 * errors.get("draws", 1), scale=errors.get("scale", 1))
+  return Weighting(compute)
 
 
 def dig_spectrum(levels: Step, *, rule: spectrum.Rule, restore: bool = True) -> Weighting:
@@ -113,4 +112,4 @@ def dig_spectrum(levels: Step, *, rule: spectrum.Rule, restore: bool = True) -> 
   def compute(key, sources, denoise):
     return compose(key, sources, lambda images: images, denoise).weights[None]
 
-  return Weighting(compute, interval=2**30, evaluations=int(restore), compose=compose)
+  return Weighting(compute, compose=compose)

@@ -5,9 +5,11 @@ from typing import Any
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.guidance import spectrum, weighting
-from dig2dig_jax.methods.base import Codec, Method
+from dig2dig_jax.methods.base import Method, PriorLike, Reverse
+from dig2dig_jax.methods.codec import Codec
 from dig2dig_jax.methods.options import MethodOptions
 from dig2dig_jax.sampling import schedule, transition
+from dig2dig_jax.sampling.denoiser import reusing
 from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.sampling.types import Guidance, Reuse, Step
 
@@ -15,39 +17,38 @@ _RULE = spectrum.Rule()
 
 
 def assemble(
-  denoiser: Callable,
-  codec: Codec,
-  *,
-  noise: NoiseSchedule,
-  options: MethodOptions,
-  guidance: Guidance,
-  passes_per_step: int = 1,
-  reuse: Callable[[Any], Reuse] | None = None,
-  rule: spectrum.Rule = _RULE,
+  prior: PriorLike, codec: Codec, *, options: MethodOptions, guidance: Guidance, rule: spectrum.Rule = _RULE
 ) -> Method:
-  """The method of checked `options` with this guidance. denoiser: params -> Denoiser; noise: the process that the
-  prior was trained on; reuse: params -> Reuse, for `options.reuse` above 1; rule: of the window
-  `spectrum`."""
-  if options.reuse > 1 and reuse is None:
-    raise UserError(
-      f"--reuse={options.reuse}: expected a network that gives its deep features, found none; leave it out, or from "
-      "Python give the method reuse=prior.reuse too"
-    )
-  steps = None
-  if options.steps:
-    kept = schedule.spacing_timesteps(noise.num_timesteps, options.steps, options.spacing, name=noise.name)
-    steps = schedule.steps(noise.tables(kept))
-  own: dict[str, dict[str, Any]] = {"ddim": {"eta": options.eta}, "ancestral": {"variance": options.variance}}
+  """The method of checked `options` with this guidance. rule: of the window `spectrum`. Raises UserError where
+  `options.reuse` is above 1 and the prior cannot."""
+  steps = _steps(options, prior.noise) if options.steps else None
   return Method(
     codec=codec,
-    denoiser=denoiser,
-    steps=steps,
+    denoiser=prior.denoiser,
+    weighting=_weighting(options, steps, prior.noise, rule),
     guidance=guidance,
-    weighting=_weighting(options, steps, noise, rule),
-    transition=transition.TRANSITIONS[options.transition](**own.get(options.transition, {})),
-    passes_per_step=passes_per_step,
-    reuse=reuse if options.reuse > 1 else None,
-    reuse_every=options.reuse,
+    reverse=None if steps is None else _reverse(prior, steps, options),
+  )
+
+
+def _steps(options: MethodOptions, noise: NoiseSchedule) -> Step:
+  kept = schedule.spacing_timesteps(noise.num_timesteps, options.steps, options.spacing, name=noise.name)
+  return schedule.steps(noise.tables(kept))
+
+
+def _reverse(prior: PriorLike, steps: Step, options: MethodOptions) -> Reverse:
+  own: dict[str, dict[str, Any]] = {"ddim": {"eta": options.eta}, "ancestral": {"variance": options.variance}}
+  step_on = transition.TRANSITIONS[options.transition](**own.get(options.transition, {}))
+  if options.reuse == 1:
+    return Reverse(lambda params: steps, step_on)
+  reuse: Callable[[Any], Reuse] | None = getattr(prior, "reuse", None)
+  if reuse is None:
+    raise UserError(
+      f"--reuse={options.reuse}: expected a network that gives its deep features, found none; leave it out, or from "
+      "Python give a prior that has reuse(params)"
+    )
+  return Reverse(
+    lambda params: steps, step_on, predictor=lambda params, denoise: reusing(reuse(params), options.reuse)
   )
 
 

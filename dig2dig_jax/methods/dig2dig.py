@@ -2,14 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 from dig2dig_jax.guidance import quadratic, spectrum
 from dig2dig_jax.methods.assembly import assemble
-from dig2dig_jax.methods.base import Codec, Method
+from dig2dig_jax.methods.base import Method, PriorLike
+from dig2dig_jax.methods.codec import Codec
 from dig2dig_jax.methods.options import Dig2DigOptions
-from dig2dig_jax.sampling.schedule import NoiseSchedule
-from dig2dig_jax.sampling.types import Reuse
 
 
 def one_pass(options: Dig2DigOptions) -> Dig2DigOptions:
@@ -21,34 +19,17 @@ def one_pass(options: Dig2DigOptions) -> Dig2DigOptions:
   )
 
 
-def dig2dig(
-  denoiser: Callable,
-  codec: Codec,
-  *,
-  noise: NoiseSchedule,
-  options: Dig2DigOptions,
-  reuse: Callable[[Any], Reuse] | None = None,
-) -> Method:
+def dig2dig(prior: PriorLike, codec: Codec, *, options: Dig2DigOptions) -> Method:
   """The method as one `Method`.
 
   Args:
-    denoiser: params -> Denoiser.
+    prior: such as `load_prior` gives.
     codec: between images and what the prior sees.
-    noise: the process that the prior was trained on.
-    options: see `Dig2DigOptions`. Raises UserError for values out of range.
-    reuse: params -> Reuse, such as `Prior.reuse`; needed, and used, where `options.reuse` is above 1.
+    options: see `Dig2DigOptions`. Raises UserError for values out of range, and for `reuse` above 1 of a prior that
+      cannot.
   """
-  options.validate(noise.num_timesteps)
-  return assemble(
-    denoiser,
-    codec,
-    noise=noise,
-    options=options,
-    guidance=_guidance(options),
-    reuse=reuse,
-    rule=rule_of(options),
-    passes_per_step=2 if options.guidance == "dps" else 1,  # dps predicts again to differentiate (and runs backwards)
-  )
+  options.validate(prior.noise.num_timesteps)
+  return assemble(prior, codec, options=options, guidance=_guidance(options), rule=rule_of(options))
 
 
 def rule_of(options: Dig2DigOptions) -> spectrum.Rule:

@@ -4,31 +4,29 @@ arXiv 2604.08922. Not training-free: its prior is a checkpoint of `--job=train -
 It takes luminance of any size; odd sides are mirrored by a pixel and cropped.
 """
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.guidance import weighting
-from dig2dig_jax.methods.base import Codec, Method
+from dig2dig_jax.methods.base import Method, PriorLike, Reverse
+from dig2dig_jax.methods.codec import Codec
 from dig2dig_jax.methods.options import DrFusionOptions
 from dig2dig_jax.sampling import joint_observation as joint
-from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.sampling.transition import ddim
+from dig2dig_jax.sampling.types import Denoiser
 
 _LEAST = 8  # pixels: three halvings
 CHANNELS = ("first", "second", "fused")  # of its state
 _MIRRORS = ((), (0,), (1,), (0, 1))  # axes that an ensemble's images are flipped along
 
 
-def drfusion(denoiser: Callable, codec: Codec, *, noise: NoiseSchedule, options: DrFusionOptions) -> Method:
+def drfusion(prior: PriorLike, codec: Codec, *, options: DrFusionOptions) -> Method:
   """DRFusion as one `Method` for two sources.
 
   Args:
-    denoiser: params -> Denoiser that predicts noise and mask, of params with `alpha` [T].
+    prior: such as `load_drfusion` gives: predicts noise and mask, of params with `alpha` [T].
     codec: must be gray; raises UserError otherwise.
-    noise: with the T of the network.
     options: see `DrFusionOptions`. Raises UserError for values out of range.
   """
   options.validate()
@@ -38,31 +36,27 @@ def drfusion(denoiser: Callable, codec: Codec, *, noise: NoiseSchedule, options:
     codec=Codec(
       lambda images: _encode(codec, images), lambda x, images: _decode(codec, x, images, options.output), gray=True
     ),
-    denoiser=_mirrored(denoiser) if options.ensemble else denoiser,
-    steps=joint.learned_steps(jnp.full(noise.num_timesteps, 0.5)),
-    guidance=joint.joint_observation(options.sigma_y),
+    denoiser=prior.denoiser,
     weighting=weighting.uniform(),
-    transition=ddim(),
-    passes_per_step=len(_MIRRORS) if options.ensemble else 1,
-    schedule=lambda params, steps: joint.learned_steps(params["alpha"]),
-    start=lambda key, sources, steps: joint.start(sources, steps),
+    guidance=joint.joint_observation(options.sigma_y),
+    reverse=Reverse(
+      steps=lambda params: joint.learned_steps(params["alpha"]),
+      transition=ddim(),
+      start=lambda key, sources, steps: joint.start(sources, steps),
+      predictor=lambda params, denoise: _mirrored(denoise) if options.ensemble else denoise,
+    ),
   )
 
 
-def _mirrored(denoiser: Callable) -> Callable:
+def _mirrored(denoise: Denoiser) -> Denoiser:
   """Self-ensemble (Lim et al. 2017, arXiv 1707.02921), of mirror images only, which keep the sides of the image."""
 
-  def of(params):
-    denoise = denoiser(params)
+  def mean(x_t, step):
+    found = jax.vmap(lambda x: denoise(x, step))(jnp.stack([jnp.flip(x_t, axes) for axes in _MIRRORS]))
+    back = lambda leaf: sum(jnp.flip(image, axes) for image, axes in zip(leaf, _MIRRORS, strict=True))  # noqa: E731
+    return jax.tree.map(lambda leaf: back(leaf) / len(_MIRRORS), found)
 
-    def mean(x_t, step):
-      found = jax.vmap(lambda x: denoise(x, step))(jnp.stack([jnp.flip(x_t, axes) for axes in _MIRRORS]))
-      back = lambda leaf: sum(jnp.flip(image, axes) for image, axes in zip(leaf, _MIRRORS, strict=True))  # noqa: E731
-      return jax.tree.map(lambda leaf: back(leaf) / len(_MIRRORS), found)
-
-    return mean
-
-  return of
+  return mean
 
 
 def _encode(codec: Codec, images):

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from dig2dig_jax.errors import UserError, one_line
-from dig2dig_jax.methods.base import Codec, Method
+from dig2dig_jax.methods.base import Method, PriorLike
 from dig2dig_jax.methods.ccf import ccf
+from dig2dig_jax.methods.codec import Codec
 from dig2dig_jax.methods.ddfm import ddfm
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.drfusion import drfusion
 from dig2dig_jax.methods.options import OPTIONS, DrFusionOptions, MethodOptions, UserOptions
-from dig2dig_jax.sampling.schedule import NoiseSchedule
-from dig2dig_jax.sampling.types import Reuse
 
 METHODS: dict[str, tuple[type[MethodOptions | DrFusionOptions], Callable[..., Method]]] = {
   name: (OPTIONS[name], constructor)
@@ -49,23 +48,17 @@ def _imported(method: str) -> Callable[..., Method]:
 
 
 def make_method(
-  denoiser: Callable,
-  codec: Codec,
-  *,
-  noise: NoiseSchedule,
-  options: MethodOptions | DrFusionOptions,
-  reuse: Callable[[Any], Reuse] | None = None,
+  prior: PriorLike, codec: Codec, *, options: MethodOptions | DrFusionOptions
 ) -> Method:
-  """The method whose options these are. reuse: params -> Reuse, of a network that can. Raises UserError for values out
-  of range, and for `options.reuse` above 1 without it."""
+  """The method whose options these are. Raises UserError for values out of range, and for `options.reuse` above 1 of a
+  prior that cannot."""
   if isinstance(options, UserOptions):
-    options.validate(noise.num_timesteps)
-    found = _imported(options.method)(denoiser, codec, noise=noise, options=options)
+    options.validate(prior.noise.num_timesteps)
+    found = _imported(options.method)(prior, codec, options=options)
     if not isinstance(found, Method):
       raise UserError(f"--method={options.method}: expected it to return a Method, found {type(found).__name__}")
     return found
   for kind, constructor in METHODS.values():
     if type(options) is kind:
-      own = {"reuse": reuse} if issubclass(kind, MethodOptions) else {}
-      return constructor(denoiser, codec, noise=noise, options=options, **own)
+      return constructor(prior, codec, options=options)
   raise ValueError(f"options: expected those of one of {', '.join(METHODS)}, found {type(options).__name__}")

@@ -65,11 +65,6 @@ def pointwise_conv(x, kernel, strides, padding, **options):
   return jax.lax.platform_dependent(x, kernel, cpu=product, default=plain)
 
 
-def upsampled_conv(x, kernel, strides, padding, **options):
-  """A convolution of `nearest_upsample_2x(x)`."""
-  return conv(nearest_upsample_2x(x), kernel, strides, padding, **options)
-
-
 def nearest_upsample_2x(x):
   n, h, w, c = x.shape
   return jnp.broadcast_to(x[:, :, None, :, None], (n, h, 2, w, 2, c)).reshape(n, 2 * h, 2 * w, c)

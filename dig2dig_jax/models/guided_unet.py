@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from dig2dig_jax.models.config import UNetConfig
+from dig2dig_jax.models.convolution import nearest_upsample_2x
 from dig2dig_jax.models.layers import (
   AttentionBlock,
   AttentionPool,
@@ -109,7 +110,7 @@ class Upsample(nn.Module):
 
   @nn.compact
   def __call__(self, x):
-    return conv3x3(self.features, "conv", dtype=self.dtype, upsample=True)(x)
+    return conv3x3(self.features, "conv", dtype=self.dtype)(nearest_upsample_2x(x))
 
 
 class UNet(nn.Module):

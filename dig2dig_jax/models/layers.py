@@ -63,11 +63,8 @@ class GroupNorm32(nn.Module):
     return (x32 * factor + offset).astype(x.dtype)
 
 
-def conv3x3(
-  features: int, name: str, *, dtype, stride: int = 1, zero: bool = False, upsample: bool = False
-) -> nn.Conv:
-  """PyTorch's 3x3 convolution with padding 1. (SAME padding would shift a strided convolution by one pixel.)
-  upsample: of the input enlarged by `nearest_upsample_2x`."""
+def conv3x3(features: int, name: str, *, dtype, stride: int = 1, zero: bool = False) -> nn.Conv:
+  """PyTorch's 3x3 convolution with padding 1. (SAME padding would shift a strided convolution by one pixel.)"""
   return nn.Conv(
     features,
     (3, 3),
@@ -75,7 +72,7 @@ def conv3x3(
     padding=((1, 1), (1, 1)),
     dtype=dtype,
     kernel_init=nn.initializers.zeros if zero else nn.initializers.lecun_normal(),
-    conv_general_dilated=convolution.upsampled_conv if upsample else convolution.conv,
+    conv_general_dilated=convolution.conv,
     name=name,
   )
 
@@ -105,9 +102,9 @@ class ResBlock(nn.Module):
     h = nn.silu(GroupNorm32(config.norm_groups, name="in_layers_0")(x))
     if self.resample == "down":
       h, x = average_pool_2x2(h), average_pool_2x2(x)
-    h = conv3x3(self.features, "in_layers_2", dtype=self.dtype, upsample=self.resample == "up")(h)
-    if self.resample == "up":
-      x = convolution.nearest_upsample_2x(x)
+    elif self.resample == "up":
+      h, x = convolution.nearest_upsample_2x(h), convolution.nearest_upsample_2x(x)
+    h = conv3x3(self.features, "in_layers_2", dtype=self.dtype)(h)
     width = 2 * self.features if config.use_scale_shift_norm else self.features
     emb_out = nn.Dense(width, dtype=jnp.float32, name="emb_layers_1")(nn.silu(emb))
     norm = GroupNorm32(config.norm_groups, name="out_layers_0")

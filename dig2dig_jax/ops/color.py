@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 _KR, _KG, _KB = 0.299, 0.587, 0.114
+LUMA = np.array([[_KR], [_KG], [_KB]], np.float32)  # pixels [..., 3] @ LUMA are Y [..., 1], in NumPy
 
 # Rows of the textbook equations are columns here, because the product is `pixels @ matrix`.
 _TO_YCBCR = np.array([

@@ -1,9 +1,11 @@
 """Which network does a job run? A checkpoint folder as a denoiser constructor and its parameters."""
 
+import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,11 +29,12 @@ DTYPES = ("float32", "bfloat16", "float16")
 _TORSO = ("input_blocks", "middle_block", "output_blocks")
 
 
-class Prior(NamedTuple):
-  """`denoiser(params) -> Denoiser`; `noise`: of the process it was trained on; `label`: class
-  that a class-conditional network is asked for, else None."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prior:
+  """A diffusion network and its weights. `denoiser(params) -> Denoiser`; `noise`: of the process it was trained on;
+  `label`: class that a class-conditional network is asked for, else None. Equal to itself alone, and hashed so."""
 
-  params: dict
+  params: dict = dataclasses.field(repr=False)
   config: UNetConfig
   noise: NoiseSchedule
   dtype: str
@@ -108,10 +111,21 @@ def load_prior(directory: Path, *, dtype: str = "float32", label: int | None = N
   return Prior(loaded.params, config, noise, dtype, Path(directory), label)
 
 
-class DrFusionNetwork(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class CustomPrior:
+  """A prior of one's own: `denoiser(params) -> Denoiser` of a network that was trained on the process `noise`. Where it
+  gives its deep features, `reuse(params) -> Reuse`."""
+
+  denoiser: Callable[[Any], Denoiser] = dataclasses.field(repr=False)
+  noise: NoiseSchedule
+  reuse: Callable[[Any], Reuse] | None = dataclasses.field(default=None, repr=False)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DrFusionNetwork:
   """What `--method=drfusion` runs, with the fields and the `denoiser` of a `Prior`; noise.num_timesteps: its T."""
 
-  params: dict
+  params: dict = dataclasses.field(repr=False)
   config: DrFusionConfig
   noise: NoiseSchedule
   dtype: str

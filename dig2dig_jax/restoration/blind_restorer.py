@@ -97,6 +97,6 @@ def _factors(size: operators.Size, lost: Lost) -> operators.Factors:
 def _program(denoiser, gray: bool):
   def run(params, key, observed, factors, sigma, steps):
     operator = operators.of_factors(factors)
-    return restore(key, observed, operator, sigma, steps, denoiser(params), gray=gray, multiple=1)
+    return restore(key, observed, operator, sigma, steps, denoiser(params), gray=gray)
 
   return jax.jit(run)

@@ -73,15 +73,15 @@ class Restorer(NamedTuple):
     steps = levels(self.prior.noise, sigma=sigma, steps=self.steps, gray=gray, only_noise=only_noise)
     key = jax.random.fold_in(jax.random.key(self.seed), content_id(name))
     key = jax.random.fold_in(key, list(self.degradations).index(source))
-    program = _program(self.prior.denoiser, degradation.stages, size, gray, self.prior.config.size_multiple)
+    program = _program(self.prior.denoiser, degradation.stages, size, gray)
     return np.asarray(program(self.prior.params, key, jnp.asarray(observed), jnp.float32(sigma), steps))
 
 
 @functools.lru_cache(maxsize=64)
-def _program(denoiser, stages, size: Size, gray: bool, multiple: int):
+def _program(denoiser, stages, size: Size, gray: bool):
   operator = Degradation(stages).operator(size)
 
   def run(params, key, observed, sigma, steps):
-    return restore(key, observed, operator, sigma, steps, denoiser(params), gray=gray, multiple=multiple)
+    return restore(key, observed, operator, sigma, steps, denoiser(params), gray=gray)
 
   return jax.jit(run)

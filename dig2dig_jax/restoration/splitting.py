@@ -53,15 +53,12 @@ def lift(key: jax.Array, image: jax.Array, deviation: jax.Array) -> jax.Array:
 
 
 def denoised(
-  key: jax.Array, image: jax.Array, step: Step, denoise: Denoiser, *, gray: bool | jax.Array, multiple: int = 1
+  key: jax.Array, image: jax.Array, step: Step, denoise: Denoiser, *, gray: bool | jax.Array
 ) -> jax.Array:
   """The prior's estimate of the clean image from `image` [H, W, 3] with noise of the step's level (of that level /
-  sqrt(3), if gray). multiple: sides that the network takes; the image is mirrored up to it and cropped."""
-  height, width = image.shape[:2]
-  deviation = deviation_of(step)
-  image = jnp.where(gray, lift(key, image, deviation), image)
-  padded = jnp.pad(image, ((0, -height % multiple), (0, -width % multiple), (0, 0)), mode="reflect")
-  x0 = denoise(jnp.sqrt(step.alpha_bar) * padded, step).x0[:height, :width]
+  sqrt(3), if gray)."""
+  image = jnp.where(gray, lift(key, image, deviation_of(step)), image)
+  x0 = denoise(jnp.sqrt(step.alpha_bar) * image, step).x0
   return jnp.where(gray, x0.mean(axis=-1, keepdims=True), x0)
 
 
@@ -74,7 +71,6 @@ def restore(
   denoise: Denoiser,
   *,
   gray: bool,
-  multiple: int,
 ) -> jax.Array:
   """The source [H, W, 3] of an observation [h, w, 3].
 
@@ -86,7 +82,6 @@ def restore(
     steps: of `levels`.
     denoise: the prior.
     gray: whether the channels are equal, and so is their noise.
-    multiple: of the sides that the network takes.
   """
   deviation2 = (1 - steps.alpha_bar) / steps.alpha_bar / (3 if gray else 1)
   rho = TRUST * sigma**2 / deviation2
@@ -97,6 +92,6 @@ def restore(
   def body(x, level):
     step, rho = level
     x = x + operator.solve(observed - operator.apply(x), rho)
-    return denoised(jax.random.fold_in(key, step.index), x, step, denoise, gray=gray, multiple=multiple), None
+    return denoised(jax.random.fold_in(key, step.index), x, step, denoise, gray=gray), None
 
   return jax.lax.scan(body, x, (steps, rho))[0]

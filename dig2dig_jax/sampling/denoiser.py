@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from dig2dig_jax.sampling import process
-from dig2dig_jax.sampling.types import Denoiser, Prediction, Reuse, Step
+from dig2dig_jax.sampling.types import Denoiser, Prediction, Reuse, StatefulDenoiser, Step
 
 
 def eps_denoiser(apply: Callable, params: Any, *, clip: bool = True) -> Denoiser:
@@ -39,17 +39,21 @@ def eps_reuse(full: Callable, shallow: Callable, params: Any, *, clip: bool = Tr
   return Reuse(run_full, run_shallow)
 
 
-def reusing(reuse: Reuse, every: int) -> Callable:
-  """(x_t, step, features) -> (Prediction, features): the whole network at every `every`th step from the first on."""
+def reusing(reuse: Reuse, every: int) -> StatefulDenoiser:
+  """The whole network at every `every`th step from the first on; its deep features are reused in between."""
 
-  def denoise(x_t, step, features):
+  def init(x_t, step):
+    _, shapes = jax.eval_shape(reuse.full, x_t, step)
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+  def update(x_t, step, features):
     return jax.lax.cond(
       step.index % every == 0,
       lambda: reuse.full(x_t, step),
       lambda: (reuse.shallow(x_t, step, features), features),
     )
 
-  return denoise
+  return StatefulDenoiser(init, update)
 
 
 def _prediction(output, x_t: jax.Array, step: Step, clip: bool) -> Prediction:

@@ -36,6 +36,16 @@ class Prediction(NamedTuple):
 Denoiser = Callable[[Array, Step], Prediction]  # (x_t [H, W, C], step) -> Prediction
 
 
+class StatefulDenoiser(NamedTuple):
+  """A denoiser that carries something from step to step.
+
+  `init(x_T, step) -> memory`; `update(x_t, step, memory) -> (Prediction, memory)`, memory a PyTree of fixed shapes.
+  """
+
+  init: Callable[[Array, Step], PyTree]
+  update: Callable[[Array, Step, PyTree], tuple[Prediction, PyTree]]
+
+
 class Reuse(NamedTuple):
   """A denoiser that can take its network's deep features from an earlier step. Features are a PyTree of arrays.
 
@@ -53,14 +63,26 @@ class Transition(NamedTuple):
   update: Callable[[Array, Array, Prediction, Step, PyTree], tuple[Array, PyTree]]
 
 
+class Correction(NamedTuple):
+  """What a run does to each prediction before it steps on.
+
+  `init() -> state`; `update(key, prediction, x_t, step, state) -> (prediction, state)`;
+  `diagnose(state) -> {name: array}`: what a person reads of the state after each step.
+  """
+
+  init: Callable[[], PyTree]
+  update: Callable[[Array, Prediction, Array, Step, PyTree], tuple[Prediction, PyTree]]
+  diagnose: Callable[[PyTree], dict[str, Array]] = lambda state: {}
+
+
 class Guidance(NamedTuple):
   """What the sources say, as an optax-like pair of pure functions.
 
   `init(sources [K, H, W, C]) -> state`;
   `update(prediction, state, sources, *, x_t, step, key, weights, denoise) -> (prediction, state)`
   with weights [K, H, W, 1], convex over K;
-  `diagnose(state) -> {name: array}`: what a person reads of the state after each step; `source_weights` [K, H, W, 1]
-  are those that the guidance used where it has its own.
+  `diagnose(state) -> {name: array}`; `source_weights` [K, H, W, 1] are those that the guidance used where it has its
+  own. With sources and weights it becomes a `Correction`: `guidance.guided`.
   """
 
   init: Callable[[Array], PyTree]

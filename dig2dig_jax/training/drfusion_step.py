@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from dig2dig_jax.guidance.guided import guided
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig, DrFusionNet
 from dig2dig_jax.models.shapes import parameter_shapes
 from dig2dig_jax.sampling import joint_observation as joint
@@ -89,13 +90,11 @@ def sampler(
     x, _ = sample(
       key,
       joint.start(sources, steps),
-      sources,
       denoise=jax.checkpoint(denoise) if recompute else denoise,
-      guidance=joint.joint_observation(),
+      # The masks of the network take the place of weights.
+      correct=guided(joint.joint_observation(), sources, jnp.full((1, 2, 1, 1, 1), 0.5), denoise=denoise),
       transition=ddim(),
       steps=steps,
-      weights=jnp.full((1, 2, 1, 1, 1), 0.5),  # the masks of the network take their place
-      interval=1,
       unroll=train and jax.default_backend() == "cpu",
     )
     return x

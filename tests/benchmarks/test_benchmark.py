@@ -14,7 +14,7 @@ from dig2dig_jax.benchmarks import rows as ablations
 from dig2dig_jax.benchmarks import tables
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing.config import FuseConfig
-from dig2dig_jax.methods.base import luminance_codec
+from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.sampling.schedule import NoiseSchedule
 

@@ -11,7 +11,7 @@ from scenes import read, write_pair
 from dig2dig_jax.benchmarks import degraded, degraded_rows
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing.config import FuseConfig
-from dig2dig_jax.methods.base import luminance_codec
+from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.drfusion import drfusion
 from dig2dig_jax.methods.options import Dig2DigOptions, DrFusionOptions
@@ -29,8 +29,8 @@ def test_rows_cases_and_files(tiny_prior, tmp_path):
   prior, network = load_prior(tiny_prior), toy()
   codec = luminance_codec(1)
   options = Dig2DigOptions(steps=0, window="cumulative", temperature=0.01)
-  method = dig2dig(prior.denoiser, codec, noise=prior.noise, options=options)
-  trained = drfusion(network.denoiser, codec, noise=network.noise, options=DrFusionOptions(output="channels"))
+  method = dig2dig(prior, codec, options=options)
+  trained = drfusion(network, codec, options=DrFusionOptions(output="channels"))
   arguments = (
     lambda degradations: Restorer(prior, degradations, steps=1),
     (method, prior.params),
@@ -66,7 +66,7 @@ def test_held_out_pairs_are_those_that_training_leaves_out(tiny_prior, tmp_path)
     write_pair(data, name, (16, 18), channels={"ir": 1, "vi": 3})
   prior = load_prior(tiny_prior)
   options = Dig2DigOptions(steps=0, window="cumulative", temperature=0.01)
-  method = dig2dig(prior.denoiser, luminance_codec(1), noise=prior.noise, options=options)
+  method = dig2dig(prior, luminance_codec(1), options=options)
   config = FuseConfig(data, ("ir", "vi"), out=out, bucket=8)
   restorer = lambda degradations: Restorer(prior, degradations, steps=1)  # noqa: E731
   (data / "vi" / "f.png").write_bytes(b"")

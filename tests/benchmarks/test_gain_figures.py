@@ -10,7 +10,7 @@ from toys import conv_denoiser, conv_params
 from dig2dig_jax.benchmarks import gain_figures
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing.config import FuseConfig
-from dig2dig_jax.methods.base import luminance_codec
+from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.sampling.schedule import NoiseSchedule
 

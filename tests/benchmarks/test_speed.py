@@ -8,7 +8,7 @@ import pytest
 from toys import conv_denoiser, conv_params
 
 from dig2dig_jax.benchmarks import speed
-from dig2dig_jax.methods.base import luminance_codec
+from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.models.config import UNetConfig
@@ -64,13 +64,11 @@ def test_rates_follow_from_the_seconds(report):
 def test_smaller_gains_and_reused_features_cost_less():
   network = layout()
   options = Dig2DigOptions(steps=5, window="cumulative", scale=2, reuse=2)
-  method = make_method(
-    network.denoiser, luminance_codec(1), noise=network.noise, options=options, reuse=network.reuse
-  )
+  method = make_method(network, luminance_codec(1), options=options)
   whole, shallow = speed.pass_flops(network, 32, 32), speed.pass_flops(network, 32, 32, shallow=True)
   assert 0 < shallow < whole
   expected = 3 * whole + 2 * shallow + 4 * speed.pass_flops(network, 16, 16)
-  assert speed.network_flops(network, method, 32, 32) == pytest.approx(expected)
+  assert speed.pair_flops(network, method, options, 32, 32) == pytest.approx(expected, rel=0.02)
 
 
 def layout():

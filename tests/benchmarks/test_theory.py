@@ -12,7 +12,7 @@ from toys import conv_denoiser, conv_params
 from dig2dig_jax.benchmarks import theory
 from dig2dig_jax.benchmarks.probe import covariance_probe, error_probe
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.methods.base import rgb_codec
+from dig2dig_jax.methods.codec import rgb_codec
 from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.sampling.types import Prediction

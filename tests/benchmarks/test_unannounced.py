@@ -11,7 +11,7 @@ from dig2dig_jax.benchmarks.degraded_rows import Runner
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing.config import FuseConfig
 from dig2dig_jax.fusing.fuser import Fuser
-from dig2dig_jax.methods.base import luminance_codec
+from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.priors.prior import load_prior
@@ -53,7 +53,7 @@ def test_cases_rows_and_files(tiny_prior, tmp_path):
 
   def runner(restore: str, seed: int = 0) -> Runner:
     options = Dig2DigOptions(steps=0, window="spectrum", bands=2, restore=restore)
-    method = dig2dig(prior.denoiser, luminance_codec(1), noise=prior.noise, options=options)
+    method = dig2dig(prior, luminance_codec(1), options=options)
     return Runner(Fuser(method, prior.params, seed=seed), 8)
 
   arguments = (

@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 import tifffile
 from scenes import scene, write
-from toys import conv_denoiser, conv_params
+from toys import conv_params, conv_prior
 
 import dig2dig_jax as d2d
 from dig2dig_jax.data import decode, filling, images, validity
@@ -17,10 +17,9 @@ from dig2dig_jax.data.pairs import Pair, load_pair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.evaluation import folders
 from dig2dig_jax.fusing import job
-from dig2dig_jax.methods.base import luminance_codec
+from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
-from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 SIZE = 120, 160
 RNG = np.random.default_rng(0)
@@ -270,7 +269,7 @@ def test_a_pair_is_read_as_it_is_told(tmp_path):
 
 def fused(data, out, **changes):
   options = Dig2DigOptions(steps=2, strength=0.8, window="cumulative", temperature=0.01)
-  method = dig2dig(conv_denoiser, luminance_codec(1), noise=NoiseSchedule("linear", 1000), options=options)
+  method = dig2dig(conv_prior(), luminance_codec(1), options=options)
   config = job.FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=32, sheet=False, **changes)
   return job.run(config, method, conv_params())
 

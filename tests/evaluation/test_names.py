@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scenes import read, scene, write
-from toys import conv_denoiser, conv_params
+from toys import conv_denoiser, conv_params, conv_prior
 
 from dig2dig_jax import metrics
 from dig2dig_jax.benchmarks import tables
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.evaluation import fused, report
 from dig2dig_jax.fusing import job, ledger
-from dig2dig_jax.methods.base import luminance_codec
+from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.sampling.schedule import NoiseSchedule
@@ -42,7 +42,7 @@ def data(tmp_path):
 def test_fused_rerun_scored_and_reported(data, tmp_path, monkeypatch):
   monkeypatch.setattr(metrics, "PROTOCOLS", {"toy": ("EN", "MSE"), "panel": ("EN",), "common": ("EN",)})
   out, scores, page = tmp_path / "fused", tmp_path / "scores", tmp_path / "page"
-  method = dig2dig(conv_denoiser, luminance_codec(1), noise=NoiseSchedule("linear", 1000), options=OPTIONS)
+  method = dig2dig(conv_prior(), luminance_codec(1), options=OPTIONS)
   config = job.FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=8)
   params, pairs = conv_params(), DataConfig(data, ("ir", "vi"))
   first = job.run(config, method, params)

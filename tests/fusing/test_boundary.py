@@ -7,16 +7,15 @@ import numpy as np
 import pytest
 import scale
 from scenes import write_pair
-from toys import conv_denoiser, conv_params
+from toys import conv_params, conv_prior
 
 from dig2dig_jax.data import images, ranges
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing import batches, job, shares
-from dig2dig_jax.methods.base import luminance_codec
+from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
-from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 OPTIONS = Dig2DigOptions(steps=0, window="cumulative", temperature=0.01)  # one pass: every run compiles it
@@ -24,7 +23,7 @@ NAMES = ("a", "b", "c")
 
 
 def run(data, out, **changes):
-  method = dig2dig(conv_denoiser, luminance_codec(1), noise=NoiseSchedule("linear", 1000), options=OPTIONS)
+  method = dig2dig(conv_prior(), luminance_codec(1), options=OPTIONS)
   config = job.FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=16, sheet=False, **changes)
   return job.run(config, method, conv_params())
 

@@ -13,18 +13,17 @@ import numpy as np
 import pytest
 import scale
 from scenes import read
-from toys import conv_denoiser, conv_params
+from toys import conv_params, conv_prior
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import sweep
 from dig2dig_jax.fusing import faults, job
 from dig2dig_jax.fusing.batches import batches
 from dig2dig_jax.fusing.processes import Place
-from dig2dig_jax.methods.base import luminance_codec
+from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.record import make_folder
-from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 OPTIONS = Dig2DigOptions(steps=2, strength=0.8, window="cumulative", temperature=0.01)
@@ -39,7 +38,7 @@ def data(tmp_path):
 @pytest.fixture(scope="module")
 def run(quick_compile):
   """run(data, out, **changes of the configuration) -> report; one compiled program serves all tests."""
-  method = dig2dig(conv_denoiser, luminance_codec(1), noise=NoiseSchedule("linear", 1000), options=OPTIONS)
+  method = dig2dig(conv_prior(), luminance_codec(1), options=OPTIONS)
   params = conv_params()
   programs: dict = {}
   patch = pytest.MonkeyPatch()

@@ -6,14 +6,13 @@ import shutil
 import numpy as np
 import pytest
 from scenes import read, write, write_pair
-from toys import conv_denoiser, conv_params
+from toys import conv_params, conv_prior
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing import files, job, ledger
-from dig2dig_jax.methods.base import luminance_codec, rgb_codec
+from dig2dig_jax.methods.codec import luminance_codec, rgb_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
-from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 SIZES = {"a": (24, 32), "b": (30, 20), "c": (40, 24), "d": (32, 32)}  # a, b, d fit the bucket 32 x 32, c needs 48 x 32
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -31,7 +30,7 @@ def write_pairs(root, names=SIZES):
 def fuse_folder(data, out, *, sources=("ir", "vi"), codec=None, **changes):
   # Two convolutions stand for the network: what is asked here is not whether the images are good.
   codec = codec or luminance_codec(1)
-  method = dig2dig(conv_denoiser, codec, noise=NoiseSchedule("linear", 1000), options=OPTIONS)
+  method = dig2dig(conv_prior(), codec, options=OPTIONS)
   config = job.FuseConfig(data=data, out=out, sources=sources, bucket=16, **changes)
   return job.run(config, method, conv_params())
 

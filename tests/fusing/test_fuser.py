@@ -1,20 +1,22 @@
 """Does a method run the same on any number of devices, and in the memory that there is?"""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
-from toys import conv_denoiser, conv_params, images
+from toys import conv_params, conv_prior, images
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing import fuser, memory
-from dig2dig_jax.methods.base import rgb_codec
+from dig2dig_jax.methods.codec import rgb_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
-from dig2dig_jax.sampling.schedule import NoiseSchedule
+from dig2dig_jax.sampling.types import StatefulDenoiser
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 OPTIONS = Dig2DigOptions(steps=2, strength=0.8, window="cumulative", temperature=0.01)
-METHOD = dig2dig(conv_denoiser, rgb_codec(), noise=NoiseSchedule("linear", 1000), options=OPTIONS)
+METHOD = dig2dig(conv_prior(), rgb_codec(), options=OPTIONS)
 PARAMS = conv_params()
 SHAPE = 2, 80, 96
 
@@ -99,7 +101,8 @@ def test_memory_of_host_and_container(tmp_path):
 
 def test_features_are_not_reused_in_tiles():
   one = make(tile=64)
-  one._method = one._method._replace(reuse=lambda params: None, reuse_every=2)
+  remembering = lambda params, denoise: StatefulDenoiser(lambda *_: (), lambda *_: (None, ()))  # noqa: E731
+  one._method = METHOD.replace(reverse=dataclasses.replace(METHOD.reverse, predictor=remembering))
   with pytest.raises(UserError, match="--reuse: features of whole images cannot be reused in tiles"):
     one.plan(SHAPE, batch_size=1)
 

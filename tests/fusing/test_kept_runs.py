@@ -14,13 +14,13 @@ import pytest
 from absl.testing import flagsaver
 from conftest import SIMPLE_LOOPS_FLAGS
 from scenes import read, write_pair
-from toys import conv_denoiser, conv_params
+from toys import conv_denoiser, conv_params, conv_prior
 
 import launch
 from dig2dig_jax.cli import common
 from dig2dig_jax.fusing import compile_cache, job, programs
 from dig2dig_jax.fusing.fuser import Fuser
-from dig2dig_jax.methods.base import luminance_codec
+from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.sampling.schedule import NoiseSchedule
@@ -245,7 +245,7 @@ def small(tmp_path, quick_compile):
     write_pair(tmp_path / "data", name, (24, 28), channels={"ir": 1, "vi": 1})
   options = Dig2DigOptions(steps=2, strength=0.8, window="cumulative", temperature=0.01)
   noise = NoiseSchedule("linear", 1000)
-  method = dig2dig(conv_denoiser, luminance_codec(1), noise=noise, options=options)
+  method = dig2dig(conv_prior(noise), luminance_codec(1), options=options)
 
   def run(out):
     config = job.FuseConfig(data=tmp_path / "data", out=out, sources=("ir", "vi"), bucket=16, sheet=False,

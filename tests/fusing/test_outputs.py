@@ -8,17 +8,16 @@ import numpy as np
 import pytest
 import scale
 from scenes import read, write_pair
-from toys import conv_denoiser, conv_params
+from toys import conv_params, conv_prior
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.figures import plots
 from dig2dig_jax.files import MARK, NAMES, is_free
 from dig2dig_jax.fusing import job
-from dig2dig_jax.methods.base import luminance_codec
+from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.record import write_text
-from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 OPTIONS = Dig2DigOptions(steps=2, strength=0.8, window="cumulative", temperature=0.01)
@@ -26,7 +25,7 @@ SIZE = (16, 16)
 
 
 def run(data, out, **changes):
-  method = dig2dig(conv_denoiser, luminance_codec(1), noise=NoiseSchedule("linear", 1000), options=OPTIONS)
+  method = dig2dig(conv_prior(), luminance_codec(1), options=OPTIONS)
   config = job.FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=16, sheet=False, **changes)
   return job.run(config, method, conv_params())
 

@@ -10,6 +10,7 @@ import toys
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.guidance import controlled
+from dig2dig_jax.guidance.guided import guided
 from dig2dig_jax.sampling import process, schedule, transition
 from dig2dig_jax.sampling.denoiser import eps_denoiser
 from dig2dig_jax.sampling.sampler import sample
@@ -38,12 +39,13 @@ def test_golden_reweighing(golden, name):
 def run(file, shared, denoise, count, first_ids):
   steps = schedule.steps(schedule.make_schedule(timesteps=schedule.space_timesteps(1000, count)))
   sources = np.stack([last(shared[name][0]) for name in ("I", "V")])
+  guide = controlled.controlled(first_ids=first_ids)
 
   @jax.jit
   def whole(x_init, sources):
     return sample(
-      jax.random.key(0), x_init, sources, denoise=denoise, guidance=controlled.controlled(first_ids=first_ids),
-      transition=transition.ddim(), steps=steps, weights=jnp.full((1, *sources.shape[:3], 1), 0.5), interval=2**30,
+      jax.random.key(0), x_init, denoise=denoise, transition=transition.ddim(), steps=steps,
+      correct=guided(guide, sources, jnp.full((1, *sources.shape[:3], 1), 0.5), denoise=denoise),
     )  # fmt: skip
 
   x_0, trace = whole(last(shared["x_T"][0]), sources)

@@ -10,6 +10,7 @@ import toys
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.guidance import expectation_maximization as em
 from dig2dig_jax.guidance import quadratic
+from dig2dig_jax.guidance.guided import guided
 from dig2dig_jax.ops import color
 from dig2dig_jax.sampling import process, schedule, transition
 from dig2dig_jax.sampling.denoiser import eps_denoiser
@@ -73,8 +74,8 @@ def run(x_init, first, second, steps, denoise, **options):
   @jax.jit
   def whole(x_init, sources):
     return sample(
-      jax.random.key(0), x_init, sources, denoise=denoise, guidance=guide, transition=transition.ddim(),
-      steps=steps, weights=jnp.broadcast_to(UNIFORM, (1, *sources.shape[:3], 1)), interval=2**30,
+      jax.random.key(0), x_init, denoise=denoise, transition=transition.ddim(), steps=steps,
+      correct=guided(guide, sources, jnp.broadcast_to(UNIFORM, (1, *sources.shape[:3], 1)), denoise=denoise),
     )  # fmt: skip
 
   return whole(x_init, jnp.repeat(jnp.stack([first, second]), 3, axis=-1))

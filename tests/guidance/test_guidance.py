@@ -272,7 +272,7 @@ def test_consistent_eps_reconstructs_x_t():
 
 def test_identity_and_empty_chain_change_nothing():
   prediction = Prediction(*toys.normal(0, 3, *SHAPE))
-  for g in (quadratic.identity(), quadratic.chain(), quadratic.chain(quadratic.identity(), quadratic.identity())):
+  for g in (quadratic.chain(), quadratic.chain(quadratic.chain(), quadratic.chain())):
     out = correct(g, prediction, prediction.x0[None], None, x_t=prediction.eps, denoise=None)
     jax.tree.map(np.testing.assert_array_equal, out, prediction)
 

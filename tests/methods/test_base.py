@@ -8,7 +8,10 @@ import pytest
 import toys
 
 from dig2dig_jax.guidance import quadratic, weighting
-from dig2dig_jax.methods.base import Method, evaluations, fuse, luminance_codec, rgb_codec
+from dig2dig_jax.methods.base import Method, Reverse
+from dig2dig_jax.methods.codec import luminance_codec, rgb_codec
+from dig2dig_jax.methods.cost import evaluations
+from dig2dig_jax.methods.fuse import fuse
 from dig2dig_jax.sampling import transition
 from dig2dig_jax.sampling.denoiser import eps_denoiser
 
@@ -23,10 +26,9 @@ def method(**changes):
   parts = dict(
     codec=rgb_codec(),
     denoiser=lambda params: eps_denoiser(toys.conv_apply, params),
-    steps=STEPS,
-    guidance=quadratic.chain(quadratic.quadratic(0.6), quadratic.consistent_eps()),
     weighting=DIG,
-    transition=transition.ddim(eta=0.5),
+    guidance=quadratic.chain(quadratic.quadratic(0.6), quadratic.consistent_eps()),
+    reverse=Reverse(lambda params: STEPS, transition.ddim(eta=0.5)),
   )
   return Method(**{**parts, **changes})
 
@@ -46,7 +48,7 @@ def test_result_does_not_depend_on_the_batch():
 
   fused, trace = batch(PARAMS, pairs, ids)
   assert fused.shape == (3, 8, 7, 3) and fused.dtype == jnp.float32
-  assert trace.weights.shape == (3, 3, 2, 8, 7, 1) and trace.steps.weight.shape == (3, 6, 2)
+  assert trace.weights.shape == (3, 3, 2, 8, 7, 1) and trace.steps.guidance["weight"].shape == (3, 6, 2)
   for order in ([2, 0, 1], [1]):
     again, again_trace = batch(PARAMS, pairs[order], ids[order])
     np.testing.assert_allclose(again, fused[jnp.array(order)], atol=1e-5)
@@ -61,26 +63,26 @@ def test_result_does_not_depend_on_the_batch():
   [
     (3, {}, 6 + 3 * 3),
     (2, {"weighting": weighting.uniform()}, 6),
-    (2, {"weighting": DIG, "steps": None, "guidance": quadratic.quadratic()}, 2 * 3),
+    (2, {"weighting": DIG, "reverse": None, "guidance": quadratic.quadratic()}, 2 * 3),
   ],
 )
 def test_evaluations_are_the_network_calls_that_run(count, changes, expected):
   calls = []
   changed = method(**changes)
-  counting = changed._replace(denoiser=lambda params: toys.counted(changed.denoiser(params), calls))
+  counting = changed.replace(denoiser=lambda params: toys.counted(changed.denoiser(params), calls))
   compiled(counting)(toys.images(1, count, 6, 5, 3))[0].block_until_ready()
   jax.effects_barrier()
-  assert len(calls) == expected == evaluations(changed, count)
-  if changed.steps is not None:
+  assert len(calls) == expected == evaluations(changed, PARAMS, count)
+  if changed.reverse is not None:
     assert sorted(calls[-6:], reverse=True) == STEPS.t.tolist(), "one evaluation per step"
 
 
 def test_one_pass_is_the_blend_of_the_last_row():
   images = toys.images(2, 3, 5, 4, 3)
-  fused, trace = compiled(method(steps=None, guidance=quadratic.quadratic(1.0)))(images)
+  fused, trace = compiled(method(reverse=None, guidance=quadratic.quadratic(1.0)))(images)
   assert trace.steps is None and trace.weights.shape == (3, 3, 5, 4, 1)
   np.testing.assert_allclose(fused, quadratic.blend(images, trace.weights[-1]), atol=1e-6)
-  half, _ = compiled(method(steps=None, guidance=quadratic.quadratic(0.5)))(images)
+  half, _ = compiled(method(reverse=None, guidance=quadratic.quadratic(0.5)))(images)
   np.testing.assert_allclose(half, (fused + images.mean(axis=0)) / 2, atol=1e-6)  # starts from the mean
 
 
@@ -120,7 +122,8 @@ def test_codecs_clip_and_never_stretch():
 def test_fused_sources_start_from_noise_of_the_key():
   """Unguided on a prior that is one image: every key ends there; on a wide prior keys end elsewhere."""
   images = toys.images(6, 2, 5, 4, 3)
-  unguided = dict(guidance=quadratic.identity(), weighting=weighting.uniform(), transition=transition.ddim())
+  plain = Reverse(lambda params: STEPS, transition.ddim())
+  unguided = dict(guidance=quadratic.chain(), weighting=weighting.uniform(), reverse=plain)
   run = compiled(method(denoiser=lambda spread: gaussian.denoiser(0.25, spread), **unguided))
   for spread, same in ((0.0, True), (0.3, False)):
     first, second = (run(images, seed, spread)[0] for seed in (0, 1))

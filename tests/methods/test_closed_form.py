@@ -7,9 +7,12 @@ import pytest
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.guidance import spectrum
-from dig2dig_jax.methods.base import evaluations, fuse, luminance_codec, rgb_codec
+from dig2dig_jax.methods.codec import luminance_codec, rgb_codec
+from dig2dig_jax.methods.cost import evaluations
 from dig2dig_jax.methods.dig2dig import dig2dig, one_pass, rule_of
+from dig2dig_jax.methods.fuse import fuse
 from dig2dig_jax.methods.options import Dig2DigOptions
+from dig2dig_jax.priors.prior import CustomPrior
 from dig2dig_jax.restoration.noise_level import LEVEL
 from dig2dig_jax.sampling.schedule import NoiseSchedule
 
@@ -21,9 +24,8 @@ SCENE = np.float32(0.5 * np.sin(np.mgrid[:48, :64][1] / 5))[..., None].repeat(3,
 
 def method(codec=None, **options):
   return dig2dig(
-    lambda params: gaussian.denoiser(SCENE, 0.05),
+    CustomPrior(lambda params: gaussian.denoiser(SCENE, 0.05), NOISE),
     codec or rgb_codec(),
-    noise=NOISE,
     options=Dig2DigOptions(**{"steps": 0, "window": "spectrum", "bands": 3, **options}),
   )
 
@@ -58,7 +60,7 @@ def test_a_noisy_source_is_restored_unless_told_not_to():
   np.testing.assert_array_equal(plain.noise, 0)
   other, _ = run(method(), images, seed=5)
   assert 10 * np.log10(4 / np.mean((restored - other) ** 2)) > 50, "only the lift draws"
-  assert evaluations(method(), 2) == 2 and evaluations(method(restore="off"), 2) == 0
+  assert evaluations(method(), {}, 2) == 2 and evaluations(method(restore="off"), {}, 2) == 0
 
 
 def test_chroma_is_restored_with_the_luminance():
@@ -73,7 +75,7 @@ def test_steps_at_full_strength_end_at_the_one_pass():
   looped, trace = run(method(steps=3, strength=1.0), images)
   at_once, _ = run(method(), images)
   np.testing.assert_allclose(looped, at_once, atol=1e-4)
-  assert trace.steps.weight.shape == (3, 1) and trace.weights.shape == (1, 2, 48, 64, 1)
+  assert trace.steps.guidance["weight"].shape == (3, 1) and trace.weights.shape == (1, 2, 48, 64, 1)
   options = Dig2DigOptions(steps=10, window="spectrum", bands=3)
   assert one_pass(options).window == "spectrum" and one_pass(options).steps == 0
 

@@ -10,8 +10,10 @@ import scipy.special
 import toys
 
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.methods.base import evaluations, fuse, luminance_codec, rgb_codec
+from dig2dig_jax.methods.codec import luminance_codec, rgb_codec
+from dig2dig_jax.methods.cost import evaluations
 from dig2dig_jax.methods.dig2dig import dig2dig
+from dig2dig_jax.methods.fuse import fuse
 from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.sampling import schedule, transition
 from dig2dig_jax.sampling.denoiser import eps_denoiser
@@ -26,12 +28,7 @@ KEY = jax.random.key(21)
 
 
 def method(codec=None, **options):
-  return dig2dig(
-    lambda params: eps_denoiser(toys.conv_apply, params),
-    codec or rgb_codec(),
-    noise=NOISE,
-    options=Dig2DigOptions(**options),
-  )
+  return dig2dig(toys.conv_prior(), codec or rgb_codec(), options=Dig2DigOptions(**options))
 
 
 def run(method, images):
@@ -61,7 +58,7 @@ def test_gains_inside_the_loop_give_the_same_images():
     x0 = x0 + 0.4 * (weights * (images - x0)).sum(axis=0)
     eps = (x - np.sqrt(a) * x0) / np.sqrt(1 - a)
     x = np.sqrt(a_prev) * x0 + np.sqrt(1 - a_prev) * eps
-    np.testing.assert_allclose(trace.steps.weight[i], weights.mean(axis=(1, 2, 3)), atol=1e-4)
+    np.testing.assert_allclose(trace.steps.guidance["weight"][i], weights.mean(axis=(1, 2, 3)), atol=1e-4)
   np.testing.assert_allclose(fused, np.clip(x, -1, 1), atol=1e-4)
   assert np.ptp(trace.weights[1:]) > 0.3, "the weights must choose for this test to mean anything"
 
@@ -132,11 +129,11 @@ def test_transition_gets_its_options(name, own):
 
 def test_cost_of_the_paper_s_settings():
   """25 + K evaluations per noise level of the gains, at steps 0, 10 and 20."""
-  assert evaluations(method(), 2) == 31
-  assert evaluations(method(), 3) == 34
-  assert evaluations(method(weights="uniform"), 2) == 25
-  assert evaluations(method(window="cumulative", draws=4), 2) == 25 + 2 * 2 * 4
-  assert evaluations(method(steps=0, window="cumulative"), 2) == 4
+  assert evaluations(method(), PARAMS, 2) == 31
+  assert evaluations(method(), PARAMS, 3) == 34
+  assert evaluations(method(weights="uniform"), PARAMS, 2) == 25
+  assert evaluations(method(window="cumulative", draws=4), PARAMS, 2) == 25 + 2 * 2 * 4
+  assert evaluations(method(steps=0, window="cumulative"), PARAMS, 2) == 4
 
 
 def test_defaults_are_the_paper_s():

@@ -13,14 +13,16 @@ import toys
 
 from dig2dig_jax.data.pairs import find_pairs, load_pair
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.methods.base import evaluations, fuse, luminance_codec, rgb_codec
+from dig2dig_jax.methods.codec import luminance_codec, rgb_codec
+from dig2dig_jax.methods.cost import evaluations
 from dig2dig_jax.methods.drfusion import CHANNELS
+from dig2dig_jax.methods.fuse import fuse
 from dig2dig_jax.methods.options import DrFusionOptions
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.models.drfusion_unet import DrFusionNet
 from dig2dig_jax.priors import prior
 from dig2dig_jax.priors.checkpoint import save_checkpoint
-from dig2dig_jax.priors.prior import load_drfusion
+from dig2dig_jax.priors.prior import CustomPrior, load_drfusion
 from dig2dig_jax.sampling.joint_observation import noise_and_mask_denoiser
 from dig2dig_jax.training.drfusion_step import sampler
 
@@ -31,7 +33,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def method(codec=None, denoiser=NETWORK.denoiser, **options):
-  return make_method(denoiser, codec or luminance_codec(1), noise=NETWORK.noise, options=DrFusionOptions(**options))
+  prior = CustomPrior(denoiser, NETWORK.noise)
+  return make_method(prior, codec or luminance_codec(1), options=DrFusionOptions(**options))
 
 
 @functools.cache
@@ -68,7 +71,7 @@ def test_odd_sizes_keep_theirs_and_the_mask_is_the_weights():
   assert fused.shape == (13, 18, 3) and np.isfinite(fused).all()
   assert trace.weights.shape == (2, 2, 13, 18, 1)  # per step
   np.testing.assert_allclose(trace.weights.sum(axis=1), 1, atol=1e-6)
-  assert evaluations(method(), 2) == 2
+  assert evaluations(method(), NETWORK.params, 2) == 2
   # Nothing is random, and gray sources give a gray image.
   np.testing.assert_array_equal(fused, run(images)[0])
   gray, _ = run(np.repeat(toys.images(1, 2, 13, 18, 1), 3, axis=-1))
@@ -100,7 +103,7 @@ def test_an_ensemble_fuses_mirror_images_alike():
     mirrored = np.flip(fused(np.flip(images, axis), ensemble=True), axis - 1)
     np.testing.assert_allclose(mirrored, fused(images, ensemble=True), atol=1e-5)
     assert np.abs(np.flip(fused(np.flip(images, axis)), axis - 1) - fused(images)).max() > 1e-3
-  assert evaluations(method(ensemble=True), 2) == 4 * evaluations(method(), 2)
+  assert evaluations(method(ensemble=True), NETWORK.params, 2) == 4 * evaluations(method(), NETWORK.params, 2)
 
 
 def test_what_it_cannot_do_is_said():

@@ -8,8 +8,11 @@ import pytest
 import toys
 
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.methods.base import evaluations, fuse, luminance_codec, rgb_codec
+from dig2dig_jax.methods.codec import luminance_codec, rgb_codec
+from dig2dig_jax.methods.cost import evaluations
+from dig2dig_jax.methods.fuse import fuse
 from dig2dig_jax.methods.registry import METHODS, make_method
+from dig2dig_jax.priors.prior import CustomPrior
 from dig2dig_jax.sampling.denoiser import eps_denoiser
 from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.sampling.types import Reuse
@@ -23,8 +26,7 @@ IMAGES = np.repeat(toys.images(60, 2, 12, 16, 1), 3, axis=-1)
 
 def method(name, codec=None, **options):
   kind, _ = METHODS[name]
-  denoiser = lambda params: eps_denoiser(toys.conv_apply, params)  # noqa: E731
-  return make_method(denoiser, codec or luminance_codec(1), noise=NOISE, options=kind(**options))
+  return make_method(toys.conv_prior(), codec or luminance_codec(1), options=kind(**options))
 
 
 def program(method):
@@ -64,8 +66,8 @@ def test_ccf_fuses_three_sources_and_ddfm_says_that_it_does_not():
 
 
 def test_costs_are_one_evaluation_per_step_as_published():
-  assert evaluations(method("ddfm"), 2) == 100 and evaluations(method("ccf"), 2) == 200
-  assert evaluations(method("ddfm", weights="dig", steps=25), 2) == 25 + 2 * 3
+  assert evaluations(method("ddfm"), PARAMS, 2) == 100 and evaluations(method("ccf"), PARAMS, 2) == 200
+  assert evaluations(method("ddfm", weights="dig", steps=25), PARAMS, 2) == 25 + 2 * 3
 
 
 @pytest.mark.parametrize(
@@ -94,7 +96,7 @@ def test_options_of_no_method_are_refused():
     steps: int = 3
 
   with pytest.raises(ValueError, match="expected those of one of dig2dig, ddfm, ccf, drfusion, found Other"):
-    make_method(None, rgb_codec(), noise=NOISE, options=Other())
+    make_method(toys.conv_prior(), rgb_codec(), options=Other())
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_a_second_pair_of_the_same_size_is_not_traced_again(name, options):
 
   kind, _ = METHODS[name]
   options = kind(**{"steps": 3} | options)
-  chosen = make_method(denoiser, luminance_codec(1), noise=NOISE, options=options)
+  chosen = make_method(CustomPrior(denoiser, NOISE), luminance_codec(1), options=options)
   program = jax.jit(lambda params, key, images: fuse(chosen, params, key, images)[0])
   first = program(PARAMS, jax.random.key(0), IMAGES)
   second = program(PARAMS, jax.random.key(1), -IMAGES)
@@ -138,9 +140,8 @@ def test_reuse_through_the_method_itself_is_honoured_or_refused(name):
   kind, constructor = METHODS[name]
   # At full strength the images of Dig2DIG are the blend, whatever the network says.
   own = dict(steps=4, weights="uniform", **({"strength": 0.5} if name == "dig2dig" else {}))
-  arguments = dict(noise=NOISE, options=kind(**own, reuse=2))
-  with pytest.raises(UserError, match="^--reuse=2: expected a network that gives its deep features.*reuse=prior.reuse"):
-    constructor(toys.conv_denoiser, luminance_codec(1), **arguments)
+  with pytest.raises(UserError, match="^--reuse=2: expected a network that gives its deep features.*a prior that has"):
+    constructor(toys.conv_prior(), luminance_codec(1), options=kind(**own, reuse=2))
   calls = []
 
   def features(params):
@@ -154,14 +155,17 @@ def test_reuse_through_the_method_itself_is_honoured_or_refused(name):
 
     return Reuse(full, shallow)
 
-  chosen = constructor(toys.conv_denoiser, luminance_codec(1), **arguments, reuse=features)
-  assert chosen.reuse is features and chosen.reuse_every == 2
+  prior = CustomPrior(toys.conv_denoiser, NOISE, features)
+  chosen = constructor(prior, luminance_codec(1), options=kind(**own, reuse=2))
+  assert evaluations(chosen, PARAMS, 2) == 4
+  calls.clear()
   reused, _ = run(chosen)
   assert "full" in calls and "shallow" in calls
   every, _ = run(method(name, **own))
   assert np.abs(reused - every).max() > 1e-3
-  once = constructor(toys.conv_denoiser, luminance_codec(1), noise=NOISE, options=kind(steps=20), reuse=features)
-  assert once.reuse is None and once.reuse_every == 1
+  calls.clear()
+  np.testing.assert_array_equal(run(constructor(prior, luminance_codec(1), options=kind(**own)))[0], every)
+  assert not calls, "not asked for"
 
 
 def test_ccf_in_few_steps_is_worth_a_note():

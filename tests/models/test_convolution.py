@@ -79,13 +79,3 @@ def test_a_convolution_by_one_pixel_is_a_product(dtype, tolerance):
   np.testing.assert_allclose(found.astype(jnp.float32), expected.astype(jnp.float32), atol=tolerance)
   if jax.default_backend() == "cpu":
     assert convolutions(product, x, kernel) == 0
-
-
-@pytest.mark.parametrize("shape, features", [((2, 4, 6, 5), 3), ((1, 1, 1, 2), 2), ((1, 3, 7, 2), 4)])
-@pytest.mark.parametrize("winograd_from", [0, convolution.WINOGRAD_FROM])
-def test_the_convolution_of_an_enlarged_image(shape, features, winograd_from, monkeypatch):
-  monkeypatch.setattr(convolution, "WINOGRAD_FROM", winograd_from)
-  x, kernel = inputs(shape, features)
-  enlarged = lambda x, kernel: convolution.upsampled_conv(x, kernel, (1, 1), ((1, 1), (1, 1)), **LAYOUT)  # noqa: E731
-  found = compiled(enlarged)(x, kernel)
-  np.testing.assert_allclose(found, plain(convolution.nearest_upsample_2x(x), kernel), atol=2e-5)

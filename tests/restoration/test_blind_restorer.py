@@ -12,7 +12,7 @@ from scenes import read, write
 import dig2dig_jax as d2d
 from dig2dig_jax.fusing import job
 from dig2dig_jax.fusing.config import FuseConfig
-from dig2dig_jax.methods.base import luminance_codec
+from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.priors.prior import load_prior
 from dig2dig_jax.restoration import blind_restorer
 from dig2dig_jax.restoration.blind_restorer import BlindRestorer
@@ -57,7 +57,7 @@ def test_the_job_restores_says_so_and_keeps_it_in_the_log(tiny_prior, sharp, tmp
   write(tmp_path / "data" / "vi" / "a.png", np.rint(sharp)[..., None].astype(np.uint8))
   prior = load_prior(tiny_prior)
   options = d2d.Dig2DigOptions(steps=0, window="spectrum", bands=3)
-  method = d2d.dig2dig(prior.denoiser, luminance_codec(1), noise=prior.noise, options=options)
+  method = d2d.dig2dig(prior, luminance_codec(1), options=options)
   config = FuseConfig(tmp_path / "data", ("ir", "vi"), out=tmp_path / "out", bucket=64,
                       restorer=BlindRestorer(prior, steps=1, bucket=64))  # fmt: skip
   report = job.run(config, method, prior.params)

@@ -12,7 +12,7 @@ from dig2dig_jax.data.images import to_uint8
 from dig2dig_jax.data.pairs import find_pairs
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing import job
-from dig2dig_jax.methods.base import luminance_codec
+from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.priors.prior import load_prior
@@ -113,7 +113,7 @@ def test_sources_of_two_resolutions_are_fused_and_clean_ones_pass_untouched(data
   np.testing.assert_array_equal(to_uint8(loaded.sources[1]), read(data / "vi" / "a.png"))
   np.testing.assert_array_equal(restorer.load(pair).sources, loaded.sources)
   options = Dig2DigOptions(steps=0, window="cumulative")
-  method = dig2dig(prior.denoiser, luminance_codec(1), noise=prior.noise, options=options)
+  method = dig2dig(prior, luminance_codec(1), options=options)
   out = tmp_path / "out"
   config = job.FuseConfig(data=data, out=out, sources=SOURCES, bucket=16, restorer=restorer)
   report = job.run(config, method, prior.params)
@@ -133,7 +133,7 @@ def test_no_noise_and_no_operator_is_clean_fusion_to_the_bit(tiny_prior, tmp_pat
     write(tmp_path / source / "a.png", gray(len(source), 24, 32))
   prior = load_prior(tiny_prior)
   options = Dig2DigOptions(steps=2, weights="uniform", strength=0.9)
-  method = dig2dig(prior.denoiser, luminance_codec(1), noise=prior.noise, options=options)
+  method = dig2dig(prior, luminance_codec(1), options=options)
   fused = []
   for name, restorer in (("clean", None), ("identity", Restorer(prior, parse("ir:none,vi:none", "ir:0", SOURCES)))):
     out = tmp_path / name

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
+from dig2dig_jax.guidance.guided import guided
 from dig2dig_jax.models import convolution
 from dig2dig_jax.models.drfusion_unet import DrFusionNet
 from dig2dig_jax.models.shapes import parameter_shapes
@@ -28,13 +29,10 @@ def run(params, sources):
   return sample(
     jax.random.key(0),
     joint.start(sources, steps),
-    sources,
     denoise=denoise,
-    guidance=joint.joint_observation(),
     transition=ddim(),
     steps=steps,
-    weights=WEIGHTS,
-    interval=1,
+    correct=guided(joint.joint_observation(), sources, WEIGHTS, denoise=denoise),
   )
 
 

@@ -7,12 +7,11 @@ import pytest
 import toys
 
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.guidance import quadratic
 from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.guided_unet import UNet
 from dig2dig_jax.priors.prior import random_prior
 from dig2dig_jax.sampling import transition
-from dig2dig_jax.sampling.denoiser import eps_reuse
+from dig2dig_jax.sampling.denoiser import eps_reuse, reusing
 from dig2dig_jax.sampling.sampler import sample
 from dig2dig_jax.sampling.schedule import NoiseSchedule
 
@@ -58,16 +57,14 @@ def trail(apply):
 
 @pytest.mark.parametrize("every", [1, 2, 3, 20])
 def test_features_are_new_at_every_so_manieth_step(every):
-  x, sources, steps = toys.normal(1, 6, 5, 3), toys.images(2, 2, 6, 5, 3), toys.run_steps(7)
+  x, steps = toys.normal(1, 6, 5, 3), toys.run_steps(7)
   path, reuse = {}, trail(toys.conv_apply)
 
   @jax.jit
   def run(x):
     return sample(
-      jax.random.key(0), x, sources, denoise=toys.conv_denoiser(toys.conv_params()), guidance=quadratic.quadratic(0.0),
-      transition=toys.watched(transition.ddim(), path), steps=steps, weights=jnp.full((1, 2, 6, 5, 1), 0.5),
-      interval=2**30, reuse=reuse, reuse_every=every,
-    )[0]  # fmt: skip
+      jax.random.key(0), x, denoise=reusing(reuse, every), transition=toys.watched(transition.ddim(), path), steps=steps
+    )[0]
 
   found = run(x)
   jax.effects_barrier()

@@ -9,6 +9,7 @@ import recipe
 import toys
 
 from dig2dig_jax.guidance import quadratic
+from dig2dig_jax.guidance.guided import guided
 from dig2dig_jax.sampling import schedule, transition
 from dig2dig_jax.sampling.denoiser import eps_denoiser
 from dig2dig_jax.sampling.sampler import sample
@@ -31,13 +32,10 @@ def run(
     return sample(
       key,
       x,
-      sources,
       denoise=denoise,
-      guidance=guide,
       transition=step_by,
       steps=steps,
-      weights=weights,
-      interval=interval,
+      correct=guided(guide, sources, weights, denoise=denoise, interval=interval),
     )
 
   return (jax.jit(whole) if jit else whole)(key, *map(jnp.asarray, (x, sources, weights)))
@@ -79,20 +77,18 @@ def test_a_run_is_the_loop_over_its_steps(inputs):
     assert trace.t[i] == step.t
     np.testing.assert_allclose(trace.correction[i], np.sqrt(np.mean((out.x0 - raw.x0) ** 2)), rtol=1e-4)
     residual = np.sqrt(np.mean((sources - np.asarray(out.x0)) ** 2, axis=(1, 2, 3)))
-    np.testing.assert_allclose(trace.residual[i], residual, rtol=1e-4)
-    np.testing.assert_allclose(trace.weight[i], weights[u].mean(axis=(1, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(trace.guidance["residual"][i], residual, rtol=1e-4)
+    np.testing.assert_allclose(trace.guidance["weight"][i], weights[u].mean(axis=(1, 2, 3)), rtol=1e-5)
     np.testing.assert_allclose(trace.x0_max[i], np.abs(out.x0).max(), rtol=1e-4)
   np.testing.assert_allclose(x_0, x, atol=1e-5)
   assert x_0.shape == SHAPE and x_0.dtype == jnp.float32
-  assert trace.guidance == {}
-  assert {field: leaf.shape for field, leaf in trace._replace(guidance=trace.t)._asdict().items()} == {
-    "t": (8,), "correction": (8,), "residual": (8, 3), "weight": (8, 3), "x0_max": (8,), "guidance": (8,)
-  }  # fmt: skip
+  assert {name: leaf.shape for name, leaf in trace.guidance.items()} == {"residual": (8, 3), "weight": (8, 3)}
+  assert trace.t.shape == trace.correction.shape == trace.x0_max.shape == (8,)
 
 
 def test_strength_zero_is_plain_ddim(inputs):
   x, sources, weights = inputs
-  plain, trace = run(x, sources, weights, guide=quadratic.identity())
+  plain, trace = run(x, sources, weights, guide=quadratic.chain())
   np.testing.assert_array_equal(trace.correction, 0)
   for name in quadratic.GUIDANCES:
     off, _ = run(x, sources, weights, guide=quadratic.GUIDANCES[name](0.0))
@@ -107,7 +103,7 @@ def test_one_hot_weights_at_full_strength_return_that_source(inputs):
   weights[:, 1] = 1
   x_0, trace = run(x, sources, weights, guide=consistent(quadratic.quadratic(1.0)))
   np.testing.assert_allclose(x_0, sources[1], atol=1e-6)
-  np.testing.assert_allclose(trace.residual[:, 1], 0, atol=1e-6)
+  np.testing.assert_allclose(trace.guidance["residual"][:, 1], 0, atol=1e-6)
 
 
 @pytest.mark.parametrize("strength", ["0.3", "likelihood"])
@@ -134,20 +130,15 @@ def test_guided_run_on_a_gaussian_prior_is_an_affine_recursion(strength):
     np.testing.assert_allclose(path[i], truth[i], atol=2e-5, err_msg=f"step {i}")
   np.testing.assert_allclose(x_0, truth[-1], atol=2e-5)
   residual = np.sqrt(np.mean((sources - truth[-1]) ** 2, axis=(1, 2, 3)))
-  np.testing.assert_allclose(trace.residual[-1], residual, rtol=1e-4)  # the last x0 is the image
+  np.testing.assert_allclose(trace.guidance["residual"][-1], residual, rtol=1e-4)  # the last x0 is the image
 
 
 def test_unguided_run_takes_noise_to_the_prior():
   mean, spread, steps = 0.15, 0.4, toys.run_steps(200, "logsnr")
   x = toys.normal(6, *SHAPE)
-  x_0, _ = run(
-    x,
-    np.zeros((2, *SHAPE), np.float32),
-    np.full((1, 2, 6, 5, 1), 0.5, np.float32),
-    guide=consistent(quadratic.quadratic(0.0)),
-    denoise=gaussian.denoiser(mean, spread),
-    steps=steps,
-  )
+  denoise = gaussian.denoiser(mean, spread)
+  x_0, trace = jax.jit(lambda x: sample(KEY, x, denoise=denoise, transition=DDIM, steps=steps))(x)
+  assert trace.guidance == {}
   np.testing.assert_allclose(x_0, gaussian.flow(x, float(steps.alpha_bar[0]), mean, spread), atol=0.015)
 
 
@@ -174,7 +165,7 @@ def test_rows_are_read_by_interval(inputs):
   rows = {}
   for interval in (1, 4):
     _, trace = run(x, sources, weights, guide=quadratic.quadratic(0.5), interval=interval)
-    distance = np.abs(np.asarray(trace.weight)[:, None] - weights.mean(axis=(2, 3, 4)))
+    distance = np.abs(np.asarray(trace.guidance["weight"])[:, None] - weights.mean(axis=(2, 3, 4)))
     rows[interval] = distance.max(axis=-1).argmin(axis=1).tolist()
   assert rows == {1: [0, 1, 2, 2, 2, 2, 2, 2], 4: [0] * 4 + [1] * 4}
 
@@ -246,7 +237,7 @@ def test_golden_loops(golden, unet, clip):
       expected["x_T"][0],
       np.zeros((2, 16, 24, 3), np.float32),
       np.full((1, 2, 16, 24, 1), 0.5, np.float32),
-      guide=quadratic.identity(),
+      guide=quadratic.chain(),
       denoise=eps_denoiser(apply, params, clip=clip),
       step_by=toys.watched(Transition(lambda x: (), update), path),
       steps=steps,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import toys
 
-from dig2dig_jax.guidance import quadratic
 from dig2dig_jax.sampling import process
+from dig2dig_jax.sampling.mean_colour import mean_colour
 from dig2dig_jax.sampling.types import Prediction
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -18,10 +18,9 @@ SHAPE = (6, 5, 3)
 
 
 def colour_guidance(prediction, x_t, mean, covariance, step=STEP):
-  """The corrected prediction; the guidance looks at no source, weight or network."""
-  g = quadratic.mean_colour(mean, covariance)
-  nobody = dict(key=jax.random.key(0), weights=None, denoise=None)
-  return g.update(prediction, g.init(None), None, x_t=x_t, step=step, **nobody)[0]
+  """The corrected prediction."""
+  correct = mean_colour(mean, covariance)
+  return correct.update(jax.random.key(0), prediction, x_t, step, correct.init())[0]
 
 
 def test_the_mean_colour_is_the_best_estimate_for_normal_colours():

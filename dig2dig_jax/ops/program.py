@@ -1,0 +1,37 @@
+"""What does a traced program do, and how often? Sums over its equations, loops and conditions counted as they run."""
+
+from collections.abc import Callable
+
+import jax
+from jax.extend import core
+
+
+def total(jaxpr: core.Jaxpr, measure: Callable[[core.JaxprEqn], float | None]) -> float:
+  """Sum of `measure` over all equations. measure: of one equation, or None where what it calls is to be looked into; an
+  equation that calls nothing then counts 0.
+
+  A scan counts its body `length` times, a condition its dearest branch, a loop that ends of itself its body once. Where
+  a function has one way per platform, that of this process's default backend counts.
+  """
+  return sum(_of(equation, measure) for equation in jaxpr.eqns)
+
+
+def _of(equation: core.JaxprEqn, measure) -> float:
+  if (found := measure(equation)) is not None:
+    return found
+  name, params = equation.primitive.name, equation.params
+  if name == "scan":
+    return params["length"] * total(params["jaxpr"].jaxpr, measure)
+  if name == "cond":
+    return _branch(params, measure)
+  inner = [value for value in params.values() if isinstance(value, core.Jaxpr | core.ClosedJaxpr)]
+  return sum(total(getattr(jaxpr, "jaxpr", jaxpr), measure) for jaxpr in inner)
+
+
+def _branch(params, measure) -> float:
+  counted = [total(branch.jaxpr, measure) for branch in params["branches"]]
+  platforms = params.get("branches_platforms")
+  if not platforms:
+    return max(counted)
+  backend = {"gpu": {"gpu", "cuda", "rocm"}}.get(jax.default_backend(), {jax.default_backend()})
+  return next(count for count, names in zip(counted, platforms, strict=True) if names is None or backend & set(names))
