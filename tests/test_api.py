@@ -39,8 +39,8 @@ ALLOWED = {
   "benchmarks": FUSION | TEXT | {"figures", "fusing", "metrics", "evaluation", "porting"},
   "training": FUSION | TEXT | {"figures", "evaluation"},
   "cli": FUSION | {
-    "dig2dig_jax", "assets", "escape", "front", "strict_json", "fusing", "training", "evaluation", "benchmarks", "metrics",
-    "porting",
+    "dig2dig_jax", "assets", "escape", "front", "strict_json", "fusing", "training", "evaluation", "benchmarks",
+    "metrics", "porting",
   },  # fmt: skip
   "__main__": {"cli"},
   "convert": {"porting", "benchmarks"},
