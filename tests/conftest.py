@@ -10,7 +10,9 @@ import sys
 # Set before jax is imported: the tests belong on the CPU unless whoever runs them says otherwise.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+import checked  # noqa: F401  # before the package
 import jax
+import jaxtyping
 import numpy as np
 import pytest
 from flax import traverse_util
@@ -110,6 +112,14 @@ TINY = UNetConfig(
   norm_groups=4,
   middle_attention=False,
 )
+
+
+@pytest.fixture
+def unchecked():
+  """For tests that give arguments of wrong types, to see what a user is told: annotations are not looked at."""
+  jaxtyping.config.update("jaxtyping_disable", True)
+  yield
+  jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ def page() -> str:
         continue
       bounds = f"; {found.check.expected}" if found.check is not None and found.kind in ("integer", "number") else ""
       rows.append([f"`--{found.flag}`", f"`{name}`", f"`{default}`", f"{found.help}{bounds}"])
-    text += f"\n\n## {method}\n\n{table(['flag', 'field', 'default', 'what'], rows, text=4)}"
+    text += f"\n## {method}\n\n{table(['flag', 'field', 'default', 'what'], rows, text=4)}"
   return text
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from dig2dig_jax.ops.arrays import Array
+
 # Of the softmax over brightness in [-1, 1]: sources this far apart share 0.73 to 0.27.
 _TEMPERATURE = 0.02
 # Of the functional source: least share of the base, steepness, and how many standard deviations above its mean it has
@@ -18,7 +20,7 @@ _MIDDLE_GREY = 0.6  # standard deviation of the bell of well-exposed values arou
 
 _FLAT = 1e-5  # energy that a band of any image may have: below half a grey level, squared
 
-Rule = Callable[[list[jax.Array], jax.Array], jax.Array]
+Rule = Callable[[list[Array], Array], Array]
 
 
 def uniform(bands, images):

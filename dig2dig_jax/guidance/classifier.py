@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from dig2dig_jax.guidance.quadratic import stateless
+from dig2dig_jax.ops.arrays import Array, Image
 from dig2dig_jax.sampling import process
 from dig2dig_jax.sampling.types import Guidance
 
@@ -27,7 +28,7 @@ def classifier_guidance(logits: Callable, label: int, *, scale: float = 1.0) -> 
   return stateless(f)
 
 
-def condition_score(prediction, score: jax.Array, x_t: jax.Array, step):
+def condition_score(prediction, score: Array, x_t: Image, step):
   """The prediction under an added score [H, W, C] = grad_x log p(label | x_t); x0 is not clipped again."""
   eps = prediction.eps - jnp.sqrt(1 - step.alpha_bar) * score
   return prediction._replace(x0=process.x0_from_eps(x_t, eps, step.alpha_bar), eps=eps)

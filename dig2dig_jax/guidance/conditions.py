@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from dig2dig_jax.ops import color
+from dig2dig_jax.ops.arrays import Array
 from dig2dig_jax.ops.filters import gaussian_kernel, separable_filter
 
-Condition = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+Condition = Callable[[Array, Array, Array], Array]
 
 _LAPLACE = np.full((3, 3), -1.0) + 9 * np.outer([0, 1, 0], [0, 1, 0])
 _SOBEL_H = np.array([[1.0, 2, 1], [0, 0, 0], [-1, -2, -1]])
@@ -103,19 +104,19 @@ CONDITIONS: dict[str, Condition] = {
 }  # fmt: skip
 
 
-def _weighted_mean(maps: jax.Array, weights: jax.Array) -> jax.Array:
+def _weighted_mean(maps: Array, weights: Array) -> Array:
   """Sum over K of the means of weights [K, H, W, 1] x maps [K, H, W, C]."""
   return jnp.sum(jnp.mean(weights * maps, axis=(1, 2, 3)))
 
 
-def _response(image: jax.Array, kernel: np.ndarray) -> jax.Array:
+def _response(image: Array, kernel: np.ndarray) -> Array:
   """[H, W, 1]: gray levels 0..255 correlated with a 3 x 3 kernel, limited to 0..255 and taken back to [-1, 1]."""
   response = _correlate((color.luma(image)[..., 0] + 1) * 127.5, kernel)
   inside = (response >= 0) & (response <= 255)  # PyTorch passes the gradient at equality, jnp.clip half of it
   return (jnp.where(inside, response, jnp.clip(jax.lax.stop_gradient(response), 0, 255)) / 127.5 - 1)[..., None]
 
 
-def _correlate(gray: jax.Array, kernel: np.ndarray) -> jax.Array:
+def _correlate(gray: Array, kernel: np.ndarray) -> Array:
   """Cross-correlation of [H, W] with a 3 x 3 kernel, zeros beyond the border."""
   height, width = gray.shape
   padded = jnp.pad(gray, 1)
@@ -125,7 +126,7 @@ def _correlate(gray: jax.Array, kernel: np.ndarray) -> jax.Array:
   return total
 
 
-def _haar(images: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _haar(images: Array) -> tuple[Array, Array]:
   """One orthonormal level of [..., H, W, C]: approximation [..., h, w, C], details [..., 3, h, w, C]."""
   height, width = (side // 2 * 2 for side in images.shape[-3:-1])  # an odd last line has no partner
   rows = images[..., :height, :width, :]
@@ -134,7 +135,7 @@ def _haar(images: jax.Array) -> tuple[jax.Array, jax.Array]:
   return (a + b + c + d) / 2, jnp.stack([a + b - c - d, a - b + c - d, a - b - c + d], axis=-4) / 2
 
 
-def _root(x: jax.Array) -> jax.Array:
+def _root(x: Array) -> Array:
   """Square root with slope 0 at 0."""
   positive = x > 0
   return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)

@@ -14,6 +14,7 @@ import optax
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.guidance.conditions import CONDITIONS, Condition
+from dig2dig_jax.ops.arrays import Array
 from dig2dig_jax.sampling.types import Guidance
 
 
@@ -22,10 +23,10 @@ class DescentState(NamedTuple):
   weights of the step just taken, and which conditions acted (bool)."""
 
   opt: Any
-  weights: jax.Array
-  first: jax.Array
-  used: jax.Array
-  selected: jax.Array
+  weights: Array
+  first: Array
+  used: Array
+  selected: Array
 
 
 def controlled(
@@ -77,7 +78,7 @@ def controlled(
   return Guidance(init, update, lambda state: {"weights": state.used, "selected": state.selected})
 
 
-def gradnorm(weights: jax.Array, norms: jax.Array, progress: jax.Array, *, alpha: float = 1.5) -> jax.Array:
+def gradnorm(weights: Array, norms: Array, progress: Array, *, alpha: float = 1.5) -> Array:
   """One step of GradNorm of rate 1: [n] weights, renormalised to sum n.
 
   norms: of each condition's gradient; progress: its loss over its first loss. Where the relative progress is negative

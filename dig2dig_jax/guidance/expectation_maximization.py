@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.ops import color
+from dig2dig_jax.ops.arrays import Array
 from dig2dig_jax.sampling.types import Guidance
 
 COLOURS = ("corrected", "released")
@@ -22,18 +23,18 @@ ROLES = ("paper", "released")
 class EMState(NamedTuple):
   """All that one step hands to the next: auxiliary gradients [..., H, W, 1] and the two scales."""
 
-  f1: jax.Array
-  f2: jax.Array
-  tau_a: jax.Array
-  tau_b: jax.Array
+  f1: Array
+  f2: Array
+  tau_a: Array
+  tau_b: Array
 
 
 class EMStep(NamedTuple):
   """A step's latent inverse deviations of I - f (c) and f - V (d), and the smoothed difference h; [..., H, W, 1]."""
 
-  c: jax.Array
-  d: jax.Array
-  h: jax.Array
+  c: Array
+  d: Array
+  h: Array
 
 
 def initial_state(shape: tuple[int, ...]) -> EMState:
@@ -43,14 +44,14 @@ def initial_state(shape: tuple[int, ...]) -> EMState:
 
 def em_step(
   state: EMState,
-  f: jax.Array,
-  first: jax.Array,
-  second: jax.Array,
+  f: Array,
+  first: Array,
+  second: Array,
   *,
   lamb: float = 0.5,
   rho: float = 1e-3,
-  weights: jax.Array | None = None,
-) -> tuple[jax.Array, EMState, EMStep]:
+  weights: Array | None = None,
+) -> tuple[Array, EMState, EMStep]:
   """One E-step and one M-step: (fused [..., H, W, 1], state, latent variables).
 
   f: luminance of the clean estimate; first, second: the sources I and V, all [..., H, W, 1] on one scale.
@@ -74,7 +75,7 @@ def em_step(
   return first - x, EMState(f1, f2, tau_a, tau_b), EMStep(c, d, h)
 
 
-def smooth(residual: jax.Array, f1: jax.Array, f2: jax.Array) -> jax.Array:
+def smooth(residual: Array, f1: Array, f2: Array) -> Array:
   """argmin_h |h - r|^2 + |k1 * h - f1|^2 + |k2 * h - f2|^2 by FFT; k1, k2: periodic differences along W and H."""
   height, width = residual.shape[-3:-1]
   # |k|^2 = 2 - 2 cos. All is real, so half of the spectrum will do; the adjoint differences need no spectrum of theirs.
@@ -86,7 +87,7 @@ def smooth(residual: jax.Array, f1: jax.Array, f2: jax.Array) -> jax.Array:
   return jnp.fft.irfft2(spectrum, s=(height, width), axes=(-3, -2))
 
 
-def _forward_difference(h: jax.Array, *, axis: int) -> jax.Array:
+def _forward_difference(h: Array, *, axis: int) -> Array:
   """h[j] - h[j + 1]; beyond the border is zero, so that the last line keeps h itself."""
   size = h.shape[axis]
   pad = [(0, 0)] * h.ndim

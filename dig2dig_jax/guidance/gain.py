@@ -8,6 +8,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from dig2dig_jax.ops.arrays import Array, Errors, Images
 from dig2dig_jax.ops.ssim import ssim_map
 from dig2dig_jax.sampling import process
 from dig2dig_jax.sampling.types import Denoiser, Step
@@ -36,8 +37,8 @@ DISTANCES: dict[str, Callable] = {"l2": l2, "l1": l1, "ssim": ssim}
 
 
 def restoration_errors(
-  key: jax.Array,
-  sources: jax.Array,
+  key: Array,
+  sources: Images,
   levels: Step,
   denoise: Denoiser,
   *,
@@ -46,7 +47,7 @@ def restoration_errors(
   shared_noise: bool = True,
   scale: int = 1,
   chunk: int = 0,
-) -> jax.Array:
+) -> Errors:
   """distance(one-step denoised source, source) at each level: Dig2DIG Eq. 9 and 10, averaged over noise draws.
 
   Args:
@@ -91,7 +92,7 @@ def restoration_errors(
   return jax.image.resize(errors, larger, "linear")[:, :, : whole[0], : whole[1]]
 
 
-def _smaller(images: jax.Array, scale: int) -> jax.Array:
+def _smaller(images: Images, scale: int) -> Array:
   """[K, H, W, C] averaged over scale x scale pixels; sides are filled up by their last line."""
   down, right = -images.shape[1] % scale, -images.shape[2] % scale
   images = jnp.pad(images, ((0, 0), (0, down), (0, right), (0, 0)), mode="edge")

@@ -3,11 +3,12 @@
 import jax
 import jax.numpy as jnp
 
+from dig2dig_jax.ops.arrays import Images, Rows
 from dig2dig_jax.sampling.types import Correction, Denoiser, Guidance
 
 
 def guided(
-  guidance: Guidance, sources: jax.Array, weights: jax.Array, *, denoise: Denoiser, interval: int = 1
+  guidance: Guidance, sources: Images, weights: Rows, *, denoise: Denoiser, interval: int = 1
 ) -> Correction:
   """The guidance with its sources.
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from dig2dig_jax.guidance import spectrum
 from dig2dig_jax.ops import pyramid
+from dig2dig_jax.ops.arrays import Image, Images, Weights
 from dig2dig_jax.sampling import process
 from dig2dig_jax.sampling.types import Guidance, Prediction
 
@@ -56,14 +57,14 @@ def consistent_eps() -> Guidance:
 
 
 def blend(
-  sources: jax.Array,
-  weights: jax.Array,
+  sources: Images,
+  weights: Weights,
   *,
   levels: int = 1,
   base: str = "uniform",
   salience: float = 0.0,
   brightness: float = 0.0,
-) -> jax.Array:
+) -> Image:
   """The weighted mean of the sources, per pixel (levels = 1) or per band of a Laplacian pyramid of `levels`.
 
   Per band, the weights enter as their Gaussian pyramid, and the coarsest band follows its own rule: `uniform` (1 / K),
@@ -101,8 +102,8 @@ def blend(
   return pyramid.collapse([jnp.sum(w * b, axis=0) for w, b in zip(weight_bands, bands, strict=True)])
 
 
-def _energy_share(band: jax.Array) -> jax.Array:
-  """[K, H, W, 1] in [0, 1]: each source's share of the local energy of the detail band [K, H, W, C]. Where no source
+def _energy_share(band: Images) -> Weights:
+  """In [0, 1]: each source's share of the local energy of the detail band. Where no source
   has detail, the weights stay."""
   return spectrum.share(spectrum.band_gain(band, band, window=SALIENCE_WINDOW))
 

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 
 from dig2dig_jax.guidance import base_band
 from dig2dig_jax.ops import pyramid
+from dig2dig_jax.ops.arrays import Array, Image, Images, Weights
 from dig2dig_jax.ops.filters import gaussian_blur
 
 AGAINST = ("clean", "observed")
@@ -56,13 +57,13 @@ class Rule:
 
 
 class Composed(NamedTuple):
-  """image: [H, W, C]. weights: [K, H, W, 1], convex over K: those of the bands, averaged by the bands' energy."""
+  """weights: those of the bands, averaged by the bands' energy."""
 
-  image: jax.Array
-  weights: jax.Array
+  image: Image
+  weights: Weights
 
 
-def band_gain(observed: jax.Array, estimate: jax.Array, *, against: str = "clean", window: float = 0.6) -> jax.Array:
+def band_gain(observed: Images, estimate: Images, *, against: str = "clean", window: float = 0.6) -> Weights:
   """[K, h, w, 1] of one detail band of the sources [K, h, w, C] and of the prior's estimates of them, averaged over
   channels and a Gaussian window; below 0 nothing was gained."""
   gain = jnp.square(estimate)
@@ -71,7 +72,7 @@ def band_gain(observed: jax.Array, estimate: jax.Array, *, against: str = "clean
   return gaussian_blur(jnp.mean(gain, axis=-1, keepdims=True), window)
 
 
-def compose(observed: jax.Array, content: jax.Array, rule: Rule) -> Composed:
+def compose(observed: Images, content: Images, rule: Rule) -> Composed:
   """The fused image of sources [K, H, W, C] as observed and as restored; all in [-1, 1], and so is the result but for
   what collapsing overshoots."""
   levels = min(rule.bands, pyramid.max_levels(*content.shape[1:3]))
@@ -103,12 +104,12 @@ def compose(observed: jax.Array, content: jax.Array, rule: Rule) -> Composed:
   return Composed(_within(image, content, rule), _shown(weights, bands))
 
 
-def share(gain: jax.Array) -> jax.Array:
+def share(gain: Weights) -> Weights:
   """Of each source, [K, h, w, 1] in [0, 1]: of gains, or of energies."""
   return gain / (jnp.sum(gain, axis=0, keepdims=True) + _TINY)
 
 
-def _regions(gains: list[jax.Array]) -> list[jax.Array]:
+def _regions(gains: list[Array]) -> list[Array]:
   """Per band: the share of all bands' gains, averaged over a region."""
   if not gains:  # too small for a detail band
     return []
@@ -118,7 +119,7 @@ def _regions(gains: list[jax.Array]) -> list[jax.Array]:
   return pyramid.gaussian_pyramid(share(gaussian_blur(total, _REGION)), len(gains))
 
 
-def _within(image: jax.Array, sources: jax.Array, rule: Rule) -> jax.Array:
+def _within(image: Image, sources: Images, rule: Rule) -> Image:
   """The image with its base corrected where details of one source on the brightness of another left what any has."""
   low, high = sources.min(axis=0), sources.max(axis=0)
   for _ in range(_ROUNDS):
@@ -134,7 +135,7 @@ def _within(image: jax.Array, sources: jax.Array, rule: Rule) -> jax.Array:
   return image
 
 
-def _smoothed(x: jax.Array) -> jax.Array:
+def _smoothed(x: Image) -> Image:
   levels = pyramid.gaussian_pyramid(x, min(_HALVINGS + 1, pyramid.max_levels(*x.shape[:2])))
   smooth = gaussian_blur(levels[-1], _SMOOTH)
   for finer in reversed(levels[:-1]):
@@ -142,7 +143,7 @@ def _smoothed(x: jax.Array) -> jax.Array:
   return smooth
 
 
-def _shown(weights: list[jax.Array], bands: list[jax.Array]) -> jax.Array:
+def _shown(weights: list[Array], bands: list[Array]) -> Weights:
   """Weights per pixel, from those per band."""
   parts = None
   for weight, band in zip(reversed(weights[:-1]), reversed(bands[:-1]), strict=True):

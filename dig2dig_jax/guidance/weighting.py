@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from dig2dig_jax.guidance import spectrum
 from dig2dig_jax.guidance.gain import restoration_errors
+from dig2dig_jax.ops.arrays import Array, Image, Images, Rows, Weights
 from dig2dig_jax.ops.filters import gaussian_blur
 from dig2dig_jax.restoration import blind
 from dig2dig_jax.sampling.types import Denoiser, Step
@@ -26,11 +27,11 @@ class Composition(NamedTuple):
   [K, H, W, 1], convex over K. images: [K, H, W, 3], the sources as they were restored. noise: fields [K] and striped
   [K], what was found in them."""
 
-  image: jax.Array
-  weights: jax.Array
-  images: jax.Array
+  image: Image
+  weights: Weights
+  images: Images
   noise: blind.Noise
-  striped: jax.Array
+  striped: Array
 
 
 class Weighting(NamedTuple):
@@ -38,9 +39,9 @@ class Weighting(NamedTuple):
   one row to the next. `compose(key, images [K, H, W, 3], encode, denoise) -> Composition`, of weightings that know more
   than one weight per pixel."""
 
-  compute: Callable[[jax.Array, jax.Array, Denoiser], jax.Array]
+  compute: Callable[[Array, Images, Denoiser], Rows]
   interval: int = ONCE
-  compose: Callable[[jax.Array, jax.Array, Callable, Denoiser], Composition] | None = None
+  compose: Callable[[Array, Images, Callable, Denoiser], Composition] | None = None
 
 
 def uniform() -> Weighting:
@@ -53,8 +54,8 @@ def uniform() -> Weighting:
 
 
 def weights_from_gains(
-  gains: jax.Array, *, temperature: float, smoothing: float = 0.0, normalise: str = "none"
-) -> jax.Array:
+  gains: Array, *, temperature: float, smoothing: float = 0.0, normalise: str = "none"
+) -> Array:
   """softmax over K of gains / temperature (Dig2DIG Eq. 11): [..., K, H, W, 1] in and out.
 
   smoothing: standard deviation in pixels of a Gaussian average of the gains. normalise: `mean_abs` divides by the mean

@@ -2,16 +2,18 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 
 from dig2dig_jax.guidance.weighting import Weighting
 from dig2dig_jax.methods.codec import Codec
+from dig2dig_jax.ops.arrays import Array, Image, Images
 from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.sampling.types import Denoiser, Guidance, StatefulDenoiser, Step, Transition
 
 
+@runtime_checkable
 class PriorLike(Protocol):
   """What a method asks of a prior: the process that it was trained on, and its estimate of a clean image. One that has
   `reuse(params) -> Reuse` as well can reuse its deep features (`--reuse`)."""
@@ -23,7 +25,7 @@ class PriorLike(Protocol):
   def denoiser(self) -> Callable[[Any], Denoiser]: ...
 
 
-def pure_noise(key: jax.Array, sources: jax.Array, steps: Step) -> jax.Array:
+def pure_noise(key: Array, sources: Images, steps: Step) -> Image:
   """x_T ~ N(0, I), whatever the sources."""
   return jax.random.normal(key, sources.shape[1:])
 
@@ -44,7 +46,7 @@ class Reverse:
 
   steps: Callable[[Any], Step]
   transition: Transition
-  start: Callable[[jax.Array, jax.Array, Step], jax.Array] = pure_noise
+  start: Callable[[Array, Images, Step], Image] = pure_noise
   predictor: Callable[[Any, Denoiser], Denoiser | StatefulDenoiser] = _as_it_is
 
 

@@ -4,10 +4,11 @@ import dataclasses
 import numbers
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from dig2dig_jax.ops import color
+from dig2dig_jax.ops.arrays import Array, Image, Images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,11 +19,11 @@ class Codec:
   gray: whether sources and x0 have three equal channels.
   """
 
-  encode: Callable[[jax.Array], jax.Array] = dataclasses.field(repr=False)
-  decode: Callable[[jax.Array, jax.Array], jax.Array] = dataclasses.field(repr=False)
+  encode: Callable[[Images], Images] = dataclasses.field(repr=False)
+  decode: Callable[[Image, Images], Image] = dataclasses.field(repr=False)
   gray: bool = False
 
-  def to_fuse(self, images: jax.Array) -> jax.Array:
+  def to_fuse(self, images: Images) -> Float[Array, "K H W _"]:
     """Sources [K, H, W, C] without what is there three times: C is 1 for gray ones."""
     sources = self.encode(images)
     return sources[..., :1] if self.gray else sources
@@ -60,7 +61,7 @@ def luminance_codec(chroma_from: int, *, stretch: bool = False) -> Codec:
   return Codec(encode, decode, gray=True)
 
 
-def _into_range(x: jax.Array, stretch: bool) -> jax.Array:
+def _into_range(x: Array, stretch: bool) -> Array:
   if stretch:
     low, high = x.min(), x.max()
     # A constant image has nothing to stretch.

@@ -11,6 +11,7 @@ from jax.extend import core
 from dig2dig_jax.methods.base import Method, Reverse
 from dig2dig_jax.methods.fuse import fuse
 from dig2dig_jax.ops import program
+from dig2dig_jax.ops.arrays import Image
 from dig2dig_jax.sampling.types import Prediction, StatefulDenoiser, Step
 
 _SIDE = 64  # pixels of the pair that is traced: the count does not depend on it
@@ -42,11 +43,11 @@ def _counted(reverse: Reverse) -> Reverse:
   return dataclasses.replace(reverse, predictor=predictor)
 
 
-def _nothing(x_t: jax.Array, step: Step) -> Prediction:
+def _nothing(x_t: Image, step: Step) -> Prediction:
   return Prediction(x_t, x_t, variance=x_t, mask=x_t[..., :1])
 
 
-def _evaluated(x_t: jax.Array, step: Step) -> Prediction:
+def _evaluated(x_t: Image, step: Step) -> Prediction:
   return _nothing(_marked(x_t), step)
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from dig2dig_jax.guidance.guided import guided
 from dig2dig_jax.methods.base import Method, Reverse
+from dig2dig_jax.ops.arrays import Array, Image, Images, Rows
 from dig2dig_jax.sampling.sampler import Trace, sample
 from dig2dig_jax.sampling.types import Denoiser, Prediction, Step
 
@@ -18,24 +19,24 @@ class FusionTrace(NamedTuple):
   [K, 2]: standard deviations, in [-1, 1], of the noise and of the stripes found in each source, None where none were
   looked for."""
 
-  weights: jax.Array
+  weights: Rows
   steps: Trace | None
-  noise: jax.Array | None = None
+  noise: Array | None = None
 
 
 class _Weighted(NamedTuple):
   """images [K, H, W, 3]: as they were restored; sources and weights [U, K, H, W, 1]: of the guidance; shown: the
   weights that a person is told; blended: whether the weights have made one source of all."""
 
-  images: jax.Array
-  sources: jax.Array
-  weights: jax.Array
-  shown: jax.Array
+  images: Images
+  sources: Images
+  weights: Rows
+  shown: Rows
   blended: bool = False
-  noise: jax.Array | None = None
+  noise: Array | None = None
 
 
-def fuse(method: Method, params: Any, key: jax.Array, images: jax.Array) -> tuple[jax.Array, FusionTrace]:
+def fuse(method: Method, params: Any, key: Array, images: Images) -> tuple[Image, FusionTrace]:
   """Fuses K registered images into one.
 
   Args:
@@ -59,7 +60,7 @@ def fuse(method: Method, params: Any, key: jax.Array, images: jax.Array) -> tupl
   return method.codec.decode(x0, found.images), FusionTrace(shown, trace, found.noise)
 
 
-def _weighted(method: Method, key: jax.Array, images: jax.Array, denoise: Denoiser) -> _Weighted:
+def _weighted(method: Method, key: Array, images: Images, denoise: Denoiser) -> _Weighted:
   if method.weighting.compose is None:
     sources = method.codec.encode(images)
     weights = method.weighting.compute(key, sources, denoise)
@@ -91,7 +92,7 @@ def _reversed(method: Method, reverse: Reverse, params, keys, found: _Weighted, 
   )
 
 
-def _one_pass(method: Method, key: jax.Array, found: _Weighted, denoise: Denoiser) -> jax.Array:
+def _one_pass(method: Method, key: Array, found: _Weighted, denoise: Denoiser) -> Image:
   """The guidance once, at the clean end of the process, on the mean of the sources: no reverse step at all."""
   x0 = found.sources.mean(axis=0)
   clean = Step(
@@ -115,7 +116,7 @@ def _one_pass(method: Method, key: jax.Array, found: _Weighted, denoise: Denoise
   return prediction.x0
 
 
-def _checked(images) -> jax.Array:
+def _checked(images) -> Images:
   """The images of `fuse` as one array. Values are looked at where there are any: not while a program is traced."""
   if isinstance(images, list | tuple):
     if len({jnp.shape(image) for image in images}) > 1:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dig2dig_jax.ops.arrays import Array
 from dig2dig_jax.restoration import noise_level, splitting
 from dig2dig_jax.restoration.noise_level import LEVEL, Noise
 from dig2dig_jax.sampling.types import Denoiser, Step
@@ -23,10 +24,10 @@ class Restored(NamedTuple):
   """observed: [K, H, W, 3] the sources without stripes. content: [K, H, W, 3] those without noise, as far as there is
   any. noise: fields [K]. striped: [K] deviation of the stripes that were taken off."""
 
-  observed: jax.Array
-  content: jax.Array
+  observed: Array
+  content: Array
   noise: Noise
-  striped: jax.Array
+  striped: Array
 
 
 def told(sources: Sequence[str], found: Sequence[np.ndarray], *, way_out: str = "--restore=off") -> list[str]:
@@ -43,7 +44,7 @@ def told(sources: Sequence[str], found: Sequence[np.ndarray], *, way_out: str = 
   return lines
 
 
-def restored(key: jax.Array, images: jax.Array, levels: Step, denoise: Denoiser) -> Restored:
+def restored(key: Array, images: Array, levels: Step, denoise: Denoiser) -> Restored:
   """Every source [K, H, W, 3] in [-1, 1] by itself, gray ones with three equal channels; one evaluation each at most.
 
   key: of the noise that makes a gray source's channels independent (`restoration.lift`), the same for all sources.
@@ -53,7 +54,7 @@ def restored(key: jax.Array, images: jax.Array, levels: Step, denoise: Denoiser)
   return jax.lax.map(one, images)
 
 
-def as_they_are(images: jax.Array) -> Restored:
+def as_they_are(images: Array) -> Restored:
   """Nothing estimated, nothing restored: the limit of no noise."""
   zeros = jnp.zeros(images.shape[0])
   return Restored(images, images, Noise(zeros, zeros, zeros), zeros)

@@ -15,6 +15,7 @@ import numpy as np
 
 from dig2dig_jax.data.padding import bucket_size, crop, reflect_pad
 from dig2dig_jax.data.pairs import LoadedPair, Pair, content_id, load_pair
+from dig2dig_jax.ops.arrays import Array
 from dig2dig_jax.priors.prior import Prior
 from dig2dig_jax.restoration import operators, sharpness
 from dig2dig_jax.restoration.sharpness import Lost
@@ -58,7 +59,7 @@ class BlindRestorer(NamedTuple):
            for number, (source, one) in enumerate(zip(sources, found, strict=True))]  # fmt: skip
     return np.clip(np.stack(new), -1, 1), tuple(one.stages for one in found)
 
-  def _restored(self, key: jax.Array, source: np.ndarray, lost: Lost) -> np.ndarray:
+  def _restored(self, key: Array, source: np.ndarray, lost: Lost) -> np.ndarray:
     height, width = source.shape[:2]
     multiple = self.prior.config.size_multiple
     size = bucket_size(height, width, multiple=max(self.bucket // multiple, 1) * multiple)

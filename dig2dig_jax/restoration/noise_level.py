@@ -15,6 +15,7 @@ from jax.scipy.stats import norm
 from scipy.stats import chi2
 from scipy.stats import norm as _normal
 
+from dig2dig_jax.ops.arrays import Array
 from dig2dig_jax.ops.filters import gaussian_kernel, separable_filter
 
 LEVEL = 1 / 127.5  # one of 255
@@ -36,12 +37,12 @@ class Noise(NamedTuple):
   """deviation: of the noise at the image's mean grey. slope, offset: variance = slope (x + 1) / 2 + offset; slope 0
   where the noise does not depend on the signal."""
 
-  deviation: jax.Array
-  slope: jax.Array
-  offset: jax.Array
+  deviation: Array
+  slope: Array
+  offset: Array
 
 
-def estimate(image: jax.Array) -> Noise:
+def estimate(image: Array) -> Noise:
   """The noise of an image [H, W]. 0 where a quarter of it is exactly flat and not clipped: no noise leaves that; and
   where a side is below 2 pixels. Clipped pixels do not count."""
   if min(image.shape) < 2:
@@ -72,7 +73,7 @@ def estimate(image: jax.Array) -> Noise:
   return Noise(jnp.sqrt(variance), slope, variance - slope * grey)
 
 
-def _variance_of_clipped(squares: list[jax.Array]) -> jax.Array:
+def _variance_of_clipped(squares: list[Array]) -> Array:
   """The noise's variance from blocks of which up to three quarters are clipped at the nearer end, pixels there and all.
 
   A normal of mean m and deviation s, clipped at a, has the mean a + s (z P + p) and the variance
@@ -93,7 +94,7 @@ def _variance_of_clipped(squares: list[jax.Array]) -> jax.Array:
   return jnp.where(usable.any(), _quantile(ascending, usable.sum()) / _OF_QUARTER, 0.0)
 
 
-def _left_by_clipping(mean: jax.Array, variance: jax.Array) -> jax.Array:
+def _left_by_clipping(mean: Array, variance: Array) -> Array:
   """Share of a normal distribution's variance that is left of it within [-1, 1]."""
   deviation = jnp.sqrt(variance) + 1e-6
   low, high = (-1 - mean) / deviation, (1 - mean) / deviation
@@ -121,12 +122,12 @@ def _blocks(squared, known, mean):
   return laid(squared * known) / jnp.maximum(count, 1), count * scale, laid(mean) / (block[0] * block[1])
 
 
-def _quantile(ascending: jax.Array, count: jax.Array) -> jax.Array:
+def _quantile(ascending: Array, count: Array) -> Array:
   """The quarter of the first `count` of sorted values."""
   return ascending[jnp.int32(_QUARTER * jnp.maximum(count - 1, 0))]
 
 
-def _slope(energy, mean, good) -> jax.Array:
+def _slope(energy, mean, good) -> Array:
   """d variance / d ((x + 1) / 2): a line through groups of blocks of like brightness, 0 where it hardly rises."""
   if energy.shape[0] < _GROUPS**2:
     return jnp.float32(0)
@@ -146,7 +147,7 @@ def _slope(energy, mean, good) -> jax.Array:
   return jnp.where(rises & jnp.isfinite(slope), jnp.maximum(slope, 0), 0.0)
 
 
-def stripes(image: jax.Array, deviation: jax.Array) -> jax.Array:
+def stripes(image: Array, deviation: Array) -> Array:
   """[1, W] what a detector adds to its columns, in an image [H, W] with noise of this deviation: zeros where there are
   no stripes. The rows' are those of the image transposed.
 
@@ -173,7 +174,7 @@ def stripes(image: jax.Array, deviation: jax.Array) -> jax.Array:
   return jnp.where(are, found, 0.0)
 
 
-def _median(x: jax.Array) -> jax.Array:
+def _median(x: Array) -> Array:
   """Over the first axis of values in [-1, 1], [1, W]: by bisection, as sorting takes XLA's CPU fifty times as long."""
 
   def halve(_, bounds):
@@ -186,7 +187,7 @@ def _median(x: jax.Array) -> jax.Array:
   return (low + high) / 2
 
 
-def stabilise(x: jax.Array, noise: Noise) -> tuple[jax.Array, jax.Array]:
+def stabilise(x: Array, noise: Noise) -> tuple[Array, Array]:
   """(x with noise of one deviation everywhere and still in [-1, 1], that deviation): the generalised Anscombe
   transform, written so that a slope of 0 leaves x as it is. `restabilise` is its inverse.
 
@@ -196,7 +197,7 @@ def stabilise(x: jax.Array, noise: Noise) -> tuple[jax.Array, jax.Array]:
   return 2 * (_stable((x + 1) / 2, noise) - low) / (high - low) - 1, 2 / (high - low)
 
 
-def restabilise(y: jax.Array, noise: Noise) -> jax.Array:
+def restabilise(y: Array, noise: Noise) -> Array:
   """The inverse of `stabilise`: g = g0 + u s(g0) + slope u^2 / 4."""
   low, high = _stable(jnp.float32(0), noise), _stable(jnp.float32(1), noise)
   u = low + (y + 1) / 2 * (high - low)
@@ -204,15 +205,15 @@ def restabilise(y: jax.Array, noise: Noise) -> jax.Array:
   return 2 * grey - 1
 
 
-def _quarter(noise: Noise) -> jax.Array:
+def _quarter(noise: Noise) -> Array:
   return noise.slope / 4  # of [0, 1], where `slope` is of [-1, 1]: a variance is 4 times smaller there
 
 
-def _spread(grey: jax.Array, noise: Noise) -> jax.Array:
+def _spread(grey: Array, noise: Noise) -> Array:
   """Deviation of the noise at a grey in [0, 1], in [0, 1]."""
   variance = (noise.slope * grey + noise.offset) / 4 + 3 / 8 * _quarter(noise) ** 2
   return jnp.sqrt(jnp.maximum(variance, (LEVEL / 20) ** 2))
 
 
-def _stable(grey: jax.Array, noise: Noise) -> jax.Array:
+def _stable(grey: Array, noise: Noise) -> Array:
   return 2 * (grey - 0.5) / (_spread(grey, noise) + _spread(jnp.float32(0.5), noise))

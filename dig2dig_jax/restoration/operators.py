@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.ops.arrays import Array
 from dig2dig_jax.ops.filters import gaussian_kernel
 
 CUT = 1e-3
@@ -25,13 +26,13 @@ Size = tuple[int, int]
 class Operator(NamedTuple):
   """`apply [H, W, C] -> [h, w, C]`, `adjoint [h, w, C] -> [H, W, C]`, `solve([h, w, C], rho) -> [H, W, C]`."""
 
-  apply: Callable[[jax.Array], jax.Array]
-  adjoint: Callable[[jax.Array], jax.Array]
-  solve: Callable[[jax.Array, jax.Array | float], jax.Array]
+  apply: Callable[[Array], Array]
+  adjoint: Callable[[Array], Array]
+  solve: Callable[[Array, Array | float], Array]
   size: Size  # of what it takes
   observed: Size  # of what it gives
 
-  def pinv(self, residual: jax.Array) -> jax.Array:
+  def pinv(self, residual: Array) -> Array:
     """The pseudo-inverse."""
     return self.solve(residual, 0.0)
 
@@ -67,12 +68,12 @@ class Factors(NamedTuple):
   """Singular value decompositions of R = u diag v and C, arrays: an operator's only size-dependent part, which compiled
   programs take as an argument."""
 
-  u: jax.Array
-  v: jax.Array
-  u_c: jax.Array
-  v_c: jax.Array
-  spectrum: jax.Array
-  kept: jax.Array
+  u: Array
+  v: Array
+  u_c: Array
+  v_c: Array
+  spectrum: Array
+  kept: Array
 
 
 def factors(rows: np.ndarray, columns: np.ndarray) -> Factors:
@@ -112,7 +113,7 @@ def of_factors(found: Factors) -> Operator:
   return Operator(apply, adjoint, solve, (v.shape[1], v_c.shape[1]), (u.shape[0], u_c.shape[0]))
 
 
-def _sides(left: jax.Array, x: jax.Array, right: jax.Array) -> jax.Array:
+def _sides(left: Array, x: Array, right: Array) -> Array:
   """left [a, H], x [H, W, C], right [b, W] -> left x right^T [a, b, C]."""
   y = jnp.einsum("ah,hwc->awc", left, x, precision=jax.lax.Precision.HIGHEST)
   return jnp.einsum("bw,awc->abc", right, y, precision=jax.lax.Precision.HIGHEST)

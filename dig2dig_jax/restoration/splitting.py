@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dig2dig_jax.ops.arrays import Array, Image, Scalar
 from dig2dig_jax.restoration.operators import Operator
 from dig2dig_jax.sampling import schedule
 from dig2dig_jax.sampling.schedule import NoiseSchedule
@@ -40,12 +41,12 @@ def levels(noise: NoiseSchedule, *, sigma: float, steps: int, gray: bool, only_n
   return schedule.steps_at(full, np.abs(np.log(deviation) - np.log(lifted)[:, None]).argmin(axis=1))
 
 
-def deviation_of(step: Step) -> jax.Array:
+def deviation_of(step: Step) -> Array:
   """Standard deviation of a step's noise, of images in [-1, 1]."""
   return jnp.sqrt((1 - step.alpha_bar) / step.alpha_bar)
 
 
-def lift(key: jax.Array, image: jax.Array, deviation: jax.Array) -> jax.Array:
+def lift(key: Array, image: Image, deviation: Scalar) -> Image:
   """Gray [H, W, 3] with noise of `deviation` / sqrt(3), the same in all channels -> noise of `deviation`, independent
   over channels, with the same mean over channels."""
   noise = jax.random.normal(key, image.shape)
@@ -53,8 +54,8 @@ def lift(key: jax.Array, image: jax.Array, deviation: jax.Array) -> jax.Array:
 
 
 def denoised(
-  key: jax.Array, image: jax.Array, step: Step, denoise: Denoiser, *, gray: bool | jax.Array
-) -> jax.Array:
+  key: Array, image: Image, step: Step, denoise: Denoiser, *, gray: bool | Array
+) -> Array:
   """The prior's estimate of the clean image from `image` [H, W, 3] with noise of the step's level (of that level /
   sqrt(3), if gray)."""
   image = jnp.where(gray, lift(key, image, deviation_of(step)), image)
@@ -63,15 +64,15 @@ def denoised(
 
 
 def restore(
-  key: jax.Array,
-  observed: jax.Array,
+  key: Array,
+  observed: Array,
   operator: Operator,
   sigma: float,
   steps: Step,
   denoise: Denoiser,
   *,
   gray: bool,
-) -> jax.Array:
+) -> Array:
   """The source [H, W, 3] of an observation [h, w, 3].
 
   Args:

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from dig2dig_jax.ops.arrays import Image
 from dig2dig_jax.sampling import process
 from dig2dig_jax.sampling.types import Denoiser, Prediction, Reuse, StatefulDenoiser, Step
 
@@ -17,7 +18,7 @@ def eps_denoiser(apply: Callable, params: Any, *, clip: bool = True) -> Denoiser
   With `clip`, x0 is limited to [-1, 1] and eps re-derived from it, as guided-diffusion does.
   """
 
-  def denoise(x_t: jax.Array, step: Step) -> Prediction:
+  def denoise(x_t: Image, step: Step) -> Prediction:
     return _prediction(apply(params, x_t[None], step.t[None]), x_t, step, clip)
 
   return denoise
@@ -56,7 +57,7 @@ def reusing(reuse: Reuse, every: int) -> StatefulDenoiser:
   return StatefulDenoiser(init, update)
 
 
-def _prediction(output, x_t: jax.Array, step: Step, clip: bool) -> Prediction:
+def _prediction(output, x_t: Image, step: Step, clip: bool) -> Prediction:
   output = output[0].astype(jnp.float32)
   channels = x_t.shape[-1]
   eps, variance = output[..., :channels], output[..., channels:]

@@ -7,17 +7,18 @@ from the observations without noise, and the corrections are scaled for noise as
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.ops.arrays import Array, Image, Images
 from dig2dig_jax.sampling.types import Denoiser, Guidance, Prediction, Step
 
 SIGMA_Y = 0.03  # standard deviation of the observations' noise that the released code assumes, whatever it is
 _TINY = 1e-12
 
 
-def learned_steps(alpha: jax.Array) -> Step:
+def learned_steps(alpha: Array) -> Step:
   """Step [T], t = T .. 1, of the learned `alpha` [T]: alpha_bar_t = alpha_1 ... alpha_t, alpha_bar_0 = 1.
 
   alpha is unconstrained, as published. The fields of other samplers' variances are 0.
@@ -34,8 +35,8 @@ def learned_steps(alpha: jax.Array) -> Step:
   )
 
 
-def start(sources: jax.Array, steps: Step) -> jax.Array:
-  """x_T [H, W, 3] = sqrt(alpha_bar_T) [y_1, y_2, (y_1 + y_2) / 2] of sources [2, H, W, 1]. No noise."""
+def start(sources: Images, steps: Step) -> Float[Array, "H W 3"]:
+  """x_T [H, W, 3] = sqrt(alpha_bar_T) [y_1, y_2, (y_1 + y_2) / 2] of two sources. No noise."""
   first, second = _two(sources)
   return jnp.sqrt(steps.alpha_bar[0]) * jnp.concatenate([first, second, (first + second) / 2], axis=-1)
 
@@ -43,7 +44,7 @@ def start(sources: jax.Array, steps: Step) -> jax.Array:
 def noise_and_mask_denoiser(apply: Callable, params: Any) -> Denoiser:
   """Denoiser of `apply(params, x [1, H, W, 3], t [1]) -> (noise, mask [1, H, W, 1])`; nothing is clipped."""
 
-  def denoise(x_t: jax.Array, step: Step) -> Prediction:
+  def denoise(x_t: Image, step: Step) -> Prediction:
     noise, mask = (output[0] for output in apply(params, x_t[None], step.t[None]))
     x0 = (x_t - jnp.sqrt(1 - step.alpha_bar) * noise) / jnp.sqrt(step.alpha_bar)
     return Prediction(x0, noise, mask=mask)
@@ -51,7 +52,7 @@ def noise_and_mask_denoiser(apply: Callable, params: Any) -> Denoiser:
   return denoise
 
 
-def correction_scale(alpha_bar: jax.Array, alpha_bar_prev: jax.Array, sigma_y: float = SIGMA_Y) -> jax.Array:
+def correction_scale(alpha_bar: Array, alpha_bar_prev: Array, sigma_y: Array | float = SIGMA_Y) -> Array:
   """lambda of DDNM+ in [0, 1]: 1 where the step's own noise covers that of the observation, else their ratio.
 
   sigma = sqrt(beta (1 - a') / (1 - a)), c = sqrt(a') beta / (1 - a), beta = 1 - a / a';
@@ -88,7 +89,7 @@ def joint_observation(sigma_y: float = SIGMA_Y) -> Guidance:
   return Guidance(init, update, diagnose=lambda state: {"source_weights": state})
 
 
-def _two(sources: jax.Array) -> jax.Array:
+def _two(sources: Images) -> Images:
   if sources.shape[0] != 2:
     raise UserError(f"--method=drfusion fuses two sources, found {sources.shape[0]}; use --method=dig2dig or ccf")
   return sources

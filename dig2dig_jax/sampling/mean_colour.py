@@ -1,13 +1,13 @@
 """Which colour has an image on average? What a network's loss hardly sees, from a set of images instead."""
 
-import jax
 import jax.numpy as jnp
 
+from dig2dig_jax.ops.arrays import Array
 from dig2dig_jax.sampling import process
 from dig2dig_jax.sampling.types import Correction
 
 
-def mean_colour(mean: jax.Array, covariance: jax.Array) -> Correction:
+def mean_colour(mean: Array, covariance: Array) -> Correction:
   """The mean over pixels of x0 becomes its posterior mean, for images whose mean colour is N(mean [C], covariance
   [C, C]); everything else of x0 stays, and eps follows.
 

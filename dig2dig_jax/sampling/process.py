@@ -6,25 +6,26 @@ All float32: near t = 0 the float32 alpha_bar fixes 1 - alpha_bar only to about 
 
 import jax.numpy as jnp
 
-from dig2dig_jax.sampling.types import Array, Step
+from dig2dig_jax.ops.arrays import Array
+from dig2dig_jax.sampling.types import Step
 
 
-def q_sample(x0: Array, noise: Array, alpha_bar: Array) -> Array:
+def q_sample(x0: Array, noise: Array, alpha_bar: Array | float) -> Array:
   """Draw of q(x_t | x_0): the clean image at signal level alpha_bar, given standard normal `noise` of its shape."""
   return jnp.sqrt(alpha_bar) * x0 + jnp.sqrt(1 - alpha_bar) * noise
 
 
-def x0_from_eps(x_t: Array, eps: Array, alpha_bar: Array) -> Array:
+def x0_from_eps(x_t: Array, eps: Array, alpha_bar: Array | float) -> Array:
   """Clean image that x_t and a noise estimate imply (paper Eq. 10, 26). Not clipped."""
   return (x_t - jnp.sqrt(1 - alpha_bar) * eps) / jnp.sqrt(alpha_bar)
 
 
-def eps_from_x0(x_t: Array, x0: Array, alpha_bar: Array) -> Array:
+def eps_from_x0(x_t: Array, x0: Array, alpha_bar: Array | float) -> Array:
   """Noise that x_t and a clean estimate imply; alpha_bar < 1. Inverse of `x0_from_eps`."""
   return (x_t - jnp.sqrt(alpha_bar) * x0) / jnp.sqrt(1 - alpha_bar)
 
 
-def half_log_snr(alpha_bar: Array) -> Array:
+def half_log_snr(alpha_bar: Array | float) -> Array:
   """lambda = log(sqrt(a) / sqrt(1 - a)), 0 < a < 1: the clock of DPM-Solver. Grows as noise falls."""
   return 0.5 * (jnp.log(alpha_bar) - jnp.log1p(-alpha_bar))
 

@@ -8,28 +8,29 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from dig2dig_jax.ops.arrays import Array, Image
 from dig2dig_jax.sampling.types import Correction, Denoiser, StatefulDenoiser, Step, Transition
 
 
 class Trace(NamedTuple):
   """What a person reads of a run: one row per step [S]."""
 
-  t: jax.Array  # [S] timestep of the network
-  correction: jax.Array  # [S] root mean square change of x0 by the correction
-  x0_max: jax.Array  # [S] largest |x0| after the correction; above 1 is outside the range of images
-  guidance: dict[str, jax.Array]  # [S, ...] what the correction tells of its state
+  t: Array  # [S] timestep of the network
+  correction: Array  # [S] root mean square change of x0 by the correction
+  x0_max: Array  # [S] largest |x0| after the correction; above 1 is outside the range of images
+  guidance: dict[str, Array]  # [S, ...] what the correction tells of its state
 
 
 def sample(
-  key: jax.Array,
-  x_init: jax.Array,
+  key: Array,
+  x_init: Image,
   *,
   denoise: Denoiser | StatefulDenoiser,
   transition: Transition,
   steps: Step,
   correct: Correction | None = None,
   unroll: bool = False,
-) -> tuple[jax.Array, Trace]:
+) -> tuple[Image, Trace]:
   """Runs all steps and returns (x_0 [H, W, C], Trace).
 
   Args:

@@ -7,6 +7,7 @@ A schedule of T trained timesteps (`linear_betas`, `cosine_betas`) is thinned to
 
 import dataclasses
 from collections.abc import Iterable
+from typing import SupportsIndex
 
 import jax.numpy as jnp
 import numpy as np
@@ -40,7 +41,7 @@ class NoiseSchedule:
   name: str
   num_timesteps: int
 
-  def tables(self, timesteps: Iterable[int] | None = None) -> Schedule:
+  def tables(self, timesteps: Iterable[SupportsIndex] | None = None) -> Schedule:
     """Of all its timesteps, or thinned to these. UserError for a name that is not in `BETAS`."""
     return make_schedule(self.name, num_timesteps=self.num_timesteps, timesteps=timesteps)
 
@@ -151,7 +152,7 @@ def spacing_timesteps(num_timesteps: int, steps: int, spacing: str, *, name: str
 
 
 def make_schedule(
-  name: str = "linear", *, num_timesteps: int = 1000, timesteps: Iterable[int] | None = None
+  name: str = "linear", *, num_timesteps: int = 1000, timesteps: Iterable[SupportsIndex] | None = None
 ) -> Schedule:
   """Tables of the schedule `name` ("linear" | "cosine") thinned to `timesteps` (increasing; None keeps all).
 
@@ -184,7 +185,7 @@ def make_schedule(
   return Schedule(**tables, original_steps=num_timesteps)
 
 
-def _rows(schedule: Schedule, rows: np.ndarray) -> Step:
+def _rows(schedule: Schedule, rows: np.ndarray | np.integer) -> Step:
   def cast(table):
     return jnp.asarray(table[rows], jnp.float32)
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dig2dig_jax.ops.arrays import Image
 from dig2dig_jax.sampling.types import Denoiser, Step
 
 
@@ -22,7 +23,7 @@ def tiled(denoise: Denoiser, size: int, overlap: int, *, align: int = 64) -> Den
   if not 0 <= overlap <= size // 2:
     raise ValueError(f"overlap: expected 0 to {size // 2}, half a tile, found {overlap}")
 
-  def call(x_t: jax.Array, step: Step):
+  def call(x_t: Image, step: Step):
     height, width, channels = x_t.shape
     if height <= size and width <= size:
       return denoise(x_t, step)

@@ -12,14 +12,15 @@ import jax
 import jax.numpy as jnp
 
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.ops.arrays import Array, Image, Scalar
 from dig2dig_jax.sampling import process
-from dig2dig_jax.sampling.types import Array, Prediction, Step, Transition
+from dig2dig_jax.sampling.types import Prediction, Step, Transition
 
 VARIANCES = ("learned_range", "fixed_small", "fixed_large")
 
 
-def ddim_moments(prediction: Prediction, step: Step, *, eta: float = 0.0) -> tuple[Array, Array]:
-  """Mean [H, W, C] and standard deviation [] of the DDIM step (Song et al., arXiv 2010.02502, Eq. 12 and 16).
+def ddim_moments(prediction: Prediction, step: Step, *, eta: float = 0.0) -> tuple[Image, Scalar]:
+  """Mean and standard deviation of the DDIM step (Song et al., arXiv 2010.02502, Eq. 12 and 16).
 
   sigma = eta sqrt((1 - a') / (1 - a)) sqrt(1 - a / a'); mean = sqrt(a') x0 + sqrt(1 - a' - sigma^2) eps.
   """
@@ -47,9 +48,9 @@ def ddim(*, eta: float = 0.0) -> Transition:
 
 
 def ancestral_moments(
-  x_t: Array, prediction: Prediction, step: Step, *, variance: str = "learned_range"
-) -> tuple[Array, Array]:
-  """Mean [H, W, C] of q(x_{t-1} | x_t, x0) and log variance ([] if fixed, [H, W, C] if learned) of the DDPM step.
+  x_t: Image, prediction: Prediction, step: Step, *, variance: str = "learned_range"
+) -> tuple[Image, Scalar | Image]:
+  """Mean of q(x_{t-1} | x_t, x0) and log variance (one if fixed, an image if learned) of the DDPM step.
 
   The log variance is finite at the last step too, where no noise is drawn.
   """
@@ -84,8 +85,8 @@ def ancestral(*, variance: str = "learned_range") -> Transition:
 class History(NamedTuple):
   """What the two-step solver remembers of the previous step."""
 
-  x0: Array  # [H, W, C] its (guided) clean estimate
-  half_log_snr: Array  # [] its lambda
+  x0: Image  # its (guided) clean estimate
+  half_log_snr: Scalar  # its lambda
   known: Array  # [] bool, False before the first step
 
 

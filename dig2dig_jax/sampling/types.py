@@ -7,9 +7,8 @@ Shapes: K sources, S steps, U weight updates, H x W pixels, C channels; images a
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
+from dig2dig_jax.ops.arrays import Array, Image, Images, Map
 
-Array = jax.Array
 PyTree = Any
 
 
@@ -27,13 +26,13 @@ class Step(NamedTuple):
 class Prediction(NamedTuple):
   """What a denoiser says about x_t = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps."""
 
-  x0: Array  # [H, W, C] estimate of the clean image
-  eps: Array  # [H, W, C] estimate of the noise
-  variance: Array | None = None  # [H, W, C] raw variance channels v in about [-1, 1] of a learned-sigma network
-  mask: Array | None = None  # [H, W, 1] in [0, 1], DRFusion's share of the first source
+  x0: Image  # estimate of the clean image
+  eps: Image  # estimate of the noise
+  variance: Image | None = None  # raw variance channels v in about [-1, 1] of a learned-sigma network
+  mask: Map | None = None  # in [0, 1], DRFusion's share of the first source
 
 
-Denoiser = Callable[[Array, Step], Prediction]  # (x_t [H, W, C], step) -> Prediction
+Denoiser = Callable[[Image, Step], Prediction]  # (x_t, step) -> Prediction
 
 
 class StatefulDenoiser(NamedTuple):
@@ -42,8 +41,8 @@ class StatefulDenoiser(NamedTuple):
   `init(x_T, step) -> memory`; `update(x_t, step, memory) -> (Prediction, memory)`, memory a PyTree of fixed shapes.
   """
 
-  init: Callable[[Array, Step], PyTree]
-  update: Callable[[Array, Step, PyTree], tuple[Prediction, PyTree]]
+  init: Callable[[Image, Step], PyTree]
+  update: Callable[[Image, Step, PyTree], tuple[Prediction, PyTree]]
 
 
 class Reuse(NamedTuple):
@@ -52,15 +51,15 @@ class Reuse(NamedTuple):
   `full(x_t, step) -> (Prediction, features)`; `shallow(x_t, step, features) -> Prediction`.
   """
 
-  full: Callable[[Array, Step], tuple[Prediction, PyTree]]
-  shallow: Callable[[Array, Step, PyTree], Prediction]
+  full: Callable[[Image, Step], tuple[Prediction, PyTree]]
+  shallow: Callable[[Image, Step, PyTree], Prediction]
 
 
 class Transition(NamedTuple):
   """How x_{t-1} is drawn. `init(x_T) -> state`; `update(key, x_t, prediction, step, state) -> (x_prev, state)`."""
 
-  init: Callable[[Array], PyTree]
-  update: Callable[[Array, Array, Prediction, Step, PyTree], tuple[Array, PyTree]]
+  init: Callable[[Image], PyTree]
+  update: Callable[[Array, Image, Prediction, Step, PyTree], tuple[Image, PyTree]]
 
 
 class Correction(NamedTuple):
@@ -71,7 +70,7 @@ class Correction(NamedTuple):
   """
 
   init: Callable[[], PyTree]
-  update: Callable[[Array, Prediction, Array, Step, PyTree], tuple[Prediction, PyTree]]
+  update: Callable[[Array, Prediction, Image, Step, PyTree], tuple[Prediction, PyTree]]
   diagnose: Callable[[PyTree], dict[str, Array]] = lambda state: {}
 
 
@@ -85,6 +84,6 @@ class Guidance(NamedTuple):
   own. With sources and weights it becomes a `Correction`: `guidance.guided`.
   """
 
-  init: Callable[[Array], PyTree]
+  init: Callable[[Images], PyTree]
   update: Callable[..., tuple[Prediction, PyTree]]
   diagnose: Callable[[PyTree], dict[str, Array]] = lambda state: {}

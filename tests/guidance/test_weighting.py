@@ -105,11 +105,6 @@ def test_options_reach_the_errors():
   np.testing.assert_allclose(compute(method, sources)[0], truth, atol=2e-4)
 
 
-def test_evaluations_are_levels_times_draws():
-  assert weighting.uniform().evaluations == 0
-  assert [method.evaluations for method in METHODS] == [3, 2]
-  assert [method.evaluations for method in both(errors={"draws": 4})] == [12, 8]
-
 
 def test_softmax_over_sources_of_smoothed_gains():
   gains = 0.05 * toys.normal(5, 2, 3, 9, 8, 1)

@@ -146,6 +146,7 @@ def test_fused_sources_start_from_noise_of_the_key():
   ],
   ids=lambda value: value[:30] if isinstance(value, str) else "",
 )
+@pytest.mark.usefixtures("unchecked")
 def test_what_is_no_stack_of_images_is_refused_before_anything_runs(images, words):
   with pytest.raises(ValueError, match=f"images: .*{words}"):
     fuse(method(), PARAMS, jax.random.key(0), images)
@@ -164,6 +165,7 @@ def test_values_out_of_range_are_refused_where_they_are_known():
       fuse(method(), PARAMS, jax.random.key(0), np.stack([np.zeros((4, 4, 3)), image]))
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_chroma_is_taken_of_a_source_that_is_there():
   images = toys.images(7, 2, 8, 8, 3)
   for source in (5, 2, -3):

@@ -122,7 +122,7 @@ def test_transition_gets_its_options(name, own):
   x, prediction, step = toys.normal(5, 2, 2, 3), Prediction(*toys.normal(6, 2, 2, 2, 3)), toys.row(toys.run_steps(5), 2)
   ours, truth = (
     t.update(KEY, x, prediction, step, t.init(x))[0]
-    for t in (method(transition=name, **own).transition, transition.TRANSITIONS[name](**own))
+    for t in (method(transition=name, **own).reverse.transition, transition.TRANSITIONS[name](**own))
   )
   np.testing.assert_array_equal(ours, truth)
 

@@ -90,6 +90,7 @@ def test_errors_name_the_flag(name, flag, options):
     method(name, **options)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_options_of_no_method_are_refused():
   @dataclasses.dataclass(frozen=True)
   class Other:

@@ -144,6 +144,7 @@ def test_bad_spacing_is_refused(steps, spacing, message):
     schedule.spacing_timesteps(1000, steps, spacing)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_bad_schedules_are_refused():
   with pytest.raises(UserError, match="linear or cosine"):
     schedule.make_schedule("sigmoid")
