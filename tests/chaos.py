@@ -184,8 +184,9 @@ class Chaos:
         self.faults.append(f"{path.name} is not what a run in peace makes")
     found = collections.Counter(json.loads(line)["id"] for line in scale.log_lines(self.out))
     for path in (self.data / "ir").iterdir():
-      if not 1 <= found.pop(path.stem, 0) <= 1 + self.removed[path.stem]:
-        self.faults.append(f"{path.stem} is not once in the log for every time that it had to be made")
+      lines, most = found.pop(path.stem, 0), 1 + self.removed[path.stem]
+      if not 1 <= lines <= most:
+        self.faults.append(f"{path.stem} is {lines} times in the log, expected 1 to {most}, as often as it was made")
     if found:
       self.faults.append(f"the log has {sorted(found)}")
 

@@ -59,7 +59,7 @@ def test_a_prior_fuses_and_is_the_posterior_mean_of_its_model():
   images = jnp.tanh(jax.random.normal(jax.random.key(0), (2, 8, 8, 3)))
   fused, trace = jax.jit(lambda key, images: d2d.fuse(found["method"], {}, key, images))(jax.random.key(1), images)
   assert fused.shape == (8, 8, 3) and trace.weights.shape[1] == 2
-  step = jax.tree.map(lambda table: table[0], found["method"].steps)
+  step = jax.tree.map(lambda table: table[0], found["method"].reverse.steps({}))
   x0 = 0.5 * jax.random.normal(jax.random.key(2), (100, 100, 3))
   noise = jax.random.normal(jax.random.key(3), x0.shape)
   x_t = jnp.sqrt(step.alpha_bar) * x0 + jnp.sqrt(1 - step.alpha_bar) * noise

@@ -14,7 +14,7 @@ X = np.arange(6, dtype=np.float32)
 
 
 def jitted(scale):
-  return jax.jit(lambda x: {"scaled": scale * x, "pair": (x.sum(), Trace(jnp.flip(x), x, x, x, x, {"a": x}))})
+  return jax.jit(lambda x: {"scaled": scale * x, "pair": (x.sum(), Trace(jnp.flip(x), x, x, {"a": x}))})
 
 
 def fail():

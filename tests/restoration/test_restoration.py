@@ -32,12 +32,12 @@ def channel_wiener(x_t, step):
   return Prediction(x0, x_t)
 
 
-def run(observed, operator, sigma, denoise, *, gray, steps=6, multiple=8):
+def run(observed, operator, sigma, denoise, *, gray, steps=6):
   only_noise = operator.size == operator.observed and steps == 1
   rows = splitting.levels(NOISE, sigma=max(sigma, 1e-4), steps=steps, gray=gray, only_noise=only_noise)
   program = jax.jit(
     lambda key, z: splitting.restore(
-      key, z, operator, sigma, rows, denoise, gray=gray, multiple=multiple
+      key, z, operator, sigma, rows, denoise, gray=gray
     )
   )
   return np.asarray(program(jax.random.key(0), observed))
@@ -93,18 +93,6 @@ def test_what_the_operator_observed_is_kept_and_the_prior_fills_the_rest(name):
   np.testing.assert_array_equal(found[..., 0], found[..., 2])
 
 
-def test_sides_that_the_network_does_not_take_are_mirrored_and_cropped():
-  seen = []
-
-  def denoise(x_t, step):
-    seen.append(x_t.shape)
-    return channel_wiener(x_t, step)
-
-  observed = toys.images(6, 13, 18, 3)
-  run(observed, operators.identity((13, 18)), 0.1, denoise, gray=False, steps=1)
-  assert set(seen) == {(16, 24, 3)}
-
-
 def test_a_gaussian_prior_and_blur_give_wiener_deconvolution():
   """With D_r exact for N(0, VARIANCE), the fixed point at r of both steps is known; many steps there reach it."""
   operator, sigma = operators.blur(SIZE, np.full((3, 3), 1 / 9)), 0.1
@@ -113,7 +101,7 @@ def test_a_gaussian_prior_and_blur_give_wiener_deconvolution():
   rows = jax.tree.map(lambda table: jnp.repeat(table, 200, axis=0), rows)
   found = jax.jit(
     lambda z: splitting.restore(
-      jax.random.key(0), z, operator, sigma, rows, channel_wiener, gray=False, multiple=1
+      jax.random.key(0), z, operator, sigma, rows, channel_wiener, gray=False
     )
   )(z)
   r2 = float((1 - rows.alpha_bar[0]) / rows.alpha_bar[0])
