@@ -56,7 +56,7 @@ def test_rates_follow_from_the_seconds(report):
   for row in record["rows"][:-1]:
     assert row["seconds"] > 0 and row["memory_bytes"] > 0 and row["compile_seconds"] > 0
     # Colours are products of matrices too.
-    assert row["tflops"] == pytest.approx(flops * row["evaluations"] / row["seconds"] / 1e12, rel=0.03)
+    assert row["tflops"] == pytest.approx(flops * row["evaluations"] / row["seconds"] / 1e12, rel=0.05)
     assert row["peak_share"] == pytest.approx(row["tflops"] / row["peak_tflops"])
     assert row["times_faster"] == pytest.approx(100 / row["seconds"])
   assert record["rows"][-1]["times_faster"] == 1
