@@ -145,7 +145,9 @@ def fuse_images(
   chroma = tuned.chroma_from if chroma_from is None else chroma_from
   chroma = (len(images) - 1 if chroma is None else chroma) if tuned.colour == "luminance" else None
   chosen = dataclasses.replace(tuned.options, **options)
-  program = _program(chosen, chroma, _Network.of(prior))
+  # Blur and lost resolution are undone before: one program for both.
+  within = dataclasses.replace(chosen, restore="noise") if chosen.restore == "auto" else chosen
+  program = _program(within, chroma, _Network.of(prior))
   first = images[0]
   name = Path(first).stem if isinstance(first, str | os.PathLike) else ""
   key = jax.random.fold_in(jax.random.key(seed), content_id(name))

@@ -18,11 +18,11 @@ import pytest
 from flax import traverse_util
 from jax._src import compiler  # JAX has no public setting of XLA's options for all programs
 
-from dig2dig_jax import metrics
+from dig2dig_jax import front, metrics
 from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.shapes import parameter_shapes
 from dig2dig_jax.priors import checkpoint
-from dig2dig_jax.restoration import restorer
+from dig2dig_jax.restoration import blind_restorer, restorer
 
 # Tests measure and count what is compiled: nothing may come from an earlier run.
 jax.config.update("jax_enable_compilation_cache", False)
@@ -180,7 +180,8 @@ def default_compile(monkeypatch):
 
 def free():
   """Drops every compiled program, and gives back to the system what malloc keeps of them."""
-  for cached in (metrics._padded, metrics._filling, restorer._program):
+  for cached in (metrics._padded, metrics._filling, restorer._program, blind_restorer._program, blind_restorer._factors,
+                 front._program):  # fmt: skip
     cached.cache_clear()
   jax.clear_caches()
   gc.collect()

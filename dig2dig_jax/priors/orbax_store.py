@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 from flax import traverse_util
 
 from dig2dig_jax.errors import UserError
@@ -20,11 +19,17 @@ from dig2dig_jax.priors import tensor_file
 _PACKED = 32
 
 
+def _orbax():
+  import orbax.checkpoint  # half as long as JAX: only who reads or writes its format waits for it
+
+  return orbax.checkpoint
+
+
 def save(directory: Path, params: Mapping[str, np.ndarray], *, dtype: str) -> str:
   """Writes flat parameters as the orbax checkpoint `directory`, whole or not at all, in place of an older one; returns
   the hash of its files."""
   cast = {path: np.asarray(leaf).astype(jnp.dtype(dtype), copy=False) for path, leaf in params.items()}
-  with ocp.StandardCheckpointer() as checkpointer:
+  with _orbax().StandardCheckpointer() as checkpointer:
     checkpointer.save(directory.absolute(), traverse_util.unflatten_dict(cast, sep="/"), force=True)
   return _digest(directory)
 
@@ -34,7 +39,7 @@ def shapes(directory: Path, *, sha256: str) -> dict[str, tuple[int, ...]]:
   if _digest(directory) != sha256:  # orbax is not asked to read what was damaged
     raise _damaged(directory, "other files than the card's")
   try:
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _orbax().StandardCheckpointer() as checkpointer:
       return _shapes(directory, checkpointer.metadata(directory.absolute()).item_metadata.tree)
   except UserError:
     raise
@@ -48,7 +53,7 @@ def load(
   """Flat parameters of `shapes`, each through `place(path, array)`. UserError for a checkpoint that cannot be read."""
   abstract = {path: jax.ShapeDtypeStruct(shape, jnp.dtype(stored)) for path, shape in shapes.items()}
   try:
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _orbax().StandardCheckpointer() as checkpointer:
       tree = checkpointer.restore(directory.absolute(), traverse_util.unflatten_dict(abstract, sep="/"))
   except Exception as error:
     raise _damaged(directory, f"one that cannot be read ({type(error).__name__})") from error
@@ -70,12 +75,12 @@ def newest_average(
     raise UserError(f"{run}: expected a training run with a checkpoint, found none yet; wait for it, or choose another")
   try:
     item = (folder / str(steps[-1]) / "default").absolute()
-    with ocp.PyTreeCheckpointer() as checkpointer:
+    with _orbax().PyTreeCheckpointer() as checkpointer:
       # The averages alone: with the optimiser's state, a training state is four times as large.
       averages = {"ema": checkpointer.metadata(item).item_metadata.tree["ema"]}
       require(_shapes(item, averages["ema"]))
-      arrays = jax.tree.map(lambda leaf: ocp.RestoreArgs(restore_type=np.ndarray), averages)
-      wanted = ocp.args.PyTreeRestore(item=averages, restore_args=arrays, partial_restore=True)
+      arrays = jax.tree.map(lambda leaf: _orbax().RestoreArgs(restore_type=np.ndarray), averages)
+      wanted = _orbax().args.PyTreeRestore(item=averages, restore_args=arrays, partial_restore=True)
       state = checkpointer.restore(item, args=wanted)
   except UserError:
     raise

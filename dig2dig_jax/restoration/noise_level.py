@@ -12,8 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.stats import norm
-from scipy.stats import chi2
-from scipy.stats import norm as _normal
+from scipy.special import gammaincinv, ndtr  # scipy.stats, which has distributions, takes long to import
 
 from dig2dig_jax.ops.arrays import Array
 from dig2dig_jax.ops.filters import gaussian_kernel, separable_filter
@@ -21,7 +20,8 @@ from dig2dig_jax.ops.filters import gaussian_kernel, separable_filter
 LEVEL = 1 / 127.5  # one of 255
 _BLOCK = 8  # coefficients on a side, which is 16 pixels
 _QUARTER = 0.25
-_OF_QUARTER = chi2.ppf(_QUARTER, _BLOCK**2) / _BLOCK**2  # that quantile of a mean of squares of normal coefficients
+# That quantile of a mean of squares of normal coefficients.
+_OF_QUARTER = 2 * gammaincinv(_BLOCK**2 / 2, _QUARTER) / _BLOCK**2
 _KNOWN = 0.75  # share of a block that must not be clipped
 _FLAT = 0.25  # share of exactly flat squares of 2 x 2 pixels that no image with noise all over has
 _ROUNDS = 3  # of the correction for clipping
@@ -85,8 +85,9 @@ def _variance_of_clipped(squares: list[Array]) -> Array:
   share, _, _ = _blocks(at_end, jnp.ones_like(a), at_end)
   above = 1 - jnp.abs(mean)  # of the nearer end
   z = np.linspace(-1.0, 8, 200)
-  first = z * _normal.cdf(z) + _normal.pdf(z)
-  second = (z**2 + 1) * _normal.cdf(z) + z * _normal.pdf(z) - first**2
+  density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+  first = z * ndtr(z) + density
+  second = (z**2 + 1) * ndtr(z) + z * density - first**2
   found = jnp.interp(jnp.square(above) / jnp.maximum(energy, 1e-12), first**2 / second, z)
   whole = jnp.square(above / jnp.interp(found, z, first))
   usable = (share <= 0.75) & (energy > 0)

@@ -67,7 +67,7 @@ def restore(
   key: Array,
   observed: Array,
   operator: Operator,
-  sigma: float,
+  sigma: Array | float,
   steps: Step,
   denoise: Denoiser,
   *,

@@ -17,6 +17,8 @@ from dig2dig_jax.priors.prior import load_prior
 from dig2dig_jax.restoration import blind_restorer
 from dig2dig_jax.restoration.blind_restorer import BlindRestorer
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 def in_range(levels: np.ndarray) -> np.ndarray:
   return np.repeat((np.rint(levels) / 127.5 - 1)[..., None], 3, axis=-1).astype(np.float32)
