@@ -20,9 +20,10 @@ def fill(sources: np.ndarray, masks: Sequence[np.ndarray | None]) -> np.ndarray:
   """Sources that can be compared everywhere: float32 [K, H, W, 3] in [-1, 1], as they came in.
 
   masks: bool per source, where it is valid, [H, W] or that of a smaller image which the source was restored from; None
-  for everywhere. Where no other source is valid a source stays
+  or nowhere for everywhere. Where no other source is valid a source stays
   as it is, and so do the pixels that are valid, except a few at the border. Not changed in place.
   """
+  masks = [mask if mask is not None and mask.any() else None for mask in masks]
   if all(mask is None for mask in masks):
     return sources
   masks = [_of_size(mask, sources.shape[1:3]) for mask in masks]

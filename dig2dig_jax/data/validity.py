@@ -35,19 +35,21 @@ _BLOCK = 8  # as many pixels from it
 
 
 def find(samples: np.ndarray, alpha: np.ndarray | None = None, *, how: str = "auto") -> np.ndarray | None:
-  """Where an image holds a scene: bool [H, W], or None for everywhere, or where that cannot be told.
+  """Where an image holds a scene: bool [H, W]; None for everywhere, or where that cannot be told. False everywhere for
+  an alpha that is transparent everywhere, as programs leave it behind: such an image counts as content, and that is
+  said.
 
   Args:
     samples: as they are stored, [H, W, C] of any real type.
     alpha: [H, W] of any real type, straight; opaque is the largest value of its type, 1 of floats. One that is
-      opaque everywhere says nothing, and so does one that is opaque nowhere, which programs leave behind.
+      opaque everywhere says nothing.
     how: a word of `WORDS`. `alpha` reads alpha alone, `off` finds nothing.
   """
   if how == "off":
     return None
   if alpha is not None:
     opaque = alpha > (0.5 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max // 2)
-    if opaque.any() and not opaque.all():
+    if not opaque.all():
       return opaque
   if how == "alpha":
     return None
@@ -58,7 +60,7 @@ def find(samples: np.ndarray, alpha: np.ndarray | None = None, *, how: str = "au
 
 
 def shares(masks: Sequence[np.ndarray | None]) -> tuple[float | None, ...]:
-  """Of each image that is valid; None for what is valid everywhere."""
+  """Of each image that is valid, 0 for one that is transparent everywhere; None for what is valid everywhere."""
   return tuple(None if mask is None else float(mask.mean()) for mask in masks)
 
 
@@ -73,19 +75,24 @@ class Tally:
 
   def __init__(self, sources: Sequence[str]):
     self._sources, self._pairs = tuple(sources), 0
-    self._parts = dict.fromkeys(sources, 0)
+    self._parts, self._hidden = dict.fromkeys(sources, 0), dict.fromkeys(sources, 0)
 
   def add(self, valid: Sequence[float | None]) -> None:
     """valid: `shares` of a pair's images; none were looked at where it is empty."""
     self._pairs += 1
     for source, share in zip(self._sources, valid or [None] * len(self._sources), strict=True):
-      self._parts[source] += share is not None
+      self._parts[source] += share is not None and share > 0
+      self._hidden[source] += share == 0
 
   def lines(self) -> list[str]:
-    """For the user: one per source that has such images."""
+    """For the user: one per source that has such images, and one that has images which are transparent everywhere."""
     others = "the other source stands" if len(self._sources) == 2 else "the other sources stand"
     images = f"{self._pairs} image{'' if self._pairs == 1 else 's'}"
-    return [
+    hidden = [
+      f"{source}: {count} of {images} {'is' if count == 1 else 'are'} transparent everywhere, and taken as if opaque"
+      for source, count in self._hidden.items() if count
+    ]  # fmt: skip
+    return hidden + [
       f"{source}: {count} of {images} {'is' if count == 1 else 'are'} transparent or of one value (black, say) outside "
       f"a part of the frame; {others} alone there; --valid=off counts it as content"
       for source, count in self._parts.items() if count

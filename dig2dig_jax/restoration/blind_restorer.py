@@ -49,7 +49,7 @@ class BlindRestorer(NamedTuple):
 
     name: of the pair, for its random key. valid: share of each source that holds something; of one that is not valid
     everywhere nothing is found."""
-    whole = [share is None for share in valid or [None] * len(sources)]
+    whole = [not share for share in valid or [None] * len(sources)]
     found = [sharpness.estimate(source[..., 1]) if all_valid else Lost()
              for source, all_valid in zip(sources, whole, strict=True)]  # fmt: skip
     if not any(one.stages for one in found):

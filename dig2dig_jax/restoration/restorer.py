@@ -65,7 +65,7 @@ class Restorer(NamedTuple):
         f"{where or source}: expected (height, width) {operator.observed}, which its degradation makes of {size}, "
         f"found {observed.shape[:2]}; correct --degradation or register the images"
       )
-    sigma = degradation.deviation(observed if valid is None else observed[validity.box(valid)])
+    sigma = degradation.deviation(observed if valid is None or not valid.any() else observed[validity.box(valid)])
     if not degradation.stages and sigma == 0:
       return observed
     gray = bool(np.all(observed == observed[..., :1]))

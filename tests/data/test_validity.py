@@ -194,10 +194,20 @@ def test_alpha_is_read_in_every_kind_of_file(tmp_path):
 
 def test_alpha_that_says_nothing_says_nothing():
   image = smooth(12)
-  for alpha in (np.zeros(SIZE, np.uint8), np.full(SIZE, 255, np.uint8), np.ones(SIZE, np.float32)):
+  for alpha in (np.full(SIZE, 255, np.uint8), np.ones(SIZE, np.float32)):
     assert validity.find(image, alpha) is None
   image[:, :10] = 0
   assert validity.find(image, np.full(SIZE, 255, np.uint8)).sum() == SIZE[0] * (SIZE[1] - 10)
+
+
+def test_what_is_transparent_everywhere_is_taken_as_it_is_and_said():
+  nowhere = validity.find(smooth(12), np.zeros(SIZE, np.uint8))
+  assert not nowhere.any()
+  sources = pixels(smooth(12), smooth(13))
+  np.testing.assert_array_equal(filling.fill(sources, [nowhere, None]), sources)
+  tally = validity.Tally(("ir", "vi"))
+  tally.add(validity.shares([nowhere, None]))
+  assert tally.lines() == ["ir: 1 of 1 image is transparent everywhere, and taken as if opaque"]
 
 
 def pixels(*scenes):
