@@ -9,6 +9,7 @@ Whoever wants more (gradients, batches, other codecs) takes `fuse`; whole folder
 import dataclasses
 import functools
 import logging
+import numbers
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from dig2dig_jax.data.pairs import content_id
 from dig2dig_jax.data.ranges import WORDS, of_arrays
 from dig2dig_jax.data.scaling import Range, is_usable, to_pixels
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.methods import option
 from dig2dig_jax.methods.codec import luminance_codec, rgb_codec
 from dig2dig_jax.methods.fuse import fuse
 from dig2dig_jax.methods.options import Dig2DigOptions
@@ -113,6 +115,8 @@ def fuse_images(
   """
   if isinstance(images, str | os.PathLike) or getattr(images, "ndim", 4) < 4 or len(images := list(images)) < 2:
     raise ValueError("images: expected a sequence of two or more paths or arrays, found fewer; give all of a scene")
+  if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
+    raise ValueError(f"seed: expected a whole number, found {seed!r}")
   tuned = preset(task)
   known = {field.name for field in dataclasses.fields(Dig2DigOptions)}
   if unknown := sorted(set(options) - known):
@@ -145,6 +149,10 @@ def fuse_images(
   chroma = tuned.chroma_from if chroma_from is None else chroma_from
   chroma = (len(images) - 1 if chroma is None else chroma) if tuned.colour == "luminance" else None
   chosen = dataclasses.replace(tuned.options, **options)
+  try:
+    chosen.validate(prior.noise.num_timesteps)
+  except UserError as error:
+    raise ValueError(option.in_python(str(error), Dig2DigOptions)) from None
   # Blur and lost resolution are undone before: one program for both.
   within = dataclasses.replace(chosen, restore="noise") if chosen.restore == "auto" else chosen
   program = _program(within, chroma, _Network.of(prior))

@@ -141,8 +141,15 @@ def test_wrong_arguments_are_named(prior, images, options, words):
 def test_files_that_are_none_and_options_that_cannot_run(files, prior):
   with pytest.raises(d2d.UserError, match="none.png: expected an image file"):
     d2d.fuse_images([files[0], "none.png"], prior=prior)
-  with pytest.raises(d2d.UserError, match="--steps=2000: expected 0 to 1000"):
+  with pytest.raises(ValueError, match="^steps=2000: expected 0 to 1000"):
     d2d.fuse_images(files, prior=prior, steps=2000)
+  for wrong, message in (
+    ({"t_low": 900, "window": "cumulative"}, "^t_low=900: expected 0 to below t_high=600$"),
+    ({"bands": "many"}, "^bands=many: expected at least 1$"),
+    ({"seed": 1.5}, "^seed: expected a whole number, found 1.5$"),
+  ):
+    with pytest.raises(ValueError, match=message):
+      d2d.fuse_images(files, prior=prior, **wrong)
 
 
 def test_where_there_are_no_flag_files(monkeypatch, tmp_path):

@@ -61,13 +61,13 @@ class FuseReport:
   evaluations: int = 0  # network evaluations per pair
 
   def summary(self) -> str:
-    rate = f"{self.seconds / self.done:.2f} s per pair" if self.done else "nothing fused"
+    each = f"at most {self.evaluations} {_plural('network evaluation', self.evaluations)} per pair"
+    rate = f"{self.seconds / self.done:.2f} s per pair, {each}" if self.done else "nothing fused"
     left = f"{self.left} {_plural('pair', self.left)} left for the same command"
     before = f", {self.skipped} done before" if self.skipped else ""
     stopped = f"; stopped by {self.stopped_by}, {left}" if self.left else ""
     return (
-      f"{self.done} {_plural('pair', self.done)} fused, {len(self.failed)} failed{before}; {rate}, at most "
-      f"{self.evaluations} {_plural('network evaluation', self.evaluations)} per pair; {self.programs} "
+      f"{self.done} {_plural('pair', self.done)} fused, {len(self.failed)} failed{before}; {rate}; {self.programs} "
       f"{_plural('program', self.programs)} compiled or loaded in {self.compile_seconds:.1f} s{stopped}"
     )
 

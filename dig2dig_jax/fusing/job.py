@@ -11,6 +11,7 @@ import errno
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -35,7 +36,6 @@ from dig2dig_jax.methods.fuse import FusionTrace
 from dig2dig_jax.record import make_folder
 from dig2dig_jax.restoration import blind, blind_restorer
 from dig2dig_jax.restoration.restorer import Restorer
-from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 SHEET_ROWS = 12
 _IN_FLIGHT = 2  # batches that are computed or written while the next one is made ready
@@ -68,29 +68,45 @@ def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> 
   make_folder(config.out)
   pairs, notes = config.prepared(pairs)
   run_identity = ledger.identity(config.decisive() | ranges.decisive(pairs), params)
-  entries = ledger.read(config.out, notes)
+  read, entries = ledger.size(config.out), ledger.read(config.out, notes)
   mine = shares.share(shares.plan(pairs, bucket=config.bucket), *place)
-  own = [planned.pair for planned in mine]
-  finished = ledger.finished(own, entries, run_identity, config.out, overwrite=config.overwrite)
-  done = {name for name, line in finished.items() if files.has_maps(config, name, line)}
-  todo = [pair for pair in own if pair.name not in done]
-  kept = {pair.name for pair in outputs.foreign(config.out, todo, entries)}
-  todo = [pair for pair in todo if pair.name not in kept]
-  costs = evaluations(method, params, len(config.sources)) if todo else 0
-  report = FuseReport(left_out=left_out, skipped=len(done), evaluations=costs)
-  report.notes += notes
-  report.failed += [str(taken(config.out / f"{name}.png")) for name in sorted(kept)]
-  if isinstance(config.restorer, Restorer):
-    report.evaluations += config.restorer.evaluations
+  plan = _plan(config, mine, entries, run_identity)
   files.claim_record(config, place, known=bool(entries))
   with ledger.Ledger(config.out, process=place.process, processes=place.processes) as log:
+    if ledger.size(config.out) != read:  # a run that had the log until now has done more
+      entries = ledger.read(config.out)
+      plan = _plan(config, mine, entries, run_identity)
+    report = FuseReport(left_out=left_out, skipped=plan.done, notes=notes)
+    report.failed += [str(taken(config.out / f"{name}.png")) for name in sorted(plan.kept)]
+    if plan.todo:
+      report.evaluations = evaluations(method, params, len(config.sources))
+    if isinstance(config.restorer, Restorer):
+      report.evaluations += config.restorer.evaluations
     if place.process == 0:
       for folder in (config.out, config.out / "weights", config.out / "conditions"):
         sweep(folder, now=log.touched())
-    rows = _first(pairs, todo) if config.sheet else ()
-    _Run(config, method, params, report, log, run_identity, entries, rows).fuse(todo, ahead=_ahead(config, mine))
+    rows = _first(pairs, plan.todo) if config.sheet else ()
+    run_of_it = _Run(config, method, params, report, log, run_identity, entries, rows)
+    run_of_it.fuse(plan.todo, ahead=_ahead(config, mine))
   files.write_record(config, report, place)
   return report
+
+
+class _Plan(NamedTuple):
+  """done: count of the pairs that are; kept: names whose place a foreign file has."""
+
+  done: int
+  kept: set[str]
+  todo: list[Pair]
+
+
+def _plan(config: FuseConfig, mine: list[shares.Planned], entries: ledger.Entries, identity: ledger.Identity) -> _Plan:
+  own = [planned.pair for planned in mine]
+  finished = ledger.finished(own, entries, identity, config.out, overwrite=config.overwrite)
+  done = {name for name, line in finished.items() if files.has_maps(config, name, line)}
+  todo = [pair for pair in own if pair.name not in done]
+  kept = {pair.name for pair in outputs.foreign(config.out, todo, entries)}
+  return _Plan(len(done), kept, [pair for pair in todo if pair.name not in kept])
 
 
 def _ahead(config: FuseConfig, planned: list[shares.Planned]) -> int:
@@ -153,7 +169,7 @@ class _Run:
     self.versions = ledger.versions()
     self.pairs: dict[str, Pair] = {}
     self.under_way: collections.deque[Future] = collections.deque()
-    self.noise: NoiseSchedule[str, np.ndarray] = {}  # found in the sources of each pair [K, 2], in [-1, 1]
+    self.noise: dict[str, np.ndarray] = {}  # found in the sources of each pair [K, 2], in [-1, 1]
 
   def fuse(self, todo: list[Pair], *, ahead: int) -> None:
     config, report, fuser = self.config, self.report, self.fuser

@@ -73,6 +73,11 @@ def read(folder: Path, notes: list[str] | None = None) -> dict[str, list[dict[st
   return entries
 
 
+def size(folder: Path) -> int:
+  """Of all logs together, in bytes: what grew holds more lines than were read."""
+  return sum(max(_bytes(path), 0) for path in (folder / FOLDER).glob("*.jsonl"))
+
+
 class Identity(NamedTuple):
   """Everything that decides pixels but the images: flags (JSON-able), SHA-256 of the weights, and 16 hex digits of both
   together."""

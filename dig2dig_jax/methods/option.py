@@ -5,6 +5,7 @@ here: nothing is said of an option anywhere else. No JAX is imported, so that he
 """
 
 import dataclasses
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -49,8 +50,21 @@ def check_each(options: Any) -> None:
   for name, found in declared(type(options)):
     value = getattr(options, name)
     for one in value if isinstance(value, tuple) else (value,):
-      if found.check is not None and not found.check.holds(one):
+      if found.check is not None and not _holds(found.check, one):
         raise UserError(f"--{found.flag}={one}: expected {found.check.expected}")
+
+
+def _holds(check: Check, value: Any) -> bool:
+  try:
+    return check.holds(value)
+  except TypeError:  # text where a number belongs
+    return False
+
+
+def in_python(message: str, kind: type) -> str:
+  """A message that names flags, as it reads where a class's options are arguments."""
+  fields = {found.flag: name for name, found in declared(kind)}
+  return re.sub(r"--(\w+)", lambda flag: fields.get(flag[1], flag[0]), message)
 
 
 def require(*checks: tuple[bool, str, str, Any]) -> None:

@@ -63,6 +63,22 @@ def test_every_pair_has_its_size_and_its_colour(first):
   assert np.ptp(read(out / "a.png").astype(int), axis=-1).max() > 10
 
 
+def test_what_another_run_did_while_this_one_looked_around_is_not_done_again(first, tmp_path, monkeypatch):
+  data, *_ = first
+  claim, runs = job.files.claim_record, []
+
+  def claim_late(*arguments, **options):
+    if not runs:  # from here to the log's lock the other run has the folder to itself
+      runs.append(None)
+      runs.append(fuse_folder(data, tmp_path / "out"))
+    claim(*arguments, **options)
+
+  monkeypatch.setattr(job.files, "claim_record", claim_late)
+  report = fuse_folder(data, tmp_path / "out")
+  assert (runs[1].done, report.done, report.skipped) == (4, 0, 4)
+  assert all(len(lines) == 1 for lines in ledger.read(tmp_path / "out").values())
+
+
 def test_files_without_partner_are_reported_by_name(first):
   *_, report = first
   assert len(report.left_out) == 2
