@@ -138,6 +138,7 @@ def test_wrong_arguments_are_named(prior, images, options, words):
   assert "\n" not in str(error.value)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_files_that_are_none_and_options_that_cannot_run(files, prior):
   with pytest.raises(d2d.UserError, match="none.png: expected an image file"):
     d2d.fuse_images([files[0], "none.png"], prior=prior)
