@@ -1,5 +1,7 @@
 """Is Dig2DIG in closed form one method from options to image: its limits, its steps, its colours, its refusals?"""
 
+import functools
+
 import gaussian
 import jax
 import numpy as np
@@ -19,19 +21,25 @@ from dig2dig_jax.sampling.schedule import NoiseSchedule
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 NOISE = NoiseSchedule("linear", 1000)
+RGB, LUMINANCE = rgb_codec(), luminance_codec(1)
 SCENE = np.float32(0.5 * np.sin(np.mgrid[:48, :64][1] / 5))[..., None].repeat(3, axis=-1)
 
 
-def method(codec=None, **options):
+PRIOR = CustomPrior(lambda params: gaussian.denoiser(SCENE, 0.05), NOISE)
+fused = jax.jit(fuse, static_argnums=0)  # compiled once for each method
+
+
+@functools.cache
+def method(codec=RGB, **options):
   return dig2dig(
-    CustomPrior(lambda params: gaussian.denoiser(SCENE, 0.05), NOISE),
-    codec or rgb_codec(),
+    PRIOR,
+    codec,
     options=Dig2DigOptions(**{"steps": 0, "window": "spectrum", "bands": 3, **options}),
   )
 
 
 def run(method, images, seed=0):
-  return jax.jit(lambda key, images: fuse(method, {}, key, images))(jax.random.key(seed), images)
+  return fused(method, {}, jax.random.key(seed), images)
 
 
 def noisy(sigma, channels=3):
@@ -45,7 +53,7 @@ def test_clean_sources_are_the_blend_and_no_seed_changes_them():
   one, trace = run(method(), images)
   other, _ = run(method(), images, seed=1)
   np.testing.assert_array_equal(one, other)
-  wanted = spectrum.compose(images, images, rule_of(Dig2DigOptions(bands=3)))
+  wanted = jax.jit(spectrum.compose, static_argnums=2)(images, images, rule_of(Dig2DigOptions(bands=3)))
   np.testing.assert_allclose(one, np.clip(wanted.image, -1, 1), atol=1e-5)
   np.testing.assert_allclose(trace.weights[0], wanted.weights, atol=1e-5)
   assert trace.steps is None and trace.noise.shape == (2, 2)
@@ -53,7 +61,7 @@ def test_clean_sources_are_the_blend_and_no_seed_changes_them():
 
 def test_a_noisy_source_is_restored_unless_told_not_to():
   images = noisy(20, channels=1)
-  (restored, trace), (left, plain) = (run(method(restore=restore), images) for restore in ("auto", "off"))
+  (restored, trace), (left, plain) = run(method(), images), run(method(restore="off"), images)
   error = lambda image: float(np.std(image - SCENE)) / LEVEL  # noqa: E731
   assert error(left) > 5 and error(restored) < 0.3 * error(left)
   assert float(trace.noise[1, 0]) / LEVEL == pytest.approx(20, rel=0.15) and float(trace.noise[0, 0]) < LEVEL
@@ -65,8 +73,8 @@ def test_a_noisy_source_is_restored_unless_told_not_to():
 
 def test_chroma_is_restored_with_the_luminance():
   images = noisy(20)
-  fused, _ = run(method(luminance_codec(1)), images)
-  left, _ = run(method(luminance_codec(1), restore="off"), images)
+  fused, _ = run(method(LUMINANCE), images)
+  left, _ = run(method(LUMINANCE, restore="off"), images)
   assert np.std(np.ptp(fused, axis=-1)) < 0.4 * np.std(np.ptp(left, axis=-1))
 
 
@@ -101,5 +109,5 @@ def test_what_cannot_run_names_its_flag(options, message):
 def test_weights_of_bands_serve_other_methods():
   """As rows of one weight per pixel: what DDFM and CCF take."""
   images = np.clip(np.stack([SCENE, np.zeros_like(SCENE)]), -1, 1)
-  rows = method(restore="off").weighting.compute(jax.random.key(0), images, None)
+  rows = jax.jit(lambda images: method(restore="off").weighting.compute(jax.random.key(0), images, None))(images)
   assert rows.shape == (1, 2, 48, 64, 1) and float(rows[0, 0].mean()) > 0.8
