@@ -44,10 +44,10 @@ class Reverse:
   predictor: `(params, denoise) -> Denoiser | StatefulDenoiser`, what runs at each step in place of `denoise`.
   """
 
-  steps: Callable[[Any], Step]
-  transition: Transition
-  start: Callable[[Array, Images, Step], Image] = pure_noise
-  predictor: Callable[[Any, Denoiser], Denoiser | StatefulDenoiser] = _as_it_is
+  steps: Callable[[Any], Step] = dataclasses.field(repr=False)
+  transition: Transition = dataclasses.field(repr=False)
+  start: Callable[[Array, Images, Step], Image] = dataclasses.field(default=pure_noise, repr=False)
+  predictor: Callable[[Any, Denoiser], Denoiser | StatefulDenoiser] = dataclasses.field(default=_as_it_is, repr=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Method:
   denoiser: Callable[[Any], Denoiser] = dataclasses.field(repr=False)
   weighting: Weighting = dataclasses.field(repr=False)
   guidance: Guidance = dataclasses.field(repr=False)
-  reverse: Reverse | None = dataclasses.field(default=None, repr=False)
+  reverse: Reverse | None = None
 
   def replace(self, **changes: Any) -> "Method":
     """The same with other parts."""

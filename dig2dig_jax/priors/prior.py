@@ -29,17 +29,20 @@ DTYPES = ("float32", "bfloat16", "float16")
 _TORSO = ("input_blocks", "middle_block", "output_blocks")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Prior:
   """A diffusion network and its weights. `denoiser(params) -> Denoiser`; `noise`: of the process it was trained on;
   `label`: class that a class-conditional network is asked for, else None. Equal to itself alone, and hashed so."""
 
-  params: dict = dataclasses.field(repr=False)
+  params: dict
   config: UNetConfig
   noise: NoiseSchedule
   dtype: str
   directory: Path
   label: int | None = None
+
+  def __repr__(self) -> str:
+    return _shown(self)
 
   def denoiser(self, params) -> Denoiser:
     return eps_denoiser(self._apply, params)
@@ -55,6 +58,13 @@ class Prior:
     network = UNet(self.config, dtype=jnp.dtype(self.dtype))
     labels = None if self.label is None else jnp.full(x.shape[:1], self.label)
     return network.apply({"params": weights}, x, t, labels=labels, **options)
+
+
+def _shown(network: "Prior | DrFusionNetwork") -> str:
+  """One short line: neither weights nor the layout."""
+  count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(network.params))
+  steps = f"{network.noise.num_timesteps} {network.noise.name} timesteps"
+  return f"{type(network).__name__}({str(network.directory)!r}, {count:,} parameters, {network.dtype}, {steps})"
 
 
 def random_prior(
@@ -121,15 +131,18 @@ class CustomPrior:
   reuse: Callable[[Any], Reuse] | None = dataclasses.field(default=None, repr=False)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class DrFusionNetwork:
   """What `--method=drfusion` runs, with the fields and the `denoiser` of a `Prior`; noise.num_timesteps: its T."""
 
-  params: dict = dataclasses.field(repr=False)
+  params: dict
   config: DrFusionConfig
   noise: NoiseSchedule
   dtype: str
   directory: Path
+
+  def __repr__(self) -> str:
+    return _shown(self)
 
   def denoiser(self, params) -> Denoiser:
     network = DrFusionNet(self.config, dtype=jnp.dtype(self.dtype))

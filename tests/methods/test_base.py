@@ -185,3 +185,13 @@ def test_stretch_takes_the_image_to_the_full_range():
     np.testing.assert_allclose(stretched, (x0 + 1.3) / 1.7 * 2 - 1, atol=1e-5)  # before clipping, not after
     flat = np.asarray(codec.decode(jnp.full((4, 4, 3), 0.3), jnp.asarray(images)))
     np.testing.assert_allclose(flat, 0.3, atol=1e-6)
+
+
+def test_a_method_is_a_static_argument_and_has_a_short_repr():
+  m, images = method(reverse=None), toys.images(2, 3, 5, 4, 3)
+  program = jax.jit(fuse, static_argnums=0)
+  one = program(m, PARAMS, jax.random.key(0), images)[0]
+  again = program(m.replace(), PARAMS, jax.random.key(0), images)[0]
+  np.testing.assert_array_equal(one, again)
+  assert program._cache_size() == 1, "an equal method is the same program"
+  assert repr(m) == "Method(codec=Codec(gray=False), reverse=None)" and len(repr(method())) < 80

@@ -83,3 +83,10 @@ def test_a_training_run_is_a_prior_before_and_after_its_end(tmp_path, tiny_prior
     tmp_path / "prior", params=exported.params, config=exported.config, schedule=SCHEDULE, card={}
   )
   jax.tree.map(np.testing.assert_array_equal, load_prior(tmp_path).params, exported.params)
+
+
+def test_a_prior_shows_neither_weights_nor_layout(tiny_prior):
+  prior = load_prior(tiny_prior)
+  assert repr(prior).startswith(f"Prior('{tiny_prior}', ") and len(repr(prior)) < len(str(tiny_prior)) + 80
+  assert "parameters, float32, 1000 linear timesteps" in repr(prior)
+  assert hash(prior) and prior == prior and prior != load_prior(tiny_prior)
