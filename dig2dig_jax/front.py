@@ -11,7 +11,7 @@ import functools
 import logging
 import numbers
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -113,10 +113,14 @@ def fuse_images(
   ValueError, naming the argument, for arguments that cannot be; UserError, naming the file, for files. The first call
   for a task and a size compiles. The image is taken whole: see launch.py for those that do not fit memory.
   """
+  if not isinstance(images, Iterable):
+    raise ValueError(f"images: expected a sequence of two or more paths or arrays, found {type(images).__name__}")
   if isinstance(images, str | os.PathLike) or getattr(images, "ndim", 4) < 4 or len(images := list(images)) < 2:
     raise ValueError("images: expected a sequence of two or more paths or arrays, found fewer; give all of a scene")
-  if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
-    raise ValueError(f"seed: expected a whole number, found {seed!r}")
+  if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**32:
+    raise ValueError(f"seed: expected a whole number from 0 to 4294967295, found {seed!r}")
+  if not isinstance(prior, Prior | str | os.PathLike | None):
+    raise ValueError(f"prior: expected a Prior or its folder, found {type(prior).__name__}; see fuse for others")
   tuned = preset(task)
   known = {field.name for field in dataclasses.fields(Dig2DigOptions)}
   if unknown := sorted(set(options) - known):
@@ -126,7 +130,7 @@ def fuse_images(
   decoded = {f"images[{number}]": _samples(f"images[{number}]", image) for number, image in enumerate(images)}
   samples = {name: found.samples for name, found in decoded.items()}
   setting = value_range or tuned.value_range
-  if not (setting in ("", *WORDS) if isinstance(setting, str) else len(setting) == 2 and is_usable(*setting)):
+  if not (setting in ("", *WORDS) if isinstance(setting, str) else _is_pair(setting) and is_usable(*setting)):
     raise ValueError(f"value_range: expected {', '.join(WORDS)} or a pair (black, white), black below white, found "
                      f"{setting!r}")
   setting = setting if isinstance(setting, str) else Range(*setting)
@@ -144,7 +148,7 @@ def fuse_images(
   tally.add(validity.shares(areas))
   for line in (*told, *tally.lines()):
     _log.warning(line)
-  if prior is None or not isinstance(prior, Prior):
+  if not isinstance(prior, Prior):
     prior = _loaded(Path(prior) if prior is not None else EMBEDDED)
   chroma = tuned.chroma_from if chroma_from is None else chroma_from
   chroma = (len(images) - 1 if chroma is None else chroma) if tuned.colour == "luminance" else None
@@ -171,6 +175,10 @@ def fuse_images(
       _log.warning(line)
   fused = to_uint8(crop(np.asarray(found), size))
   return fused if any(np.any(image != image[..., :1]) for image in pixels) else fused[..., 0]
+
+
+def _is_pair(setting: Any) -> bool:
+  return isinstance(setting, Sequence) and len(setting) == 2 and all(isinstance(end, numbers.Real) for end in setting)
 
 
 def _samples(name: str, image: Any) -> Decoded:

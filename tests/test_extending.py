@@ -9,11 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import toys
 from conftest import SIMPLE_LOOPS_FLAGS
 from scenes import read, write_pair
 
 import dig2dig_jax as d2d
 from dig2dig_jax import metrics
+from dig2dig_jax.methods import registry
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -44,6 +46,37 @@ def test_a_method_of_a_file_outside_the_repository_runs_by_the_command(tiny_prio
   command[7] = "other.png"
   refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
   assert refused.returncode == 2 and "error: --method=mine:nothing: expected a function" in refused.stderr
+
+
+@pytest.mark.parametrize(
+  "code, said",
+  [
+    ("raise SystemExit('gone')", "expected a function that can be imported, found SystemExit: gone"),
+    ("def make(prior, codec): pass", "expected a Method of .*, found TypeError: make.. got an unexpected keyword"),
+    ("def make(prior, codec, *, options):\n  return options.nowhere", r".*found AttributeError: .* \(\w+.py, line 2\)"),
+  ],
+)
+def test_what_is_wrong_with_a_method_is_one_line(code, said, tmp_path, monkeypatch):
+  name = f"wrong_{len(code)}"
+  (tmp_path / f"{name}.py").write_text(code)
+  monkeypatch.syspath_prepend(tmp_path)
+  with pytest.raises(d2d.UserError, match=f"^--method={name}:make: {said}") as found:
+    options = registry.user_options(f"{name}:make", steps=2)
+    registry.make_method(toys.conv_prior(), d2d.luminance_codec(1), options=options)
+  assert "\n" not in str(found.value)
+
+
+def test_a_guidance_of_ones_own_gets_the_sources_and_weights_per_pixel(tmp_path, monkeypatch):
+  """Whatever the task's flag file says of bands."""
+  (tmp_path / "watching.py").write_text(BLOCKS["method"])
+  monkeypatch.syspath_prepend(tmp_path)
+  options = registry.user_options("watching:make", steps=2, weights="dig", window="spectrum")
+  method = registry.make_method(toys.conv_prior(), d2d.luminance_codec(1), options=options)
+  assert method.weighting.compose is None
+  denoise = toys.conv_denoiser(toys.conv_params())
+  compute = lambda images: method.weighting.compute(jax.random.key(0), images, denoise)  # noqa: E731
+  rows = jax.eval_shape(compute, jnp.zeros((2, 16, 20, 3)))
+  assert rows.shape == (1, 2, 16, 20, 1)
 
 
 def test_a_weighting_takes_the_place_of_a_methods_own():

@@ -147,7 +147,7 @@ def test_files_that_are_none_and_options_that_cannot_run(files, prior):
   for wrong, message in (
     ({"t_low": 900, "window": "cumulative"}, "^t_low=900: expected 0 to below t_high=600$"),
     ({"bands": "many"}, "^bands=many: expected at least 1$"),
-    ({"seed": 1.5}, "^seed: expected a whole number, found 1.5$"),
+    ({"seed": 1.5}, "^seed: expected a whole number from 0 to 4294967295, found 1.5$"),
   ):
     with pytest.raises(ValueError, match=message):
       d2d.fuse_images(files, prior=prior, **wrong)

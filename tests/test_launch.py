@@ -161,6 +161,15 @@ def test_a_flag_file_alone_takes_the_examples_and_data_wins_in_any_order(monkeyp
   assert found == [ROOT / "examples" / "vif", pathlib.Path("mine")]
 
 
+def test_what_is_typed_wins_over_a_flag_file_wherever_it_stands(monkeypatch):
+  monkeypatch.chdir(ROOT)
+  for arguments in (("--steps=7", "--job=report", "--flagfile=vif.flags"), ("--flagfile", "vif.flags", "--steps=7",
+                                                                           "--job=report")):  # fmt: skip
+    with flagsaver.flagsaver():
+      launch.parse(["launch.py", *arguments])
+      assert flags.FLAGS.job == "report" and flags.FLAGS.steps == 7
+
+
 def test_words_that_are_no_flags_are_refused(run):
   status, _, err = run("examples/vif")
   assert status == 2 and "examples/vif" in err and "--data=FOLDER" in err

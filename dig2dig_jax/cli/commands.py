@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import io
+import itertools
 import json
 import os
 import tempfile
@@ -10,19 +11,30 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dig2dig_jax.assets import ROOT
-from dig2dig_jax.cli import launcher
+from dig2dig_jax.cli import interrupt, launcher
 from dig2dig_jax.cli.output import note, say
 from dig2dig_jax.data import guess
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import is_free, taken
 
+_ONE_PAGE = {
+  "convert": "dig2dig convert guided_diffusion|drfusion|lpips|verify ...\n\n"
+  "Weights of PyTorch programs become a prior's folder, or are compared with one; each has its own --help.",
+  "show": "dig2dig show FILE ...\n\n"
+  "What the program sees in images (size, range, noise, blur, valid area), or in the folder of a prior.",
+}
 _CONVERTERS = ("guided_diffusion", "drfusion", "lpips", "verify")
 _HELP = {"-h", "-help", "--help"}
+_OF_FOLDERS = ("data", "manifest", "dataset", "split", "sources", "list")  # flags that say which files: these are given
+_BESIDE = ("maps",)  # and those that write more than one image
 
 
 def run(command: str, words: list[str]) -> int:
   """The exit status of a command and what follows it."""
   try:
+    if command in _ONE_PAGE and _HELP & set(words[:1]):
+      say(_ONE_PAGE[command])
+      return 0
     if command == "convert":
       return _convert(words)
     if command == "show":
@@ -74,8 +86,12 @@ def _taken_out(words: list[str], flag: str) -> tuple[str | None, list[str]]:
 
 
 def _fuse(words: list[str]) -> int:
+  words, behind = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
   words = _out_flag(words)
-  places = [word for word in words if not word.startswith("-")]
+  for flag, word in itertools.pairwise(words):
+    if flag.startswith("--") and "=" not in flag and not word.startswith("-") and not Path(word).expanduser().exists():
+      raise UserError(f"{flag} {word}: expected a value behind =, found a space; write {flag}={word}")
+  places = [word for word in words if not word.startswith("-")] + behind
   flags = [word for word in words if word.startswith("-")]
   task, flags = _taken_out(flags, "task")
   if task is not None and task not in (*guess.TASKS, *guess.TASKS.values()):
@@ -119,6 +135,7 @@ def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:
   """Through a manifest and a folder of its own, so that whatever the job does for folders it does for files."""
   from dig2dig_jax.data.images import read_image
 
+  _refuse(flags, _OF_FOLDERS, "no such flag beside files, which say it themselves; leave it out, or give a folder")
   out, flags = _taken_out(flags, "out")
   if out is None:
     raise UserError("dig2dig fuse: expected -o FUSED.png, found no output; add it")
@@ -126,6 +143,8 @@ def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:
   single = place.suffix != ""
   if single and place.suffix.lower() != ".png":
     raise UserError(f"--out={out}: expected a .png file, or a folder, found {place.suffix}; results are PNG")
+  if single:
+    _refuse(flags, _BESIDE, "a folder to write to, found one image; take -o FOLDER")
   overwrite = "--overwrite" in flags
   if single and place.exists() and not overwrite:
     raise UserError(f"{place}: expected nothing there, found a file; choose another name, or add --overwrite")
@@ -133,10 +152,14 @@ def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:
     raise taken(place)
   if single and any(file.exists() and place.exists() and file.samefile(place) for file in files):
     raise UserError(f"{place}: expected another file than the sources; choose another name")
+  if len({os.path.realpath(file) for file in files}) < len(files):
+    raise UserError(f"{files[0]}: expected different files, found one of them twice; name each image of the scene once")
   found = guess.by_names([file.stem for file in files]) or guess.by_images([read_image(file).pixels for file in files])
   task, order = _decided(task, found, len(files))
   names = _usual_names(task, len(files))
   parent = (place.parent if single else place).absolute()
+  importlib.import_module("dig2dig_jax.cli.fuse")  # takes seconds, before anything is written
+  interrupt.begins()
   try:
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".dig2dig-", dir=parent) as own:
@@ -159,6 +182,12 @@ def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:
       return status
   except OSError as error:
     raise UserError(f"{parent}: expected to write there, found {error.strerror or error}; choose another -o") from error
+
+
+def _refuse(flags: Sequence[str], names: Sequence[str], expected: str) -> None:
+  for flag in flags:
+    if flag.lstrip("-").partition("=")[0] in names:
+      raise UserError(f"{flag}: expected {expected}")
 
 
 def _decided(task: str | None, found: guess.Guess | None, count: int) -> tuple[str, tuple[int, ...]]:

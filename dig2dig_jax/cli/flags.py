@@ -187,7 +187,7 @@ PROTOCOL = names(
   "evaluate:fused", "report", "benchmark:tables",
 )  # fmt: skip
 BASELINES = boolean("baselines", True, "Rows of trivial fusions, for comparison.", *SCORES)
-LPIPS = path("lpips", None, "Weights of LPIPS, of python -m convert.lpips.", "evaluate:fused", "report")
+LPIPS = path("lpips", None, "Weights of LPIPS, of dig2dig convert lpips.", "evaluate:fused", "report")
 PAGE_MB = number("page_mb", 50, "Megabytes that the page's pictures may take; they shrink to fit.", "report",
                  check=above(0))  # fmt: skip
 DETECTOR = path("detector", None, "ONNX model of a detector.", DETECTION)

@@ -4,8 +4,10 @@ import dataclasses
 
 from dig2dig_jax.cli import common, flags
 from dig2dig_jax.cli.output import note, say
+from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing import job, processes
-from dig2dig_jax.methods.registry import make_method
+from dig2dig_jax.methods.options import UserOptions
+from dig2dig_jax.methods.registry import make_method, where
 
 
 def run() -> int:
@@ -33,7 +35,14 @@ def run() -> int:
   settings = {"method": flags.METHOD.value, "options": values, **common.pixel_settings()}
   conditions = getattr(options, "conditions", ())
   config = dataclasses.replace(config, settings=settings, machine=machine, conditions=conditions, restorer=restorer)
-  done = job.run(config, method, prior.params, place=place)
+  try:
+    done = job.run(config, method, prior.params, place=place)
+  except UserError:
+    raise
+  except Exception as error:
+    if not isinstance(options, UserOptions):
+      raise
+    raise UserError(f"--method={options.method}: expected a method that runs, found {where(error)}") from error
   which = f"process {place.process} of {place.processes}: " if place.processes > 1 else ""
   status = common.finish(done, f"{which}{done.summary()}; results in {config.out}")
   return processes.INTERRUPTED if done.stopped_by == processes.CTRL_C else status

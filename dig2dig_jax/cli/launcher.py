@@ -3,17 +3,17 @@
 import contextlib
 import importlib
 import os
+import re
 import sys
 from pathlib import Path
 
 from absl import app, logging
 from absl import flags as absl_flags
 
-from dig2dig_jax.cli import declare, flags, usage
+from dig2dig_jax.cli import declare, flags, interrupt, usage
 from dig2dig_jax.cli.output import note, say
 from dig2dig_jax.errors import UserError
 
-INTERRUPTED = 130
 USAGE = """launch.py: the command dig2dig, in flags.
 
   python launch.py --flagfile=vif.flags --data=FOLDER --out=FOLDER      fuse every pair of a folder
@@ -34,13 +34,13 @@ def parse(argv) -> list[str]:
   """Reads the flags; a bad one ends the process with status 2 and one line. Libraries speak from WARNING up."""
   if {"-h", "-help", "--help"} & set(argv[1:]):
     try:
-      say(usage.text(USAGE), end="")
+      say(_help(argv), end="")
     except UserError as error:
       refuse(str(error))
       sys.exit(2)
     sys.exit(0)
   try:
-    rest = absl_flags.FLAGS(argv)
+    rest = absl_flags.FLAGS(_files_first(argv))
   except absl_flags.CantOpenFlagFileError as error:
     refuse(_about_flag_file(error))
     sys.exit(2)
@@ -48,7 +48,9 @@ def parse(argv) -> list[str]:
     refuse(f"--flagfile: expected a file of text, a flag a line, found {error}; check the path")
     sys.exit(2)
   except (absl_flags.Error, OSError, ValueError) as error:  # the last two: of a flag file
-    refuse(f"{' '.join(str(error).split())}; see --help")
+    # absl shows some of its own errors as the tuple of their arguments.
+    told = re.sub(r"\('([^']*)', '[^']*'\)", r"\1", " ".join(str(error).split()))
+    refuse(f"{told}; see --help")
     sys.exit(2)
   except SystemExit:  # absl ends --helpfull with 1, but who asks for help and gets it has met no error
     sys.exit(0)
@@ -58,9 +60,28 @@ def parse(argv) -> list[str]:
   return rest
 
 
+def _files_first(argv) -> list[str]:
+  """Flag files before all else, in their order: what is typed wins over what a file says, wherever it stands."""
+  files, others, words = [], [], iter(argv[1:])
+  for word in words:
+    name, _, value = word.lstrip("-").partition("=")
+    if word.startswith("-") and name == "flagfile":
+      files += [word] if value else [word, *(next(words, None),)]
+    else:
+      others.append(word)
+  return [argv[0], *(word for word in files if word is not None), *others]
+
+
+def _help(argv) -> str:
+  job = next((word.partition("=")[2] for word in argv[1:] if word.startswith("--job=")), None)
+  if argv[0] != "dig2dig" or job is None:
+    return usage.text(USAGE)
+  return usage.text(f"dig2dig {job}: its flags, each as --name=value; `dig2dig --help` shows how it is called.", job)
+
+
 def stopped() -> int:
   print("stopped", file=sys.stderr)
-  return INTERRUPTED
+  return interrupt.INTERRUPTED
 
 
 def main(argv) -> int:
@@ -74,7 +95,9 @@ def main(argv) -> int:
     usage.check(_typed)
     _set_up_jax()
     # A job's own libraries are imported when it is asked for: together they take as long as JAX itself.
-    return importlib.import_module(f"dig2dig_jax.cli.{flags.JOB.value}").run()
+    job = importlib.import_module(f"dig2dig_jax.cli.{flags.JOB.value}")
+    interrupt.begins()
+    return job.run()
   except UserError as error:
     refuse(str(error))
     return 2
@@ -128,6 +151,7 @@ def start() -> None:
   """Runs the flags of this process's command line and ends it."""
   _open_streams()
   try:
-    app.run(main, flags_parser=parse)
+    with interrupt.ends_at_once():
+      app.run(main, flags_parser=parse)
   except KeyboardInterrupt:
     sys.exit(stopped())

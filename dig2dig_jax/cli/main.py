@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Sequence
 
+from dig2dig_jax.cli import interrupt
+
 HELP = """dig2dig: fuse registered images of one scene into one, with a diffusion prior.
 
   dig2dig fuse IR.png VISIBLE.png -o FUSED.png     two or more files (infrared + visible, exposures, ...)
@@ -39,12 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"error: {command}: expected a command among {', '.join(COMMANDS)}; see dig2dig --help", file=sys.stderr)
     return 2
   try:
-    from dig2dig_jax.cli import commands
+    with interrupt.ends_at_once():
+      from dig2dig_jax.cli import commands
 
-    return commands.run(command, rest)
+      return commands.run(command, rest)
   except KeyboardInterrupt:
     print("stopped", file=sys.stderr)
-    return 130
+    return interrupt.INTERRUPTED
 
 
 if __name__ == "__main__":

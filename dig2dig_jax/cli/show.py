@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from dig2dig_jax import strict_json
+from dig2dig_jax.cli.output import say
 from dig2dig_jax.data import validity
 from dig2dig_jax.data.images import read_decoded, read_image
 from dig2dig_jax.errors import UserError
@@ -17,7 +18,7 @@ def run(words: list[str]) -> int:
   for word in words:
     path = Path(word).expanduser()
     lines = _prior(path) if path.is_dir() else _image(path)
-    print("\n".join([str(path), *(f"  {line}" for line in lines)]))
+    say("\n".join([str(path), *(f"  {line}" for line in lines)]))
   return 0
 
 

@@ -77,10 +77,13 @@ def _methods(name: str) -> str:
   return f" with --method={' or '.join(using)}" if 0 < len(using) < len(METHODS) - 1 else ""
 
 
-def text(head: str) -> str:
-  """The help: `head`, then every flag under its group, with its default and the jobs that know it."""
+def text(head: str, job: str | None = None) -> str:
+  """The help: `head`, then every flag, or every one that a job knows, under its group, with its default and the jobs
+  that know it."""
   lines, group = [head.strip()], None
   for name, declared in DECLARED.items():
+    if job is not None and not any(known == job or known.startswith(f"{job}:") for known in declared.jobs):
+      continue
     if declared.group != group:
       group = declared.group
       lines.append(f"\n{group}:")
@@ -91,6 +94,6 @@ def text(head: str) -> str:
     words = f"{' '.join(declared.text.split())} [{in_words(declared.jobs)}]"
     lines.append(f"  --{name}{value}")
     lines += textwrap.wrap(words, WIDTH, initial_indent="      ", subsequent_indent="      ")
-  lines += ["", "  --flagfile=FILE", "      Flags from a file, one a line; those behind it win.",
+  lines += ["", "  --flagfile=FILE", "      Flags from a file, one a line; what is typed beside it wins.",
             "  --helpfull", "      The same and the flags of all libraries, in absl's own list."]  # fmt: skip
   return "\n".join(lines) + "\n"

@@ -21,6 +21,7 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import MARK, is_free, replacing, taken, what_lies_at
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
+OTHERS = {".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".exr", ".hdr", ".pgm", ".ppm"}  # that are not read
 
 
 class Image(NamedTuple):

@@ -189,7 +189,9 @@ def _index(folder: Path, report: list[str]) -> dict[str, Path]:
     if images.is_image_file(path):
       found.append(path)
     else:
-      report.append(f"{path}: not an image; left out")
+      other = path.suffix.lower() in images.OTHERS
+      why = "expected PNG, JPEG, TIFF, BMP or WebP; convert it to PNG" if other else "not an image"
+      report.append(f"{path}: {why}; left out")
   index = by_name(found, "file", report, where=f" in {folder.name}")
   if not index:
     inside = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir()))

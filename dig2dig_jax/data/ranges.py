@@ -179,7 +179,7 @@ def _encodings(sketches: Sequence[_Sketch]) -> list[list[_Sketch]]:
   groups: list[list[_Sketch]] = []
   for sketch in sketches:
     joined = [group for group in groups if any(_alike(sketch, other) for other in group)]
-    groups = [group for group in groups if group not in joined]
+    groups = [group for group in groups if not any(group is other for other in joined)]  # == would compare arrays
     groups.append([*(other for group in joined for other in group), sketch])
   return groups
 

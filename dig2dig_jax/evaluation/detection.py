@@ -20,6 +20,7 @@ from dig2dig_jax.evaluation import folders as fused_folders
 from dig2dig_jax.evaluation import labels as detection_labels
 from dig2dig_jax.evaluation.detector import Detections
 from dig2dig_jax.evaluation.labels import Labels
+from dig2dig_jax.fusing.outputs import refuse_sources
 from dig2dig_jax.record import environment, make_folder, write_text
 
 
@@ -49,6 +50,7 @@ def run(
   the category's own number (YOLO) or place (COCO) if empty. UserError when no image can be used.
   """
   pairs, left_out = data.find()
+  refuse_sources(out, pairs)
   folders = {method: fused_folders.index(folder, left_out) for method, folder in fused.items()}
   left_out = left_out + fused_folders.superfluous(folders, pairs)
   failed: list[str] = []

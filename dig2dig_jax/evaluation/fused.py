@@ -20,12 +20,13 @@ from dig2dig_jax.evaluation import folders as fused_folders
 from dig2dig_jax.evaluation.folders import Fused
 from dig2dig_jax.evaluation.scores import Scores, stamps
 from dig2dig_jax.evaluation.table import csv_text
+from dig2dig_jax.fusing.outputs import refuse_sources
 from dig2dig_jax.record import make_folder, write_text
 
 # (gray sources, gray fused image) -> value: a measure that needs more than the images, as LPIPS its weights. By its
 # attribute `identity` scores of an earlier run are known to be of the same weights; without it they are not.
 Extra = Callable[[list[np.ndarray], np.ndarray], float]
-NO_LPIPS = "LPIPS is unavailable without its weights: python -m convert.lpips, then --lpips=FOLDER"
+NO_LPIPS = "LPIPS is unavailable without its weights: dig2dig convert lpips, then --lpips=FOLDER"
 
 
 class Report(NamedTuple):
@@ -67,6 +68,7 @@ def run(
   if clash := sorted({*fused_folders.baseline_names(data.sources)} & set(fused)) if baselines else []:
     raise UserError(f"--fused: expected names other than the baselines', found {clash[0]}; rename that folder")
   pairs, left_out = data.find()
+  refuse_sources(out, pairs)
   folders = {method: fused_folders.index(folder, left_out) for method, folder in fused.items()}
   left_out = left_out + fused_folders.superfluous(folders, pairs)
   pairs = pairs[: limit or None]

@@ -14,7 +14,7 @@ from dig2dig_jax.models import lpips
 from dig2dig_jax.priors import tensor_file
 
 WEIGHTS, CARD = "lpips.safetensors", "card.json"
-_REMEDY = "make it with python -m convert.lpips"
+_REMEDY = "make it with dig2dig convert lpips"
 
 
 def load(folder: Path) -> Callable[[Sequence[np.ndarray], np.ndarray], float]:

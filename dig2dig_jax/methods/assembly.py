@@ -7,7 +7,7 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.guidance import spectrum, weighting
 from dig2dig_jax.methods.base import Method, PriorLike, Reverse
 from dig2dig_jax.methods.codec import Codec
-from dig2dig_jax.methods.options import MethodOptions
+from dig2dig_jax.methods.options import MethodOptions, UserOptions
 from dig2dig_jax.sampling import schedule, transition
 from dig2dig_jax.sampling.denoiser import reusing
 from dig2dig_jax.sampling.schedule import NoiseSchedule
@@ -25,10 +25,15 @@ def assemble(
   return Method(
     codec=codec,
     denoiser=prior.denoiser,
-    weighting=_weighting(options, steps, prior.noise, rule),
+    weighting=_of_sources(options, _weighting(options, steps, prior.noise, rule)),
     guidance=guidance,
     reverse=None if steps is None else _reverse(prior, steps, options),
   )
+
+
+def _of_sources(options: MethodOptions, found: weighting.Weighting) -> weighting.Weighting:
+  """A guidance of one's own gets the sources themselves, and weights per pixel: not what bands have made of them."""
+  return found._replace(compose=None) if isinstance(options, UserOptions) else found
 
 
 def _steps(options: MethodOptions, noise: NoiseSchedule) -> Step:

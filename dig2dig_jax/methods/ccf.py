@@ -9,11 +9,13 @@ from dig2dig_jax.guidance.controlled import controlled
 from dig2dig_jax.methods.assembly import assemble
 from dig2dig_jax.methods.base import Method, PriorLike
 from dig2dig_jax.methods.codec import Codec
+from dig2dig_jax.methods.option import of_kind
 from dig2dig_jax.methods.options import CcfOptions
 
 
 def ccf(prior: PriorLike, codec: Codec, *, options: CcfOptions) -> Method:
   """CCF as one `Method`; arguments and errors as in `methods.dig2dig.dig2dig`."""
+  of_kind(options, CcfOptions)
   options.validate(prior.noise.num_timesteps)
   correct = controlled(options.conditions, optimiser=optax.adam(options.rate), top_k=options.top_k)
   return assemble(prior, codec, options=options, guidance=correct)

@@ -5,11 +5,13 @@ from dig2dig_jax.guidance.quadratic import chain, consistent_eps
 from dig2dig_jax.methods.assembly import assemble
 from dig2dig_jax.methods.base import Method, PriorLike
 from dig2dig_jax.methods.codec import Codec
+from dig2dig_jax.methods.option import of_kind
 from dig2dig_jax.methods.options import DdfmOptions
 
 
 def ddfm(prior: PriorLike, codec: Codec, *, options: DdfmOptions) -> Method:
   """DDFM as one `Method`, for two sources; arguments and errors as in `methods.dig2dig.dig2dig`."""
+  of_kind(options, DdfmOptions)
   options.validate(prior.noise.num_timesteps)
   correct = expectation_maximization(
     lamb=options.em_lambda, rho=options.em_rho, colour=options.em_colour, roles=options.em_roles

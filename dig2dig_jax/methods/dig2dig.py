@@ -7,6 +7,7 @@ from dig2dig_jax.guidance import quadratic, spectrum
 from dig2dig_jax.methods.assembly import assemble
 from dig2dig_jax.methods.base import Method, PriorLike
 from dig2dig_jax.methods.codec import Codec
+from dig2dig_jax.methods.option import of_kind
 from dig2dig_jax.methods.options import Dig2DigOptions
 
 
@@ -28,6 +29,7 @@ def dig2dig(prior: PriorLike, codec: Codec, *, options: Dig2DigOptions) -> Metho
     options: see `Dig2DigOptions`. Raises UserError for values out of range, and for `reuse` above 1 of a prior that
       cannot.
   """
+  of_kind(options, Dig2DigOptions)
   options.validate(prior.noise.num_timesteps)
   return assemble(prior, codec, options=options, guidance=_guidance(options), rule=rule_of(options))
 

@@ -11,6 +11,7 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.guidance import weighting
 from dig2dig_jax.methods.base import Method, PriorLike, Reverse
 from dig2dig_jax.methods.codec import Codec
+from dig2dig_jax.methods.option import of_kind
 from dig2dig_jax.methods.options import DrFusionOptions
 from dig2dig_jax.sampling import joint_observation as joint
 from dig2dig_jax.sampling.transition import ddim
@@ -29,6 +30,7 @@ def drfusion(prior: PriorLike, codec: Codec, *, options: DrFusionOptions) -> Met
     codec: must be gray; raises UserError otherwise.
     options: see `DrFusionOptions`. Raises UserError for values out of range.
   """
+  of_kind(options, DrFusionOptions)
   options.validate()
   if not codec.gray:
     raise UserError("--method=drfusion fuses luminance, found --colour=rgb; use --colour=luminance")

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dig2dig_jax.guidance.guided import guided
 from dig2dig_jax.methods.base import Method, Reverse
@@ -43,8 +44,8 @@ def fuse(method: Method, params: Any, key: Array, images: Images) -> tuple[Image
     method: what to do; closed over under `jit`, or one of its `static_argnums`.
     params: the network's parameters, an argument so that compiled programs hold no weights.
     key: all randomness of this pair; the result depends on (params, key, images) only, never on a batch around it.
-    images: [K, H, W, 3] in [-1, 1], K >= 2; ValueError for others. Under `jit` shape and dtype are checked, values are
-      not: they are not known there.
+    images: [K, H, W, 3] floats in [-1, 1], K >= 2, taken as float32; ValueError for others. Under `jit` shape and dtype
+      are checked, values are not: they are not known there.
 
   Returns:
     (fused [H, W, 3] in [-1, 1], FusionTrace).
@@ -136,10 +137,11 @@ def _checked(images) -> Images:
   if shape[0] < 2:
     raise ValueError(f"images: expected two or more sources, found {shape[0]}; stack all of a scene into [K, H, W, 3]")
   if not isinstance(images, jax.core.Tracer):
-    low, high = float(images.min()), float(images.max())
-    if not (low >= -_SLACK and high <= _SLACK):  # written so that NaN fails too
+    values = np.asarray(images)  # NumPy's extremes are NaN where one value is; XLA's on a CPU need not be
+    low, high = float(values.min()), float(values.max())
+    if not (low >= -_SLACK and high <= _SLACK):  # so that NaN fails too
       raise ValueError(
         f"images: expected values in [-1, 1], found {low:g} to {high:g}; scale them first: 2 * images - 1 of [0, 1], "
         "images / 127.5 - 1 of [0, 255]"
       )
-  return jnp.asarray(images)
+  return jnp.asarray(images, jnp.float32)

@@ -54,6 +54,12 @@ def check_each(options: Any) -> None:
         raise UserError(f"--{found.flag}={one}: expected {found.check.expected}")
 
 
+def of_kind(options: Any, kind: type) -> None:
+  """ValueError for options that are not of this class."""
+  if not isinstance(options, kind):
+    raise ValueError(f"options: expected {kind.__name__}, found {type(options).__name__}")
+
+
 def _holds(check: Check, value: Any) -> bool:
   try:
     return check.holds(value)

@@ -5,6 +5,7 @@ import importlib
 import inspect
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,21 @@ def _imported(method: str) -> Callable[..., Method]:
     sys.path.insert(0, os.getcwd())
   try:
     found = getattr(importlib.import_module(module), function)
-  except Exception as error:  # of anybody's code
+  except (Exception, SystemExit) as error:  # of anybody's code
     raise UserError(f"--method={method}: expected a function that can be imported, found {one_line(error)}; name it "
                     "module:function, of a file here or of an installed package") from error  # fmt: skip
   if not inspect.isfunction(found):
     raise UserError(f"--method={method}: expected a function, found {type(found).__name__}")
   return found
+
+
+def where(error: BaseException) -> str:
+  """An error of anybody's code in one line, with the place that raised it."""
+  package = str(Path(__file__).parents[1])
+  frames = [frame for frame in traceback.extract_tb(error.__traceback__)
+            if "site-packages" not in frame.filename and not frame.filename.startswith(package)]  # fmt: skip
+  last = frames[-1] if frames and "importlib" not in frames[-1].filename else None
+  return one_line(error) if last is None else f"{one_line(error)} ({Path(last.filename).name}, line {last.lineno})"
 
 
 def make_method(
@@ -54,7 +64,13 @@ def make_method(
   prior that cannot."""
   if isinstance(options, UserOptions):
     options.validate(prior.noise.num_timesteps)
-    found = _imported(options.method)(prior, codec, options=options)
+    try:
+      found = _imported(options.method)(prior, codec, options=options)
+    except UserError:
+      raise
+    except Exception as error:  # of anybody's code
+      raise UserError(f"--method={options.method}: expected a Method of (prior, codec, *, options), found "
+                      f"{where(error)}") from error  # fmt: skip
     if not isinstance(found, Method):
       raise UserError(f"--method={options.method}: expected it to return a Method, found {type(found).__name__}")
     return found

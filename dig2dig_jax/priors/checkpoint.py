@@ -228,6 +228,6 @@ def _no_card(directory: Path):
   there = sorted(str(card.parent) for folder in {directory.parent, CHECKPOINTS} for card in folder.glob(f"*/{CARD}"))
   raise UserError(
     f"{directory}: expected a folder with {CARD} and {WEIGHTS}, found none; there are: {', '.join(there) or 'none'}; "
-    "make one with python -m convert.guided_diffusion"
+    "make one with dig2dig convert guided_diffusion"
   )
 

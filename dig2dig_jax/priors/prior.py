@@ -156,7 +156,7 @@ def load_drfusion(directory: Path = DRFUSION, *, dtype: str = "float32") -> DrFu
   if directory == DRFUSION and not directory.is_dir():
     raise UserError(
       f"--method=drfusion: expected its weights in {DRFUSION}, found none; train them with "
-      "--flagfile=train_drfusion.flags or convert released ones with python -m convert.drfusion, then --prior=FOLDER"
+      "--flagfile=train_drfusion.flags or convert released ones with dig2dig convert drfusion, then --prior=FOLDER"
     )
   loaded = checkpoint.load_checkpoint(directory, place=lambda path, array: jax.device_put(array.astype(jnp.float32)))
   if not isinstance(loaded.config, DrFusionConfig):

@@ -73,6 +73,16 @@ def test_files_of_several_encodings_in_one_folder_get_a_range_each(tmp_path):
     assert np.abs(first_source(pair) - (2 * levels() - 1)).max() < 0.02, pair.name
 
 
+@pytest.mark.parametrize("order", ["AABBB", "ABA", "ABBAB"])
+def test_files_of_two_encodings_in_any_order_and_number(tmp_path, order):
+  encode = {"A": ENCODINGS["centikelvin"], "B": ENCODINGS["tenths"]}
+  files = {f"{i}": (encode[kind](levels(i % 2)), visible()) for i, kind in enumerate(order)}
+  pairs, lines = ranges.assign(pairs_of(tmp_path, files), {})
+  assert len(lines) == 2
+  for i, pair in enumerate(pairs):
+    assert np.abs(first_source(pair) - (2 * levels(i % 2) - 1)).max() < 0.03, pair.name
+
+
 def test_the_frames_of_a_sequence_share_one_range(tmp_path):
   frames = {f"{i}": (ENCODINGS["centikelvin"](0.4 + 0.1 * i + 0.3 * levels(i)), visible()) for i in range(4)}
   pairs, (line,) = ranges.assign(pairs_of(tmp_path, frames), {})

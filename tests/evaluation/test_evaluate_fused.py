@@ -47,6 +47,13 @@ def mean(a, b):
   return np.floor((a + b) / 2)
 
 
+def test_scores_never_land_among_sources(data):
+  ours = folder(data, "ours", mean)
+  with pytest.raises(UserError, match="^--out=.*: expected a folder beside the images, found the sources' own"):
+    evaluate_fused.run({"ours": ours}, pairs(data), data / "vi" / ".." / "ir", protocol="common")
+  assert sorted(path.name for path in (data / "ir").iterdir()) == ["1.png", "10.png", "2.png"]
+
+
 def test_scores_of_a_folder_are_those_of_its_images(data, tmp_path, quick_compile):
   ours = folder(data, "ours", mean)
   report = evaluate_fused.run({"ours": ours}, pairs(data), tmp_path / "out", protocol="dig2dig", baselines=False)

@@ -160,9 +160,19 @@ def test_values_out_of_range_are_refused_where_they_are_known():
     (255 * np.random.default_rng(0).random((4, 4, 3)), "found 0.* to 2.*; scale them first: .* images / 127.5 - 1 of"),
     (np.full((4, 4, 3), np.nan), "found nan to nan"),
     (np.full((4, 4, 3), np.inf), "found 0 to inf"),
+    (np.full((64, 64, 3), 0.5) + np.where(np.arange(64 * 64 * 3) == 5000, np.nan, 0).reshape(64, 64, 3), "found nan"),
   ):
     with pytest.raises(ValueError, match=rf"images: expected values in \[-1, 1\], {words}"):
-      fuse(method(), PARAMS, jax.random.key(0), np.stack([np.zeros((4, 4, 3)), image]))
+      fuse(method(), PARAMS, jax.random.key(0), jnp.stack([jnp.zeros(image.shape), image]))
+
+
+def test_half_precision_is_taken_in_and_computed_as_float32():
+  images = toys.images(3, 2, 6, 5, 3)
+  run = jax.jit(fuse, static_argnums=0)
+  half, _ = run(method(reverse=None), PARAMS, jax.random.key(0), jnp.asarray(images, jnp.float16))
+  whole, _ = run(method(reverse=None), PARAMS, jax.random.key(0), jnp.asarray(images, jnp.float16).astype(jnp.float32))
+  assert half.dtype == jnp.float32
+  np.testing.assert_allclose(half, whole, atol=1e-6)
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -189,7 +199,7 @@ def test_stretch_takes_the_image_to_the_full_range():
 
 def test_a_method_is_a_static_argument_and_has_a_short_repr():
   m, images = method(reverse=None), toys.images(2, 3, 5, 4, 3)
-  program = jax.jit(fuse, static_argnums=0)
+  program = jax.jit(lambda *arguments: fuse(*arguments), static_argnums=0)  # with a cache of its own
   one = program(m, PARAMS, jax.random.key(0), images)[0]
   again = program(m.replace(), PARAMS, jax.random.key(0), images)[0]
   np.testing.assert_array_equal(one, again)

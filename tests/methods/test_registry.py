@@ -91,6 +91,13 @@ def test_errors_name_the_flag(name, flag, options):
 
 
 @pytest.mark.usefixtures("unchecked")
+def test_options_of_another_class_are_refused():
+  for wrong in ({"steps": 3}, None, METHODS["ddfm"][0]()):
+    with pytest.raises(ValueError, match="^options: expected Dig2DigOptions, found "):
+      METHODS["dig2dig"][1](toys.conv_prior(), rgb_codec(), options=wrong)
+
+
+@pytest.mark.usefixtures("unchecked")
 def test_options_of_no_method_are_refused():
   @dataclasses.dataclass(frozen=True)
   class Other:

@@ -155,7 +155,7 @@ def _refused(directory, match):
 
 
 def test_a_missing_folder_lists_its_neighbours(prior):
-  _refused(prior.parent / "pryor", f"found none; there are: .*{prior}.*convert.guided_diffusion")
+  _refused(prior.parent / "pryor", f"found none; there are: .*{prior}.*dig2dig convert guided_diffusion")
 
 
 def test_damaged_weights(prior):
