@@ -198,7 +198,7 @@ class _Run:
             lost.append(pair.lost)
           self.under_way.append(writers.submit(self._finish, batch, *self._begin(batch)))
           self._count(leave=0 if stopped.is_set() else _IN_FLIGHT)
-          progress.at(report.done + len(report.failed) - before)
+          progress.at(report.done + len(report.failed) - before, compiling=fuser.compile_seconds)
           if stopped.is_set():
             break
       finally:

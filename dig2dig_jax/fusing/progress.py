@@ -25,14 +25,14 @@ class Progress:
   def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
     self._bar.close()
 
-  def at(self, done: int) -> None:
-    """So many are done."""
+  def at(self, done: int, *, compiling: float = 0.0) -> None:
+    """So many are done. compiling: seconds that programs took so far, which the pairs to come will not take again."""
     self._done, self._bar.n = done, done
     self._bar.refresh()
     now = time.monotonic()
     if self._bar.disable and 0 < done < self._total and now - self._last >= _EVERY:
       self._last = now
-      left = (now - self._start) / done * (self._total - done)
+      left = (now - self._start - compiling) / done * (self._total - done)
       self.say(f"{done} of {self._total} pairs done, about {left:.0f} s left")
 
   def say(self, line: str) -> None:
