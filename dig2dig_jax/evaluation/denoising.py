@@ -5,7 +5,6 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from skimage.restoration import denoise_nl_means, denoise_wavelet
 from tqdm import tqdm
 
 from dig2dig_jax.data.images import list_images, read_image
@@ -16,6 +15,7 @@ from dig2dig_jax.evaluation.table import json_text, markdown
 from dig2dig_jax.ops.color import luma
 from dig2dig_jax.priors.prior import Prior
 from dig2dig_jax.record import make_folder, write_text
+from dig2dig_jax.restoration.classical import DENOISERS
 from dig2dig_jax.sampling import schedule
 
 SIGMAS = (5, 15, 25, 50, 100)  # standard deviations of the noise, of 255
@@ -37,23 +37,6 @@ def _independent(field: np.ndarray, rng: np.random.Generator) -> np.ndarray:
   mean over them is the field: what a single look at a gray image says, in the form that a prior of colour knows."""
   drawn = GRAY * rng.standard_normal((*field.shape[:2], 3)).astype(np.float32)
   return field + drawn - drawn.mean(axis=-1, keepdims=True)
-
-
-def _wavelet(noisy, sigma):
-  # scikit-image expects [0, 1]. BayesShrink in YCbCr is its documented setting for colour.
-  image = (noisy.astype(np.float64) + 1) / 2
-  colour = noisy.shape[-1] == 3
-  clean = denoise_wavelet(image, sigma=sigma / 255, channel_axis=-1, convert2ycbcr=colour, rescale_sigma=True)
-  return clean.reshape(noisy.shape) * 2 - 1  # a single channel loses its axis
-
-
-def _non_local_means(noisy, sigma):
-  image = (noisy.astype(np.float64) + 1) / 2
-  noise = sigma / 255
-  clean = denoise_nl_means(
-    image, h=0.8 * noise, sigma=noise, patch_size=5, patch_distance=6, fast_mode=True, channel_axis=-1
-  )
-  return clean.reshape(noisy.shape) * 2 - 1  # a single channel loses its axis
 
 
 def run(prior: Prior, data: Path, out: Path, *, limit: int = 0, seed: int = 0, classical: bool = True) -> str:
@@ -97,7 +80,8 @@ def run(prior: Prior, data: Path, out: Path, *, limit: int = 0, seed: int = 0, c
           "noisy": noisy,
         }
         if classical:
-          estimates |= {"wavelet": _wavelet(noisy, sigma), "non-local means": _non_local_means(noisy, sigma)}
+          exact = noisy.astype(np.float64)
+          estimates |= {name: remove(exact, sigma / 127.5) for name, remove in sorted(DENOISERS.items(), reverse=True)}
         for name, estimate in estimates.items():
           row.setdefault(f"{name}, {kind}", {})[f"sigma {sigma}"] = psnr(estimate, clean)
       for name, values in row.items():

@@ -36,14 +36,27 @@ def restored(z: np.ndarray, degradation: Degradation, size: tuple[int, int], den
   return enlarged(z, size)
 
 
-def non_local_means(gray: np.ndarray, sigma: float) -> np.ndarray:
-  """scikit-image's, float64 [H, W] of noise sigma."""
-  return denoise_nl_means(gray, h=0.8 * sigma, sigma=sigma, fast_mode=True, patch_size=5, patch_distance=6)
+def non_local_means(image: np.ndarray, sigma: float) -> np.ndarray:
+  """scikit-image's, float64 [H, W] or [H, W, C] in [-1, 1] of noise sigma."""
+  clean = denoise_nl_means(
+    image, h=0.8 * sigma, sigma=sigma, fast_mode=True, patch_size=5, patch_distance=6, channel_axis=_channels(image)
+  )
+  return clean.reshape(image.shape)  # a single channel loses its axis
 
 
-def wavelet(gray: np.ndarray, sigma: float) -> np.ndarray:
-  """scikit-image's BayesShrink, float64 [H, W] of noise sigma."""
-  return denoise_wavelet(gray, sigma=sigma, mode="soft", method="BayesShrink", rescale_sigma=True)
+def wavelet(image: np.ndarray, sigma: float) -> np.ndarray:
+  """scikit-image's BayesShrink, float64 [H, W] or [H, W, C] in [-1, 1] of noise sigma; colours in YCbCr, as its
+  documentation advises, for which it expects [0, 1]."""
+  colour = image.ndim == 3 and image.shape[-1] == 3
+  clean = denoise_wavelet(
+    (image + 1) / 2, sigma=sigma / 2, mode="soft", method="BayesShrink", rescale_sigma=True, convert2ycbcr=colour,
+    channel_axis=_channels(image),
+  )  # fmt: skip
+  return clean.reshape(image.shape) * 2 - 1
+
+
+def _channels(image: np.ndarray) -> int | None:
+  return -1 if image.ndim == 3 else None
 
 
 DENOISERS = {"non-local means": non_local_means, "wavelet": wavelet}
