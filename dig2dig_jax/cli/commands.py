@@ -116,7 +116,11 @@ def _fuse_folder(folder: Path, task: str | None, flags: list[str]) -> int:
   asked, _ = _taken_out(flags, "sources")
   if asked is not None:
     names = asked.split(",")
-    settings = _settings(task or (guess.by_names(names) or guess.Guess("thermal", (), "")).task, None)
+    named = guess.by_names(names)
+    task = task or (named.task if named else "thermal")
+    order = named.order if named is not None and named.task == task else range(len(names))
+    # Behind them --sources as it was typed: the order is the user's, which of them is the infrared one is the names'.
+    settings = _settings(task, [names[k] for k in order] if len(names) > 1 else None)
     return _launch([*settings, f"--data={folder}", *flags])
   inside = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
   if len(inside) < 2:

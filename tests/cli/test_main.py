@@ -110,6 +110,14 @@ def test_help_of_a_command_has_its_own_flags_alone(run):
   assert "--maps" in pages["fuse"] and "--learning_rate" not in pages["fuse"] and "--learning_rate" in pages["train"]
 
 
+def test_sources_that_are_named_need_no_other_flag(monkeypatch, tmp_path):
+  launched = []
+  monkeypatch.setattr(commands, "_launch", lambda flags: launched.append(list(flags)) or 0)
+  for names, hot in (("a,b", "a"), ("vi,ir", "ir")):
+    assert main.main(["fuse", str(tmp_path), f"--sources={names}", "--task=thermal", "-o", "out"]) == 0
+    assert f"--functional={hot}" in launched[-1] and launched[-1][-2:] == [f"--sources={names}", "--out=out"]
+
+
 def test_show_tells_what_is_seen(run, tmp_path):
   write(tmp_path / "a.png", scene(1, 120, 130, 1))
   status, told, _ = run("show", tmp_path / "a.png", ROOT / "checkpoints" / "embedded")
