@@ -135,7 +135,9 @@ def test_bad_input_is_one_line_and_status_2(run, pairs, tiny_prior, tmp_path, ar
   [
     (("--dig_temprature=1",), "Unknown command line flag 'dig_temprature'. Did you mean: dig_temperature"),
     (("--job=dance",), "job=dance: value should be one of <fuse|evaluate|report|benchmark|train>"),
-    (("--steps=many",), "steps=many: "),
+    (("--steps=many",), "error: --steps=many: expected a whole number; see --help"),
+    (("--eta=much",), "error: --eta=much: expected a number; see --help"),
+    (("--maps=3",), "error: --maps=3: expected true, false or no value; see --help"),
     (("--flagfile=none.flags",), "error: --flagfile=none.flags: expected a file, a flag a line, found No such file or "
      "directory; check the path"),
     (("--flagfile", "docs"), "error: --flagfile=docs: expected a file, a flag a line, found Is a directory; check"),

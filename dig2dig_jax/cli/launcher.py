@@ -48,9 +48,7 @@ def parse(argv) -> list[str]:
     refuse(f"--flagfile: expected a file of text, a flag a line, found {error}; check the path")
     sys.exit(2)
   except (absl_flags.Error, OSError, ValueError) as error:  # the last two: of a flag file
-    # absl shows some of its own errors as the tuple of their arguments.
-    told = re.sub(r"\('([^']*)', '[^']*'\)", r"\1", " ".join(str(error).split()))
-    refuse(f"{told}; see --help")
+    refuse(f"{_in_our_words(' '.join(str(error).split()))}; see --help")
     sys.exit(2)
   except SystemExit:  # absl ends --helpfull with 1, but who asks for help and gets it has met no error
     sys.exit(0)
@@ -58,6 +56,20 @@ def parse(argv) -> list[str]:
   if absl_flags.FLAGS["verbosity"].using_default_value:
     absl_flags.FLAGS.verbosity = logging.WARNING  # absl's own is INFO: JAX would tell of every kind of device it misses
   return rest
+
+
+# What absl and Python say of a value, and what is meant. absl shows some errors as the tuple of their arguments.
+_MEANT = (
+  (r"^flag (--\S+?): \('Non-boolean argument to boolean flag', '[^']*'\)", r"\1: expected true, false or no value"),
+  (r"^flag (--\S+?): invalid literal for int\(\) with base 10: .*", r"\1: expected a whole number"),
+  (r"^flag (--\S+?): could not convert string to float: .*", r"\1: expected a number"),
+)
+
+
+def _in_our_words(message: str) -> str:
+  for theirs, ours in _MEANT:
+    message = re.sub(theirs, ours, message)
+  return message
 
 
 def _files_first(argv) -> list[str]:
