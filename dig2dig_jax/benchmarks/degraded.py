@@ -29,7 +29,6 @@ from dig2dig_jax.evaluation.table import csv_text, json_text, markdown
 from dig2dig_jax.figures import sheet
 from dig2dig_jax.fusing.config import FuseConfig
 from dig2dig_jax.fusing.fuser import Fuser
-from dig2dig_jax.fusing.outputs import refuse_sources
 from dig2dig_jax.methods.base import Method
 from dig2dig_jax.ops import color
 from dig2dig_jax.record import make_folder, write_text
@@ -82,7 +81,6 @@ def run(
   if unknown := [name for name in cases if name not in CASES]:
     raise UserError(f"--cases={unknown[0]}: expected names among {', '.join(CASES)}")
   found, left_out = config.find()
-  refuse_sources(config.out, found)
   pairs: list[LoadedPair] = []
   failed: list[str] = []
   notes: list[str] = []

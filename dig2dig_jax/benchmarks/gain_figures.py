@@ -24,7 +24,6 @@ from dig2dig_jax.escape import csv_cell
 from dig2dig_jax.figures import plots, sheet
 from dig2dig_jax.fusing.batches import batches
 from dig2dig_jax.fusing.config import FuseConfig
-from dig2dig_jax.fusing.outputs import refuse_sources
 from dig2dig_jax.guidance.gain import restoration_errors
 from dig2dig_jax.guidance.weighting import weights_from_gains
 from dig2dig_jax.methods.codec import Codec
@@ -93,7 +92,6 @@ def run(
     raise UserError(f"--figure={unknown[0]}: expected names among {', '.join(FIGURES)}")
   options.validate(prior.noise.num_timesteps)
   pairs, _ = config.find()
-  refuse_sources(config.out, pairs)
   pairs = pairs[: limit or None]
   draws = options.draws if options.draws > 1 else DRAWS
   spaced = schedule.spacing_timesteps(prior.noise.num_timesteps, LEVELS, options.spacing, name=prior.noise.name)

@@ -28,7 +28,6 @@ from dig2dig_jax.figures import plots, sheet
 from dig2dig_jax.fusing.batches import batches
 from dig2dig_jax.fusing.config import FuseConfig
 from dig2dig_jax.fusing.fuser import Fuser
-from dig2dig_jax.fusing.outputs import refuse_sources
 from dig2dig_jax.methods.codec import Codec
 from dig2dig_jax.methods.cost import evaluations
 from dig2dig_jax.methods.options import Dig2DigOptions, MethodOptions
@@ -74,7 +73,6 @@ def run(
   if unknown := [name for name in tables if name not in TABLES]:
     raise UserError(f"--table={unknown[0]}: expected all, or names among {', '.join(TABLES)}")
   pairs, left_out = config.find()
-  refuse_sources(config.out, pairs)
   pairs = spread(pairs, limit)
   plan = _plan(prior, codec, config, tuned, tables, keep, protocols)
   shared, own = (*plan.measures, *COST), () if plan.reference is None else (TO_REFERENCE,)

@@ -26,7 +26,6 @@ from dig2dig_jax.evaluation.compare import mean_ranks
 from dig2dig_jax.evaluation.table import csv_text, json_text, markdown
 from dig2dig_jax.figures import sheet
 from dig2dig_jax.fusing.config import FuseConfig
-from dig2dig_jax.fusing.outputs import refuse_sources
 from dig2dig_jax.record import make_folder, write_text
 from dig2dig_jax.restoration import classical
 from dig2dig_jax.restoration.degradation import Degradation, parse
@@ -68,7 +67,6 @@ def run(
     if unknown := [name for name in names if name not in known]:
       raise UserError(f"--{flag}={unknown[0]}: expected names among {', '.join(known)}")
   found, left_out = config.find()
-  refuse_sources(config.out, found)
   pairs: list[LoadedPair] = []
   failed: list[str] = []
   for pair in spread(found, limit):

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from dig2dig_jax.data import validity
 from dig2dig_jax.data.datasets import DataConfig
+from dig2dig_jax.data.readers import Found
+from dig2dig_jax.fusing.outputs import refuse_sources
 from dig2dig_jax.restoration.blind_restorer import BlindRestorer
 from dig2dig_jax.restoration.restorer import Restorer
 
@@ -35,6 +37,12 @@ class FuseConfig(DataConfig):
   settings: dict = dataclasses.field(default_factory=dict)
   machine: dict = dataclasses.field(default_factory=dict)
   program_cache: Path | None = None
+
+  def find(self) -> Found:
+    """The same. UserError, too, where results would lie among sources."""
+    pairs, left_out = super().find()
+    refuse_sources(self.out, pairs)
+    return pairs, left_out
 
   def decisive(self) -> dict:
     """Everything that decides pixels but weights and images."""
