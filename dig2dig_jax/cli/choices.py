@@ -2,7 +2,7 @@
 against the parts that they name."""
 
 TABLES = ("methods", "3", "4", "5", "temperature", "schedule", "noise", "savings", "spectrum")
-PROTOCOLS = ("panel", "ddfm", "dig2dig", "common", "all")
+PROTOCOLS = ("panel", "ddfm", "dig2dig", "targets", "common", "all")
 DATASETS = (
   "folders", "llvip", "m3fd", "msrs", "roadscene", "tno", "vifb",
   "mfifb", "lytro", "mffw", "mefb", "sice", "harvard",

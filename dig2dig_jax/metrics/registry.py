@@ -18,6 +18,7 @@ from dig2dig_jax.metrics import (
   perception,
   statistics,
   structure,
+  targets,
 )
 
 
@@ -97,16 +98,21 @@ METRICS = {
   # Models of vision.
   "Qcb": Metric(perception.q_cb, True, fills_array=True),
   "Qcv": Metric(perception.q_cv, False, fills_array=True),
+  # What shines in the first source.
+  "target_contrast": Metric(targets.target_contrast, True),
+  "darker": Metric(targets.darker, False),
 }
 
 # Of every table unless something else is asked for.
 DEFAULT = ("EN", "SD", "Qabf", "VIF", "VIF_min", "SSIM", "SSIM_min", "SCD", "MSE", "CC")
 
-# panel: what tells a fusion from an average, a copy and noise; common: what most papers print; and two papers' columns.
+# panel: what tells a fusion from an average, a copy and noise; common: what most papers print; two papers' columns;
+# targets: warm ones, of the first source.
 PROTOCOLS = {
   "panel": ("MEF_MS_SSIM", "Qabf_petrovic", "Nabf", "VIFF", "SCD", "VIF_min", "SSIM_min"),
   "ddfm": ("EN", "SD", "MI_nats", "VIF_cdd", "Qabf", "SSIM_cdd", "SF", "AG", "SCD"),
   "dig2dig": ("PSNR_sum", "SSIM_uniform", "SSIM", "MSE", "Nabf", "CC", "SD", "EI_skimage", "EN", "AG", "SF", "MI"),
+  "targets": ("target_contrast", "darker"),
   "common": ("EN", "SD", "Qabf", "VIF", "SSIM", "MSE", "CC"),
   "all": tuple(METRICS),
 }
