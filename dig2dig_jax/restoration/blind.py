@@ -12,12 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from dig2dig_jax.ops.arrays import Array
-from dig2dig_jax.restoration import noise_level, splitting
+from dig2dig_jax.restoration import clipping, noise_level, splitting
 from dig2dig_jax.restoration.noise_level import LEVEL, Noise
 from dig2dig_jax.sampling.types import Denoiser, Step
 
 # Between these deviations the prior's estimate takes the source's place: the grain of good pictures stays below.
 FROM, TO = 3.5 * LEVEL, 5 * LEVEL
+# A denoiser that is told too little noise leaves some, which costs more than too much of it: at 25 of 255, 3 % too
+# little costs 0.15 dB, 3 % too much none.
+_MARGIN = 1.02
 
 
 class Restored(NamedTuple):
@@ -73,10 +76,11 @@ def _restored(key, image, levels: Step, denoise: Denoiser) -> Restored:
   def evaluated():
     share = jnp.clip((noise.deviation - FROM) / (TO - FROM), 0, 1)
     stable, deviation = noise_level.stabilise(observed, noise)
-    deviation *= jnp.where(gray, jnp.sqrt(3.0), 1.0)
-    index = jnp.argmin(jnp.abs(jnp.log(splitting.deviation_of(levels)) - jnp.log(deviation)))
+    asked = _MARGIN * deviation * jnp.where(gray, jnp.sqrt(3.0), 1.0)
+    index = jnp.argmin(jnp.abs(jnp.log(splitting.deviation_of(levels)) - jnp.log(asked)))
     step = jax.tree.map(lambda table: table[index], levels)
-    clean = noise_level.restabilise(splitting.denoised(key, stable, step, denoise, gray=gray), noise)
+    clean = splitting.denoised(key, stable, step, denoise, gray=gray)
+    clean = noise_level.restabilise(clipping.unclipped(clean, stable, deviation), noise)
     return observed + share * (clean - observed)
 
   content = jax.lax.cond(noise.deviation > FROM, evaluated, lambda: observed)

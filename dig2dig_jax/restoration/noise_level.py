@@ -11,20 +11,22 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.stats import norm
-from scipy.special import gammaincinv, ndtr  # scipy.stats, which has distributions, takes long to import
+from scipy.special import gammaincinv  # scipy.stats, which has distributions, takes long to import
 
 from dig2dig_jax.ops.arrays import Array
 from dig2dig_jax.ops.filters import gaussian_kernel, separable_filter
+from dig2dig_jax.restoration import clipping
+from dig2dig_jax.restoration.clipping import LEVEL
 
-LEVEL = 1 / 127.5  # one of 255
 _BLOCK = 8  # coefficients on a side, which is 16 pixels
 _QUARTER = 0.25
 # That quantile of a mean of squares of normal coefficients.
 _OF_QUARTER = 2 * gammaincinv(_BLOCK**2 / 2, _QUARTER) / _BLOCK**2
-_KNOWN = 0.75  # share of a block that must not be clipped
+_ENDS = 0.75  # share of clipped pixels in a block from which nothing can be told
+_BY_SCENE = 0.1  # of a block's pixels, clipped beyond what the noise accounts for: a lamp, a black border
+_SHARE = 0.2  # of the noise's variance that clipping must have left in a block
 _FLAT = 0.25  # share of exactly flat squares of 2 x 2 pixels that no image with noise all over has
-_ROUNDS = 3  # of the correction for clipping
+_ROUNDS = 6  # of the correction for clipping
 _GROUPS = 8  # of blocks by brightness, through which variance is fitted as a line
 _RATIO = 1.5  # of variances, bright to dark, from which noise counts as dependent on the signal
 _NEIGHBOURHOOD = 5.0  # pixels, standard deviation, against which a column's offset is found
@@ -44,83 +46,53 @@ class Noise(NamedTuple):
 
 def estimate(image: Array) -> Noise:
   """The noise of an image [H, W]. 0 where a quarter of it is exactly flat and not clipped: no noise leaves that; and
-  where a side is below 2 pixels. Clipped pixels do not count."""
+  where a side is below 2 pixels. What was clipped of loud noise is reckoned with (`clipping`); what the scene clipped
+  does not count."""
   if min(image.shape) < 2:
     return Noise(*3 * [jnp.float32(0)])
   squares = [image[row : row + _even(image, 0) - 1 : 2, column : column + _even(image, 1) - 1 : 2]
              for row in (0, 1) for column in (0, 1)]  # fmt: skip
   a, b, c, d = squares
-  low, high = (jnp.stack(squares).min(axis=0), jnp.stack(squares).max(axis=0))
-  known = ((low > -1 + LEVEL / 2) & (high < 1 - LEVEL / 2)).astype(jnp.float32)
-  energy, count, mean = _blocks(jnp.square(a - b - c + d) / 4, known, (a + b + c + d) / 4)
-  good = count >= _KNOWN * _BLOCK**2
-  energy = jnp.where(good, energy, jnp.inf)
-  flat = jnp.mean(low == high) > _FLAT
+  flat = jnp.mean(jnp.stack(squares).min(axis=0) == jnp.stack(squares).max(axis=0)) > _FLAT
+  at_end = jnp.mean(jnp.stack([jnp.abs(x) > 1 - LEVEL / 2 for x in squares]).astype(jnp.float32), axis=0)
+  energy, mean, ends = _blocks(jnp.square(a - b - c + d) / 4, (a + b + c + d) / 4, at_end)
 
-  def variance_of(energy):
-    return jnp.where(flat | ~good.any(), 0.0, _quantile(jnp.sort(energy), good.sum()) / _OF_QUARTER)
+  def variance_of(energy, good):
+    ascending = jnp.sort(jnp.where(good, energy, jnp.inf))
+    return jnp.where(flat | ~good.any(), 0.0, _quantile(ascending, good.sum()) / _OF_QUARTER)
 
-  variance = variance_of(energy)
-  for _ in range(_ROUNDS):  # what of loud noise was clipped does not count, and would have been the loudest
-    variance = variance_of(energy / _left_by_clipping(mean, variance))
-  energy = energy / _left_by_clipping(mean, variance)
-  slope = jnp.where(flat, 0.0, _slope(energy, mean, good))
-  few = good.sum() < jnp.maximum(4, good.size / 16)  # a night in loud noise: nearly every block is clipped somewhere
-  clipped = _variance_of_clipped(squares)
-  variance, slope = jnp.where(flat, 0.0, jnp.where(few, clipped, variance)), jnp.where(few, 0.0, slope)
+  # Each block by itself first, as if it were clipped at its nearer end alone; then all by the deviation that was found.
+  share, clipped_away = clipping.alone(1 - jnp.abs(mean), energy)
+  good = (ends <= _ENDS) & (jnp.abs(ends - clipped_away) < _BY_SCENE)
+  whole = energy / share
+  variance = variance_of(whole, good)
+  for _ in range(_ROUNDS):
+    table = clipping.clipped(jnp.maximum(jnp.sqrt(variance), LEVEL / 100))
+    share = table.of(mean, table.variance)
+    good = (share >= _SHARE) & (ends <= table.of(mean, table.ends) + _BY_SCENE)
+    whole = energy / jnp.maximum(share, _SHARE)
+    variance = variance_of(whole, good)
+  few = good.sum() < jnp.maximum(4, good.size / 16)
+  slope = jnp.where(flat | few, 0.0, _slope(jnp.where(good, whole, jnp.inf), mean, good))
   grey = (image.mean() + 1) / 2
   slope = jnp.minimum(slope, variance / jnp.maximum(grey, 1e-3))  # so that no grey has a variance below zero
   return Noise(jnp.sqrt(variance), slope, variance - slope * grey)
-
-
-def _variance_of_clipped(squares: list[Array]) -> Array:
-  """The noise's variance from blocks of which up to three quarters are clipped at the nearer end, pixels there and all.
-
-  A normal of mean m and deviation s, clipped at a, has the mean a + s (z P + p) and the variance
-  s^2 ((z^2 + 1) P + z p - (z P + p)^2), with z = (m - a) / s, P and p its distribution and density (Tobin 1958): the
-  ratio of the squared mean to the variance tells z."""
-  a, b, c, d = squares
-  at_end = jnp.mean(jnp.stack([jnp.abs(x) > 1 - LEVEL / 2 for x in squares]).astype(jnp.float32), axis=0)
-  energy, _, mean = _blocks(jnp.square(a - b - c + d) / 4, jnp.ones_like(a), (a + b + c + d) / 4)
-  share, _, _ = _blocks(at_end, jnp.ones_like(a), at_end)
-  above = 1 - jnp.abs(mean)  # of the nearer end
-  z = np.linspace(-1.0, 8, 200)
-  density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
-  first = z * ndtr(z) + density
-  second = (z**2 + 1) * ndtr(z) + z * density - first**2
-  found = jnp.interp(jnp.square(above) / jnp.maximum(energy, 1e-12), first**2 / second, z)
-  whole = jnp.square(above / jnp.interp(found, z, first))
-  usable = (share <= 0.75) & (energy > 0)
-  ascending = jnp.sort(jnp.where(usable, whole, jnp.inf))
-  return jnp.where(usable.any(), _quantile(ascending, usable.sum()) / _OF_QUARTER, 0.0)
-
-
-def _left_by_clipping(mean: Array, variance: Array) -> Array:
-  """Share of a normal distribution's variance that is left of it within [-1, 1]."""
-  deviation = jnp.sqrt(variance) + 1e-6
-  low, high = (-1 - mean) / deviation, (1 - mean) / deviation
-  inside = norm.cdf(high) - norm.cdf(low) + 1e-6
-  shift = (norm.pdf(low) - norm.pdf(high)) / inside
-  share = 1 + (low * norm.pdf(low) - high * norm.pdf(high)) / inside - jnp.square(shift)
-  return jnp.clip(share, 0.3, 1)
 
 
 def _even(image, axis: int) -> int:
   return image.shape[axis] // 2 * 2
 
 
-def _blocks(squared, known, mean):
-  """Means over blocks [N] of the squared coefficients that are known, how many are, and the mean grey."""
-  height, width = (max(side // _BLOCK, 1) for side in squared.shape)
-  block = [min(_BLOCK, side) for side in squared.shape]
+def _blocks(*images):
+  """Means [N] of each image over blocks."""
+  height, width = (max(side // _BLOCK, 1) for side in images[0].shape)
+  block = [min(_BLOCK, side) for side in images[0].shape]
 
   def laid(x):
     x = x[: height * block[0], : width * block[1]].reshape(height, block[0], width, block[1])
-    return x.sum(axis=(1, 3)).ravel()
+    return x.mean(axis=(1, 3)).ravel()
 
-  scale = _BLOCK**2 / (block[0] * block[1])
-  count = laid(known)
-  return laid(squared * known) / jnp.maximum(count, 1), count * scale, laid(mean) / (block[0] * block[1])
+  return [laid(image) for image in images]
 
 
 def _quantile(ascending: Array, count: Array) -> Array:

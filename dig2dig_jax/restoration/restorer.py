@@ -17,6 +17,7 @@ from dig2dig_jax.data import validity
 from dig2dig_jax.data.pairs import LoadedPair, Pair, content_id
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.priors.prior import Prior
+from dig2dig_jax.restoration import clipping
 from dig2dig_jax.restoration.degradation import Degradation, target_size
 from dig2dig_jax.restoration.operators import Size
 from dig2dig_jax.restoration.splitting import levels, restore
@@ -82,6 +83,7 @@ def _program(denoiser, stages, size: Size, gray: bool):
   operator = Degradation(stages).operator(size)
 
   def run(params, key, observed, sigma, steps):
-    return restore(key, observed, operator, sigma, steps, denoiser(params), gray=gray)
+    restored = restore(key, observed, operator, sigma, steps, denoiser(params), gray=gray)
+    return restored if stages else clipping.unclipped(restored, observed, sigma)
 
   return jax.jit(run)
