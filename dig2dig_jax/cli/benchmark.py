@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from dig2dig_jax.assets import DRFUSION
-from dig2dig_jax.benchmarks import degraded, gain_figures, metric_speed, speed, theory, unannounced
+from dig2dig_jax.benchmarks import degraded, gain_figures, left_out, metric_speed, speed, theory, unannounced
 from dig2dig_jax.benchmarks import tables as benchmark
 from dig2dig_jax.benchmarks.degraded_rows import Runner
 from dig2dig_jax.benchmarks.peer import DdfmPeer
@@ -33,6 +33,8 @@ def run() -> int:
     return _degraded()
   if suite == "unannounced":
     return _unannounced()
+  if suite == "left_out":
+    return _left_out()
   if suite == "theory":
     return _theory()
   if suite == "figures":
@@ -88,6 +90,13 @@ def _tuned() -> Dig2DigOptions:
   if not isinstance(options, Dig2DigOptions):
     raise UserError("--job=benchmark varies Dig2DIG and has the other methods as rows; leave out --method")
   return options
+
+
+def _left_out() -> int:
+  if not flags.SCORED.value:
+    raise UserError("--suite=left_out: expected --scored=FOLDER,FOLDER, which --table=spectrum wrote")
+  say(left_out.run([Path(folder) for folder in flags.SCORED.value], Path(flags.OUT.value)))
+  return 0
 
 
 def _theory() -> int:

@@ -44,12 +44,13 @@ group("common")
 JOB = enum("job", "fuse", JOBS, "What to do.", *ALL)
 SUITE = enum(
   "suite", None,
-  ["prior", "samples", "fused", "detection", "tables", "speed", "metrics", "theory", "degraded", "unannounced"],
+  ["prior", "samples", "fused", "detection", "tables", "speed", "metrics", "theory", "degraded", "unannounced",
+   "left_out"],
   "evaluate: PSNR of a prior (the default), its samples, the scores of fused images (with --fused the default), or a "
   "detector's mean average precision on them; "
   "benchmark: tables of scores (the default), speed of fusion or of the metrics, the paper's bound on images whose "
   "ideal fusion is known (theory), sources degraded in known ways (degraded), or in ways that "
-  "nobody says (unannounced).",
+  "nobody says (unannounced), constants that other data sets choose (left_out).",
   "evaluate", "benchmark",
 )  # fmt: skip
 DATA = path(
@@ -211,6 +212,9 @@ SAMPLE_STEPS = integer(
 group("benchmark")
 TABLE = names("table", "methods", f"all, or names among {', '.join(TABLES)}.", "benchmark:tables", check=_SOME_NAME)
 ROWS = string("rows", "", "Rows of the table to run, separated by semicolons; all if empty.", "benchmark:tables")
+SCORED = paths(
+  "scored", None, "Folders that --table=spectrum wrote, one per data set of a task.", "benchmark:left_out"
+)
 FIGURE = names("figure", [], "1, 5 or both: gains over the noise levels, in place of tables.", "benchmark:figures")
 BOXES = string("boxes", "", "name:left,top,width,height;name:..., in pixels.", "benchmark:figures")
 CASES = names("cases", None, "Degradations, by name; all by default.", DEGRADED, UNANNOUNCED, check=_SOME_NAME)
