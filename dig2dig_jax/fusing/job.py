@@ -78,18 +78,32 @@ def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> 
       plan = _plan(config, mine, entries, run_identity)
     report = FuseReport(left_out=left_out, skipped=plan.done, notes=notes)
     report.failed += [str(taken(config.out / f"{name}.png")) for name in sorted(plan.kept)]
+    kept = _programs(config, run_identity)
     if plan.todo:
-      report.evaluations = evaluations(method, params, len(config.sources))
+      count = len(config.sources)
+      report.evaluations = kept.count(f"evaluations of {count}", lambda: evaluations(method, params, count))
     if isinstance(config.restorer, Restorer):
       report.evaluations += config.restorer.evaluations
     if place.process == 0:
       for folder in (config.out, config.out / "weights", config.out / "conditions"):
         sweep(folder, now=log.touched())
     rows = _first(pairs, plan.todo) if config.sheet else ()
-    run_of_it = _Run(config, method, params, report, log, run_identity, entries, rows)
+    run_of_it = _Run(config, method, params, report, log, kept, run_identity, entries, rows)
     run_of_it.fuse(plan.todo, ahead=_ahead(config, mine))
   files.write_record(config, report, place)
   return report
+
+
+def _programs(config: FuseConfig, identity: ledger.Identity) -> Programs:
+  """Those that were kept of what decides the pixels, but for how sources are read, which no program knows."""
+  of_reading = ("ranges", "valid")
+  compiled_in = {name: value for name, value in identity.flags.items() if name not in of_reading}
+  program = {name: config.machine.get(name) for name in ("network", "dig_chunk")}
+  return Programs(config.program_cache, f"{compiled_in} {identity.weights} {program} {_keeps_steps(config)}")
+
+
+def _keeps_steps(config: FuseConfig) -> bool:
+  return bool(config.maps and config.conditions)
 
 
 class _Plan(NamedTuple):
@@ -142,8 +156,8 @@ def _say_compiling(shape: tuple[int, ...]) -> None:
 class _Run:
   """One run: what its threads share."""
 
-  def __init__(self, config, method, params, report, log, identity, entries, rows):
-    keep_steps = bool(config.maps and config.conditions)
+  def __init__(self, config, method, params, report, log, kept, identity, entries, rows):
+    keep_steps = _keeps_steps(config)
 
     def keep(trace: FusionTrace):  # the last update's weights: what the final image was blended with
       curves = None if trace.steps is None else files.curves(trace.steps)
@@ -151,9 +165,6 @@ class _Run:
 
     self.config, self.report, self.log, self.identity, self.entries = config, report, log, identity, entries
     self.rows: dict[str, np.ndarray | None] = dict.fromkeys(rows)
-    of_reading = ("ranges", "valid")  # alone
-    compiled_in = {name: value for name, value in identity.flags.items() if name not in of_reading}
-    program = {name: config.machine.get(name) for name in ("network", "dig_chunk")}
     self.fuser = Fuser(
       method,
       params,
@@ -162,7 +173,7 @@ class _Run:
       keep=keep,
       tile=config.tile,
       overlap=config.overlap,
-      programs=Programs(config.program_cache, f"{compiled_in} {identity.weights} {program} {keep_steps}"),
+      programs=kept,
       compiling=_say_compiling,
     )
     self.ready = time.monotonic()  # when the devices had last finished a batch

@@ -67,6 +67,19 @@ def test_a_damaged_file_is_made_again_and_said(tmp_path, damage):
   get(tmp_path, fail)
 
 
+@pytest.mark.parametrize("damage", [b"", b"9 abc\n", b"\xff\xfe", b"12345"])
+def test_what_was_counted_is_kept_and_damage_costs_a_count(tmp_path, damage):
+  assert Programs(tmp_path, "flags").count("evaluations of 2", lambda: 7) == 7
+  assert Programs(tmp_path, "flags").count("evaluations of 2", fail) == 7
+  assert Programs(tmp_path, "flags").count("evaluations of 3", lambda: 9) == 9
+  assert Programs(tmp_path, "other flags").count("evaluations of 2", lambda: 8) == 8
+  assert Programs().count("evaluations of 2", lambda: 5) == 5
+  for path in tmp_path.glob("*.count"):
+    path.write_bytes(damage)
+  assert Programs(tmp_path, "flags").count("evaluations of 2", lambda: 6) == 6
+  assert Programs(tmp_path, "flags").count("evaluations of 2", fail) == 6
+
+
 def test_what_does_not_run_is_removed_and_compiled_again(tmp_path):
   get(tmp_path, lambda: jitted(2))
   found = Programs(tmp_path, "flags")
