@@ -101,6 +101,7 @@ METRICS = {
   # What shines in the first source.
   "target_contrast": Metric(targets.target_contrast, True),
   "darker": Metric(targets.darker, False),
+  "brighter": Metric(targets.brighter, False),
 }
 
 # Of every table unless something else is asked for.
@@ -112,7 +113,7 @@ PROTOCOLS = {
   "panel": ("MEF_MS_SSIM", "Qabf_petrovic", "Nabf", "VIFF", "SCD", "VIF_min", "SSIM_min"),
   "ddfm": ("EN", "SD", "MI_nats", "VIF_cdd", "Qabf", "SSIM_cdd", "SF", "AG", "SCD"),
   "dig2dig": ("PSNR_sum", "SSIM_uniform", "SSIM", "MSE", "Nabf", "CC", "SD", "EI_skimage", "EN", "AG", "SF", "MI"),
-  "targets": ("target_contrast", "darker"),
+  "targets": ("target_contrast", "darker", "brighter"),
   "common": ("EN", "SD", "Qabf", "VIF", "SSIM", "MSE", "CC"),
   "all": tuple(METRICS),
 }

@@ -12,7 +12,7 @@ from dig2dig_jax.metrics.canvas import Size
 
 _HOTTEST = 0.015  # share of the first source's pixels that are targets
 _GAP, _RING = 4, 14  # pixels from a target: its surroundings begin, and end
-_DARKER = 12  # grey levels that are seen
+_SEEN = 12  # grey levels
 
 
 def target_contrast(sources: jax.Array, fused: jax.Array, size: Size) -> jax.Array:
@@ -38,7 +38,12 @@ def target_contrast(sources: jax.Array, fused: jax.Array, size: Size) -> jax.Arr
 
 def darker(sources: jax.Array, fused: jax.Array, size: Size) -> jax.Array:
   """Share 0..1 of the pixels that are more than 12 grey levels darker than in every source."""
-  return canvas.mean((fused < jnp.min(sources, axis=0) - _DARKER).astype(fused.dtype), size)
+  return canvas.mean((fused < jnp.min(sources, axis=0) - _SEEN).astype(fused.dtype), size)
+
+
+def brighter(sources: jax.Array, fused: jax.Array, size: Size) -> jax.Array:
+  """Share 0..1 of the pixels that are more than 12 grey levels brighter than in every source."""
+  return canvas.mean((fused > jnp.max(sources, axis=0) + _SEEN).astype(fused.dtype), size)
 
 
 def _grown(mask: jax.Array, margin: int) -> jax.Array:

@@ -41,12 +41,15 @@ def test_contrast_is_the_targets_less_their_surroundings(scene):
   assert metrics.score([infrared, visible], 255 - infrared, NAMES)["target_contrast"] == pytest.approx(-1)
 
 
-def test_darker_is_the_share_below_every_source(scene):
+def test_darker_and_brighter_are_shares_beyond_every_source(scene):
   infrared, visible, _ = scene
   fused = np.minimum(infrared, visible)
   fused[:10] -= 13  # seen
   fused[10:20] -= 12
-  assert metrics.score([infrared, visible], fused, NAMES)["darker"] == pytest.approx(10 / 75)
+  found = metrics.score([infrared, visible], fused, NAMES)
+  assert found["darker"] == pytest.approx(10 / 75) and found["brighter"] == 0
+  found = metrics.score([255 - infrared, 255 - visible], 255 - fused, NAMES)
+  assert found["brighter"] == pytest.approx(10 / 75) and found["darker"] == 0
 
 
 def test_without_a_target_there_is_no_contrast(scene):
