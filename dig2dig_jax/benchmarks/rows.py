@@ -50,6 +50,22 @@ def methods(tuned: Dig2DigOptions) -> Rows:
   }
 
 
+def theory_rows(tuned: Dig2DigOptions) -> Rows:
+  """The weights whose bound `--suite=theory` tells: at a strength of at most 1/2, as at 1 the estimate is thrown away
+  at every step."""
+  steps = tuned.steps or Dig2DigOptions().steps
+  basis = Dig2DigOptions(steps=steps, strength=min(tuned.strength, 0.5), chunk=tuned.chunk)
+  of = lambda **changes: dataclasses.replace(basis, **changes)  # noqa: E731
+  return {
+    "uniform": of(weights="uniform"),
+    "gains over intervals": basis,
+    "the same, sharper": of(normalise="mean_abs", temperature=SCALE_FREE_TEMPERATURE),
+    "accumulated gains": of(window="cumulative", temperature=0.006, smoothing=8.0),
+    "gains in closed form": of(window="spectrum", bands=7),
+    "oracle": of(weights="uniform"),
+  }
+
+
 def distances(tuned: Dig2DigOptions) -> Rows:
   """Table 3: what the gains measure. In the tuned rows gains are scale-free, so that one temperature suits all."""
   rows: Rows = {}

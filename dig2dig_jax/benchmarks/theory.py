@@ -1,8 +1,9 @@
-"""Does the bound hold that Dig2DIG is built on? Covariances of weights and guidance, and errors, to a known ideal.
+"""Does the bound hold that Dig2DIG is built on, and do its gains lower it? Both of its sides, on known ideals.
 
 Two degraded copies of one photograph have an ideal fusion: the photograph. Where one copy is blurred (or noisy), the
-other is as it was. Per step of the reverse run: sum over sources of Cov(w_k, B_k) (see `benchmarks.probe`), and the
-error of the clean estimate; at the end: the error that was realised. Dig2DIG Eq. 5, appendix A.
+other is as it was; `unequal` is blur where the second copy is brighter, too, so that its guidance is longer everywhere.
+Per step of the reverse run: the error of the clean estimate before and after it was corrected, and the right side of
+the bound (see `benchmarks.probe`); at the end: the error that was realised. Dig2DIG Eq. 5, appendix A.
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from dig2dig_jax.benchmarks.probe import covariance_probe, error_probe
+from dig2dig_jax.benchmarks.probe import bound_probe, oracle
 from dig2dig_jax.data.images import list_images, read_image
 from dig2dig_jax.data.padding import bucket_size, crop, reflect_pad
 from dig2dig_jax.data.pairs import content_id
@@ -24,7 +25,7 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.escape import markdown, table
 from dig2dig_jax.evaluation.denoising import psnr
 from dig2dig_jax.figures import plots, sheet
-from dig2dig_jax.guidance.quadratic import chain
+from dig2dig_jax.guidance.quadratic import likelihood_strength
 from dig2dig_jax.methods.codec import Codec
 from dig2dig_jax.methods.fuse import fuse
 from dig2dig_jax.methods.options import Dig2DigOptions
@@ -36,7 +37,10 @@ from dig2dig_jax.record import make_folder, write_text
 BLUR = 3.0  # standard deviation in pixels of the blurred halves
 NOISE = 25 / 127.5  # and of the noise of the noisy ones, images in [-1, 1]
 REGION = 24.0  # pixels over which the mask is smooth
-DEGRADATIONS = ("blur", "noise")
+OFFSET = 0.3  # of the second copy of `unequal`, images in [-1, 1]
+DEGRADATIONS = ("blur", "noise", "unequal")
+UNIFORM, ORACLE = "uniform", "oracle"
+_EVERY = 5  # steps from one line of the steps' table to the next
 _SHEET_ROWS = 4
 
 
@@ -56,14 +60,17 @@ def degraded_copies(key: jax.Array, ideal: jax.Array, degradation: str) -> jax.A
   mask_key, noise_key = jax.random.split(key)
   field = gaussian_blur(jax.random.normal(mask_key, (*ideal.shape[:2], 1)), REGION)
   mask = jax.nn.sigmoid(8 * (field - jnp.median(field)) / jnp.std(field))
-  if degradation == "blur":
+  if degradation in ("blur", "unequal"):
     worse = jnp.broadcast_to(gaussian_blur(ideal, BLUR), (2, *ideal.shape))
   elif degradation == "noise":
     worse = ideal[None] + NOISE * jax.random.normal(noise_key, (2, *ideal.shape))
   else:
     raise ValueError(f"degradation: expected one of {DEGRADATIONS}, found {degradation!r}")
   share = jnp.stack([mask, 1 - mask])
-  return jnp.clip(share * ideal[None] + (1 - share) * worse, -1, 1)
+  copies = share * ideal[None] + (1 - share) * worse
+  if degradation == "unequal":
+    copies = copies.at[1].add(OFFSET)
+  return jnp.clip(copies, -1, 1)
 
 
 def run(
@@ -78,14 +85,20 @@ def run(
   seed: int = 0,
 ) -> Report:
   """Runs every row on two degraded copies of each photograph of `data`; writes theory.{md,json}, a plot and a contact
-  sheet into `out`. UserError without images that can be read, and for rows of different or no steps."""
+  sheet into `out`. The row of the name `oracle` has the weights that the bound wants, whatever its own; that of the
+  name `uniform` is what the others are told from. Weights are per pixel in all of them: `bands` is taken as 1.
+
+  UserError without images that can be read, and for rows of different or no steps."""
   if len({options.steps for options in rows.values()}) != 1 or next(iter(rows.values())).steps == 0:
     raise UserError("--suite=theory follows the reverse steps; expected --steps above 0")
   paths = list_images(data)[: limit or None]
   if not paths:
     raise UserError(f"{data}: expected photographs, found none; check --data")
   make_folder(out)
-  programs = {name: _program(prior, codec, options) for name, options in rows.items()}
+  rows = {name: dataclasses.replace(options, bands=options.bands if options.bandwise else 1, salience=0.0,
+                                    brightness=options.brightness if options.bandwise else 0.0)
+          for name, options in rows.items()}  # fmt: skip
+  programs = {name: _program(prior, codec, options, name == ORACLE) for name, options in rows.items()}
   make_copies = jax.jit(degraded_copies, static_argnames="degradation")
   found: dict[str, dict[str, list[dict]]] = {kind: {name: [] for name in rows} for kind in DEGRADATIONS}
   tiles: list[np.ndarray | None] = []
@@ -113,7 +126,13 @@ def run(
         found[kind][name].append({
           "t": trace.t,
           "covariance": told["covariance"].sum(axis=-1),
+          "projected": told["projected"].sum(axis=-1),
+          "norm": told["norm"],
+          "agreement": told["agreement"],
+          "before": told["error"],
           "error": told["corrected_error"],
+          "bound": told["bound"],
+          "strength": told["strength"],
           "psnr": psnr(fused, crop(np.asarray(ideal), size)),
         })  # fmt: skip
         shown.append((name, fused))
@@ -138,27 +157,55 @@ def run(
   return Report(text, failed, notes)
 
 
-def _program(prior: Prior, codec: Codec, options: Dig2DigOptions):
+def _program(prior: Prior, codec: Codec, options: Dig2DigOptions, best: bool):
   method = make_method(prior, codec, options=options)
+  # Gains per band make one image of the sources; the bound speaks of weights per pixel, which they have too.
+  method = method.replace(weighting=method.weighting._replace(compose=None))
+  strength = likelihood_strength(options.strength) if options.strength_schedule == "likelihood" else None
+
+  def amount(step):
+    return options.strength if strength is None else strength(step)
 
   def one(params, key, copies, ideal):
     ideal = codec.encode(ideal[None])[0]
-    probed = chain(covariance_probe(ideal), method.guidance, error_probe(ideal))
-    fused, trace = fuse(method.replace(guidance=probed), params, key, copies)
+    probed = bound_probe(ideal, method.guidance, amount)
+    fused, trace = fuse(method.replace(guidance=oracle(ideal, probed) if best else probed), params, key, copies)
     return fused, trace.steps
 
   return jax.jit(one)
 
 
 def _markdown(found) -> str:
-  header = ["degradation", "weights", "images", "Cov(w, B), summed ↑", "images with it above 0", "last error ↓",
-            "PSNR, dB ↑"]  # fmt: skip
-  lines = []
+  header = ["degradation", "weights", "images", "Cov(w, B), summed ↑", "images with it above 0",
+            "weight on the better source ↑", "bound broken", "bound - error, mean", "last error ↓",
+            "told from uniform by the covariance", "PSNR, dB ↑"]  # fmt: skip
+  lines, steps = [], []
   for kind, rows in found.items():
     for name, runs in rows.items():
       sums = np.array([run["covariance"].sum() for run in runs])
-      error = np.mean([run["error"][-1] for run in runs])
-      decibel = np.mean([run["psnr"] for run in runs])
-      counts = [str(len(runs)), f"{sums.mean():.3g}", str(np.sum(sums > 0))]
-      lines.append([kind, markdown(name), *counts, f"{error:.5f}", f"{decibel:.2f}"])
-  return table(header, lines, text=2)
+      slack = np.array([run["bound"] - run["error"] for run in runs])
+      told = [base["error"][-1] - 2 * np.sum(run["strength"] * run["covariance"])
+              for base, run in zip(rows.get(UNIFORM, runs), runs, strict=True)]  # fmt: skip
+      lines.append([
+        kind, markdown(name), str(len(runs)), f"{sums.mean():.3g}", str(np.sum(sums > 0)),
+        f"{np.mean([run['agreement'].mean() for run in runs]):.3f}", f"{np.sum(slack < -1e-6)} of {slack.size} steps",
+        f"{slack.mean():.5f}", f"{np.mean([run['error'][-1] for run in runs]):.5f}", f"{np.mean(told):.5f}",
+        f"{np.mean([run['psnr'] for run in runs]):.2f}",
+      ])  # fmt: skip
+      steps += [[kind, markdown(name), *line] for line in _steps(runs)]
+  of_steps = ["degradation", "weights", "timestep", "error before", "error after", "bound", "E[w] E[B]", "Cov(w, B)",
+              "longer guidance / shorter"]  # fmt: skip
+  return f"{table(header, lines, text=2)}\n{table(of_steps, steps, text=2)}"
+
+
+def _steps(runs) -> list[list[str]]:
+  """Lines of both sides at some of the steps and at the last, means over the images."""
+  count = len(runs[0]["t"])
+  mean = {name: np.mean([run[name] for run in runs], axis=0)
+          for name in ("before", "error", "bound", "projected", "covariance")}  # fmt: skip
+  norms = np.array([run["norm"] for run in runs])
+  ratio = np.mean(norms.max(axis=-1) / np.maximum(norms.min(axis=-1), 1e-9), axis=0)
+  return [
+    [str(int(runs[0]["t"][i])), *(f"{mean[name][i]:.5f}" for name in mean), f"{ratio[i]:.2f}"]
+    for i in sorted({*range(0, count, _EVERY), count - 1})
+  ]

@@ -8,7 +8,7 @@ from dig2dig_jax.benchmarks import degraded, gain_figures, left_out, metric_spee
 from dig2dig_jax.benchmarks import tables as benchmark
 from dig2dig_jax.benchmarks.degraded_rows import Runner
 from dig2dig_jax.benchmarks.peer import DdfmPeer
-from dig2dig_jax.benchmarks.rows import TABLES, accumulated
+from dig2dig_jax.benchmarks.rows import TABLES, theory_rows
 from dig2dig_jax.cli import common, flags, usage
 from dig2dig_jax.cli.output import say
 from dig2dig_jax.errors import UserError
@@ -100,14 +100,7 @@ def _left_out() -> int:
 
 
 def _theory() -> int:
-  tuned = _tuned()
-  if tuned.window == "spectrum" and tuned.steps == 0:  # the bound is of reverse steps
-    tuned = dataclasses.replace(accumulated(tuned), steps=Dig2DigOptions().steps)
-  rows = {
-    "uniform": dataclasses.replace(tuned, weights="uniform"),
-    "Dig2DIG, literal": Dig2DigOptions(),
-    "Dig2DIG, tuned": tuned,
-  }
+  rows = theory_rows(_tuned())
   options = {"limit": flags.LIMIT.value, "bucket": flags.BUCKET.value, "seed": flags.SEED.value}
   found = theory.run(common.prior(), common.codec(), rows, common.data(), Path(flags.OUT.value), **options)
   return common.finish(found, found.text)

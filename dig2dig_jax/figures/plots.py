@@ -71,8 +71,8 @@ def write_selection(path: Path, names: Sequence[str], *, t: np.ndarray, selected
 
 
 def write_theory(path: Path, found: Mapping[str, Mapping[str, Sequence[Mapping]]]) -> None:
-  """Covariances and errors over the steps, one line of panels per degradation; found: as `benchmarks.theory.run` has
-  it, {degradation: {row: [{"t" [S], "covariance" [S], "error" [S]}]}}."""
+  """Covariances, and errors with their bounds, over the steps, one line of panels per degradation; found: as
+  `benchmarks.theory.run` has it, {degradation: {row: [{"t" [S], "covariance" [S], "error" [S], "bound" [S]}]}}."""
   from matplotlib.figure import Figure
 
   figure = Figure(figsize=(10, 3 * len(found)), layout="constrained")
@@ -81,9 +81,10 @@ def write_theory(path: Path, found: Mapping[str, Mapping[str, Sequence[Mapping]]
     for name, runs in rows.items():
       t = runs[0]["t"]
       left.plot(t, np.mean([run["covariance"] for run in runs], axis=0), label=plot_label(name))
-      right.semilogy(t, np.mean([run["error"] for run in runs], axis=0), label=plot_label(name))
+      (line,) = right.semilogy(t, np.mean([run["error"] for run in runs], axis=0), label=plot_label(name))
+      right.semilogy(t, np.mean([run["bound"] for run in runs], axis=0), ":", color=line.get_color())
     left.set_title(f"{kind}: sum over sources of Cov(w, B)", fontsize=9)
-    right.set_title(f"{kind}: mean squared error of the clean estimate", fontsize=9)
+    right.set_title(f"{kind}: mean squared error of the clean estimate, its bound dotted", fontsize=9)
     for axis in (left, right):
       axis.invert_xaxis()  # time runs from noise to image
       axis.grid(alpha=0.3)
