@@ -66,6 +66,31 @@ def theory_rows(tuned: Dig2DigOptions) -> Rows:
   }
 
 
+def misregistered(tuned: Dig2DigOptions) -> Rows:
+  """Every method, the stepwise ones in 25 steps: what a moved source does to them shows as in their 100 and 200."""
+  return {
+    "DDFM, 25 steps": DdfmOptions(steps=25),
+    "CCF, 25 steps": CcfOptions(steps=25),
+    "DDFM with gains (as published)": DdfmOptions(steps=25, weights="dig"),
+    "accumulated gains, salience": one_pass(accumulated(dataclasses.replace(tuned, window="spectrum"))),
+    "Dig2DIG": tuned,
+  }
+
+
+def weightings(tuned: Dig2DigOptions) -> Rows:
+  """Everything that weighs sources by what is known of them."""
+  of = lambda **changes: dataclasses.replace(Dig2DigOptions(chunk=tuned.chunk), **changes)  # noqa: E731
+  closed = lambda **changes: dataclasses.replace(tuned, restore="noise", **changes)  # noqa: E731
+  return {
+    "gains over intervals, as published": of(),
+    "gains over intervals, sharper": of(normalise="mean_abs", temperature=SCALE_FREE_TEMPERATURE),
+    "accumulated gains": of(window="cumulative", temperature=0.006, smoothing=8.0),
+    "closed form, expected": closed(against="clean"),
+    "closed form, measured": closed(against="observed"),
+    "salience": dataclasses.replace(tuned, restore="off"),
+  }
+
+
 def distances(tuned: Dig2DigOptions) -> Rows:
   """Table 3: what the gains measure. In the tuned rows gains are scale-free, so that one temperature suits all."""
   rows: Rows = {}

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from dig2dig_jax.assets import DRFUSION
-from dig2dig_jax.benchmarks import degraded, gain_figures, left_out, metric_speed, speed, theory, unannounced
+from dig2dig_jax.benchmarks import degraded, gain_figures, left_out, metric_speed, questions, speed, theory, unannounced
 from dig2dig_jax.benchmarks import tables as benchmark
 from dig2dig_jax.benchmarks.degraded_rows import Runner
 from dig2dig_jax.benchmarks.peer import DdfmPeer
@@ -35,6 +35,8 @@ def run() -> int:
     return _unannounced()
   if suite == "left_out":
     return _left_out()
+  if suite == "questions":
+    return _questions()
   if suite == "theory":
     return _theory()
   if suite == "figures":
@@ -97,6 +99,18 @@ def _left_out() -> int:
     raise UserError("--suite=left_out: expected --scored=FOLDER,FOLDER, which --table=spectrum wrote")
   say(left_out.run([Path(folder) for folder in flags.SCORED.value], Path(flags.OUT.value)))
   return 0
+
+
+def _questions() -> int:
+  prior, options = common.prior(), _tuned()
+  if options.window != "spectrum":
+    raise UserError(f"--dig_window={options.window}: expected spectrum, beside which the questions have other weights")
+  asked = tuple(flags.CASES.value or questions.QUESTIONS)
+  found = questions.run(
+    prior, common.codec(), _told(prior, options), options, _restorer_of(prior), questions=asked,
+    limit=flags.LIMIT.value, middle=flags.MIDDLE.value,
+  )  # fmt: skip
+  return common.finish(found, found.text)
 
 
 def _theory() -> int:

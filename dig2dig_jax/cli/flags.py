@@ -28,12 +28,12 @@ def cache_folder() -> str:
 
 
 # Which jobs know a flag, where several flags are known by the same ones.
-PAIRS = ("fuse", "evaluate:fused,detection", "report", "benchmark:tables,figures,degraded,unannounced")
-FUSES = ("fuse", "benchmark:tables,figures,speed,theory,degraded,unannounced")
+PAIRS = ("fuse", "evaluate:fused,detection", "report", "benchmark:tables,figures,degraded,unannounced,questions")
+FUSES = ("fuse", "benchmark:tables,figures,speed,theory,degraded,unannounced,questions")
 PRIORS = (*FUSES, "evaluate:prior,samples")
 SCORES = ("evaluate:fused,detection", "report")
 SPEED, DEGRADED, DETECTION = "benchmark:speed", "benchmark:degraded", "evaluate:detection"
-UNANNOUNCED = "benchmark:unannounced"
+UNANNOUNCED, QUESTIONS = "benchmark:unannounced", "benchmark:questions"
 ALL = JOBS
 _NAME = Check(lambda name: 0 < len(name.encode("utf-8", "replace")) <= 100 and "/" not in name and name[0] not in ".~",
               "names that can be a folder's")  # fmt: skip
@@ -45,17 +45,17 @@ JOB = enum("job", "fuse", JOBS, "What to do.", *ALL)
 SUITE = enum(
   "suite", None,
   ["prior", "samples", "fused", "detection", "tables", "speed", "metrics", "theory", "degraded", "unannounced",
-   "left_out"],
+   "left_out", "questions"],
   "evaluate: PSNR of a prior (the default), its samples, the scores of fused images (with --fused the default), or a "
   "detector's mean average precision on them; "
   "benchmark: tables of scores (the default), speed of fusion or of the metrics, the paper's bound on images whose "
   "ideal fusion is known (theory), sources degraded in known ways (degraded), or in ways that "
-  "nobody says (unannounced), constants that other data sets choose (left_out).",
+  "nobody says (unannounced), constants that other data sets choose (left_out), or what reviews asked (questions).",
   "evaluate", "benchmark",
 )  # fmt: skip
 DATA = path(
   "data", None, "Folder of images; for pairs, one sub-folder per source, or see --dataset.",
-  "fuse", "evaluate", "report", "benchmark:tables,figures,theory,degraded,unannounced", "train", several=True,
+  "fuse", "evaluate", "report", "benchmark:tables,figures,theory,degraded,unannounced,questions", "train", several=True,
 )  # fmt: skip
 DATASET = enum("dataset", "folders", DATASETS, "Layout of --data: of which published data set.", *PAIRS)
 SPLIT = path(
@@ -73,7 +73,7 @@ RANGE = string(
 VALID = enum(
   "valid", "auto", VALID, "Where a source is transparent, or of one value outside of a warp's straight edges, "
   "the others stand alone; alpha: the first only; off: all is content. docs/batch_runs.md.",
-  "fuse", "benchmark:tables,figures,degraded,unannounced",
+  "fuse", "benchmark:tables,figures,degraded,unannounced,questions",
 )  # fmt: skip
 OUT = path("out", "out", "Folder for results.", *ALL)
 PRIOR = path("prior", None, "Checkpoint folder of the diffusion prior; the embedded one by default.", *PRIORS)
@@ -82,12 +82,13 @@ CLASS_LABEL = integer(
 )
 SEED = integer(
   "seed", 0, "Of all randomness.",
-  "fuse", "evaluate:prior,samples", "benchmark:tables,figures,theory,degraded,unannounced", "train",
+  "fuse", "evaluate:prior,samples", "benchmark:tables,figures,theory,degraded,unannounced,questions", "train",
   check=between(0, 2**32 - 1),
 )  # fmt: skip
 LIMIT = integer(
   "limit", 0, "So many pairs or images only, the first ones (benchmark tables: spread evenly over all); 0 takes all.",
-  "evaluate:prior,fused,detection", "report", "benchmark:tables,figures,metrics,theory,degraded,unannounced",
+  "evaluate:prior,fused,detection", "report",
+  "benchmark:tables,figures,metrics,theory,degraded,unannounced,questions",
   check=at_least(0),
 )  # fmt: skip
 
@@ -146,7 +147,7 @@ group("degraded sources")
 DEGRADATION = string("degradation", "", f"SOURCE:STAGES,...: {STAGES_HELP}.", "fuse")
 SIGMA = string("sigma", "", "SOURCE:SIGMA,...: noise of each source, of 8-bit values, or auto.", "fuse")
 RESTORE_STEPS = integer(
-  "restore_steps", 8, "Evaluations per source that is more than noisy.", "fuse", DEGRADED, UNANNOUNCED,
+  "restore_steps", 8, "Evaluations per source that is more than noisy.", "fuse", DEGRADED, UNANNOUNCED, QUESTIONS,
   check=between(1, 1000),
 )  # fmt: skip
 
@@ -162,7 +163,7 @@ TILE = integer(
 OVERLAP = integer("overlap", 128, "Of neighbouring tiles, in pixels.", "fuse", check=between(0, 32768))
 BUCKET = integer(
   "bucket", 128, "Sides are mirrored up to multiples of this: fewer programs to compile.",
-  "fuse", "benchmark:tables,figures,theory,degraded,unannounced", check=between(1, 8192),
+  "fuse", "benchmark:tables,figures,theory,degraded,unannounced,questions", check=between(1, 8192),
 )  # fmt: skip
 DTYPE = string(
   "dtype", "float32", f"Of the network's torso: {', '.join(DTYPES)}.", *PRIORS, "train", check=one_of(DTYPES)
@@ -217,10 +218,14 @@ SCORED = paths(
 )
 FIGURE = names("figure", [], "1, 5 or both: gains over the noise levels, in place of tables.", "benchmark:figures")
 BOXES = string("boxes", "", "name:left,top,width,height;name:..., in pixels.", "benchmark:figures")
-CASES = names("cases", None, "Degradations, by name; all by default.", DEGRADED, UNANNOUNCED, check=_SOME_NAME)
+CASES = names(
+  "cases", None, "Degradations, or questions, by name; all by default.", DEGRADED, UNANNOUNCED, QUESTIONS,
+  check=_SOME_NAME,
+)  # fmt: skip
 AFFECTED = names("affected", None, "Of first, second, both: sources degraded; all by default.", UNANNOUNCED)
 _MIDDLE = Check(lambda side: side == 0 or 32 <= side <= 65536, "0, or 32 pixels and more")
-MIDDLE = integer("middle", 0, "Side of the square taken of pairs; 0: all.", DEGRADED, UNANNOUNCED, check=_MIDDLE)
+MIDDLE = integer("middle", 0, "Side of the square taken of pairs; 0: all.", DEGRADED, UNANNOUNCED, QUESTIONS,
+                 check=_MIDDLE)  # fmt: skip
 HELD_OUT = boolean("held_out", False, "Pairs that DRFusion's training left out.", DEGRADED)
 DRFUSION_PRIOR = path("drfusion", None, "DRFusion checkpoint for its row.", DEGRADED)
 SIZES = names("sizes", ["512x384"], "WIDTHxHEIGHT of the pairs.", SPEED)
