@@ -21,9 +21,9 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 NOISE = NoiseSchedule("linear", 1000)
 FULL = schedule.make_schedule("linear", num_timesteps=1000)
 STEPS = schedule.steps_at(FULL, [800, 500, 200, 50])
-STEP = jax.tree.map(lambda table: table[1], STEPS)
+STEP = toys.row(STEPS, 1)
 DENOISE = eps_denoiser(toys.conv_apply, toys.conv_params())
-SOURCES = jnp.repeat(jnp.asarray(toys.images(3, 2, 12, 14, 1)), 3, axis=-1)
+SOURCES = jnp.asarray(np.repeat(toys.images(3, 2, 12, 14, 1), 3, axis=-1))
 WEIGHTS = jnp.asarray(toys.convex(4, 2, 12, 14, 1))
 ERRORS = {"distance": "l2", "draws": 1, "shared_noise": True, "scale": 1, "chunk": 0}
 SOFTMAX = {"temperature": 0.02, "smoothing": 1.0, "normalise": "none"}
@@ -61,11 +61,12 @@ def the_same_jitted_and_in_a_batch(f, key, *arguments, atol=2e-5, eager=True):
   if eager:
     assert_trees_all_close(f(key, *arguments), once, atol=atol)
   keys = jax.random.split(key, 2)
-  batch = [jnp.stack([argument, argument[..., ::-1, :]]) for argument in arguments]
+  arguments = [np.asarray(argument) for argument in arguments]
+  batch = [np.stack([argument, argument[..., ::-1, :]]) for argument in arguments]
   batched = jax.jit(jax.vmap(f))(keys, *batch)
   for member in range(2):
     alone = program(keys[member], *(argument[member] for argument in batch))
-    assert_trees_all_close(jax.tree.map(lambda leaf, k=member: leaf[k], batched), alone, atol=atol)
+    assert_trees_all_close(jax.tree.map(lambda leaf, k=member: np.asarray(leaf)[k], batched), alone, atol=atol)
   return once
 
 
@@ -81,7 +82,7 @@ def test_guidances(name):
     )
     return found, jax.tree.leaves(state), guidance.diagnose(state)
 
-  x_t = jax.random.normal(jax.random.key(5), SOURCES.shape[1:])
+  x_t = jnp.asarray(toys.normal(5, *SOURCES.shape[1:]))
   the_same_jitted_and_in_a_batch(run, jax.random.key(0), x_t, SOURCES, atol=2e-4)
 
 
@@ -105,7 +106,7 @@ def test_transitions(name):
     return found, jax.tree.leaves(state)
 
   assert list(inspect.signature(step_on.update).parameters)[0] == "key"
-  the_same_jitted_and_in_a_batch(run, jax.random.key(1), jax.random.normal(jax.random.key(5), SOURCES.shape[1:]))
+  the_same_jitted_and_in_a_batch(run, jax.random.key(1), jnp.asarray(toys.normal(5, *SOURCES.shape[1:])))
 
 
 @pytest.mark.parametrize("name", ["dig2dig", "dig2dig in closed form", "ddfm", "ccf"])

@@ -10,11 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import toys
+from absl.testing import flagsaver
 from conftest import SIMPLE_LOOPS_FLAGS
 from scenes import read, write_pair
 
 import dig2dig_jax as d2d
 from dig2dig_jax import metrics
+from dig2dig_jax.cli import main
 from dig2dig_jax.methods import registry
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -42,10 +44,18 @@ def test_a_method_of_a_file_outside_the_repository_runs_by_the_command(tiny_prio
   found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
   assert found.returncode == 0, found.stderr
   assert read(tmp_path / "fused.png").shape == (24, 28, 3)
-  command[-5] = "--method=mine:nothing"
-  command[7] = "other.png"
-  refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-  assert refused.returncode == 2 and "error: --method=mine:nothing: expected a function" in refused.stderr
+
+
+def test_a_method_that_its_file_has_not_is_refused_by_the_command(tmp_path, monkeypatch, capsys):
+  (tmp_path / "theirs.py").write_text(BLOCKS["method"])
+  write_pair(tmp_path, "a", (24, 28), channels={"left": 1, "right": 3})
+  monkeypatch.syspath_prepend(tmp_path)
+  monkeypatch.chdir(tmp_path)
+  with flagsaver.flagsaver():
+    status = main.main(["fuse", "left/a.png", "right/a.png", "-o", "fused.png", "--task=thermal",
+                        "--method=theirs:nothing", "--steps=2", "--compile_cache="])  # fmt: skip
+  assert status == 2 and "error: --method=theirs:nothing: expected a function" in capsys.readouterr().err
+  assert not (tmp_path / "fused.png").exists()
 
 
 @pytest.mark.parametrize(
@@ -81,7 +91,7 @@ def test_a_guidance_of_ones_own_gets_the_sources_and_weights_per_pixel(tmp_path,
 
 def test_a_weighting_takes_the_place_of_a_methods_own():
   weighting = names_of("weighting")["local_contrast"]()
-  sources = jax.random.uniform(jax.random.key(0), (3, 8, 9, 3), minval=-1)
+  sources = jnp.asarray(toys.images(0, 3, 8, 9, 3))
   (row,) = weighting.compute(jax.random.key(1), sources, None)
   assert row.shape == (3, 8, 9, 1)
   np.testing.assert_allclose(row.sum(axis=0), 1, rtol=1e-5)
@@ -89,13 +99,13 @@ def test_a_weighting_takes_the_place_of_a_methods_own():
 
 def test_a_prior_fuses_and_is_the_posterior_mean_of_its_model():
   found = names_of("prior")
-  images = jnp.tanh(jax.random.normal(jax.random.key(0), (2, 8, 8, 3)))
+  images = np.tanh(toys.normal(0, 2, 8, 8, 3))
   fused, trace = jax.jit(lambda key, images: d2d.fuse(found["method"], {}, key, images))(jax.random.key(1), images)
   assert fused.shape == (8, 8, 3) and trace.weights.shape[1] == 2
-  step = jax.tree.map(lambda table: table[0], found["method"].reverse.steps({}))
-  x0 = 0.5 * jax.random.normal(jax.random.key(2), (100, 100, 3))
-  noise = jax.random.normal(jax.random.key(3), x0.shape)
-  x_t = jnp.sqrt(step.alpha_bar) * x0 + jnp.sqrt(1 - step.alpha_bar) * noise
+  step = toys.row(found["method"].reverse.steps({}), 0)
+  x0 = 0.5 * toys.normal(2, 100, 100, 3)
+  level = np.asarray(step.alpha_bar)
+  x_t = jnp.asarray(np.sqrt(level) * x0 + np.sqrt(1 - level) * toys.normal(3, 100, 100, 3))
   estimate = found["shrinking"]({})(x_t, step).x0
   # Of a posterior mean, what is left is uncorrelated with it.
   assert abs(float(jnp.mean(estimate * (x0 - estimate)))) < 2e-3

@@ -16,11 +16,11 @@ def run_steps(count, spacing="uniform"):
   return schedule.steps(schedule.make_schedule(timesteps=schedule.spacing_timesteps(1000, count, spacing)))
 
 
+# NumPy takes rows and draws: JAX would compile a program for every index and shape.
 def row(steps, index):
-  return jax.tree.map(lambda table: table[index], steps)
+  return jax.tree.map(lambda table: jnp.asarray(np.asarray(table)[index]), steps)
 
 
-# NumPy draws: JAX would compile one program per shape.
 def images(seed, *shape):
   """Float32 in [-0.9, 0.9]."""
   return np.random.default_rng(seed).uniform(-0.9, 0.9, shape).astype(np.float32)

@@ -22,6 +22,13 @@ LEVEL = float(STEP.alpha_bar)
 SHAPE = (6, 5, 3)
 
 
+# Compiled: operation by operation a pyramid is 60 programs.
+laplacian_pyramid = jax.jit(quadratic.pyramid.laplacian_pyramid, static_argnums=1)
+gaussian_pyramid = jax.jit(quadratic.pyramid.gaussian_pyramid, static_argnums=1)
+expand = jax.jit(quadratic.pyramid.expand, static_argnums=(1, 2))
+collapse = jax.jit(quadratic.pyramid.collapse)
+
+
 def blend(sources, weights, **options):
   return jax.jit(functools.partial(quadratic.blend, **options))(sources, weights)
 
@@ -107,7 +114,7 @@ def test_tiny_images_limit_the_levels(size):
 def test_salience_by_hand(count):
   """Weights x exp(salience x share of the band's smoothed energy), made convex again, with SciPy; base untouched."""
   sources, weights, strength = toys.images(9, count, 8, 11, 3), toys.convex(10, count, 8, 11, 1), 4.0
-  bands = quadratic.pyramid.laplacian_pyramid(jnp.asarray(sources), 2)
+  bands = laplacian_pyramid(sources, 2)
   details, base = (np.asarray(band, np.float64) for band in bands)
   energy = (details**2).mean(axis=-1)
   radius = int(np.ceil(3 * quadratic.SALIENCE_WINDOW))
@@ -117,7 +124,7 @@ def test_salience_by_hand(count):
   favoured = weights[..., 0] * np.exp(strength * energy / energy.sum(axis=0))
   favoured /= favoured.sum(axis=0)
   detail = (favoured[..., None] * details).sum(axis=0)
-  truth = detail + quadratic.pyramid.expand(jnp.asarray(base.mean(axis=0)), 8, 11)
+  truth = detail + expand(np.float32(base.mean(axis=0)), 8, 11)
   found = blend(sources, weights, levels=2, salience=strength)
   np.testing.assert_allclose(found, truth, atol=1e-4)
   assert np.abs(found - blend(sources, weights, levels=2)).max() > 0.05, "salience must matter"
@@ -149,12 +156,13 @@ def test_brightness_by_hand(salience):
 def test_brightness_smooths_a_source_to_the_level_of_the_band():
   """In the second band a bright pixel counts as its neighbourhood's mean, in the first as itself."""
   sources, weights = toys.images(9, 2, 16, 16, 3), toys.convex(10, 2, 16, 16, 1)
-  bands = quadratic.pyramid.laplacian_pyramid(jnp.asarray(sources), 3)
-  values = quadratic.pyramid.gaussian_pyramid(jnp.asarray(sources.mean(axis=-1, keepdims=True)), 3)
-  own = quadratic.pyramid.gaussian_pyramid(jnp.asarray(weights), 3)
-  mixed = [np.asarray(w * np.exp(5 * v)) for w, v in zip(own[:2], values[:2], strict=True)]
+  bands = laplacian_pyramid(sources, 3)
+  values = gaussian_pyramid(sources.mean(axis=-1, keepdims=True), 3)
+  own = gaussian_pyramid(weights, 3)
+  bands, values, own = ([np.asarray(level) for level in levels] for levels in (bands, values, own))
+  mixed = [w * np.exp(5 * v) for w, v in zip(own[:2], values[:2], strict=True)]
   details = [(w / w.sum(axis=0) * b).sum(axis=0) for w, b in zip(mixed, bands[:2], strict=True)]
-  truth = quadratic.pyramid.collapse([*details, bands[2].mean(axis=0)])
+  truth = collapse([*details, bands[2].mean(axis=0)])
   np.testing.assert_allclose(blend(sources, weights, levels=3, brightness=5.0), truth, atol=1e-5)
 
 

@@ -17,6 +17,8 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 
 # Compiled: operation by operation it takes ten times as long.
 compose = jax.jit(spectrum.compose, static_argnums=2)
+band_gain = jax.jit(spectrum.band_gain, static_argnames=("against", "window"))
+laplacian_pyramid = jax.jit(pyramid.laplacian_pyramid, static_argnums=1)
 LEVELS = schedule.steps_at(schedule.make_schedule(), range(1000))
 
 
@@ -32,11 +34,11 @@ def test_gain_of_a_gaussian_prior_is_its_closed_form():
   observed = clean + noise * random.normal(size=clean.shape)
   estimate = observed * spread**2 / (spread**2 + noise**2)
   expected = spread**4 / (spread**2 + noise**2)
-  against_clean = spectrum.band_gain(jnp.asarray(observed), jnp.asarray(estimate))
+  against_clean = band_gain(jnp.asarray(observed), jnp.asarray(estimate))
   true = np.mean(clean**2) - np.mean((estimate - clean) ** 2)  # l(0, s) - l(x0, s)
   assert float(against_clean.mean()) == pytest.approx(expected, rel=0.02)
   assert float(against_clean.mean()) == pytest.approx(true, rel=0.02)
-  measured = spectrum.band_gain(jnp.asarray(observed), jnp.asarray(estimate), against="observed")
+  measured = band_gain(jnp.asarray(observed), jnp.asarray(estimate), against="observed")
   assert float(measured.mean()) == pytest.approx(
     np.mean(observed**2) - np.mean((estimate - observed) ** 2), rel=1e-3
   )
@@ -44,14 +46,14 @@ def test_gain_of_a_gaussian_prior_is_its_closed_form():
 
 
 def test_limits_constant_pure_noise_and_clean():
-  constant = pyramid.laplacian_pyramid(jnp.full((1, 32, 32, 1), 0.3), 3)
+  constant = laplacian_pyramid(jnp.full((1, 32, 32, 1), 0.3), 3)
   for band in constant[:-1]:
-    np.testing.assert_allclose(spectrum.band_gain(band, band), 0, atol=1e-12)
+    np.testing.assert_allclose(band_gain(band, band), 0, atol=1e-12)
   noise = jnp.asarray(np.random.default_rng(2).normal(size=(1, 32, 32, 1)), jnp.float32)
   for against in spectrum.AGAINST:  # nothing of it is restored
-    np.testing.assert_array_equal(spectrum.band_gain(noise, jnp.zeros_like(noise), against=against), 0)
+    np.testing.assert_array_equal(band_gain(noise, jnp.zeros_like(noise), against=against), 0)
     # A clean source is its own estimate: the gain is the band's energy, the salience of Burt and Kolczynski.
-    found = spectrum.band_gain(noise, noise, against=against, window=0.6)
+    found = band_gain(noise, noise, against=against, window=0.6)
     assert float(found.mean()) == pytest.approx(float(jnp.mean(noise**2)), rel=0.01)
 
 
@@ -120,14 +122,14 @@ def test_nothing_is_darker_or_brighter_than_every_source_by_more_than_allowed():
 
 def test_bases():
   images = jnp.stack([jnp.full((8, 8, 1), -0.9), 0.2 + 0.3 * pair(7, (8, 8))[0]])
-  bands = pyramid.laplacian_pyramid(images, 2)
+  bands = laplacian_pyramid(images, 2)
   for rule in (base_band.uniform, base_band.brightest, base_band.functional(0), base_band.exposure):
     weights = jnp.broadcast_to(rule(bands, images), (2, *bands[-1].shape[1:3], 1))
     np.testing.assert_allclose(weights.sum(axis=0), 1, atol=1e-6)
   assert float(base_band.brightest(bands, images)[1].min()) > 0.99
   assert float(base_band.exposure(bands, images)[1].min()) > 0.9, "a black frame hardly counts"
   shining = images.at[0].set(jnp.linspace(-1, 1, 64).reshape(8, 8, 1))
-  share = base_band.functional(0)(pyramid.laplacian_pyramid(shining, 2), shining)[0, ..., 0]
+  share = base_band.functional(0)(laplacian_pyramid(shining, 2), shining)[0, ..., 0]
   assert float(share[-1, -1]) > 0.6 and float(share[0, 0]) < 0.35
 
 

@@ -5,10 +5,13 @@ probability-flow ODE keeps (x - sqrt(a) m) / sqrt(v(a)) constant. The denoiser i
 E[x0 | x] = m + sqrt(a) s^2 / v(a) (x - sqrt(a) m).
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import toys
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.sampling import process, schedule, transition
@@ -35,6 +38,7 @@ def load(golden, tag):
   return inputs, expected, tables, step, variance
 
 
+@functools.partial(jax.jit, static_argnames=("tag", "clip"))
 def predict(tag, inputs, step, *, clip=True):
   out = inputs["model_out6"]
   x0 = out[..., :3]
@@ -47,8 +51,8 @@ def predict(tag, inputs, step, *, clip=True):
 
 
 def draw(moments, noise):
-  mean, std = moments
-  return mean + jnp.reshape(std, std.shape + (1,) * (mean.ndim - std.ndim)) * noise
+  mean, std = (np.asarray(moment) for moment in moments)
+  return mean + np.reshape(std, std.shape + (1,) * (mean.ndim - std.ndim)) * noise
 
 
 def close(actual, expected, tolerance=(1e-5,) * 5):
@@ -57,22 +61,27 @@ def close(actual, expected, tolerance=(1e-5,) * 5):
     np.testing.assert_allclose(a, e, rtol=part, atol=part * max(1.0, np.abs(e).max()))
 
 
+@functools.partial(jax.jit, static_argnums=2)
+def moments_of(prediction, step, eta=0.0):
+  return jax.vmap(lambda p, s: transition.ddim_moments(p, s, eta=eta))(prediction, step)
+
+
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("tag", RESPACING)
 def test_ddim_matches_reference(golden, tag, eta):
   inputs, expected, _, step, _ = load(golden, tag)
-  moments = jax.vmap(lambda p, s: transition.ddim_moments(p, s, eta=eta))(predict(tag, inputs, step), step)
+  moments = moments_of(predict(tag, inputs, step), step, eta)
   close(draw(moments, inputs["step_noise"]), expected[f"ddim_eta{eta}"])
 
 
 @pytest.mark.parametrize("tag", RESPACING)
 def test_ddim_without_clipping_and_reversed_matches_reference(golden, tag):
   inputs, expected, tables, step, _ = load(golden, tag)
-  moments = jax.vmap(transition.ddim_moments)(predict(tag, inputs, step, clip=False), step)
+  moments = moments_of(predict(tag, inputs, step, clip=False), step)
   close(moments[0], expected["ddim_noclip_eta0.0"])
   # The encoding direction is the same formula towards the next noisier level.
   noisier = jnp.asarray(np.append(tables.alphas_cumprod[1:], 0.0)[np.asarray(expected["t"])], jnp.float32)
-  encoded = jax.vmap(process.q_sample)(*predict(tag, inputs, step)[:2], noisier)
+  encoded = jax.jit(jax.vmap(process.q_sample))(*predict(tag, inputs, step)[:2], noisier)
   # eps divides by sqrt(1 - alpha_bar), and the float32 alpha_bar leaves that off by up to 2^-25 under the root.
   close(encoded, expected["ddim_reverse"], 1e-5 + 2.0**-25 / (2 * (1 - np.asarray(step.alpha_bar))))
 
@@ -80,11 +89,11 @@ def test_ddim_without_clipping_and_reversed_matches_reference(golden, tag):
 @pytest.mark.parametrize("tag", RESPACING)
 def test_ddim_takes_a_guided_prediction_as_given(golden, tag):
   inputs, expected, _, step, _ = load(golden, tag)
-  sigma = jnp.sqrt(1 - step.alpha_bar)[:, None, None, None]
-  eps = predict(tag, inputs, step).eps - sigma * inputs["cond_grad"]
-  x0 = jax.vmap(process.x0_from_eps)(inputs["x_t"], eps, step.alpha_bar)
+  sigma = np.sqrt(1 - np.asarray(step.alpha_bar))[:, None, None, None]
+  eps = jnp.asarray(np.asarray(predict(tag, inputs, step).eps) - sigma * np.asarray(inputs["cond_grad"]))
+  x0 = jax.jit(jax.vmap(process.x0_from_eps))(inputs["x_t"], eps, step.alpha_bar)
   close(x0, expected["ddim_cond_pred_xstart"])
-  close(jax.vmap(transition.ddim_moments)(Prediction(x0, eps), step)[0], expected["ddim_cond_eta0.0"])
+  close(moments_of(Prediction(x0, eps), step)[0], expected["ddim_cond_eta0.0"])
 
 
 @pytest.mark.parametrize("tag", RESPACING)
@@ -96,7 +105,7 @@ def test_ancestral_matches_reference(golden, tag):
     mean, log_variance = transition.ancestral_moments(x, p, s, variance=variance)
     return mean, jnp.exp(0.5 * log_variance) * (s.alpha_bar_prev < 1)
 
-  mean, std = jax.vmap(moments)(inputs["x_t"], prediction, step)
+  mean, std = jax.jit(jax.vmap(moments))(inputs["x_t"], prediction, step)
   close(draw((mean, std), inputs["step_noise"]), expected["p_sample"])
 
 
@@ -116,7 +125,7 @@ def test_update_draws_from_the_moments(name, options):
   x_t, x0, eps, v = (jnp.full(shape, value) for value in (0.5, 0.2, -0.4, 0.3))
   prediction = Prediction(x0, eps, v)
   t = transition.TRANSITIONS[name](**options)
-  middle, last = (jax.tree.map(lambda leaf, i=i: leaf[i], step) for i in (4, 9))
+  middle, last = (toys.row(step, i) for i in (4, 9))
   x_prev, _ = t.update(jax.random.key(3), x_t, prediction, middle, t.init(x_t))
   a, a_prev = float(middle.alpha_bar), float(middle.alpha_bar_prev)
   beta = 1 - a / a_prev
@@ -188,7 +197,7 @@ def test_convergence_order_on_the_gaussian_flow(name, order):
 @pytest.mark.parametrize("name, tolerance", [("ddim", 0.05), ("dpm_solver_pp_2m", 0.01)])
 def test_whole_schedule_reaches_the_exact_sample(name, tolerance, spacing, count):
   steps = schedule.steps(schedule.make_schedule(timesteps=schedule.spacing_timesteps(1000, count, spacing)))
-  x = jax.random.normal(jax.random.key(7), (6, 5, 3))
+  x = toys.normal(7, 6, 5, 3)
   end, _ = run(transition.TRANSITIONS[name](), steps, x)
   np.testing.assert_allclose(end, flow(1.0, x, float(steps.alpha_bar[0])), atol=tolerance)
 
@@ -222,7 +231,7 @@ def test_ancestral_samples_what_its_chain_says():
 def test_2m_with_constant_x0_is_ddim():
   steps = schedule.steps(schedule.make_schedule(timesteps=schedule.spacing_timesteps(1000, 12, "quadratic")))
   target = jnp.linspace(-1, 1, 12).reshape(2, 2, 3)
-  x = jax.random.normal(jax.random.key(2), target.shape)
+  x = toys.normal(2, *target.shape)
 
   def constant(x, step):
     return Prediction(target, process.eps_from_x0(x, target, step.alpha_bar))
@@ -238,7 +247,7 @@ def test_2m_is_finite_under_jit_vmap_and_grad(steps):
   run_steps = schedule.steps(
     schedule.make_schedule("cosine", timesteps=schedule.spacing_timesteps(1000, steps, "uniform"))
   )
-  batch = jax.random.normal(jax.random.key(4), (3, 4, 4, 1))
+  batch = toys.normal(4, 3, 4, 4, 1)
   _, path = jax.jit(jax.vmap(lambda x: run(transition.dpm_solver_pp_2m(), run_steps, x)))(batch)
   assert np.all(np.isfinite(path))
   slope = jax.grad(lambda x: run(transition.dpm_solver_pp_2m(), run_steps, x)[0].sum())(batch[0])
@@ -256,7 +265,7 @@ def test_no_intermediate_is_infinite(name):
   state = t.init(x)
   with jax.debug_nans(True), jax.debug_infs(True):
     for row in range(3):
-      step = jax.tree.map(lambda leaf, row=row: leaf[row], steps)
+      step = toys.row(steps, row)
       prediction = denoise(x, step)._replace(variance=0.0 * x)
       x, state = t.update(jax.random.key(0), x, prediction, step, state)
   assert np.all(np.isfinite(x))
@@ -265,7 +274,7 @@ def test_no_intermediate_is_infinite(name):
 @pytest.mark.parametrize("name", transition.TRANSITIONS)
 def test_last_step_returns_x0_and_keeps_shapes(name):
   t = transition.TRANSITIONS[name]()
-  step = jax.tree.map(lambda leaf: leaf[-1], schedule.steps(schedule.make_schedule()))
+  step = toys.row(schedule.steps(schedule.make_schedule()), -1)
   x = jnp.ones((3, 4, 1))
   prediction = Prediction(0.25 * x, 0.5 * x, 0.0 * x)
   x_prev, state = t.update(jax.random.key(0), x, prediction, step, t.init(x))
@@ -279,7 +288,7 @@ def test_bad_settings_are_refused():
   with pytest.raises(UserError, match="learned_range, fixed_small, fixed_large"):
     transition.ancestral(variance="learned")
   t = transition.ancestral()
-  step = jax.tree.map(lambda leaf: leaf[0], schedule.steps(schedule.make_schedule()))
+  step = toys.row(schedule.steps(schedule.make_schedule()), 0)
   x = jnp.ones((2, 2, 1))
   with pytest.raises(UserError, match="variance channels"):
     t.update(jax.random.key(0), x, Prediction(x, x), step, ())
