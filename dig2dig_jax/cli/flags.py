@@ -187,7 +187,9 @@ PROTOCOL = names(
   "evaluate:fused", "report", "benchmark:tables",
 )  # fmt: skip
 BASELINES = boolean("baselines", True, "Rows of trivial fusions, for comparison.", *SCORES)
-LPIPS = path("lpips", None, "Weights of LPIPS, of dig2dig convert lpips.", "evaluate:fused", "report")
+LPIPS = path(
+  "lpips", None, "Weights of LPIPS, of dig2dig convert lpips.", "evaluate:fused", "report", "benchmark:tables"
+)
 PAGE_MB = number("page_mb", 50, "Megabytes that the page's pictures may take; they shrink to fit.", "report",
                  check=above(0))  # fmt: skip
 DETECTOR = path("detector", None, "ONNX model of a detector.", DETECTION)
@@ -210,13 +212,16 @@ SAMPLE_STEPS = integer(
 
 group("benchmark")
 TABLE = names("table", "methods", f"all, or names among {', '.join(TABLES)}.", "benchmark:tables", check=_SOME_NAME)
-ROWS = string("rows", "", "Rows of the table to run, separated by semicolons; all if empty.", "benchmark:tables")
+ROWS = string(
+  "rows", "", "Rows of the table to run, separated by semicolons, * for any letters; all if empty.", "benchmark:tables"
+)  # fmt: skip
 FIGURE = names("figure", [], "1, 5 or both: gains over the noise levels, in place of tables.", "benchmark:figures")
 BOXES = string("boxes", "", "name:left,top,width,height;name:..., in pixels.", "benchmark:figures")
 CASES = names("cases", None, "Degradations, by name; all by default.", DEGRADED, UNANNOUNCED, check=_SOME_NAME)
 AFFECTED = names("affected", None, "Of first, second, both: sources degraded; all by default.", UNANNOUNCED)
 _MIDDLE = Check(lambda side: side == 0 or 32 <= side <= 65536, "0, or 32 pixels and more")
-MIDDLE = integer("middle", 0, "Side of the square taken of pairs; 0: all.", DEGRADED, UNANNOUNCED, check=_MIDDLE)
+MIDDLE = integer("middle", 0, "Side of the square taken of pairs; 0: all.", "benchmark:tables", DEGRADED, UNANNOUNCED,
+                 check=_MIDDLE)  # fmt: skip
 HELD_OUT = boolean("held_out", False, "Pairs that DRFusion's training left out.", DEGRADED)
 DRFUSION_PRIOR = path("drfusion", None, "DRFusion checkpoint for its row.", DEGRADED)
 SIZES = names("sizes", ["512x384"], "WIDTHxHEIGHT of the pairs.", SPEED)

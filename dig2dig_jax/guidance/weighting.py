@@ -6,19 +6,20 @@ makes the weighted image itself.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from dig2dig_jax.guidance import spectrum
 from dig2dig_jax.guidance.gain import restoration_errors
-from dig2dig_jax.ops.arrays import Array, Image, Images, Rows, Weights
+from dig2dig_jax.ops.arrays import Array, Errors, Image, Images, Rows, Weights
 from dig2dig_jax.ops.filters import gaussian_blur
 from dig2dig_jax.restoration import blind
 from dig2dig_jax.sampling.types import Denoiser, Step
 
 NORMALISATIONS = ("none", "mean_abs")
+FIRST = ("uniform", "next")
 ONCE = 2**30  # steps from one row to the next, where there is one row
 
 
@@ -69,17 +70,27 @@ def weights_from_gains(
   return jax.nn.softmax(gains / temperature, axis=-4)
 
 
-def interval_dig(steps: Step, *, interval: int = 10, weights: dict, errors: dict) -> Weighting:
-  """The paper's gains (Eq. 8): between a step and the one `interval` earlier; the first row is uniform.
+def interval_rows(error: Errors, *, first: str = "uniform", **weights: Any) -> Rows:
+  """The rows [L, K, H, W, 1] of restoration errors at L levels, the noisiest first: see `interval_dig`."""
+  if first not in FIRST:
+    raise ValueError(f"first: expected one of {FIRST}, found {first!r}")
+  known = weights_from_gains(error[:-1] - error[1:], **weights)
+  row = known[:1] if first == "next" else jnp.full((1, *error.shape[1:]), 1 / error.shape[1])
+  return jnp.concatenate([row, known])
 
+
+def interval_dig(
+  steps: Step, *, interval: int = 10, first: str = "uniform", weights: dict, errors: dict
+) -> Weighting:
+  """The paper's gains (Eq. 8): between a step and the one `interval` earlier.
+
+  first: the first row, which has no earlier step: `uniform`, or that of the `next` interval.
   `weights` and `errors` are the options of `weights_from_gains` and `restoration_errors`.
   """
   levels = jax.tree.map(lambda table: table[::interval], steps)
 
   def compute(key, sources, denoise):
-    error = restoration_errors(key, sources, levels, denoise, **errors)
-    first = jnp.full((1, *error.shape[1:]), 1 / sources.shape[0])
-    return jnp.concatenate([first, weights_from_gains(error[:-1] - error[1:], **weights)])
+    return interval_rows(restoration_errors(key, sources, levels, denoise, **errors), first=first, **weights)
 
   return Weighting(compute, interval)
 
