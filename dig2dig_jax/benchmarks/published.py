@@ -18,27 +18,29 @@ NONE = "no gains"
 # Section 4.5: larger steps at high noise; Eq. 1 and 3: DDPM's noise; Table 4: an interval of 10; Eq. 11: a softmax.
 _STATED = DdfmOptions(steps=25, spacing="quadratic", transition="ancestral", weights="dig", interval=10, distance="l2")
 
-# What the text leaves open: the scale of the gains and the temperature; what holds before the first gain; whether Eq. 1
-# or the DDIM of the paper's reference for it; how steps get larger; DDFM as its paper has it or as it is released.
-_SHARES = {"normalise": "mean_abs", "temperature": 0.15}
+# What the text leaves open: the scale of the gains, the temperature, and whether weights are a softmax at all ("e.g.");
+# whether a gain is of a pixel or of an image; what holds before the first gain; whether Eq. 1 or the DDIM of the
+# paper's reference for it; how steps get larger; DDFM as its paper has it or as it is released.
 READINGS: dict[str, dict] = {
   "unit": {},
+  "unit, next first": {"first": "next"},
+  "unit, DDIM": {"transition": "ddim"},
+  "unit, uniform steps": {"spacing": "uniform"},
+  "unit, released EM": {"em_colour": "released", "em_roles": "released"},
   "levels": {"units": "levels"},
   "levels, T 1000": {"units": "levels", "temperature": 1000.0},
-  "shares, T 1": {"normalise": "mean_abs"},
-  "shares": _SHARES,
-  "shares, next first": {**_SHARES, "first": "next"},
-  "shares, DDIM": {**_SHARES, "transition": "ddim"},
-  "shares, uniform steps": {**_SHARES, "spacing": "uniform"},
-  "shares, released EM": {**_SHARES, "em_colour": "released", "em_roles": "released"},
+  "shares": {"normalise": "mean_abs"},
+  "shares, T 0.15": {"normalise": "mean_abs", "temperature": 0.15},
+  "ratio": {"rule": "ratio"},
+  "image, ratio": {"rule": "ratio", "scope": "image"},
+  "image, levels, T 100": {"units": "levels", "scope": "image", "temperature": 100.0},
 }
-CHOSEN = "shares"
+CHOSEN = "unit"
 
 PUBLISHED = dataclasses.replace(_STATED, **READINGS[CHOSEN])
 # The update of Eq. 3 itself, for a likelihood N(y; x0, r^2 I) of finite r: 13 grey levels.
 QUADRATIC = Dig2DigOptions(
-  steps=25, spacing="quadratic", transition="ancestral", interval=10, strength=0.01, strength_schedule="likelihood",
-  **_SHARES,
+  steps=25, spacing="quadratic", transition="ancestral", interval=10, strength=0.01, strength_schedule="likelihood"
 )  # fmt: skip
 
 

@@ -24,7 +24,8 @@ from dig2dig_jax.sampling import process
 from dig2dig_jax.sampling.types import Step
 
 # Of the options, what a step's program does not depend on.
-_FREE = ("steps", "spacing", "interval", "first", "distance", "units", "temperature", "smoothing", "normalise", "chunk")
+_FREE = ("steps", "spacing", "interval", "first", "distance", "units", "temperature", "smoothing", "normalise", "rule",
+         "scope", "chunk")  # fmt: skip
 
 
 class Programs:
@@ -115,7 +116,7 @@ class Stepwise:
       step = jax.tree.map(lambda table, i=i: table[i], steps)
       restored = self._programs.estimate(self._params, key, sources, step, pair)
       errors.append(gain.distance_map(restored, sources, distance=options.distance, units=options.units))
-    own = {"temperature": options.temperature, "smoothing": options.smoothing, "normalise": options.normalise}
+    own = {name: getattr(options, name) for name in ("temperature", "smoothing", "normalise", "rule", "scope")}
     rows = weighting.interval_rows(jnp.stack(errors), first=options.first, **own)
     assert len(rows) == math.ceil(options.steps / options.interval)
     return rows

@@ -216,9 +216,9 @@ def _shape(scores: dict[str, list[Row]]) -> str:
 
 def _cost(plan: Plan, pairs: int) -> str:
   """What lies ahead, in words."""
-  each = sum(plan.costs.values())
-  return (f"{pairs} {'pair' if pairs == 1 else 'pairs'} to do in {len(plan.costs)} rows: {each} network evaluations a "
-          f"pair, {pairs * each} in all; the same command goes on where a run was ended")  # fmt: skip
+  each, rows = sum(plan.costs.values()), f"{len(plan.costs)} {'row' if len(plan.costs) == 1 else 'rows'}"
+  return (f"{pairs} {'pair' if pairs == 1 else 'pairs'} to do in {rows}: at most {each} "
+          f"network evaluations a pair, {pairs * each} in all; the same command goes on where a run was ended")
 
 
 def _text(scores: dict[str, list[dict[str, float]]], protocol: str, cost: tuple[str, ...]) -> str:

@@ -198,7 +198,7 @@ DETECTOR_SIZE = integer(
   "detector_size", 640, "Side of its input, where the model leaves it open.", DETECTION, check=between(1, 16384)
 )
 DETECTOR_CLASSES = names("detector_classes", [], "Its class for each category of the labels, ascending.", DETECTION)
-LABELS = path("labels", None, "Folder of YOLO's NAME.txt, or COCO's .json.", DETECTION)
+LABELS = path("labels", None, "Folder of YOLO's NAME.txt or Pascal VOC's NAME.xml, or COCO's .json.", DETECTION)
 CLASSICAL = boolean("classical", True, "Score classical denoisers too, which takes long.", "evaluate:prior")
 SAMPLES = integer("samples", 16, "How many to draw.", "evaluate:samples", check=between(1, 65536))
 SAMPLE_SIZE = integer(

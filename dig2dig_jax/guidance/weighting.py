@@ -20,6 +20,9 @@ from dig2dig_jax.sampling.types import Denoiser, Step
 
 NORMALISATIONS = ("none", "mean_abs")
 FIRST = ("uniform", "next")
+RULES = ("softmax", "ratio")
+SCOPES = ("pixel", "image")
+_FLOOR = 1e-12  # of a gain in a ratio: where no source gains, all count alike
 ONCE = 2**30  # steps from one row to the next, where there is one row
 
 
@@ -55,14 +58,29 @@ def uniform() -> Weighting:
 
 
 def weights_from_gains(
-  gains: Array, *, temperature: float, smoothing: float = 0.0, normalise: str = "none"
+  gains: Array,
+  *,
+  temperature: float = 1.0,
+  smoothing: float = 0.0,
+  normalise: str = "none",
+  rule: str = "softmax",
+  scope: str = "pixel",
 ) -> Array:
   """softmax over K of gains / temperature (Dig2DIG Eq. 11): [..., K, H, W, 1] in and out.
 
-  smoothing: standard deviation in pixels of a Gaussian average of the gains. normalise: `mean_abs` divides by the mean
-  absolute gain of the row, which makes the temperature independent of contrast and noise level.
+  smoothing: standard deviation in pixels of a Gaussian average of the gains. scope: `image` takes their mean over the
+  image. normalise: `mean_abs` divides by the mean absolute gain of the row, which makes the temperature independent of
+  contrast and noise level. rule: `ratio` takes each source's share of the gains above 0 in place of the softmax, and no
+  temperature.
   """
+  if rule not in RULES or scope not in SCOPES:
+    raise ValueError(f"rule, scope: expected one of {RULES} and of {SCOPES}, found {rule!r} and {scope!r}")
   gains = gaussian_blur(gains, smoothing)
+  if scope == "image":
+    gains = jnp.broadcast_to(gains.mean(axis=(-3, -2), keepdims=True), gains.shape)
+  if rule == "ratio":
+    positive = jnp.maximum(gains, _FLOOR)
+    return positive / positive.sum(axis=-4, keepdims=True)
   if normalise == "mean_abs":
     gains = gains / (jnp.mean(jnp.abs(gains), axis=(-4, -3, -2, -1), keepdims=True) + 1e-8)
   elif normalise != "none":

@@ -70,7 +70,7 @@ def _weighting(
     "scale": options.scale,
     "chunk": options.chunk,
   }
-  weights = {"temperature": options.temperature, "smoothing": options.smoothing, "normalise": options.normalise}
+  weights = {name: getattr(options, name) for name in ("temperature", "smoothing", "normalise", "rule", "scope")}
   if options.window == "interval" and steps is not None:
     return weighting.interval_dig(
       steps, interval=options.interval, first=options.first, weights=weights, errors=errors

@@ -18,6 +18,8 @@ WINDOWS = ("interval", "cumulative", "spectrum")
 DISTANCES = ("l2", "l1", "ssim")
 UNITS = ("one", "levels")
 FIRST = ("uniform", "next")
+RULES = ("softmax", "ratio")
+SCOPES = ("pixel", "image")
 NORMALISATIONS = ("none", "mean_abs")
 AGAINST = ("clean", "observed")
 RESTORE = ("auto", "noise", "off")
@@ -62,6 +64,11 @@ class MethodOptions:
     "one", "Of the images that a distance is taken of: one, in [-1, 1]; levels, 0 to 255", choices=UNITS,
     flag="dig_units",
   )  # fmt: skip
+  rule: str = option(
+    "softmax", "Of weights: a softmax of the gains, or each one's share of the gains above 0", choices=RULES,
+    flag="dig_rule",
+  )  # fmt: skip
+  scope: str = option("pixel", "Of a gain: each pixel, or its mean over the image", choices=SCOPES, flag="dig_scope")
   temperature: float = option(1.0, "Of the softmax over gains", check=above(0), flag="dig_temperature")
   smoothing: float = option(
     0.0, "Gaussian average of the gains, in pixels", check=between(0, 1000, " pixels"), flag="dig_smoothing"
