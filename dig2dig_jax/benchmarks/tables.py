@@ -17,17 +17,16 @@ import numpy as np
 from tqdm import tqdm
 
 from dig2dig_jax import metrics
-from dig2dig_jax.benchmarks import published
+from dig2dig_jax.benchmarks import told
 from dig2dig_jax.benchmarks.pairs import COST, LPIPS, TO_REFERENCE, Plan, loaded, scored, settings, spread
 from dig2dig_jax.benchmarks.rows import REFERENCED, STEPWISE, TABLES, rows_for
 from dig2dig_jax.benchmarks.stepwise import Programs, Stepwise
 from dig2dig_jax.data import validity
 from dig2dig_jax.data.pairs import LoadedPair
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.evaluation.compare import mean_ranks
 from dig2dig_jax.evaluation.lpips import Score
 from dig2dig_jax.evaluation.scores import Row, Scores, stamps
-from dig2dig_jax.evaluation.table import csv_text, json_text, markdown, summarise
+from dig2dig_jax.evaluation.table import csv_text, json_text
 from dig2dig_jax.figures import plots, sheet
 from dig2dig_jax.fusing.batches import batches
 from dig2dig_jax.fusing.config import FuseConfig
@@ -97,7 +96,7 @@ def run(
     todo = [pair for pair in pairs if pair.name not in before]
     shown = {pair.name for pair in todo[:SHEET_ROWS]}
     complete = set(before)
-    tell(_cost(plan, len(todo)))
+    tell(told.ahead(plan, len(todo)))
     with tqdm(total=len(todo), unit="pair", disable=None) as bar:
       for batch in batches(todo, batch_size=config.batch_size, bucket=config.bucket, failed=failed, load=load):
         for pair in batch.pairs:
@@ -114,7 +113,7 @@ def run(
     scores = log.load(names)
     texts = []
     for table, named in plan.tables.items():
-      told = {
+      decided = {
         "table": table,
         "data": str(config.data),
         "prior": str(prior.directory),
@@ -131,7 +130,8 @@ def run(
       # The sheet of a run that was ended and goes on shows its own first pairs: it stays.
       stays = bool(before) and _is_of(config.out / table, log.fingerprint)
       sheet_rows = [] if stays else rows_shown[table]
-      texts.append(_write(config.out / table, {**plain, **rows}, names, told, protocols, extra, sheet_rows, log.notes))
+      own = {**plain, **rows}
+      texts.append(_write(config.out / table, own, names, decided, protocols, extra, sheet_rows, log.notes))
   return Report("\n".join(texts), left_out, failed, log.notes + tally.lines())
 
 
@@ -192,9 +192,9 @@ def _write(
   cost = (*extra, *cost)
   columns = (*dict.fromkeys(name for protocol in protocols for name in metrics.PROTOCOLS[protocol]), *cost)
   scores = {name: [{column: score[column] for column in columns} for score in found] for name, found in rows.items()}
-  text = "\n".join(_text(scores, protocol, cost) for protocol in protocols)
+  text = "\n".join(told.means(scores, protocol, cost) for protocol in protocols)
   if settings["table"] == "reading":
-    text += f"\nMeasures in which a reading has what the paper's tables 3, 4 and 5 say\n\n{_shape(scores)}"
+    text += f"\nMeasures in which a reading has what the paper's tables 3, 4 and 5 say\n\n{told.shape(scores)}"
   write_text(out / "scores.md", text)
   write_text(out / "scores.csv", csv_text(scores, images=names))
   write_text(out / "scores.json", json_text(scores, images=names))
@@ -203,31 +203,3 @@ def _write(
   with sheet.for_show(out / "plot.png", notes):
     plots.write_scores(out / "plot.png", scores)
   return f"Table {settings['table']}\n\n{text}"
-
-
-def _shape(scores: dict[str, list[Row]]) -> str:
-  """Of the measures that the paper's tables have and that are scored."""
-  better = {name: metrics.METRICS[name].higher_is_better for name in ("SSIM_uniform", "MSE", "CC")
-            if name in next(iter(scores.values()))[0]}  # fmt: skip
-  better |= {LPIPS: False} if LPIPS in next(iter(scores.values()))[0] else {}
-  means = {row: {name: mean.value for name, mean in found.items()} for row, found in summarise(scores).items()}
-  return published.shape(means, better)
-
-
-def _cost(plan: Plan, pairs: int) -> str:
-  """What lies ahead, in words."""
-  each, rows = sum(plan.costs.values()), f"{len(plan.costs)} {'row' if len(plan.costs) == 1 else 'rows'}"
-  return (f"{pairs} {'pair' if pairs == 1 else 'pairs'} to do in {rows}: at most {each} "
-          f"network evaluations a pair, {pairs * each} in all; the same command goes on where a run was ended")
-
-
-def _text(scores: dict[str, list[dict[str, float]]], protocol: str, cost: tuple[str, ...]) -> str:
-  """The means of a protocol's measures, its cost, and, for the panel, the mean over measures of the row's rank."""
-  names = metrics.PROTOCOLS[protocol]
-  shown = {row: [{name: score[name] for name in (*names, *cost)} for score in found] for row, found in scores.items()}
-  further = {}
-  if protocol == "panel":
-    values = {row: {name: np.array([score[name] for score in scores[row]]) for name in names} for row in scores}
-    ranks = mean_ranks(values, {name: metrics.METRICS[name].higher_is_better for name in names})
-    further = {"mean rank ↓": {row: f"{rank:.2f}" for row, rank in ranks.items()}}
-  return f"Protocol {protocol}\n\n{markdown(shown, further=further)}"
