@@ -98,8 +98,9 @@ def test_a_preset_of_a_table_runs_on_its_data_set_as_it_is_unpacked(preset, prio
     (row,) = scores[name]["images"].values()
     assert row["evaluations"] == cost and {*metrics.PROTOCOLS["dig2dig"]} < {*row} and 0 < row["SSIM"] < 2
   assert list(scores[PUBLISHED]["images"]) == [pair]
-  assert run(preset, *arguments) == 0
-  assert "0 pairs to do" in capsys.readouterr().err
+  if some:  # tracing is all that this costs, and CCF's takes long
+    assert run(preset, *arguments) == 0
+    assert "0 pairs to do" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("preset", FUSES)
