@@ -47,6 +47,7 @@ LONGEST = (
   "sampling/test_joint_observation.py",  # first: its gradient takes the most memory to compile
   "training/test_train.py",
   "test_chaos.py",
+  "test_presets.py",
   "models/test_unet_goldens.py",
   "training/test_drfusion_training.py",
   "benchmarks/test_benchmark.py",

@@ -9,10 +9,12 @@ import jax
 import numpy as np
 
 from dig2dig_jax import metrics
+from dig2dig_jax.benchmarks.stepwise import Stepwise
 from dig2dig_jax.data.images import to_uint8
 from dig2dig_jax.data.padding import crop
-from dig2dig_jax.data.pairs import LoadedPair, Pair
+from dig2dig_jax.data.pairs import LoadedPair, Pair, load_pair
 from dig2dig_jax.errors import UserError, one_line
+from dig2dig_jax.evaluation.lpips import Score
 from dig2dig_jax.evaluation.scores import Row
 from dig2dig_jax.fusing import ledger
 from dig2dig_jax.fusing.batches import Batch
@@ -23,19 +25,23 @@ from dig2dig_jax.priors.prior import Prior
 
 COST = ("evaluations", "seconds")  # columns beside the measures: network evaluations and seconds per pair
 TO_REFERENCE = "PSNR to the first row"
+LPIPS = "LPIPS"  # smaller is better; of no rank
 
 
 class Plan(NamedTuple):
   """What runs: labels {options: name of the row in scores.jsonl}, and per options the method and its evaluations.
-  reference: options that rows are held against, or None."""
+  reference: options that rows are held against, or None. lpips: adds its column. middle: side of the square in the
+  middle of every pair that is taken, 0 for all of it."""
 
   config: FuseConfig
   tables: dict[str, dict[str, MethodOptions]]
   labels: dict[MethodOptions, str]
-  fusers: dict[MethodOptions, Fuser]
+  fusers: dict[MethodOptions, Fuser | Stepwise]
   costs: dict[MethodOptions, int]
   measures: tuple[str, ...]
   reference: MethodOptions | None
+  lpips: Score | None = None
+  middle: int = 0
 
 
 class Found(NamedTuple):
@@ -62,10 +68,21 @@ def settings(plan: Plan, prior: Prior) -> dict:
     "job": "benchmark",
     "rows": rows,
     "reference": plan.labels.get(plan.reference),
+    **({"middle": plan.middle} if plan.middle else {}),
+    **({"lpips": plan.lpips.identity} if plan.lpips else {}),
     "weights": ledger.weights_hash(prior.params),
     "noise": dataclasses.asdict(prior.noise),
     **plan.config.decisive(),
   }
+
+
+def loaded(pair: Pair, middle: int) -> LoadedPair:
+  """The pair, or the square of side `middle` in its middle."""
+  found = load_pair(pair)
+  if not middle:
+    return found
+  top, left = ((side - min(side, middle)) // 2 for side in found.sources.shape[1:3])
+  return found._replace(sources=found.sources[:, top : top + middle, left : left + middle])
 
 
 def scored(batch: Batch, plan: Plan, failed: list[str]) -> Iterator[tuple[LoadedPair, Found]]:
@@ -96,14 +113,18 @@ def _score(pair: LoadedPair, pixels: dict[MethodOptions, np.ndarray], seconds, p
     start = time.monotonic()
     image = blend(gray)
     cost = dict(zip(COST, (0, time.monotonic() - start), strict=True))
-    rows[name] = metrics.score(gray, image, plan.measures) | cost
+    rows[name] = _measured(gray, image, plan) | cost
     images[name] = image[..., None] / 127.5 - 1
   levels = {options: metrics.to_gray(to_uint8(found)) for options, found in pixels.items()}
   for options, image in levels.items():
-    score = metrics.score(gray, image, plan.measures)
+    score = _measured(gray, image, plan)
     score |= dict(zip(COST, (plan.costs[options], seconds[options]), strict=True))
     if plan.reference is not None:
       error = np.mean((image - levels[plan.reference]) ** 2)
       score[TO_REFERENCE] = 10 * np.log10(255**2 / error) if error else np.inf
     rows[plan.labels[options]], images[plan.labels[options]] = score, pixels[options]
   return Found(rows, images)
+
+
+def _measured(gray: list[np.ndarray], image: np.ndarray, plan: Plan) -> Row:
+  return metrics.score(gray, image, plan.measures) | ({LPIPS: plan.lpips(gray, image)} if plan.lpips else {})

@@ -1,17 +1,19 @@
 """Which rows does each table of the benchmark have? The paper's tables 3, 4 and 5, and what it leaves open.
 
-Every table is {row name: options}, around the options that the flags ask for ("tuned") and the paper's literal ones.
+Every table is {row name: options}, around the options that the flags ask for ("tuned") and the published ones
+(`benchmarks.published`).
 """
 
 import dataclasses
+import fnmatch
 from collections.abc import Callable
 
+from dig2dig_jax.benchmarks import published
+from dig2dig_jax.benchmarks.published import PUBLISHED, Rows
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.guidance import spectrum
 from dig2dig_jax.methods.dig2dig import one_pass
-from dig2dig_jax.methods.options import CcfOptions, DdfmOptions, Dig2DigOptions, MethodOptions
-
-Rows = dict[str, MethodOptions]
+from dig2dig_jax.methods.options import CcfOptions, DdfmOptions, Dig2DigOptions
 
 
 def accumulated(tuned: Dig2DigOptions) -> Dig2DigOptions:
@@ -31,7 +33,8 @@ def methods(tuned: Dig2DigOptions) -> Rows:
       "DDFM": DdfmOptions(),
       "CCF": CcfOptions(),
       "fixed guidance": dataclasses.replace(before, weights="uniform", salience=0.0),
-      "Dig2DIG, literal": Dig2DigOptions(),
+      "Dig2DIG, published": PUBLISHED,
+      "Dig2DIG, quadratic": published.QUADRATIC,
       "Dig2DIG, accumulated gains": one_pass(before),
       "salience alone": dataclasses.replace(tuned, restore="off"),
       "Dig2DIG": tuned,
@@ -43,7 +46,8 @@ def methods(tuned: Dig2DigOptions) -> Rows:
     "DDFM": DdfmOptions(),
     "CCF": CcfOptions(),
     "fixed guidance": dataclasses.replace(gains, weights="uniform"),
-    "Dig2DIG, literal": Dig2DigOptions(),
+    "Dig2DIG, published": PUBLISHED,
+    "Dig2DIG, quadratic": published.QUADRATIC,
     **(parts if tuned.salience else {}),
     "Dig2DIG, one pass": one_pass(tuned),
     "Dig2DIG, tuned": tuned,
@@ -93,24 +97,16 @@ def weightings(tuned: Dig2DigOptions) -> Rows:
 
 def distances(tuned: Dig2DigOptions) -> Rows:
   """Table 3: what the gains measure. In the tuned rows gains are scale-free, so that one temperature suits all."""
-  rows: Rows = {}
-  for name, basis in (
-    ("literal", Dig2DigOptions()),
-    ("tuned", dataclasses.replace(tuned, normalise="mean_abs", temperature=SCALE_FREE_TEMPERATURE)),
-  ):
-    rows[f"{name}, no gains"] = dataclasses.replace(basis, weights="uniform")
-    for distance in ("l1", "ssim", "l2"):
-      rows[f"{name}, {distance}"] = dataclasses.replace(basis, distance=distance)
-  return rows
+  free = dataclasses.replace(tuned, normalise="mean_abs", temperature=SCALE_FREE_TEMPERATURE)
+  rows: Rows = {f"published, {name}": options for name, options in published.distances(PUBLISHED).items()}
+  return rows | {f"tuned, {name}": options for name, options in published.distances(free).items()}
 
 
 def intervals(tuned: Dig2DigOptions) -> Rows:
   """Table 4: steps between updates of the weights."""
-  rows: Rows = {}
-  for name, basis in (("literal", Dig2DigOptions()), ("tuned", dataclasses.replace(tuned, window="interval"))):
-    for interval in (1, 5, 10, 20):
-      rows[f"{name}, interval {interval}"] = dataclasses.replace(basis, interval=interval)
-  return rows
+  rows: Rows = {f"published, {name}": options for name, options in published.intervals(PUBLISHED).items()}
+  own = published.intervals(dataclasses.replace(tuned, window="interval"))
+  return rows | {f"tuned, {name}": options for name, options in own.items()}
 
 
 def step_counts(tuned: Dig2DigOptions) -> Rows:
@@ -118,8 +114,8 @@ def step_counts(tuned: Dig2DigOptions) -> Rows:
   return {
     "DDFM-100": DdfmOptions(),
     "CCF-200": CcfOptions(),
-    **{f"DIG-{steps}, literal": Dig2DigOptions(steps=steps) for steps in (15, 20, 25, 50)},
-    **{f"DIG-{steps}, tuned": dataclasses.replace(tuned, steps=steps) for steps in (15, 20, 25, 50)},
+    **{f"{name}, published": options for name, options in published.step_counts(PUBLISHED).items()},
+    **{f"{name}, tuned": options for name, options in published.step_counts(tuned).items()},
     "one pass, tuned": one_pass(tuned),
   }
 
@@ -209,22 +205,32 @@ TABLES: dict[str, Callable[[Dig2DigOptions], Rows]] = {
   "noise": noises,
   "savings": savings,
   "spectrum": spectra,
+  "reading": lambda tuned: published.readings(),
 }
 # Tables that know gains in closed form.
 BANDWISE = ("methods", "spectrum")
+# Tables of rows that share their programs, see `benchmarks.stepwise`: seconds there are of steps called one by one.
+STEPWISE = ("reading",)
 # Tables whose first row is what the others are held against, by PSNR.
 REFERENCED = ("savings",)
 
 
-def rows_for(table: str, tuned: Dig2DigOptions, *, sources: int, keep: tuple[str, ...] = ()) -> Rows:
+def rows_for(
+  table: str, tuned: Dig2DigOptions, *, sources: int, gray: bool = True, keep: tuple[str, ...] = ()
+) -> Rows:
   """The rows of one of TABLES that `sources` sources allow (DDFM fuses two); of them, those that `keep` names, if any.
-  UserError where it names another."""
+  gray: whether luminance is fused; of colour, DDFM takes each channel. UserError where `keep` names another."""
   around = tuned if table in BANDWISE else accumulated(tuned)
   rows = {name: dataclasses.replace(options, chunk=tuned.chunk) for name, options in TABLES[table](around).items()}
-  if unknown := [name for name in keep if name not in rows]:
-    raise UserError(f"--rows={unknown[0]}: expected rows of table {table}: {'; '.join(rows)}")
+  if not gray:
+    rows = {name: dataclasses.replace(options, em_colour="channels") if isinstance(options, DdfmOptions) else options
+            for name, options in rows.items()}  # fmt: skip
+  for pattern in keep:
+    if not fnmatch.filter(rows, pattern):
+      raise UserError(f"--rows={pattern}: expected rows of table {table}: {'; '.join(rows)}")
   return {
     name: options
     for name, options in rows.items()
-    if (sources == 2 or not isinstance(options, DdfmOptions)) and (not keep or name in keep)
+    if (sources == 2 or not isinstance(options, DdfmOptions))
+    and (not keep or any(fnmatch.fnmatchcase(name, pattern) for pattern in keep))
   }

@@ -10,8 +10,9 @@ from dig2dig_jax.benchmarks.degraded_rows import Runner
 from dig2dig_jax.benchmarks.peer import DdfmPeer
 from dig2dig_jax.benchmarks.rows import TABLES, theory_rows
 from dig2dig_jax.cli import common, flags, usage
-from dig2dig_jax.cli.output import say
+from dig2dig_jax.cli.output import note, say
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.evaluation import lpips
 from dig2dig_jax.fusing.fuser import Fuser
 from dig2dig_jax.methods.options import Dig2DigOptions, DrFusionOptions
 from dig2dig_jax.methods.registry import METHODS, make_method
@@ -47,6 +48,9 @@ def run() -> int:
   chosen = {"tables": tables, "keep": keep, "limit": flags.LIMIT.value}
   if flags.PROTOCOL.value:
     chosen["protocols"] = tuple(flags.PROTOCOL.value)
+  if flags.LPIPS.value:
+    chosen["lpips"] = lpips.load(Path(flags.LPIPS.value))
+  chosen |= {"middle": flags.MIDDLE.value, "tell": lambda line: note(f"note: {line}")}
   found = benchmark.run(common.prior(), common.codec(), config, options, **chosen)
   return common.finish(found, found.text)
 

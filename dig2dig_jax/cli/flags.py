@@ -189,7 +189,9 @@ PROTOCOL = names(
   "evaluate:fused", "report", "benchmark:tables",
 )  # fmt: skip
 BASELINES = boolean("baselines", True, "Rows of trivial fusions, for comparison.", *SCORES)
-LPIPS = path("lpips", None, "Weights of LPIPS, of dig2dig convert lpips.", "evaluate:fused", "report")
+LPIPS = path(
+  "lpips", None, "Weights of LPIPS, of dig2dig convert lpips.", "evaluate:fused", "report", "benchmark:tables"
+)
 PAGE_MB = number("page_mb", 50, "Megabytes that the page's pictures may take; they shrink to fit.", "report",
                  check=above(0))  # fmt: skip
 DETECTOR = path("detector", None, "ONNX model of a detector.", DETECTION)
@@ -198,7 +200,7 @@ DETECTOR_SIZE = integer(
   "detector_size", 640, "Side of its input, where the model leaves it open.", DETECTION, check=between(1, 16384)
 )
 DETECTOR_CLASSES = names("detector_classes", [], "Its class for each category of the labels, ascending.", DETECTION)
-LABELS = path("labels", None, "Folder of YOLO's NAME.txt, or COCO's .json.", DETECTION)
+LABELS = path("labels", None, "Folder of YOLO's NAME.txt or Pascal VOC's NAME.xml, or COCO's .json.", DETECTION)
 CLASSICAL = boolean("classical", True, "Score classical denoisers too, which takes long.", "evaluate:prior")
 SAMPLES = integer("samples", 16, "How many to draw.", "evaluate:samples", check=between(1, 65536))
 SAMPLE_SIZE = integer(
@@ -212,7 +214,9 @@ SAMPLE_STEPS = integer(
 
 group("benchmark")
 TABLE = names("table", "methods", f"all, or names among {', '.join(TABLES)}.", "benchmark:tables", check=_SOME_NAME)
-ROWS = string("rows", "", "Rows of the table to run, separated by semicolons; all if empty.", "benchmark:tables")
+ROWS = string(
+  "rows", "", "Rows of the table to run, separated by semicolons, * for any letters; all if empty.", "benchmark:tables"
+)  # fmt: skip
 SCORED = paths(
   "scored", None, "Folders that --table=spectrum wrote, one per data set of a task.", "benchmark:left_out"
 )
@@ -224,8 +228,8 @@ CASES = names(
 )  # fmt: skip
 AFFECTED = names("affected", None, "Of first, second, both: sources degraded; all by default.", UNANNOUNCED)
 _MIDDLE = Check(lambda side: side == 0 or 32 <= side <= 65536, "0, or 32 pixels and more")
-MIDDLE = integer("middle", 0, "Side of the square taken of pairs; 0: all.", DEGRADED, UNANNOUNCED, QUESTIONS,
-                 check=_MIDDLE)  # fmt: skip
+MIDDLE = integer("middle", 0, "Side of the square taken of pairs; 0: all.", "benchmark:tables", DEGRADED, UNANNOUNCED,
+                 QUESTIONS, check=_MIDDLE)  # fmt: skip
 HELD_OUT = boolean("held_out", False, "Pairs that DRFusion's training left out.", DEGRADED)
 DRFUSION_PRIOR = path("drfusion", None, "DRFusion checkpoint for its row.", DEGRADED)
 SIZES = names("sizes", ["512x384"], "WIDTHxHEIGHT of the pairs.", SPEED)

@@ -1,16 +1,22 @@
-"""Where are the objects? Labels of YOLO's text files or of a COCO file, in COCO's terms.
+"""Where are the objects? Labels of YOLO's text files, of Pascal VOC's XML files or of a COCO file, in COCO's terms.
 
 YOLO: a folder of NAME.txt, a line `class x y width height` per object, centre and size as shares of the image; an image
-without a file has no objects only if the folder says so with an empty file. COCO: one JSON with images, annotations and
-categories.
+without a file has no objects only if the folder says so with an empty file. Pascal VOC (LLVIP's Annotations): a folder
+of NAME.xml, an `object` with a name and a `bndbox` in pixels each; categories are the names in alphabetical order,
+numbered from 0, and what is marked difficult is neither missed nor a false find. COCO: one JSON with images,
+annotations and categories.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+from xml.etree import ElementTree
 
 from dig2dig_jax.errors import UserError
+
+_LONGEST = 2**20  # bytes of an XML file: LLVIP's largest has 4000
 
 
 class Labels(NamedTuple):
@@ -23,7 +29,7 @@ class Labels(NamedTuple):
 def read(path: Path, sizes: Mapping[str, tuple[int, int]]) -> Labels:
   """The labels of the images `sizes` {name: (height, width)}; the rest is passed over. UserError names the file, and
   says so where an image has no labels."""
-  labels = _coco(path) if path.suffix == ".json" else _yolo(path, sizes)
+  labels = _coco(path) if path.suffix == ".json" else _folder(path, sizes)
   if missing := [name for name in sizes if name not in labels.objects]:
     raise UserError(f"{path}: expected labels of '{missing[0]}', found none; label it or leave its pair out")
   return labels._replace(objects={name: labels.objects[name] for name in sizes})
@@ -44,9 +50,48 @@ def _coco(path: Path) -> Labels:
     raise UserError(f"{path}: expected a COCO file of labels, found {type(error).__name__} {error}") from error
 
 
-def _yolo(folder: Path, sizes: Mapping[str, tuple[int, int]]) -> Labels:
+def _folder(folder: Path, sizes: Mapping[str, tuple[int, int]]) -> Labels:
   if not folder.is_dir():
-    raise UserError(f"{folder}: expected a folder of NAME.txt or a COCO .json, found neither; check --labels")
+    raise UserError(f"{folder}: expected a folder of NAME.txt or NAME.xml, or a COCO .json, found neither; "
+                    "check --labels")  # fmt: skip
+  kinds = [kind for kind in (".txt", ".xml") if any((folder / f"{name}{kind}").is_file() for name in sizes)]
+  if len(kinds) > 1:
+    raise UserError(f"{folder}: expected labels of one kind, found NAME.txt and NAME.xml; keep one of them there")
+  return _voc(folder, sizes) if kinds == [".xml"] else _yolo(folder, sizes)
+
+
+def _voc(folder: Path, sizes: Mapping[str, tuple[int, int]]) -> Labels:
+  found = {name: _xml(folder / f"{name}.xml", size) for name, size in sizes.items()
+           if (folder / f"{name}.xml").is_file()}  # fmt: skip
+  numbers = {name: number for number, name in enumerate(sorted({kind for one in found.values() for kind, *_ in one}))}
+  objects = {name: [(numbers[kind], box, crowd) for kind, box, crowd in one] for name, one in found.items()}
+  return Labels(sorted(numbers.values()), objects)
+
+
+def _xml(path: Path, size: tuple[int, int]) -> list[tuple[str, list[float], int]]:
+  """(name, [x, y, width, height], difficult) of every object."""
+  try:
+    text = path.read_bytes()
+    if len(text) > _LONGEST or b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+      raise ValueError("more than a megabyte, or declarations of its own")
+    root = ElementTree.fromstring(text)
+    told = tuple(int(root.findtext(f"size/{side}") or 0) for side in ("height", "width"))
+    if any(told) and told != tuple(size):
+      raise ValueError(f"labels of an image of {told[1]}x{told[0]} for one of {size[1]}x{size[0]}")
+    objects = []
+    for one in root.iter("object"):
+      left, top, right, bottom = (float(one.findtext(f"bndbox/{side}") or "") for side in
+                                  ("xmin", "ymin", "xmax", "ymax"))  # fmt: skip
+      if not (math.isfinite(left + top + right + bottom) and left < right and top < bottom):
+        raise ValueError(f"a box from {left:g},{top:g} to {right:g},{bottom:g}")
+      difficult = int(one.findtext("difficult") or 0)
+      objects.append((str(one.findtext("name") or "").strip(), [left, top, right - left, bottom - top], difficult))
+    return objects
+  except (OSError, ValueError, ElementTree.ParseError) as error:
+    raise UserError(f"{path}: expected Pascal VOC labels, found {error}; mend it or leave its pair out") from error
+
+
+def _yolo(folder: Path, sizes: Mapping[str, tuple[int, int]]) -> Labels:
   objects: dict[str, list] = {}
   for name, (height, width) in sizes.items():
     path = folder / f"{name}.txt"

@@ -1,8 +1,9 @@
 """How is LPIPS taken of a fused image? With weights from a folder that `convert.lpips` wrote; none are bundled."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,15 @@ WEIGHTS, CARD = "lpips.safetensors", "card.json"
 _REMEDY = "make it with dig2dig convert lpips"
 
 
-def load(folder: Path) -> Callable[[Sequence[np.ndarray], np.ndarray], float]:
+class Score(Protocol):
+  """identity: SHA-256 of the weights."""
+
+  identity: str
+
+  def __call__(self, sources: Sequence[np.ndarray], fused: np.ndarray) -> float: ...
+
+
+def load(folder: Path) -> Score:
   """`score(sources, fused)`: the mean over K gray sources [H, W], levels 0..255, of their distance to `fused`.
 
   NaN for images with a side below 31 pixels, for which LPIPS is not defined. UserError for a folder that is not whole.

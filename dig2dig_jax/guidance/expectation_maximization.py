@@ -16,7 +16,7 @@ from dig2dig_jax.ops import color
 from dig2dig_jax.ops.arrays import Array
 from dig2dig_jax.sampling.types import Guidance
 
-COLOURS = ("corrected", "released")
+COLOURS = ("corrected", "released", "channels")
 ROLES = ("paper", "released")
 
 
@@ -98,10 +98,12 @@ def _forward_difference(h: Array, *, axis: int) -> Array:
 def expectation_maximization(
   *, lamb: float = 0.5, rho: float = 1e-3, colour: str = "corrected", roles: str = "paper"
 ) -> Guidance:
-  """DDFM's guidance for two sources [2, H, W, 3] of replicated luminance in [-1, 1]; eps is left to `consistent_eps`.
+  """DDFM's guidance for two sources [2, H, W, 3] in [-1, 1]; eps is left to `consistent_eps`.
 
   colour: `corrected` takes the luminance on the sources' own scale; `released` takes a studio-range YCbCr of values in
-    [-1, 1], whose Y runs from -0.80 to 0.92 while the sources run from -1 to 1.
+    [-1, 1], whose Y runs from -0.80 to 0.92 while the sources run from -1 to 1. Both leave the chroma of the estimate
+    as it is, and are for sources of replicated luminance. `channels` is for colour, which the papers fuse by their
+    luminance: R, G and B each take the step, with the scales tau that they share.
   roles: `paper` has I = the first source (infrared) and V = the second (visible); `released` swaps them, because the
     released script reads its two folders crosswise.
   UserError for another number of sources.
@@ -112,12 +114,17 @@ def expectation_maximization(
   def init(sources):
     if sources.shape[0] != 2:
       raise UserError(f"--method=ddfm fuses two sources, found {sources.shape[0]}; use --method=dig2dig or ccf")
-    return initial_state((*sources.shape[1:3], 1))
+    planes = (sources.shape[-1],) if colour == "channels" else ()
+    return initial_state((*planes, *sources.shape[1:3], 1))
 
   def update(prediction, state, sources, *, weights, **kw):
-    luminance = color.luma(sources)
     order = slice(None) if roles == "paper" else slice(None, None, -1)
-    (first, second), weights = luminance[order], weights[order]
+    weights = weights[order]
+    if colour == "channels":
+      (first, second), x0 = _planes(sources[order]), _planes(prediction.x0)
+      fused, state, _ = em_step(state, x0, first, second, lamb=lamb, rho=rho, weights=weights[:, None])
+      return prediction._replace(x0=jnp.moveaxis(fused[..., 0], 0, -1)), state
+    first, second = color.luma(sources)[order]
     if colour == "released":
       ycbcr = color.released_ycbcr(prediction.x0)
       fused, state, _ = em_step(state, ycbcr[..., :1], first, second, lamb=lamb, rho=rho, weights=weights)
@@ -129,3 +136,8 @@ def expectation_maximization(
     return prediction._replace(x0=x0), state
 
   return Guidance(init, update, lambda state: {"tau_a": state.tau_a, "tau_b": state.tau_b})
+
+
+def _planes(images: Array) -> Array:
+  """[..., H, W, C] -> [..., C, H, W, 1]."""
+  return jnp.moveaxis(images, -1, -3)[..., None]

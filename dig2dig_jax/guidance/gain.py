@@ -34,6 +34,18 @@ def ssim(a, b):
 
 
 DISTANCES: dict[str, Callable] = {"l2": l2, "l1": l1, "ssim": ssim}
+# What a distance of images in [-1, 1] is multiplied by: `levels` makes it that of grey levels from 0 to 255.
+UNITS: dict[str, dict[str, float]] = {
+  "one": dict.fromkeys(DISTANCES, 1.0),
+  "levels": {"l2": 127.5**2, "l1": 127.5, "ssim": 1.0},
+}
+
+
+def distance_map(a: Array, b: Array, *, distance: str, units: str = "one") -> Array:
+  """[..., H, W, 1]: how far two images [..., H, W, C] in [-1, 1] are apart, in `units`."""
+  found = DISTANCES[distance](a, b)
+  factor = UNITS[units][distance]
+  return found if factor == 1 else found * factor
 
 
 def restoration_errors(
@@ -43,6 +55,7 @@ def restoration_errors(
   denoise: Denoiser,
   *,
   distance: str = "l2",
+  units: str = "one",
   draws: int = 1,
   shared_noise: bool = True,
   scale: int = 1,
@@ -55,6 +68,7 @@ def restoration_errors(
     sources: [K, H, W, C].
     levels: Step [L].
     distance: a name of `DISTANCES`.
+    units: a name of `UNITS`: of images in [-1, 1], or of grey levels.
     draws: noise draws averaged over.
     shared_noise: one noise image per draw for all sources and levels (differences then vary less and do not depend on
       the order of the sources), or one of their own each.
@@ -80,7 +94,7 @@ def restoration_errors(
     step = jax.tree.map(lambda table: table[level], levels)
     noise = jax.random.normal(noise_key, sources.shape[1:])
     restored = denoise(process.q_sample(sources[source], noise, step.alpha_bar), step).x0
-    return DISTANCES[distance](restored, sources[source])
+    return distance_map(restored, sources[source], distance=distance, units=units)
 
   pixels = CHUNK_PIXELS_CPU if jax.default_backend() == "cpu" else CHUNK_PIXELS
   chunk = min(total, chunk or max(1, pixels // (height * width)))

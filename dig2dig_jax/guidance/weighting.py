@@ -6,19 +6,23 @@ makes the weighted image itself.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from dig2dig_jax.guidance import spectrum
 from dig2dig_jax.guidance.gain import restoration_errors
-from dig2dig_jax.ops.arrays import Array, Image, Images, Rows, Weights
+from dig2dig_jax.ops.arrays import Array, Errors, Image, Images, Rows, Weights
 from dig2dig_jax.ops.filters import gaussian_blur
 from dig2dig_jax.restoration import blind
 from dig2dig_jax.sampling.types import Denoiser, Step
 
 NORMALISATIONS = ("none", "mean_abs")
+FIRST = ("uniform", "next")
+RULES = ("softmax", "ratio")
+SCOPES = ("pixel", "image")
+_FLOOR = 1e-12  # of a gain in a ratio: where no source gains, all count alike
 ONCE = 2**30  # steps from one row to the next, where there is one row
 
 
@@ -54,14 +58,29 @@ def uniform() -> Weighting:
 
 
 def weights_from_gains(
-  gains: Array, *, temperature: float, smoothing: float = 0.0, normalise: str = "none"
+  gains: Array,
+  *,
+  temperature: float = 1.0,
+  smoothing: float = 0.0,
+  normalise: str = "none",
+  rule: str = "softmax",
+  scope: str = "pixel",
 ) -> Array:
   """softmax over K of gains / temperature (Dig2DIG Eq. 11): [..., K, H, W, 1] in and out.
 
-  smoothing: standard deviation in pixels of a Gaussian average of the gains. normalise: `mean_abs` divides by the mean
-  absolute gain of the row, which makes the temperature independent of contrast and noise level.
+  smoothing: standard deviation in pixels of a Gaussian average of the gains. scope: `image` takes their mean over the
+  image. normalise: `mean_abs` divides by the mean absolute gain of the row, which makes the temperature independent of
+  contrast and noise level. rule: `ratio` takes each source's share of the gains above 0 in place of the softmax, and no
+  temperature.
   """
+  if rule not in RULES or scope not in SCOPES:
+    raise ValueError(f"rule, scope: expected one of {RULES} and of {SCOPES}, found {rule!r} and {scope!r}")
   gains = gaussian_blur(gains, smoothing)
+  if scope == "image":
+    gains = jnp.broadcast_to(gains.mean(axis=(-3, -2), keepdims=True), gains.shape)
+  if rule == "ratio":
+    positive = jnp.maximum(gains, _FLOOR)
+    return positive / positive.sum(axis=-4, keepdims=True)
   if normalise == "mean_abs":
     gains = gains / (jnp.mean(jnp.abs(gains), axis=(-4, -3, -2, -1), keepdims=True) + 1e-8)
   elif normalise != "none":
@@ -69,17 +88,27 @@ def weights_from_gains(
   return jax.nn.softmax(gains / temperature, axis=-4)
 
 
-def interval_dig(steps: Step, *, interval: int = 10, weights: dict, errors: dict) -> Weighting:
-  """The paper's gains (Eq. 8): between a step and the one `interval` earlier; the first row is uniform.
+def interval_rows(error: Errors, *, first: str = "uniform", **weights: Any) -> Rows:
+  """The rows [L, K, H, W, 1] of restoration errors at L levels, the noisiest first: see `interval_dig`."""
+  if first not in FIRST:
+    raise ValueError(f"first: expected one of {FIRST}, found {first!r}")
+  known = weights_from_gains(error[:-1] - error[1:], **weights)
+  row = known[:1] if first == "next" else jnp.full((1, *error.shape[1:]), 1 / error.shape[1])
+  return jnp.concatenate([row, known])
 
+
+def interval_dig(
+  steps: Step, *, interval: int = 10, first: str = "uniform", weights: dict, errors: dict
+) -> Weighting:
+  """The paper's gains (Eq. 8): between a step and the one `interval` earlier.
+
+  first: the first row, which has no earlier step: `uniform`, or that of the `next` interval.
   `weights` and `errors` are the options of `weights_from_gains` and `restoration_errors`.
   """
   levels = jax.tree.map(lambda table: table[::interval], steps)
 
   def compute(key, sources, denoise):
-    error = restoration_errors(key, sources, levels, denoise, **errors)
-    first = jnp.full((1, *error.shape[1:]), 1 / sources.shape[0])
-    return jnp.concatenate([first, weights_from_gains(error[:-1] - error[1:], **weights)])
+    return interval_rows(restoration_errors(key, sources, levels, denoise, **errors), first=first, **weights)
 
   return Weighting(compute, interval)
 

@@ -64,14 +64,17 @@ def _weighting(
     return weighting.uniform()
   errors = {
     "distance": options.distance,
+    "units": options.units,
     "draws": options.draws,
     "shared_noise": options.shared_noise,
     "scale": options.scale,
     "chunk": options.chunk,
   }
-  weights = {"temperature": options.temperature, "smoothing": options.smoothing, "normalise": options.normalise}
+  weights = {name: getattr(options, name) for name in ("temperature", "smoothing", "normalise", "rule", "scope")}
   if options.window == "interval" and steps is not None:
-    return weighting.interval_dig(steps, interval=options.interval, weights=weights, errors=errors)
+    return weighting.interval_dig(
+      steps, interval=options.interval, first=options.first, weights=weights, errors=errors
+    )
   full = noise.tables()
   if options.window == "spectrum":
     levels = schedule.steps_at(full, range(noise.num_timesteps))

@@ -1,5 +1,6 @@
 """What is DDFM? DDIM whose clean estimate takes an expectation-maximization step each time (arXiv 2303.06840)."""
 
+from dig2dig_jax.errors import UserError
 from dig2dig_jax.guidance.expectation_maximization import expectation_maximization
 from dig2dig_jax.guidance.quadratic import chain, consistent_eps
 from dig2dig_jax.methods.assembly import assemble
@@ -10,9 +11,15 @@ from dig2dig_jax.methods.options import DdfmOptions
 
 
 def ddfm(prior: PriorLike, codec: Codec, *, options: DdfmOptions) -> Method:
-  """DDFM as one `Method`, for two sources; arguments and errors as in `methods.dig2dig.dig2dig`."""
+  """DDFM as one `Method`, for two sources; arguments and errors as in `methods.dig2dig.dig2dig`.
+
+  With weights=dig it is the published Dig2DIG, as far as its numbers tell (docs/paper.md). UserError too for a codec of
+  colour without em_colour=channels: the other ways correct luminance and leave the chroma to the prior."""
   of_kind(options, DdfmOptions)
   options.validate(prior.noise.num_timesteps)
+  if not codec.gray and options.em_colour != "channels":
+    raise UserError(f"--em_colour={options.em_colour}: fuses luminance, found colour; take channels, or "
+                    "--colour=luminance")  # fmt: skip
   correct = expectation_maximization(
     lamb=options.em_lambda, rho=options.em_rho, colour=options.em_colour, roles=options.em_roles
   )

@@ -16,6 +16,10 @@ VARIANCES = ("learned_range", "fixed_small", "fixed_large")
 WEIGHTS = ("dig", "uniform")
 WINDOWS = ("interval", "cumulative", "spectrum")
 DISTANCES = ("l2", "l1", "ssim")
+UNITS = ("one", "levels")
+FIRST = ("uniform", "next")
+RULES = ("softmax", "ratio")
+SCOPES = ("pixel", "image")
 NORMALISATIONS = ("none", "mean_abs")
 AGAINST = ("clean", "observed")
 RESTORE = ("auto", "noise", "off")
@@ -23,7 +27,7 @@ GUIDANCES = ("quadratic", "dps")
 STRENGTH_SCHEDULES = ("constant", "likelihood")
 BASES = ("uniform", "dig", "mean", "brightest")
 SPECTRUM_BASES = ("uniform", "brightest", "functional", "exposure")
-EM_COLOURS = ("corrected", "released")
+EM_COLOURS = ("corrected", "released", "channels")
 EM_ROLES = ("paper", "released")
 CONDITIONS = ("ssim", "mse", "edge", "low_freq", "high_freq", "sf", "ei", "sd", "edge_both", "ei_sobel")
 _MAX_SCORE = 50  # of salience and brightness: at less, the strongest source has long won
@@ -49,9 +53,22 @@ class MethodOptions:
     choices=WINDOWS, flag="dig_window",
   )  # fmt: skip
   interval: int = option(10, "Steps between updates of the weights", check=at_least(1), flag="dig_interval")
+  first: str = option(
+    "uniform", "Weights of the first interval, before a gain is known: uniform, or those of the next one",
+    choices=FIRST, flag="dig_first",
+  )  # fmt: skip
   t_high: int = option(600, "Noisier bound of the cumulative gain, a timestep", flag="dig_t_high")
   t_low: int = option(20, "Cleaner bound of the cumulative gain, a timestep", flag="dig_t_low")
   distance: str = option("l2", "Of a restored source to the source", choices=DISTANCES, flag="dig_distance")
+  units: str = option(
+    "one", "Of the images that a distance is taken of: one, in [-1, 1]; levels, 0 to 255", choices=UNITS,
+    flag="dig_units",
+  )  # fmt: skip
+  rule: str = option(
+    "softmax", "Of weights: a softmax of the gains, or each one's share of the gains above 0", choices=RULES,
+    flag="dig_rule",
+  )  # fmt: skip
+  scope: str = option("pixel", "Of a gain: each pixel, or its mean over the image", choices=SCOPES, flag="dig_scope")
   temperature: float = option(1.0, "Of the softmax over gains", check=above(0), flag="dig_temperature")
   smoothing: float = option(
     0.0, "Gaussian average of the gains, in pixels", check=between(0, 1000, " pixels"), flag="dig_smoothing"
@@ -154,6 +171,16 @@ class Dig2DigOptions(MethodOptions):
     if self.steps == 0 and self.guidance == "dps":
       raise UserError("--steps=0 runs no network on the fused image, so --guidance=dps has no gradient; use quadratic")
 
+  def notes(self) -> tuple[str, ...]:
+    """A correction that replaces the estimate leaves nothing of it."""
+    whole = self.strength == 1 and self.strength_schedule == "constant" and self.guidance == "quadratic"
+    if not self.steps or not whole:
+      return ()
+    return (
+      f"--strength=1: the last of {self.steps} steps puts the weighted sources in place of the estimate, so that the "
+      "steps, --transition and the prior's estimates change nothing; lower it, or take --strength_schedule=likelihood",
+    )
+
   @property
   def bandwise(self) -> bool:
     """Whether weights differ from band to band, and the weighting blends."""
@@ -170,7 +197,8 @@ class DdfmOptions(MethodOptions):
   em_lambda: float = option(0.5, "lambda, weight of the total-variation prior", check=above(0))
   em_rho: float = option(1e-3, "rho, of the splitting of the total variation", check=above(0))
   em_colour: str = option(
-    "corrected", "Luminance on the sources' own scale, or on that of the released script", choices=EM_COLOURS
+    "corrected", "Luminance on the sources' own scale, on that of the released script, or each of R, G and B for "
+    "itself, which --colour=rgb takes", choices=EM_COLOURS
   )
   em_roles: str = option(
     "paper", "paper takes the first source as the infrared one, the released script's folders swap them",

@@ -15,7 +15,7 @@ from dig2dig_jax.benchmarks import tables
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing.config import FuseConfig
 from dig2dig_jax.methods.codec import luminance_codec
-from dig2dig_jax.methods.options import Dig2DigOptions
+from dig2dig_jax.methods.options import DdfmOptions, Dig2DigOptions
 from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -72,6 +72,8 @@ def test_every_table_varies_what_it_says_around_the_tuned_options():
   tuned = Dig2DigOptions(window="cumulative", temperature=0.01, chunk=3)
   for name in ablations.TABLES:
     rows = ablations.rows_for(name, tuned, sources=2)
+    for options in ablations.rows_for(name, tuned, sources=2, gray=False).values():
+      assert not isinstance(options, DdfmOptions) or options.em_colour == "channels", name
     assert len(rows) >= 4 and len(set(rows.values())) == len(rows), f"{name}: a row twice"
     for options in rows.values():
       options.validate(1000)
@@ -88,8 +90,11 @@ def test_every_table_varies_what_it_says_around_the_tuned_options():
   assert {options.steps for options in ablations.rows_for("5", tuned, sources=2).values()} >= {0, 15, 20, 25, 50, 100}
   assert "DDFM" not in ablations.rows_for("methods", tuned, sources=3)
   assert list(ablations.rows_for("methods", tuned, sources=2, keep=("CCF", "DDFM"))) == ["DDFM", "CCF"]
-  with pytest.raises(UserError, match="--rows=TDFM: expected rows of table methods: DDFM; CCF; fixed guidance"):
-    ablations.rows_for("methods", tuned, sources=2, keep=("TDFM",))
+  some = ablations.rows_for("3", tuned, sources=2, keep=("published, *", "tuned, l2"))
+  assert list(some) == [*(f"published, {name}" for name in ("no gains", "l1", "ssim", "l2")), "tuned, l2"]
+  for pattern in ("TDFM", "TDFM*"):
+    with pytest.raises(UserError, match="--rows=TDFM.?: expected rows of table methods: DDFM; CCF; fixed guidance"):
+      ablations.rows_for("methods", tuned, sources=2, keep=("DDFM", pattern))
 
 
 def test_plots_are_written(results):
@@ -253,6 +258,55 @@ def test_what_differs_is_scored_again_and_the_sheet_of_the_first_run_stays(toy):
   assert Toy.calls == 4 and (root / "out" / "none" / "contact_sheet.png").read_bytes() != sheet
   again()
   assert Toy.calls == 0, "the scores of the first settings are still there"
+
+
+class Distance:
+  """In place of LPIPS: the mean absolute distance to the first source."""
+
+  def __init__(self, identity):
+    self.identity = identity
+
+  def __call__(self, sources, fused):
+    return float(np.abs(sources[0] - fused).mean())
+
+
+def test_lpips_is_a_column_of_every_row_and_of_no_rank(toy):
+  root, again = toy
+  text = again(lpips=Distance("one")).text
+  header, _, *lines = text.split("Protocol common\n\n")[1].splitlines()
+  assert "| LPIPS | evaluations |" in header and len(lines) == len(BASELINES) + 1
+  report = json.loads((root / "out" / "none" / "scores.json").read_text())
+  assert all("LPIPS" in row["mean"] for row in report.values())
+  assert report["fixed"]["mean"]["LPIPS"] == 0, "the toy hands the first source back"
+  first, second = (read(root / "data" / source / "a.png").astype(float) for source in ("ir", "vi"))
+  wanted = np.abs(first - np.floor((first + second + 1) / 2)).mean()
+  assert report["average"]["images"]["a"]["LPIPS"] == pytest.approx(wanted)
+  again(lpips=Distance("one"))
+  assert Toy.calls == 0
+  again(lpips=Distance("other weights"))
+  assert Toy.calls == 4
+
+
+def test_the_middle_of_a_pair_is_what_is_fused_and_scored(toy):
+  root, again = toy
+  again(middle=20)
+  report = json.loads((root / "out" / "none" / "scores.json").read_text())
+  gray = [read(root / "data" / source / "b.png").astype(float)[2:22, 5:25] for source in ("ir", "vi")]
+  wanted = metrics.score(gray, np.floor((gray[0] + gray[1] + 1) / 2), ("MSE", "SD"))
+  found = report["average"]["images"]["b"]
+  assert {name: pytest.approx(found[name]) for name in wanted} == wanted
+  assert report["fixed"]["images"]["b"]["SD"] == pytest.approx(gray[0].std())
+  again()
+  assert Toy.calls == 4, "of the whole pairs"
+
+
+def test_what_lies_ahead_is_said_before_it_begins(toy):
+  _, again = toy
+  told = []
+  again(tell=told.append, limit=3)
+  again(tell=told.append, limit=3)
+  assert told[0].startswith("3 pairs to do in 1 row: at most 3 network evaluations a pair, 9 in all; the same command")
+  assert told[1].startswith("0 pairs to do in 1 row")
 
 
 def test_no_fault_of_a_picture_ends_the_run(toy, monkeypatch):

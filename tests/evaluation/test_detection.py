@@ -1,6 +1,7 @@
 """Is the detector run as it was exported, and is mAP what it says? A model made here that finds bright cells."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -104,6 +105,26 @@ def test_map_of_cases_that_can_be_counted():
   assert np.isnan(detection.average_precision(Labels([], {"a": []}), {"a": found()}, {})).all()
 
 
+def test_the_preset_of_llvip_reads_its_folders_and_its_labels(models, tmp_path, capsys):
+  people = [(1, 1), (5, 6)]
+  for source, shown in (("infrared", people[:1]), ("visible", people[1:])):
+    write(tmp_path / "LLVIP" / source / "test" / "190001.jpg", picture(shown))
+    write(tmp_path / "LLVIP" / source / "train" / "010001.jpg", picture(people))
+  write(tmp_path / "fused" / "190001.png", picture(people))
+  boxes = [("person", 0, column * 8, row * 8, column * 8 + 8, row * 8 + 8) for row, column in people]
+  write_voc(tmp_path / "LLVIP" / "Annotations", "190001", *boxes, size=64)
+  preset = pathlib.Path(launch.__file__).parent / "presets" / "detection_llvip.flags"
+  arguments = [f"--flagfile={preset}", f"--data={tmp_path / 'LLVIP'}", f"--labels={tmp_path / 'LLVIP' / 'Annotations'}",
+               f"--fused={tmp_path / 'fused'}", f"--detector={models['yolov5']}", f"--out={tmp_path / 'out'}",
+               "--nobaselines", "--compile_cache="]  # fmt: skip
+  with flagsaver.flagsaver():
+    assert launch.main(launch.parse(["launch.py", *arguments])) == 0
+  text = capsys.readouterr().out
+  assert text.startswith("1 images, 2 labelled objects\n") and "| fused | 1.0000 | 1.0000 |" in text
+  scores = json.loads((tmp_path / "out" / "detection.json").read_text())["scores"]
+  assert scores["source ir"]["mAP50"] < 0.6 > scores["source vi"]["mAP50"]
+
+
 def test_yolo_and_coco_labels_say_the_same(tmp_path):
   (tmp_path / "a.txt").write_text("2 0.5 0.25 0.2 0.1\n\n0 0.1 0.1 0.2 0.2\n")
   (tmp_path / "b.txt").write_text("")
@@ -140,6 +161,59 @@ def test_labels_that_are_none_are_refused(tmp_path, name, text, message):
   (tmp_path / name).write_text(text)
   with pytest.raises(UserError, match=message):
     labels.read(tmp_path / name if name.endswith("json") else tmp_path, {"a": (64, 64)})
+
+
+VOC = """<annotation><filename>{name}.jpg</filename>
+<size><width>200</width><height>100</height><depth>3</depth></size>{objects}</annotation>"""
+OBJECT = """<object><name>{kind}</name><truncated>0</truncated><difficult>{difficult}</difficult><bndbox>
+<xmin>{0}</xmin><ymin>{1}</ymin><xmax>{2}</xmax><ymax>{3}</ymax></bndbox></object>"""
+
+
+def write_voc(folder, name, *objects, size=None):
+  """LLVIP's way of writing them; objects: (kind, difficult, left, top, right, bottom); size of a square image."""
+  text = "".join(OBJECT.format(*box, kind=kind, difficult=difficult) for kind, difficult, *box in objects)
+  folder.mkdir(parents=True, exist_ok=True)
+  text = VOC.format(name=name, objects=text)
+  for side in ("200", "100") if size else ():
+    text = text.replace(f">{side}</", f">{size}</")
+  (folder / f"{name}.xml").write_text(text)
+
+
+def test_pascal_voc_labels_say_what_yolo_s_say(tmp_path):
+  sizes = {"190001": (100, 200), "190002": (100, 200)}
+  write_voc(tmp_path / "voc", "190001", ("person", 0, 80, 20, 120, 30), ("car", 0, 0, 0, 40, 20))
+  write_voc(tmp_path / "voc", "190002", ("person", 1, 0, 0, 10, 10))
+  write_voc(tmp_path / "voc", "000000", ("zebra", 0, 0, 0, 10, 10))  # of no image that is asked for
+  (tmp_path / "yolo").mkdir()
+  (tmp_path / "yolo" / "190001.txt").write_text("1 0.5 0.25 0.2 0.1\n0 0.1 0.1 0.2 0.2\n")
+  (tmp_path / "yolo" / "190002.txt").write_text("1 0.025 0.05 0.05 0.1\n")
+  voc, yolo = labels.read(tmp_path / "voc", sizes), labels.read(tmp_path / "yolo", sizes)
+  assert voc.categories == yolo.categories == [0, 1]
+  for ours, theirs in zip(voc.objects["190001"], yolo.objects["190001"], strict=True):
+    assert ours[0] == theirs[0] and ours[2] == theirs[2] == 0
+    np.testing.assert_allclose(ours[1], theirs[1], atol=1e-9)
+  assert voc.objects["190002"] == [(1, [0.0, 0.0, 10.0, 10.0], 1)], "difficult: a crowd, in COCO's terms"
+  with pytest.raises(UserError, match="expected labels of '190003', found none"):
+    labels.read(tmp_path / "voc", sizes | {"190003": (100, 200)})
+
+
+@pytest.mark.parametrize(
+  "text, message",
+  [
+    ("<annotation>", "a.xml: expected Pascal VOC labels, found no element found"),
+    (VOC.format(name="a", objects=OBJECT.format(5, 5, 5, 9, kind="a", difficult=0)), "found a box from 5,5 to 5,9"),
+    (VOC.format(name="a", objects=OBJECT.format(1, 1, "x", 9, kind="a", difficult=0)), "could not convert"),
+    (VOC.format(name="a", objects="").replace("200", "64"), "labels of an image of 64x100 for one of 200x100"),
+    ("<!DOCTYPE a [<!ENTITY b 'c'>]><annotation/>", "found more than a megabyte, or declarations of its own"),
+  ],
+)
+def test_pascal_voc_labels_that_are_none_are_refused(tmp_path, text, message):
+  (tmp_path / "a.xml").write_text(text)
+  with pytest.raises(UserError, match=message):
+    labels.read(tmp_path, {"a": (100, 200)})
+  (tmp_path / "a.txt").write_text("")
+  with pytest.raises(UserError, match="expected labels of one kind"):
+    labels.read(tmp_path, {"a": (100, 200)})
 
 
 def test_models_that_are_none_are_refused(models, tmp_path):

@@ -20,7 +20,7 @@ LEVELS = schedule.steps_at(schedule.make_schedule(), [800, 300, 20])
 KEY = jax.random.key(5)
 CONV = toys.conv_denoiser(toys.conv_params())
 
-_CHOICES = ("denoise", "distance", "draws", "shared_noise", "scale", "chunk")
+_CHOICES = ("denoise", "distance", "units", "draws", "shared_noise", "scale", "chunk")
 _errors = jax.jit(restoration_errors, static_argnames=_CHOICES)
 
 
@@ -79,6 +79,18 @@ def test_distances(distance):
 
 
 # 18 evaluations: alone, with a remainder, all at once, chosen.
+@pytest.mark.parametrize(("distance", "factor"), [(l2, 127.5**2), (l1, 127.5), (ssim, 1)])
+def test_units_of_grey_levels_are_distances_of_images_from_0_to_255(distance, factor):
+  sources = toys.images(0, 2, 12, 13, 3)
+  name = distance.__name__
+  ours = errors(sources, CONV, distance=name, units="levels")
+  np.testing.assert_allclose(ours, factor * np.asarray(errors(sources, CONV, distance=name)), rtol=1e-6)
+  if distance is not ssim:  # of the images themselves
+    a, b = (np.float64(image) * 127.5 + 127.5 for image in sources)
+    found = gain.distance_map(*sources, distance=name, units="levels")[..., 0]
+    np.testing.assert_allclose(found, distance(a, b), rtol=1e-4)
+
+
 @pytest.mark.parametrize(("chunk", "shared"), [(1, True), (5, False), (100, True), (0, False)])
 def test_draws_are_averaged_and_chunks_change_nothing(chunk, shared):
   sources = toys.images(1, 3, 6, 5, 3)

@@ -80,6 +80,19 @@ def test_interval_rows_by_hand():
   assert METHODS[0].interval == 3
 
 
+def test_the_first_row_can_be_the_next_one_s():
+  sources = toys.images(2, 3, 6, 5, 3)
+  rows, ahead = (
+    compute(weighting.interval_dig(STEPS, interval=3, first=first, weights=SHARP, errors={}), sources)
+    for first in ("uniform", "next")
+  )
+  np.testing.assert_array_equal(ahead[0], rows[1])
+  np.testing.assert_array_equal(ahead[1:], rows[1:])
+  np.testing.assert_allclose(rows[0], 1 / 3)
+  with pytest.raises(ValueError, match="first: expected one of .*uniform.*next"):
+    compute(weighting.interval_dig(STEPS, first="last", weights=SHARP, errors={}), sources)
+
+
 def test_cumulative_row_is_the_sum_of_interval_gains():
   """With one noise image for all levels the gains telescope."""
   sources = toys.images(3, 3, 6, 5, 3)
@@ -133,6 +146,24 @@ def test_mean_abs_makes_the_temperature_scale_free():
   scaled = weights_from_gains(rows, temperature=0.5)
   assert np.abs(scaled - weights_from_gains(gains, temperature=0.5))[1].max() > 0.1, "without it the scale matters"
   np.testing.assert_allclose(free(np.zeros_like(gains)), 1 / 3, atol=1e-6)
+
+
+def test_a_ratio_is_the_share_of_the_gains_above_zero():
+  gains = 0.05 * toys.normal(8, 2, 3, 4, 4, 1)
+  found = np.asarray(weights_from_gains(gains, rule="ratio"))
+  above = np.maximum(gains.astype(np.float64), 1e-12)
+  np.testing.assert_allclose(found, above / above.sum(axis=1, keepdims=True), atol=1e-5)
+  np.testing.assert_allclose(weights_from_gains(-np.abs(gains), rule="ratio"), 1 / 3, atol=1e-6)
+
+
+def test_gains_of_an_image_are_their_mean():
+  gains = toys.normal(9, 2, 3, 4, 5, 1)
+  found = np.asarray(weights_from_gains(gains, temperature=0.3, scope="image"))
+  truth = scipy.special.softmax(gains.astype(np.float64).mean(axis=(2, 3), keepdims=True) / 0.3, axis=1)
+  np.testing.assert_allclose(found, np.broadcast_to(truth, found.shape), atol=1e-5)
+  for wrong in ({"rule": "sum"}, {"scope": "video"}):
+    with pytest.raises(ValueError, match="rule, scope: expected one of"):
+      weights_from_gains(gains, **wrong)
 
 
 def test_unknown_normalisation_is_refused():

@@ -17,7 +17,9 @@ from dig2dig_jax.sampling import joint_observation, schedule, transition
 def test_names_are_those_of_the_parts():
   assert options.SPACINGS == schedule.SPACINGS
   assert options.TRANSITIONS == tuple(transition.TRANSITIONS) and options.VARIANCES == transition.VARIANCES
-  assert set(options.DISTANCES) == set(gain.DISTANCES) and options.NORMALISATIONS == weighting.NORMALISATIONS
+  assert set(options.DISTANCES) == set(gain.DISTANCES) and options.UNITS == tuple(gain.UNITS)
+  assert (options.FIRST, options.RULES, options.SCOPES) == (weighting.FIRST, weighting.RULES, weighting.SCOPES)
+  assert options.NORMALISATIONS == weighting.NORMALISATIONS
   assert options.GUIDANCES == tuple(quadratic.GUIDANCES) and options.BASES == quadratic.BASE_RULES
   assert options.AGAINST == spectrum.AGAINST and options.SPECTRUM_BASES == spectrum.BASES
   assert options.EM_COLOURS == expectation_maximization.COLOURS and options.EM_ROLES == expectation_maximization.ROLES
