@@ -75,7 +75,7 @@ def misregistered(tuned: Dig2DigOptions) -> Rows:
   return {
     "DDFM, 25 steps": DdfmOptions(steps=25),
     "CCF, 25 steps": CcfOptions(steps=25),
-    "DDFM with gains (as published)": DdfmOptions(steps=25, weights="dig"),
+    "Dig2DIG, published": published.PUBLISHED,
     "accumulated gains, salience": one_pass(accumulated(dataclasses.replace(tuned, window="spectrum"))),
     "Dig2DIG": tuned,
   }
