@@ -30,6 +30,7 @@ from dig2dig_jax.fusing.fuser import Fuser
 from dig2dig_jax.fusing.processes import ALONE, Place, stopped_by_signal
 from dig2dig_jax.fusing.programs import Programs
 from dig2dig_jax.fusing.progress import Progress
+from dig2dig_jax.guidance.weighting import contradiction
 from dig2dig_jax.methods.base import Method
 from dig2dig_jax.methods.cost import evaluations
 from dig2dig_jax.methods.fuse import FusionTrace
@@ -42,6 +43,7 @@ _IN_FLIGHT = 2  # batches that are computed or written while the next one is mad
 _AHEAD = 8  # pairs per device that are read in advance, or two batches, and
 _AHEAD_PIXELS = 2**26  # pixels of all of them at most
 _WRITERS = 4
+_CONTRADICTING = 0.7  # of what chance has, from which a run says that its gains contradict each other
 # What a program raises: the device's own, and what JAX says of arguments that an earlier run's program does not take.
 _OF_DEVICE = (jax.errors.JaxRuntimeError, ValueError, TypeError)
 # What a disk says when it will not take the next image either.
@@ -147,6 +149,17 @@ def _told(sources: tuple[str, ...], pair: LoadedPair) -> dict[str, dict]:
   return {name: found for name, found in (("ranges", ranges), ("valid", valid), ("lost", lost)) if found}
 
 
+def _contradicting(shares: list[float], sources: int) -> list[str]:
+  """A line where gains prefer another source from one update to the next nearly as often as chance would."""
+  chance = 1 - 1 / sources
+  if not shares or np.mean(shares) < _CONTRADICTING * chance:
+    return []
+  low, high = (round(100 * share) for share in (min(shares), max(shares)))
+  span = f"{low}" if low == high else f"{low} to {high}"
+  return [f"gains of neighbouring updates prefer different sources at {span} % of the pixels, where chance has "
+          f"{round(100 * chance)} %: they follow the noise that was drawn; --dig_smoothing or --dig_draws average it"]
+
+
 def _say_compiling(shape: tuple[int, ...]) -> None:
   size = f"{shape[3]} x {shape[2]} pixels"
   with contextlib.suppress(OSError):  # a line that cannot be written ends no run
@@ -161,7 +174,10 @@ class _Run:
 
     def keep(trace: FusionTrace):  # the last update's weights: what the final image was blended with
       curves = None if trace.steps is None else files.curves(trace.steps)
-      return trace.weights[-1], trace.steps if keep_steps else None, curves, trace.noise
+      found = {"noise": trace.noise} if trace.noise is not None else {}
+      if trace.weights.shape[0] > 2:
+        found["contradiction"] = contradiction(trace.weights)
+      return trace.weights[-1], trace.steps if keep_steps else None, curves, found
 
     self.config, self.report, self.log, self.identity, self.entries = config, report, log, identity, entries
     self.rows: dict[str, np.ndarray | None] = dict.fromkeys(rows)
@@ -180,7 +196,9 @@ class _Run:
     self.versions = ledger.versions()
     self.pairs: dict[str, Pair] = {}
     self.under_way: collections.deque[Future] = collections.deque()
-    self.noise: dict[str, np.ndarray] = {}  # found in the sources of each pair [K, 2], in [-1, 1]
+    # Of each pair: the noise in its sources [K, 2], in [-1, 1]; how far its gains contradict each other.
+    self.noise: dict[str, np.ndarray] = {}
+    self.contradictions: dict[str, float] = {}
 
   def fuse(self, todo: list[Pair], *, ahead: int) -> None:
     config, report, fuser = self.config, self.report, self.fuser
@@ -219,6 +237,7 @@ class _Run:
     report.left = len(todo) - report.done - (len(report.failed) - before)
     report.notes += tally.lines() + fuser.notes
     report.notes += blind.told(config.sources, list(self.noise.values())) + blind_restorer.told(config.sources, lost)
+    report.notes += _contradicting(list(self.contradictions.values()), len(config.sources))
     report.compile_seconds, report.programs = fuser.compile_seconds, fuser.programs
     report.seconds = time.monotonic() - start - fuser.compile_seconds
     rows = [row for row in self.rows.values() if row is not None]
@@ -258,7 +277,7 @@ class _Run:
   def _finish(self, batch: Batch, result, begun: float) -> tuple[int, list[str]]:
     """Waits for a batch, writes it. Returns how many pairs are done, and a line for each other one."""
     try:
-      fused, (weights, steps, curves, noise) = self._result(batch, result)
+      fused, (weights, steps, curves, found) = self._result(batch, result)
     except jax.errors.JaxRuntimeError as error:
       figures = self.fuser.figures(batch.images.shape)
       return 0, [faults.line(pair.name, error, **figures) for pair in batch.pairs]
@@ -267,13 +286,15 @@ class _Run:
     self.ready = now
     tile = self.fuser.tile(batch.images.shape)
     shown = self.config.maps or any(pair.name in self.rows for pair in batch.pairs)
-    kept, curves, noise = jax.device_get(((weights, steps) if shown else None, curves, noise))
+    kept, curves, found = jax.device_get(((weights, steps) if shown else None, curves, found))
     done, failed = 0, []
     for i, pair in enumerate(batch.pairs):
       try:
         own = jax.tree.map(lambda leaf, i=i: leaf[i], (kept, curves))
-        if noise is not None:
-          self.noise[pair.name] = noise[i]
+        if "noise" in found:
+          self.noise[pair.name] = found["noise"][i]
+        if "contradiction" in found:
+          self.contradictions[pair.name] = float(found["contradiction"][i])
         self._write(pair, fused[i], *own, seconds, tile)
         done += 1
       except Exception as error:
@@ -309,6 +330,7 @@ class _Run:
       "size": size,
       **_told(config.sources, pair),
       **({"noise": np.round(127.5 * self.noise[pair.name], 2).tolist()} if pair.name in self.noise else {}),
+      **({"contradiction": round(self.contradictions[pair.name], 3)} if pair.name in self.contradictions else {}),
       "tile": tile,
       **({"maps": True} if config.maps else {}),
       "seconds": round(seconds, 3),

@@ -126,6 +126,19 @@ def cumulative_dig(bounds: Step, *, weights: dict, errors: dict) -> Weighting:
   return Weighting(compute)
 
 
+def contradiction(rows: Rows) -> Array:
+  """Share of the pixels at which neighbouring updates prefer different sources, a scalar; the first update, which has
+  no gains of its own, does not count. NaN where there are no two others.
+
+  Gains that know something agree from one noise level to the next; those that follow the noise that was drawn differ at
+  1 - 1 / K of the pixels, for K sources.
+  """
+  if rows.shape[0] < 3:
+    return jnp.float32(jnp.nan)
+  preferred = jnp.argmax(rows[1:], axis=1)
+  return jnp.mean((preferred[1:] != preferred[:-1]).astype(jnp.float32))
+
+
 def dig_spectrum(levels: Step, *, rule: spectrum.Rule, restore: bool = True) -> Weighting:
   """Gains in closed form per band, between infinite noise and each source's own: see `spectrum`. One evaluation per
   source, none for one in which no noise is found.

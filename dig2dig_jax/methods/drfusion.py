@@ -40,7 +40,7 @@ def drfusion(prior: PriorLike, codec: Codec, *, options: DrFusionOptions) -> Met
     ),
     denoiser=prior.denoiser,
     weighting=weighting.uniform(),
-    guidance=joint.joint_observation(options.sigma_y),
+    guidance=joint.joint_observation(options.sigma_y, correct=options.correct),
     reverse=Reverse(
       steps=lambda params: joint.learned_steps(params["alpha"]),
       transition=ddim(),

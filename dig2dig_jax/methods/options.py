@@ -243,6 +243,10 @@ class DrFusionOptions:
     0.03, "Standard deviation of the observations' noise that its corrections assume, images in [0, 1]; the released "
     "code's for every degradation", check=above(0), flag="drfusion_sigma_y",
   )  # fmt: skip
+  correct: bool = option(
+    True, "Pull the estimates of every step to the observations and to each other; off: the network alone",
+    check=EITHER, flag="drfusion_correct",
+  )  # fmt: skip
   output: str = option(
     "fused", "The fused image, a source as it is restored, or all three as the channels of one image",
     choices=("fused", "first", "second", "channels"), flag="drfusion_output",

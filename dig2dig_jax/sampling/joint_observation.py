@@ -65,18 +65,19 @@ def correction_scale(alpha_bar: Array, alpha_bar_prev: Array, sigma_y: Array | f
   return jnp.where(sigma >= carried, 1.0, sigma / jnp.maximum(carried, _TINY))
 
 
-def joint_observation(sigma_y: float = SIGMA_Y) -> Guidance:
+def joint_observation(sigma_y: float = SIGMA_Y, *, correct: bool = True) -> Guidance:
   """Pulls both source channels to their observations by lambda, then the fused one to the masked sum of both.
 
   a <- a - l (a - y1), b <- b - l (b - y2), f <- f - l (m (a - y1) + (1 - m) (b - y2) - m y1 - (1 - m) y2 + f) with
   the new a, b. eps stays the network's. The state, and the trace, hold the masks as `source_weights` [2, H, W, 1].
+  correct: False leaves the network's estimates as they are, l = 0, to see what the correction does.
   """
 
   def init(sources):
     return jnp.zeros(_two(sources).shape)
 
   def update(prediction, state, sources, *, step, **kw):
-    scale = correction_scale(step.alpha_bar, step.alpha_bar_prev, sigma_y)
+    scale = correction_scale(step.alpha_bar, step.alpha_bar_prev, sigma_y) if correct else 0.0
     first, second = sources
     a, b, fused = jnp.split(prediction.x0, 3, axis=-1)
     mask = prediction.mask

@@ -27,10 +27,10 @@ def write_pairs(root, names=SIZES):
   return root
 
 
-def fuse_folder(data, out, *, sources=("ir", "vi"), codec=None, **changes):
+def fuse_folder(data, out, *, sources=("ir", "vi"), codec=None, options=OPTIONS, **changes):
   # Two convolutions stand for the network: what is asked here is not whether the images are good.
   codec = codec or luminance_codec(1)
-  method = dig2dig(conv_prior(), codec, options=OPTIONS)
+  method = dig2dig(conv_prior(), codec, options=options)
   config = job.FuseConfig(data=data, out=out, sources=sources, bucket=16, **changes)
   return job.run(config, method, conv_params())
 
@@ -184,6 +184,19 @@ def test_a_bad_pair_is_named_and_the_others_are_done(first, tmp_path):
   assert differences(out, reference) == {"a": 0}
   assert json.loads((out / "run.json").read_text())["failed"] == report.failed
   assert "1 pair fused, 4 failed" in report.summary()
+
+
+def test_gains_that_follow_the_noise_are_told(first, tmp_path):
+  """Of single pixels, by a network that knows nothing. The accumulated ones of `first` have one update."""
+  write_pairs(tmp_path / "data", ["a"])
+  options = Dig2DigOptions(steps=6, interval=2, temperature=0.01)
+  report = fuse_folder(tmp_path / "data", tmp_path / "out", options=options)
+  (line,) = (tmp_path / "out" / "log" / "0-of-1.jsonl").read_text().splitlines()
+  share = json.loads(line)["contradiction"]
+  assert 0.35 < share < 0.65
+  (note,) = [note for note in report.notes if note.startswith("gains of neighbouring updates")]
+  assert f"at {round(100 * share)} % of the pixels, where chance has 50 %" in note
+  assert not any(note.startswith("gains of neighbouring") for note in first[2].notes)
 
 
 def test_three_sources_in_colour_with_maps(tmp_path):

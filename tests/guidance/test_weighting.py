@@ -2,6 +2,7 @@
 
 import gaussian
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.ndimage
@@ -46,6 +47,20 @@ def test_rows_are_convex_and_follow_the_order_of_the_sources(count, method, rows
   np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-6)
   assert np.ptp(weights[-1]) > 0.2, "far from uniform"
   np.testing.assert_allclose(compute(METHODS[method], sources[order]), weights[:, order], atol=1e-5)
+
+
+def test_contradiction_is_how_often_neighbouring_updates_prefer_another_source():
+  first = np.zeros((4, 6, 1), np.float32)
+  first[:2] = 1  # the first source in the upper half
+  row = np.stack([first, 1 - first])
+  uniform = np.full_like(row, 0.5)
+  told = lambda *rows: float(weighting.contradiction(jnp.asarray(np.stack(rows))))  # noqa: E731
+  assert told(uniform, row, row) == 0 and told(uniform, row, 1 - row) == 1
+  assert told(uniform, row, row, 1 - row) == 0.5
+  half = row.copy()
+  half[:, :, :3] = half[::-1, :, :3]
+  assert told(uniform, row, half) == 0.5
+  assert np.isnan(told(uniform, row)) and np.isnan(told(row))
 
 
 def test_uniform_is_one_row():

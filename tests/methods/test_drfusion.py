@@ -96,6 +96,15 @@ def test_the_restored_sources_can_be_had_too():
   np.testing.assert_allclose(run_small(images, output="channels")[0], state * 2 - 1, atol=1e-5)
 
 
+def test_without_the_correction_the_observations_are_not_looked_at_again():
+  images = np.repeat(toys.images(4, 2, 12, 16, 1), 3, axis=-1)
+  alone, with_it = (run_small(images, output="channels", correct=correct)[0] for correct in (False, True))
+  wanted = np.moveaxis(images[..., 0], 0, -1)
+  errors = [np.abs(np.asarray(found)[..., :2] - wanted).mean() for found in (alone, with_it)]
+  assert errors[1] < 0.9 * errors[0]
+  assert evaluations(method(correct=False), NETWORK.params, 2) == evaluations(method(), NETWORK.params, 2)
+
+
 def test_an_ensemble_fuses_mirror_images_alike():
   images = toys.images(2, 2, 16, 24, 3)
   fused = lambda images, **options: np.asarray(run_small(images, output="channels", **options)[0])  # noqa: E731
@@ -130,7 +139,9 @@ def test_its_checkpoint_is_found_by_folder_and_asked_for_where_there_is_none(tmp
   loaded = load_drfusion(tmp_path / "net")
   assert (loaded.config, loaded.noise) == (NETWORK.config, NETWORK.noise)
   np.testing.assert_array_equal(loaded.params["alpha"], NETWORK.params["alpha"])
-  assert dataclasses.asdict(DrFusionOptions()) == {"sigma_y": 0.03, "output": "fused", "ensemble": False}
+  assert dataclasses.asdict(DrFusionOptions()) == {
+    "sigma_y": 0.03, "correct": True, "output": "fused", "ensemble": False
+  }  # fmt: skip
   with pytest.raises(UserError, match="diffusion prior"):
     load_drfusion(tiny_prior)
   monkeypatch.setattr(prior, "DRFUSION", tmp_path / "none")
