@@ -17,8 +17,8 @@ from dig2dig_jax.alignment.starts import Level
 from dig2dig_jax.alignment.surfaces import measure
 from dig2dig_jax.ops import color
 
-COARSE, SIDES = 96, (320, 640, 1280)  # longer sides of the images as they are compared
-TRIED = 2  # starts that are refined
+SEARCH, START, SIDE, FINER = 96, 224, 320, (640, 1280)  # longer sides of the images as they are compared
+TRIED = 2  # starts of the grid that are refined
 ACCEPTED = 0.5  # least confidence
 
 _FREE, _FIXED = np.inf, 0.0
@@ -35,6 +35,7 @@ MODELS = tuple(_KNOWN)
 _WIDE = np.float32([6, 6, 5, 5, 4, 4, 3, 3, 2.5, 2, 2, 1.5, 1.5, 1.5])  # of the fit's windows, in pixels
 _NARROW = np.float32([4, 3, 3, 2.5, 2, 2, 1.5, 1.5, 1.5])
 _REACH = 16  # pixels
+_PLAIN = 1.5  # nats per block, of a start that needs no others beside it
 _WORTH = 0.75  # of a side that an image has at least to be compared at it
 # Confidence is a logistic function of the mean gain, in nats per block.
 _HALF, _SLOPE = 0.4, 0.08
@@ -82,20 +83,12 @@ def estimate(
   if min(mask.sum() for mask in masks) < 16 or any(np.ptp(i[m]) == 0 for i, m in zip(images, masks, strict=True)):
     return Alignment(_by_frames(images), 0.0, 0.0, model)  # nothing to see
   known = np.float32(_KNOWN[model])
-  levels = [level(image, mask, COARSE) for image, mask in zip(images, masks, strict=True)]
-  found, correlations = starts.search(*levels, starts.grid(turns=model != "translation"), COARSE // 4)
-  found, order = np.asarray(found), np.argsort(-np.asarray(correlations))
-  tried = found[order[:TRIED]]
-  levels = [level(image, mask, SIDES[0]) for image, mask in zip(images, masks, strict=True)]
-  refined = []
-  for start in tried:
-    first, _ = _refined(levels, images[0].shape, start, known, _WIDE)
-    refined.append(_refined(levels, images[0].shape, first, known, _NARROW))
-  parameters, gain = max(refined, key=lambda one: one[1])
-  for side in SIDES[1:]:
+  parameters = _found(images, masks, known, turns=model != "translation")
+  parameters, _ = _refined(images, masks, SIDE, parameters, known, _WIDE)
+  parameters, gain = _refined(images, masks, SIDE, parameters, known, _NARROW)
+  for side in FINER:
     if max(images[0].shape) > _WORTH * side:
-      levels = [level(image, mask, side) for image, mask in zip(images, masks, strict=True)]
-      parameters, _ = _refined(levels, images[0].shape, parameters, known, _NARROW)
+      parameters, _ = _refined(images, masks, side, parameters, known, _NARROW)
   matrix = _frame(images[1].shape) @ _matrix(parameters) @ np.linalg.inv(_frame(images[0].shape))
   confidence = float(1 / (1 + np.exp(-(gain - _HALF) / _SLOPE)))
   return Alignment(matrix / matrix[2, 2], confidence, gain, model)
@@ -125,11 +118,22 @@ def _ranks(image: np.ndarray, among: np.ndarray) -> np.ndarray:
   return np.clip((ranks - low) / max(high - low, 1e-3), 0, 1)
 
 
-def _refined(levels, shape, start, known, widths) -> tuple[np.ndarray, float]:
-  """(parameters [8], mean gain) of a fit around a start."""
-  reference, source = levels
-  scale = max(reference.gray.shape) / max(shape)
-  size = np.float32([max(1, round(side * scale)) for side in shape])
+def _found(images, masks, known, *, turns: bool) -> np.ndarray:
+  """Parameters to refine: from the frames laid on each other where that is plainly right, else the best start."""
+  tried = [_refined(images, masks, START, np.zeros(transforms.PARAMETERS, np.float32), known, _WIDE)]
+  if tried[0][1] < _PLAIN:
+    levels = [level(image, mask, SEARCH) for image, mask in zip(images, masks, strict=True)]
+    found, correlations = starts.search(*levels, starts.grid(turns=turns), SEARCH // 4)
+    best = np.argsort(-np.asarray(correlations))[:TRIED]
+    tried += [_refined(images, masks, START, start, known, _WIDE) for start in np.asarray(found)[best]]
+  return max(tried, key=lambda one: one[1])[0]
+
+
+def _refined(images, masks, side, start, known, widths) -> tuple[np.ndarray, float]:
+  """(parameters [8], mean gain) of a fit around a start, at a longer side of so many pixels."""
+  reference, source = (level(image, mask, side) for image, mask in zip(images, masks, strict=True))
+  scale = side / max(images[0].shape)
+  size = np.float32([max(1, round(length * scale)) for length in images[0].shape])
   found = fit(measure(reference, source, start, size, _REACH), reference.frame, start, start, known, widths)
   return np.asarray(found.parameters), float(np.mean(found.gain))
 
@@ -137,7 +141,9 @@ def _refined(levels, shape, start, known, widths) -> tuple[np.ndarray, float]:
 def _gray(image: np.ndarray) -> np.ndarray:
   """Luminance, float32 [H, W]."""
   image = np.asarray(image, np.float32)
-  return image @ np.asarray(color.LUMA, np.float32).reshape(-1) if image.ndim == 3 and image.shape[-1] == 3 else image.reshape(image.shape[:2])
+  if image.ndim == 3 and image.shape[-1] == 3:
+    image = image @ color.LUMA
+  return np.ascontiguousarray(image.reshape(image.shape[:2]))
 
 
 def _frame(shape) -> np.ndarray:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dig2dig_jax.checks import Check, above, at_least, between, one_of
+from dig2dig_jax.cli.choices import ALIGN as ALIGNS
+from dig2dig_jax.cli.choices import ALIGN_OR as ALIGN_ORS
 from dig2dig_jax.cli.choices import DATASETS, DTYPES, LAYOUTS, PROTOCOLS, STAGES_HELP, TABLES, VALID
 from dig2dig_jax.cli.declare import boolean, enum, group, integer, names, number, path, paths, string
 from dig2dig_jax.methods.option import declared
@@ -148,6 +150,16 @@ RESTORE_STEPS = integer(
   "restore_steps", 8, "Evaluations per source that is more than noisy.", "fuse", DEGRADED, UNANNOUNCED,
   check=between(1, 1000),
 )  # fmt: skip
+
+# Brought onto each other before they are fused: docs/alignment.md.
+group("sources that do not lie on each other")
+ALIGN = enum("align", "off", ALIGNS, "Align the sources of each pair; auto: a similarity, and a little more.", "fuse")
+ALIGN_OR = enum(
+  "align_or", "warn", ALIGN_ORS, "Where no alignment can be believed: warn and fuse them as they are, or skip.",
+  "fuse",
+)  # fmt: skip
+TRANSFORMS = path("transforms", None, "File of dig2dig align: transforms to take for every pair.", "fuse")
+REFERENCE = string("reference", "", "Source that the others are brought to; default: the largest.", "fuse")
 
 group("machine")
 BATCH_SIZE = integer(
