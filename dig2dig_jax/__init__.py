@@ -10,8 +10,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-  from dig2dig_jax.alignment.files import Aligned, align
   from dig2dig_jax.alignment.estimate import Alignment
+  from dig2dig_jax.alignment.files import Aligned, align
   from dig2dig_jax.assets import DRFUSION, EMBEDDED
   from dig2dig_jax.data.images import Image, read_image, write_png
   from dig2dig_jax.errors import UserError

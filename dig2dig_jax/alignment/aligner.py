@@ -32,7 +32,8 @@ class Aligner(NamedTuple):
     """What decides pixels but the images, JSON-able."""
     if self.known is not None:
       return {"transforms": self.known.record()}
-    return {"model": self.model, "otherwise": self.otherwise, "reference": self.reference or f"largest, not {self.last}"}
+    reference = self.reference or f"largest, not {self.last}"
+    return {"model": self.model, "otherwise": self.otherwise, "reference": reference}
 
   def __call__(
     self, images: Mapping[str, Image], files: Mapping[str, Path]
@@ -53,13 +54,14 @@ class Aligner(NamedTuple):
         found[source] = placed(image, matrix, frame.pixels.shape[:2], files[source])
         continue
       if self.otherwise == "skip":
-        raise UserError(f"{files[source]}: expected an image that can be aligned with {files[reference]}, found a "
-                        f"confidence of {confidence:.2f}, below {ACCEPTED}; left out, --align_or=warn fuses it as it is")
+        raise UserError(f"{files[source]}: expected an image that can be aligned with {files[reference]}, found "
+                        f"a confidence of {confidence:.2f}, below {ACCEPTED}; left out, --align_or=warn fuses it as it "
+                        "is")
       if image.pixels.shape != frame.pixels.shape:
-        height, width = frame.pixels.shape[:2]
-        raise UserError(f"{files[source]}: expected {height}x{width} (height x width) as {files[reference]}, or an image "
-                        f"that can be aligned with it, found {image.pixels.shape[0]}x{image.pixels.shape[1]} and a "
-                        f"confidence of {confidence:.2f}, below {ACCEPTED}; align them by hand")
+        wanted, own = ("x".join(map(str, one.pixels.shape[:2])) for one in (frame, image))
+        raise UserError(f"{files[source]}: expected {wanted} (height x width) as {files[reference]}, or an image that "
+                        f"can be aligned with it, found {own} and a confidence of {confidence:.2f}, below {ACCEPTED}; "
+                        "align them by hand")
       found[source] = image
     return found, told
 
@@ -110,7 +112,7 @@ def lines(told: Sequence[tuple[str, Mapping[str, Mapping[str, Any]]]]) -> list[s
     found.append(f"{source}: aligned with {mine[0][1]['reference']} {known} {f'{used} of ' if used else ''}{len(mine)} "
                  f"pair{'' if len(mine) == 1 else 's'}")
     refused = [(name, one["confidence"]) for name, one in mine if not one["used"]]
-    found += [f"{name}: {source} cannot be aligned (confidence {confidence:.2f}, below {ACCEPTED}) and is fused as it is"
+    found += [f"{name}: {source} cannot be aligned (confidence {confidence:.2f}, below {ACCEPTED}), fused as it is"
               for name, confidence in refused[:_SHOWN]]  # fmt: skip
     if len(refused) > _SHOWN:
       found.append(f"{source}: {len(refused) - _SHOWN} more pairs fused as they are; the log says which")

@@ -1,8 +1,8 @@
 """How well does each part of the reference fit the source, for every small displacement?
 
 Blocks of the reference's structure, spread over its frame, are correlated with the source's around the place where a
-transform puts them. One correlation per displacement becomes a probability, so that a block on one edge says that it may
-slide along the edge, and a block on nothing says nothing.
+transform puts them. One correlation per displacement becomes a probability, so that a block on one edge says that it
+may slide along the edge, and a block on nothing says nothing.
 """
 
 import functools
@@ -16,11 +16,11 @@ from dig2dig_jax.alignment import sampling, structure, transforms
 from dig2dig_jax.alignment.starts import Level
 from dig2dig_jax.ops.arrays import Array
 
-_GRID = 9, 12  # blocks down and across
+_GRID = 7, 9  # blocks down and across
 _WINDOW = 64  # pixels that a block is wide
 _TEMPERATURE = 0.03  # of correlations: what is so much lower is e times less likely
 _FLOOR = 0.02  # of the mean energy that an empty block counts as having
-_TOGETHER = 27  # blocks at once
+_TOGETHER = 21  # blocks at once
 
 
 class Surfaces(NamedTuple):
@@ -62,7 +62,8 @@ def measure(reference: Level, source: Level, parameters: Array, size: Array, rea
     area = jax.lax.dynamic_slice(other, (y, x, 0), (full, full, other.shape[-1]))
     area, seen = area[..., :-1], spectrum(area[..., -1])
     weighted = block * taper[..., None]
-    products = [(spectrum(weighted).conj() * spectrum(area)).sum(-1), spectrum((block * weighted).sum(-1)).conj() * seen,
+    of_energy = spectrum((block * weighted).sum(-1)).conj()
+    products = [(spectrum(weighted).conj() * spectrum(area)).sum(-1), of_energy * seen,
                 of_taper * spectrum((area**2).sum(-1)), of_taper * seen]  # fmt: skip
     found = jnp.fft.irfft2(jnp.stack(products), (full, full))[:, : 2 * reach + 1, : 2 * reach + 1]
     product, energy, other_energy, overlap = found

@@ -72,7 +72,8 @@ def _names(files: list[Path], asked: str | None) -> list[str]:
   """Of the sources: as asked, else the files' own where they are different, else their folders', else numbers."""
   if asked is not None:
     names = asked.split(",")
-    if len(names) != len(files) or len(set(names)) < len(names) or any(not n or "/" in n or n[0] in ".~" for n in names):
+    usable = [name for name in names if name and "/" not in name and name[0] not in ".~"]
+    if not len(files) == len(names) == len(set(usable)):
       raise UserError(f"--sources={asked}: expected {len(files)} different names that can be folders', by commas")
     return names
   for found in ([file.stem for file in files], [file.absolute().parent.name for file in files]):

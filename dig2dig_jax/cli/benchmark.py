@@ -4,13 +4,13 @@ import dataclasses
 from pathlib import Path
 
 from dig2dig_jax.assets import DRFUSION
-from dig2dig_jax.benchmarks import degraded, gain_figures, metric_speed, speed, theory, unannounced
+from dig2dig_jax.benchmarks import alignment, degraded, gain_figures, metric_speed, speed, theory, unannounced
 from dig2dig_jax.benchmarks import tables as benchmark
 from dig2dig_jax.benchmarks.degraded_rows import Runner
 from dig2dig_jax.benchmarks.peer import DdfmPeer
 from dig2dig_jax.benchmarks.rows import TABLES, accumulated
 from dig2dig_jax.cli import common, flags, usage
-from dig2dig_jax.cli.output import say
+from dig2dig_jax.cli.output import note, say
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing.fuser import Fuser
 from dig2dig_jax.methods.options import Dig2DigOptions, DrFusionOptions
@@ -33,6 +33,13 @@ def run() -> int:
     return _degraded()
   if suite == "unannounced":
     return _unannounced()
+  if suite == "alignment":
+    pairs, left_out = common.data_config().find()
+    for line in left_out:
+      note(f"note: {line}")
+    found = {"ranges": tuple(flags.CASES.value or ()), "limit": flags.LIMIT.value, "seed": flags.SEED.value}
+    say(alignment.run(pairs, Path(flags.OUT.value), **found), end="")
+    return 0
   if suite == "theory":
     return _theory()
   if suite == "figures":

@@ -25,9 +25,9 @@ _ONE_PAGE = {
 }
 _ONE_PAGE["align"] = (
   "dig2dig align FILE FILE ... -o FOLDER\n\n"
-  "Brings the images of one scene onto the largest of them. Writes each into a sub-folder of its own, transparent where "
-  "it shows\nnothing, and transforms.json, which dig2dig fuse --transforms= takes for other images of the same cameras."
-  "\n\n"
+  "Brings the images of one scene onto the largest of them. Writes each into a sub-folder of its own, transparent "
+  "where it shows\nnothing, and transforms.json, which dig2dig fuse --transforms= takes for other images of the same "
+  "cameras.\n\n"
   "  --align=auto|translation|similarity|affine|homography   what may differ between them; auto: a similarity, and a\n"
   "                                                          little more\n"
   "  --reference=FILE                                        which of them the others are brought to\n"

@@ -82,7 +82,8 @@ def aligner() -> Aligner | None:
   if model != "off" and file:
     raise UserError(f"--align={model}: expected no --transforms beside it, which are taken as they are; leave one out")
   if flags.DEGRADATION.value:
-    raise UserError("--degradation: expected sources that lie on each other, found --align or --transforms; leave one out")
+    raise UserError("--degradation: expected sources that lie on each other, found --align or --transforms; leave "
+                    "one out")
   if flags.REFERENCE.value:
     _number_of("reference", flags.REFERENCE.value)
   last = flags.OPTIONS["functional"].value or ""

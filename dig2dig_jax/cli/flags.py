@@ -30,12 +30,12 @@ def cache_folder() -> str:
 
 
 # Which jobs know a flag, where several flags are known by the same ones.
-PAIRS = ("fuse", "evaluate:fused,detection", "report", "benchmark:tables,figures,degraded,unannounced")
+PAIRS = ("fuse", "evaluate:fused,detection", "report", "benchmark:tables,figures,degraded,unannounced,alignment")
 FUSES = ("fuse", "benchmark:tables,figures,speed,theory,degraded,unannounced")
 PRIORS = (*FUSES, "evaluate:prior,samples")
 SCORES = ("evaluate:fused,detection", "report")
 SPEED, DEGRADED, DETECTION = "benchmark:speed", "benchmark:degraded", "evaluate:detection"
-UNANNOUNCED = "benchmark:unannounced"
+UNANNOUNCED, ALIGNMENT = "benchmark:unannounced", "benchmark:alignment"
 ALL = JOBS
 _NAME = Check(lambda name: 0 < len(name.encode("utf-8", "replace")) <= 100 and "/" not in name and name[0] not in ".~",
               "names that can be a folder's")  # fmt: skip
@@ -46,17 +46,18 @@ group("common")
 JOB = enum("job", "fuse", JOBS, "What to do.", *ALL)
 SUITE = enum(
   "suite", None,
-  ["prior", "samples", "fused", "detection", "tables", "speed", "metrics", "theory", "degraded", "unannounced"],
+  ["prior", "samples", "fused", "detection", "tables", "speed", "metrics", "theory", "degraded", "unannounced",
+   "alignment"],
   "evaluate: PSNR of a prior (the default), its samples, the scores of fused images (with --fused the default), or a "
   "detector's mean average precision on them; "
   "benchmark: tables of scores (the default), speed of fusion or of the metrics, the paper's bound on images whose "
   "ideal fusion is known (theory), sources degraded in known ways (degraded), or in ways that "
-  "nobody says (unannounced).",
+  "nobody says (unannounced), or warped pairs brought back (alignment).",
   "evaluate", "benchmark",
 )  # fmt: skip
 DATA = path(
   "data", None, "Folder of images; for pairs, one sub-folder per source, or see --dataset.",
-  "fuse", "evaluate", "report", "benchmark:tables,figures,theory,degraded,unannounced", "train", several=True,
+  "fuse", "evaluate", "report", "benchmark:tables,figures,theory,degraded,unannounced,alignment", "train", several=True,
 )  # fmt: skip
 DATASET = enum("dataset", "folders", DATASETS, "Layout of --data: of which published data set.", *PAIRS)
 SPLIT = path(
@@ -83,12 +84,12 @@ CLASS_LABEL = integer(
 )
 SEED = integer(
   "seed", 0, "Of all randomness.",
-  "fuse", "evaluate:prior,samples", "benchmark:tables,figures,theory,degraded,unannounced", "train",
+  "fuse", "evaluate:prior,samples", "benchmark:tables,figures,theory,degraded,unannounced,alignment", "train",
   check=between(0, 2**32 - 1),
 )  # fmt: skip
 LIMIT = integer(
   "limit", 0, "So many pairs or images only, the first ones (benchmark tables: spread evenly over all); 0 takes all.",
-  "evaluate:prior,fused,detection", "report", "benchmark:tables,figures,metrics,theory,degraded,unannounced",
+  "evaluate:prior,fused,detection", "report", "benchmark:tables,figures,metrics,theory,degraded,unannounced,alignment",
   check=at_least(0),
 )  # fmt: skip
 
@@ -225,7 +226,10 @@ TABLE = names("table", "methods", f"all, or names among {', '.join(TABLES)}.", "
 ROWS = string("rows", "", "Rows of the table to run, separated by semicolons; all if empty.", "benchmark:tables")
 FIGURE = names("figure", [], "1, 5 or both: gains over the noise levels, in place of tables.", "benchmark:figures")
 BOXES = string("boxes", "", "name:left,top,width,height;name:..., in pixels.", "benchmark:figures")
-CASES = names("cases", None, "Degradations, by name; all by default.", DEGRADED, UNANNOUNCED, check=_SOME_NAME)
+CASES = names(
+  "cases", None, "Degradations, or ranges of cameras (mounted, unknown), by name; all by default.",
+  DEGRADED, UNANNOUNCED, ALIGNMENT, check=_SOME_NAME,
+)  # fmt: skip
 AFFECTED = names("affected", None, "Of first, second, both: sources degraded; all by default.", UNANNOUNCED)
 _MIDDLE = Check(lambda side: side == 0 or 32 <= side <= 65536, "0, or 32 pixels and more")
 MIDDLE = integer("middle", 0, "Side of the square taken of pairs; 0: all.", DEGRADED, UNANNOUNCED, check=_MIDDLE)

@@ -123,7 +123,7 @@ def load_pair(pair: Pair) -> LoadedPair:
   for path, other in others:
     if other.pixels.shape != image.pixels.shape:
       raise UserError(f"{path}: expected {height}x{width} (height x width) as in {first}, found "
-                      f"{other.pixels.shape[0]}x{other.pixels.shape[1]}; add --align=auto, or register the images first")
+                      f"{other.pixels.shape[0]}x{other.pixels.shape[1]}; add --align=auto, or register them first")
   return LoadedPair.of(pair.name, found)._replace(aligned=aligned)
 
 
