@@ -41,9 +41,9 @@ def fit(surfaces: Surfaces, frame: Array, start: Array, around: Array, deviation
     widths: [T], standard deviations of the window in pixels, one per step.
   """
   count, side, _ = surfaces.log_likelihood.shape
-  offsets = sampling.grid(side, side).reshape(-1, 2) - side // 2
+  offsets = sampling.grid(side, side).reshape(1, -1, 2) - side // 2
   likelihood = jnp.exp(surfaces.log_likelihood).reshape(count, -1)
-  unit, points = frame[0, 0], (surfaces.centres - frame[:2, 2]) / frame[0, 0]
+  unit, points = frame[0, 0], (surfaces.centres - frame[None, :2, 2]) / frame[0, 0]
   back = jnp.linalg.inv(transforms.homography(around))
   free = (deviations > 0).astype(jnp.float32)
   precision = free / jnp.maximum(deviations, 1e-6) ** 2
@@ -56,9 +56,9 @@ def fit(surfaces: Surfaces, frame: Array, start: Array, around: Array, deviation
     mass = likelihood * window
     density = mass.sum(-1) / (2 * jnp.pi * width**2)
     mass /= jnp.maximum(mass.sum(-1, keepdims=True), 1e-30)
-    mean = mass @ offsets
+    mean = mass @ offsets[0]
     away = offsets - mean[:, None]
-    covariance = jnp.einsum("ns,nsi,nsj->nij", mass, away, away) + _INEXACT * jnp.eye(2)
+    covariance = jnp.einsum("ns,nsi,nsj->nij", mass, away, away) + _INEXACT * jnp.eye(2)[None]
     return density, mean, covariance
 
   def step(parameters, width):
@@ -68,13 +68,13 @@ def fit(surfaces: Surfaces, frame: Array, start: Array, around: Array, deviation
     follows /= follows + _OUTLIERS / side**2
     inverse = jnp.linalg.inv(covariance)
     # What the window itself contributes is no evidence.
-    values, vectors = jnp.linalg.eigh(inverse - jnp.eye(2) / (width**2 + _INEXACT))
+    values, vectors = jnp.linalg.eigh(inverse - jnp.eye(2)[None] / (width**2 + _INEXACT))
     evidence = (vectors * jnp.maximum(values, 0)[:, None, :]) @ jnp.swapaxes(vectors, -1, -2)
     pull = jnp.einsum("nij,nj->ni", inverse, mean_of_block - at)
     gradient = jnp.einsum("n,nik,ni->k", follows, jacobian, pull) - precision * parameters
-    damping = _DAMPING / width**2 * jnp.eye(2)
+    damping = _DAMPING / width**2 * jnp.eye(2)[None]
     curvature = jnp.einsum("n,nik,nij,njl->kl", follows, jacobian, evidence + damping, jacobian) + jnp.diag(precision)
-    curvature = curvature * free[:, None] * free + jnp.diag(1 - free)
+    curvature = curvature * free[:, None] * free[None] + jnp.diag(1 - free)
     return parameters + jnp.linalg.solve(curvature, gradient * free), None
 
   parameters, _ = jax.lax.scan(step, start, widths)

@@ -32,7 +32,7 @@ def orientations(gray: Array, mask: Array, *, around: int = 0) -> jax.Array:
   inside = _eroded(weight[..., 0] > 0.99)[..., None].astype(gray.dtype)
   across = 0.5 * (jnp.roll(smooth, -1, 1) - jnp.roll(smooth, 1, 1)) * inside
   down = 0.5 * (jnp.roll(smooth, -1, 0) - jnp.roll(smooth, 1, 0)) * inside
-  angles = np.arange(DIRECTIONS) * np.pi / DIRECTIONS
+  angles = np.arange(DIRECTIONS).reshape(1, 1, -1) * np.pi / DIRECTIONS
   along = jnp.abs(across * np.float32(np.cos(angles)) + down * np.float32(np.sin(angles)))
   along = separable_filter(along, gaussian_kernel(_SPREAD), border="constant")
   along = 0.5 * along + 0.25 * (jnp.roll(along, 1, -1) + jnp.roll(along, -1, -1))  # directions are periodic
