@@ -39,6 +39,9 @@ _PLAIN = 1.5  # nats per block, of a start that needs no others beside it
 _WORTH = 0.75  # of a side that an image has at least to be compared at it
 # Confidence is a logistic function of the mean gain, in nats per block.
 _HALF, _SLOPE = 0.4, 0.08
+# Heads on black look alike, whoever's they are, and edges of two kinds of scan are of different tissue: more is asked.
+_HALF_OF_SCANS = 1.5
+_ON_BLACK, _BLACK = 0.35, 0.03  # share of the pixels that are black in every scan, and of the range that counts as it
 _TAIL = 1.0  # percent of either end of an image's values that are clipped
 
 
@@ -90,8 +93,13 @@ def estimate(
     if max(images[0].shape) > _WORTH * side:
       parameters, _ = _refined(images, masks, side, parameters, known, _NARROW)
   matrix = _frame(images[1].shape) @ _matrix(parameters) @ np.linalg.inv(_frame(images[0].shape))
-  confidence = float(1 / (1 + np.exp(-(gain - _HALF) / _SLOPE)))
+  scans = all(_on_black(image[mask]) for image, mask in zip(images, masks, strict=True))
+  confidence = float(1 / (1 + np.exp(-(gain - (_HALF_OF_SCANS if scans else _HALF)) / _SLOPE)))
   return Alignment(matrix / matrix[2, 2], confidence, gain, model)
+
+
+def _on_black(values: np.ndarray) -> bool:
+  return float(np.mean(values <= values.min() + _BLACK * np.ptp(values))) >= _ON_BLACK
 
 
 def level(image: np.ndarray, mask: np.ndarray, side: int) -> Level:

@@ -153,7 +153,7 @@ RESTORE_STEPS = integer(
 )  # fmt: skip
 
 # Brought onto each other before they are fused: docs/alignment.md.
-group("sources that do not lie on each other")
+group("alignment")
 ALIGN = enum("align", "off", ALIGNS, "Align the sources of each pair; auto: a similarity, and a little more.", "fuse")
 ALIGN_OR = enum(
   "align_or", "warn", ALIGN_ORS, "Where no alignment can be believed: warn and fuse them as they are, or skip.",

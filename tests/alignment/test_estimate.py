@@ -66,6 +66,15 @@ def test_two_scenes_and_an_empty_image_are_refused(image):
     estimate(image, image, model="flow")
 
 
+def test_heads_on_black_are_asked_for_more(image):
+  head = np.zeros(SIZE, bool)
+  head[30:120, 50:150] = True
+  scan = np.where(head, image // 2 + 120, 0).astype(np.uint8)
+  other = np.where(head, made.scene(5) // 2 + 120, 0).astype(np.uint8)  # the same outline, another inside
+  assert not estimate(scan, other).accepted
+  assert estimate(scan, np.roll(scan, (2, 3), (0, 1))).accepted
+
+
 def test_what_is_outside_of_the_mask_does_not_matter(image):
   source, mask = made.moved(image, MOVED)
   mask[:, :70] = False
