@@ -14,7 +14,7 @@ from dig2dig_jax.data.images import read_decoded, write_levels
 from dig2dig_jax.errors import UserError
 
 TRANSFORMS = "transforms.json"
-_FLAGS = ("out", "align", "reference", "sources", "overwrite")
+_FLAGS = ("out", "align", "reference", "sources", "overwrite", "compile_cache")
 
 
 def run(words: list[str]) -> int:
@@ -31,12 +31,13 @@ def run(words: list[str]) -> int:
   if model not in MODELS:
     raise UserError(f"--align={model}: expected one of {', '.join(MODELS)}")
   names = _names(files, given.get("sources"))
+  kept = _own(Path(given["out"]).expanduser() / TRANSFORMS, "overwrite" in given)
   decoded = [read_decoded(file) for file in files]
   first = _reference(files, [one.samples.shape[0] * one.samples.shape[1] for one in decoded], given.get("reference"))
-  if flags.CACHE.default:
+  if cache := given.get("compile_cache", flags.CACHE.default):
     from dig2dig_jax.fusing import compile_cache
 
-    if told := compile_cache.use(Path(flags.CACHE.default)):
+    if told := compile_cache.use(Path(cache).expanduser()):
       note(f"note: {told}")
   areas = [validity.find(*one, how="auto") for one in decoded]
   areas = [area if area is not None and area.any() else None for area in areas]
@@ -63,8 +64,8 @@ def run(words: list[str]) -> int:
   stems = files[first].stem
   for name in sources:
     write_levels(out / name / f"{stems}.png", _levels(*results[name]), known="overwrite" in given)
-  stored.write(_own(out / TRANSFORMS, "overwrite" in given), stored.Transforms(names[first], size, placed))
-  say(f"written: {out}/{{{','.join(sources)}}}/{stems}.png and {out / TRANSFORMS}")
+  stored.write(kept, stored.Transforms(names[first], size, placed))
+  say(f"written: {out}/{{{','.join(sources)}}}/{stems}.png and {kept}")
   return 3 if refused else 0
 
 

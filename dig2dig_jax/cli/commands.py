@@ -32,7 +32,8 @@ _ONE_PAGE["align"] = (
   "                                                          little more\n"
   "  --reference=FILE                                        which of them the others are brought to\n"
   "  --sources=NAME,NAME                                     names of the sub-folders, in the order of the files\n"
-  "  --overwrite                                             write over what an earlier run wrote there\n\n"
+  "  --overwrite                                             write over what an earlier run wrote there\n"
+  "  --compile_cache=FOLDER                                  of compiled programs; empty for none\n\n"
   "Exit status: 0 all aligned, 2 bad input, 3 an alignment that cannot be believed: that image is not written."
 )
 _CONVERTERS = ("guided_diffusion", "drfusion", "lpips", "verify")

@@ -9,6 +9,7 @@ from dig2dig_jax.alignment import structure, warp
 from dig2dig_jax.alignment.estimate import estimate
 from dig2dig_jax.alignment.transforms import corner_error
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
 SIZE = (150, 200)
 MOVED = made.similarity((5.0, -4.0), 1.06, 2.0)
 
@@ -29,13 +30,6 @@ def test_structure_knows_no_sign_and_nothing_outside(image):
   np.testing.assert_allclose(np.asarray(structure.orientations(np.float32(disturbed), mask)), there, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["same", "other"])
-def test_a_known_similarity_is_found_to_half_a_pixel(image, kind):
-  source, mask = made.moved(image if kind == "same" else made.other_kind(image), MOVED)
-  found = estimate(image, source, source_mask=mask)
-  assert found.accepted and corner_error(found.matrix, MOVED, *SIZE) < 0.5
-
-
 def test_a_large_turn_is_found_from_the_grid_of_starts(image):
   matrix = made.similarity((14.0, -9.0), 0.82, -7.0)
   source, mask = made.moved(made.other_kind(image), matrix)
@@ -46,9 +40,8 @@ def test_a_large_turn_is_found_from_the_grid_of_starts(image):
 def test_a_perspective_is_found_where_it_is_asked_for(image):
   matrix = MOVED @ np.array([[1, 0.01, 0], [0, 1.01, 0], [6e-5, -4e-5, 1]])
   source, mask = made.moved(image, matrix)
-  errors = {model: corner_error(estimate(image, source, source_mask=mask, model=model).matrix, matrix, *SIZE)
-            for model in ("translation", "homography")}  # fmt: skip
-  assert errors["homography"] < 0.6 and errors["translation"] > 3
+  found = estimate(image, source, source_mask=mask, model="homography")
+  assert corner_error(found.matrix, matrix, *SIZE) < 0.6 < corner_error(MOVED, matrix, *SIZE)
 
 
 def test_a_source_of_a_third_of_the_pixels_is_found_in_its_own_pixels(image):
@@ -60,7 +53,8 @@ def test_a_source_of_a_third_of_the_pixels_is_found_in_its_own_pixels(image):
 
 
 def test_two_scenes_and_an_empty_image_are_refused(image):
-  assert not estimate(image, made.other_kind(made.scene(7))).accepted
+  refused = align(image, made.other_kind(made.scene(7)))
+  assert refused.image is None and refused.alignment.confidence < 0.5
   assert not estimate(image, np.full(SIZE, 9, np.uint8)).accepted
   with pytest.raises(ValueError, match="model: expected one of auto, translation"):
     estimate(image, image, model="flow")
@@ -72,7 +66,6 @@ def test_heads_on_black_are_asked_for_more(image):
   scan = np.where(head, image // 2 + 120, 0).astype(np.uint8)
   other = np.where(head, made.scene(5) // 2 + 120, 0).astype(np.uint8)  # the same outline, another inside
   assert not estimate(scan, other).accepted
-  assert estimate(scan, np.roll(scan, (2, 3), (0, 1))).accepted
 
 
 def test_what_is_outside_of_the_mask_does_not_matter(image):
@@ -99,8 +92,7 @@ def test_the_warp_brings_it_back_in_its_own_range(image):
 def test_the_front_door_takes_arrays_and_says_no(image):
   source, mask = made.moved(made.other_kind(image), MOVED)
   found = align(image, np.dstack([source, np.uint8(mask) * 255]))
+  assert corner_error(found.alignment.matrix, MOVED, *SIZE) < 0.5  # across modalities
   assert found.alignment.accepted and found.image.shape == (*SIZE, 1) and not found.valid.all()
-  refused = align(image, made.scene(11))
-  assert refused.image is None and refused.alignment.confidence < 0.5
   with pytest.raises(ValueError, match="source: expected uint8, uint16 or floats"):
     align(image, image.astype(np.int32))
