@@ -10,6 +10,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+  from dig2dig_jax.alignment.estimate import Alignment
+  from dig2dig_jax.alignment.files import Aligned, align
   from dig2dig_jax.assets import DRFUSION, EMBEDDED
   from dig2dig_jax.data.images import Image, read_image, write_png
   from dig2dig_jax.errors import UserError
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 
 # Where each public name is defined.
 _HOME = {
+  "alignment.estimate": ("Alignment",),
+  "alignment.files": ("Aligned", "align"),
   "assets": ("DRFUSION", "EMBEDDED"),
   "data.images": ("Image", "read_image", "write_png"),
   "errors": ("UserError",),

@@ -141,7 +141,7 @@ def fuse_images(
     if image.shape[:2] != size:
       raise ValueError(
         f"images[{number}]: expected {size[0]}x{size[1]} (height x width) as images[0], found "
-        f"{image.shape[0]}x{image.shape[1]}; register or resize the images first"
+        f"{image.shape[0]}x{image.shape[1]}; bring them onto each other with align"
       )
   areas = [validity.find(*found, how=valid or tuned.valid) for found in decoded.values()]
   tally = validity.Tally(list(decoded))

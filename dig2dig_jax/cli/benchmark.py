@@ -4,7 +4,17 @@ import dataclasses
 from pathlib import Path
 
 from dig2dig_jax.assets import DRFUSION
-from dig2dig_jax.benchmarks import degraded, gain_figures, left_out, metric_speed, questions, speed, theory, unannounced
+from dig2dig_jax.benchmarks import (
+  alignment,
+  degraded,
+  gain_figures,
+  left_out,
+  metric_speed,
+  questions,
+  speed,
+  theory,
+  unannounced,
+)
 from dig2dig_jax.benchmarks import tables as benchmark
 from dig2dig_jax.benchmarks.degraded_rows import Runner
 from dig2dig_jax.benchmarks.peer import DdfmPeer
@@ -38,6 +48,13 @@ def run() -> int:
     return _left_out()
   if suite == "questions":
     return _questions()
+  if suite == "alignment":
+    pairs, left_out = common.data_config().find()
+    for line in left_out:
+      note(f"note: {line}")
+    found = {"ranges": tuple(flags.CASES.value or ()), "limit": flags.LIMIT.value, "seed": flags.SEED.value}
+    say(alignment.run(pairs, Path(flags.OUT.value), **found), end="")
+    return 0
   if suite == "theory":
     return _theory()
   if suite == "figures":

@@ -9,6 +9,8 @@ DATASETS = (
 )  # fmt: skip
 LAYOUTS = ("yolov5", "yolov8", "boxes")
 DTYPES = ("float32", "bfloat16", "float16")
+ALIGN = ("off", "auto", "translation", "similarity", "affine", "homography")
+ALIGN_OR = ("warn", "skip")
 VALID = ("auto", "alpha", "off")
 STAGES_HELP = (
   "none, or stages joined by +: blur(SIGMA), motion(LENGTH,ANGLE), kernel(FILE), average(SCALE), bicubic(SCALE), "

@@ -23,6 +23,19 @@ _ONE_PAGE = {
   "show": "dig2dig show FILE ...\n\n"
   "What the program sees in images (size, range, noise, blur, valid area), or in the folder of a prior.",
 }
+_ONE_PAGE["align"] = (
+  "dig2dig align FILE FILE ... -o FOLDER\n\n"
+  "Brings the images of one scene onto the largest of them. Writes each into a sub-folder of its own, transparent "
+  "where it shows\nnothing, and transforms.json, which dig2dig fuse --transforms= takes for other images of the same "
+  "cameras.\n\n"
+  "  --align=auto|translation|similarity|affine|homography   what may differ between them; auto: a similarity, and a\n"
+  "                                                          little more\n"
+  "  --reference=FILE                                        which of them the others are brought to\n"
+  "  --sources=NAME,NAME                                     names of the sub-folders, in the order of the files\n"
+  "  --overwrite                                             write over what an earlier run wrote there\n"
+  "  --compile_cache=FOLDER                                  of compiled programs; empty for none\n\n"
+  "Exit status: 0 all aligned, 2 bad input, 3 an alignment that cannot be believed: that image is not written."
+)
 _CONVERTERS = ("guided_diffusion", "drfusion", "lpips", "verify")
 _HELP = {"-h", "-help", "--help"}
 _OF_FOLDERS = ("data", "manifest", "dataset", "split", "sources", "list")  # flags that say which files: these are given
@@ -37,6 +50,10 @@ def run(command: str, words: list[str]) -> int:
       return 0
     if command == "convert":
       return _convert(words)
+    if command == "align":
+      from dig2dig_jax.cli import align
+
+      return align.run(_out_flag(words))
     if command == "show":
       from dig2dig_jax.cli import show
 

@@ -5,6 +5,8 @@ import shlex
 import sys
 from pathlib import Path
 
+from dig2dig_jax.alignment import stored
+from dig2dig_jax.alignment.aligner import Aligner
 from dig2dig_jax.assets import DRFUSION, EMBEDDED, ROOT
 from dig2dig_jax.cli import flags
 from dig2dig_jax.cli.output import note, say
@@ -70,6 +72,23 @@ def data_config() -> DataConfig:
     ranges=ranges.parse(flags.RANGE.value, flags.SOURCES.value),
     valid=flags.VALID.value,
   )
+
+
+def aligner() -> Aligner | None:
+  """Of --align and --transforms; None where the sources are taken as they lie."""
+  model, file = flags.ALIGN.value, flags.TRANSFORMS.value
+  if model == "off" and not file:
+    return None
+  if model != "off" and file:
+    raise UserError(f"--align={model}: expected no --transforms beside it, which are taken as they are; leave one out")
+  if flags.DEGRADATION.value:
+    raise UserError("--degradation: expected sources that lie on each other, found --align or --transforms; leave "
+                    "one out")
+  if flags.REFERENCE.value:
+    _number_of("reference", flags.REFERENCE.value)
+  last = flags.OPTIONS["functional"].value or ""
+  known = stored.read(Path(file)) if file else None
+  return Aligner(model, flags.ALIGN_OR.value, flags.REFERENCE.value, last, known)
 
 
 def degradations() -> dict[str, degradation.Degradation]:
@@ -139,6 +158,7 @@ def fuse_config() -> FuseConfig:
     overlap=flags.OVERLAP.value,
     overwrite=flags.OVERWRITE.value,
     bit_depth=flags.BIT_DEPTH.value,
+    aligner=aligner() if flags.JOB.value == "fuse" else None,
     sheet=flags.SHEET.value,
     maps=flags.MAPS.value,
     program_cache=Path(flags.CACHE.value) if flags.CACHE.value else None,

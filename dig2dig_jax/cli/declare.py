@@ -18,7 +18,9 @@ VARIANTS = {
   "fuse": (),
   "evaluate": ("prior", "samples", "fused", "detection"),
   "report": (),
-  "benchmark": ("tables", "figures", "speed", "metrics", "theory", "degraded", "unannounced", "left_out", "questions"),
+  "benchmark": (
+    "tables", "figures", "speed", "metrics", "theory", "degraded", "unannounced", "left_out", "questions", "alignment",
+  ),  # fmt: skip
   "train": ("prior", "drfusion"),
 }
 _PART, _PATH = 255, 4095  # bytes of a file's name and of a path, on the common file systems

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dig2dig_jax.checks import Check, above, at_least, between, one_of
+from dig2dig_jax.cli.choices import ALIGN as ALIGNS
+from dig2dig_jax.cli.choices import ALIGN_OR as ALIGN_ORS
 from dig2dig_jax.cli.choices import DATASETS, DTYPES, LAYOUTS, PROTOCOLS, STAGES_HELP, TABLES, VALID
 from dig2dig_jax.cli.declare import boolean, enum, group, integer, names, number, path, paths, string
 from dig2dig_jax.methods.option import declared
@@ -28,12 +30,15 @@ def cache_folder() -> str:
 
 
 # Which jobs know a flag, where several flags are known by the same ones.
-PAIRS = ("fuse", "evaluate:fused,detection", "report", "benchmark:tables,figures,degraded,unannounced,questions")
+PAIRS = (
+  "fuse", "evaluate:fused,detection", "report",
+  "benchmark:tables,figures,degraded,unannounced,questions,alignment",
+)  # fmt: skip
 FUSES = ("fuse", "benchmark:tables,figures,speed,theory,degraded,unannounced,questions")
 PRIORS = (*FUSES, "evaluate:prior,samples")
 SCORES = ("evaluate:fused,detection", "report")
 SPEED, DEGRADED, DETECTION = "benchmark:speed", "benchmark:degraded", "evaluate:detection"
-UNANNOUNCED, QUESTIONS = "benchmark:unannounced", "benchmark:questions"
+UNANNOUNCED, QUESTIONS, ALIGNMENT = "benchmark:unannounced", "benchmark:questions", "benchmark:alignment"
 ALL = JOBS
 _NAME = Check(lambda name: 0 < len(name.encode("utf-8", "replace")) <= 100 and "/" not in name and name[0] not in ".~",
               "names that can be a folder's")  # fmt: skip
@@ -45,17 +50,19 @@ JOB = enum("job", "fuse", JOBS, "What to do.", *ALL)
 SUITE = enum(
   "suite", None,
   ["prior", "samples", "fused", "detection", "tables", "speed", "metrics", "theory", "degraded", "unannounced",
-   "left_out", "questions"],
+   "left_out", "questions", "alignment"],
   "evaluate: PSNR of a prior (the default), its samples, the scores of fused images (with --fused the default), or a "
   "detector's mean average precision on them; "
   "benchmark: tables of scores (the default), speed of fusion or of the metrics, the paper's bound on images whose "
   "ideal fusion is known (theory), sources degraded in known ways (degraded), or in ways that "
-  "nobody says (unannounced), constants that other data sets choose (left_out), or what reviews asked (questions).",
+  "nobody says (unannounced), constants that other data sets choose (left_out), what reviews asked (questions), or "
+  "warped pairs brought back (alignment).",
   "evaluate", "benchmark",
 )  # fmt: skip
 DATA = path(
   "data", None, "Folder of images; for pairs, one sub-folder per source, or see --dataset.",
-  "fuse", "evaluate", "report", "benchmark:tables,figures,theory,degraded,unannounced,questions", "train", several=True,
+  "fuse", "evaluate", "report", "benchmark:tables,figures,theory,degraded,unannounced,questions,alignment",
+  "train", several=True,
 )  # fmt: skip
 DATASET = enum("dataset", "folders", DATASETS, "Layout of --data: of which published data set.", *PAIRS)
 SPLIT = path(
@@ -82,13 +89,13 @@ CLASS_LABEL = integer(
 )
 SEED = integer(
   "seed", 0, "Of all randomness.",
-  "fuse", "evaluate:prior,samples", "benchmark:tables,figures,theory,degraded,unannounced,questions", "train",
+  "fuse", "evaluate:prior,samples", "benchmark:tables,figures,theory,degraded,unannounced,questions,alignment", "train",
   check=between(0, 2**32 - 1),
 )  # fmt: skip
 LIMIT = integer(
   "limit", 0, "So many pairs or images only, the first ones (benchmark tables: spread evenly over all); 0 takes all.",
   "evaluate:prior,fused,detection", "report",
-  "benchmark:tables,figures,metrics,theory,degraded,unannounced,questions",
+  "benchmark:tables,figures,metrics,theory,degraded,unannounced,questions,alignment",
   check=at_least(0),
 )  # fmt: skip
 
@@ -150,6 +157,16 @@ RESTORE_STEPS = integer(
   "restore_steps", 8, "Evaluations per source that is more than noisy.", "fuse", DEGRADED, UNANNOUNCED, QUESTIONS,
   check=between(1, 1000),
 )  # fmt: skip
+
+# Brought onto each other before they are fused: docs/alignment.md.
+group("alignment")
+ALIGN = enum("align", "off", ALIGNS, "Align the sources of each pair; auto: a similarity, and a little more.", "fuse")
+ALIGN_OR = enum(
+  "align_or", "warn", ALIGN_ORS, "Where no alignment can be believed: warn and fuse them as they are, or skip.",
+  "fuse",
+)  # fmt: skip
+TRANSFORMS = path("transforms", None, "File of dig2dig align: transforms to take for every pair.", "fuse")
+REFERENCE = string("reference", "", "Source that the others are brought to; default: the largest.", "fuse")
 
 group("machine")
 BATCH_SIZE = integer(
@@ -223,8 +240,8 @@ SCORED = paths(
 FIGURE = names("figure", [], "1, 5 or both: gains over the noise levels, in place of tables.", "benchmark:figures")
 BOXES = string("boxes", "", "name:left,top,width,height;name:..., in pixels.", "benchmark:figures")
 CASES = names(
-  "cases", None, "Degradations, or questions, by name; all by default.", DEGRADED, UNANNOUNCED, QUESTIONS,
-  check=_SOME_NAME,
+  "cases", None, "Degradations, questions, or ranges of cameras (mounted, unknown), by name; all by default.",
+  DEGRADED, UNANNOUNCED, QUESTIONS, ALIGNMENT, check=_SOME_NAME,
 )  # fmt: skip
 AFFECTED = names("affected", None, "Of first, second, both: sources degraded; all by default.", UNANNOUNCED)
 _MIDDLE = Check(lambda side: side == 0 or 32 <= side <= 65536, "0, or 32 pixels and more")

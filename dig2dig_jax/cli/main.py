@@ -13,6 +13,7 @@ HELP = """dig2dig: fuse registered images of one scene into one, with a diffusio
   dig2dig report --data=FOLDER --fused=FOLDER      the same, as a page with pictures
   dig2dig benchmark --data=FOLDER                  methods and plain fusions, scored
   dig2dig train --data=FOLDER --out=FOLDER         train a prior
+  dig2dig align IR.png VISIBLE.png -o FOLDER       files brought onto each other, and the transforms of that
   dig2dig convert guided_diffusion|drfusion|lpips|verify ...   weights of PyTorch programs
   dig2dig show FILE ...                            what the program sees in an image, or in a prior's folder
 
@@ -22,7 +23,7 @@ HELP = """dig2dig: fuse registered images of one scene into one, with a diffusio
 `dig2dig COMMAND --help` lists the flags. Exit status: 0 all done, 2 bad input (one line says what and how to mend it),
 3 some pairs failed, 130 Ctrl-C.
 """
-COMMANDS = ("fuse", "evaluate", "report", "benchmark", "train", "convert", "show")
+COMMANDS = ("fuse", "evaluate", "report", "benchmark", "train", "align", "convert", "show")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -21,6 +21,7 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import MARK, is_free, replacing, taken, what_lies_at
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
+_BGR = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}  # OpenCV's order of channels, by their number
 OTHERS = {".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".exr", ".hdr", ".pgm", ".ppm"}  # that are not read
 
 
@@ -153,12 +154,12 @@ def write_png(path: str | os.PathLike, pixels: np.ndarray, *, bit_depth: int = 8
 
 
 def write_levels(path: Path, levels: np.ndarray, *, known: bool = False) -> None:
-  """`write_png` of levels uint8 or uint16 [H, W, 1 or 3] as they are stored."""
+  """`write_png` of levels uint8 or uint16 [H, W, 1, 3 or 4] as they are stored, the fourth channel alpha."""
   options = [cv2.IMWRITE_PNG_COMPRESSION, 6, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_FILTERED]
-  ok, encoded = cv2.imencode(".png", levels[..., ::-1], options)
+  ok, encoded = cv2.imencode(".png", levels[..., _BGR[levels.shape[-1]]], options)
   if not ok:
     raise UserError(f"{path}: expected an image that PNG can hold, found {levels.shape}; crop it")
-  encoded = png.say_srgb(encoded.tobytes()) if levels.shape[-1] == 3 else encoded.tobytes()
+  encoded = png.say_srgb(encoded.tobytes()) if levels.shape[-1] > 1 else encoded.tobytes()
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not (known or is_free(path)):

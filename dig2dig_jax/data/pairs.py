@@ -9,10 +9,10 @@ that follow. Any number of sources from two up, kept in the order asked for.
 import os
 import unicodedata
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -39,12 +39,14 @@ _ALIASES = (
 class Pair(NamedTuple):
   """K >= 2 files of one scene. `files` maps each source's name to its file, in the order asked for; `name` is the first
   file's name without extension. `ranges`: what a source's values may span, see `data.ranges`; none for whole types.
-  `valid`: how it is found where a source holds a scene, a word of `data.validity`."""
+  `valid`: how it is found where a source holds a scene, a word of `data.validity`. `align`: (images, files) -> (images
+  that lie on each other, what was done to each), both by source; None to take them as they are."""
 
   name: str
   files: dict[str, Path]
   ranges: Mapping[str, Sequence[Range]] = MappingProxyType({})
   valid: str = "off"
+  align: Callable[..., tuple[Mapping[str, images.Image], Mapping[str, Any]]] | None = None
 
   def read(self) -> dict[str, images.Image]:
     """{source: its image}. UserError for a file that cannot be read."""
@@ -56,7 +58,7 @@ class Pair(NamedTuple):
 class LoadedPair(NamedTuple):
   """`sources` float32 [K, H, W, 3] in [-1, 1], filled where they are not valid (`data.filling`); the others have one
   entry per source (see `Image`). `valid`: what share of it is valid, None for all. `lost`: what was found lost and
-  restored, in the words of `--degradation`, empty for nothing."""
+  restored, in the words of `--degradation`, empty for nothing. `aligned`: how sources were brought onto each other."""
 
   name: str
   sources: np.ndarray
@@ -65,6 +67,7 @@ class LoadedPair(NamedTuple):
   ranges: tuple[Range | None, ...] = ()
   valid: tuple[float | None, ...] = ()
   lost: tuple[str, ...] = ()
+  aligned: Mapping[str, Any] = MappingProxyType({})
 
   @classmethod
   def of(cls, name: str, found: Mapping[str, images.Image], sources: Sequence[np.ndarray] | None = None) -> Self:
@@ -112,14 +115,16 @@ def match_folders(root: Path, folders: Mapping[str, Path]) -> tuple[list[Pair], 
 
 def load_pair(pair: Pair) -> LoadedPair:
   """Read all files of a pair. UserError for an unreadable file, or when sizes differ."""
-  found = pair.read()
+  found, aligned = pair.read(), {}
+  if pair.align is not None:
+    found, aligned = pair.align(found, pair.files)
   (first, image), *others = ((pair.files[source], image) for source, image in found.items())
   height, width = image.pixels.shape[:2]
   for path, other in others:
     if other.pixels.shape != image.pixels.shape:
       raise UserError(f"{path}: expected {height}x{width} (height x width) as in {first}, found "
-                      f"{other.pixels.shape[0]}x{other.pixels.shape[1]}; register or resize the images first")
-  return LoadedPair.of(pair.name, found)
+                      f"{other.pixels.shape[0]}x{other.pixels.shape[1]}; add --align=auto, or register them first")
+  return LoadedPair.of(pair.name, found)._replace(aligned=aligned)
 
 
 def content_id(name: str) -> int:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from dig2dig_jax.alignment import aligner
 from dig2dig_jax.data import ranges, validity
 from dig2dig_jax.data.images import write_png
 from dig2dig_jax.data.padding import crop
@@ -98,7 +99,7 @@ def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> 
 
 def _programs(config: FuseConfig, identity: ledger.Identity) -> Programs:
   """Those that were kept of what decides the pixels, but for how sources are read, which no program knows."""
-  of_reading = ("ranges", "valid")
+  of_reading = ("ranges", "valid", "align")
   compiled_in = {name: value for name, value in identity.flags.items() if name not in of_reading}
   program = {name: config.machine.get(name) for name in ("network", "dig_chunk")}
   return Programs(config.program_cache, f"{compiled_in} {identity.weights} {program} {_keeps_steps(config)}")
@@ -142,11 +143,12 @@ def _first(pairs: list[Pair], todo: list[Pair]) -> tuple[str, ...]:
 
 def _told(sources: tuple[str, ...], pair: LoadedPair) -> dict[str, dict]:
   """What the log says of how the sources were read: ranges that are no whole types, [black, white], what share of a
-  source is valid where not all is, and what it had lost."""
+  source is valid where not all is, what it had lost, and how it was brought onto the others."""
   ranges = {source: list(found[:2]) for source, found in zip(sources, pair.ranges, strict=True) if found is not None}
   valid = {source: round(found, 4) for source, found in zip(sources, pair.valid, strict=True) if found is not None}
   lost = {source: found for source, found in zip(sources, pair.lost, strict=False) if found}
-  return {name: found for name, found in (("ranges", ranges), ("valid", valid), ("lost", lost)) if found}
+  told = (("ranges", ranges), ("valid", valid), ("lost", lost), ("aligned", dict(pair.aligned)))
+  return {name: found for name, found in told if found}
 
 
 def _contradicting(shares: list[float], sources: int) -> list[str]:
@@ -205,6 +207,7 @@ class _Run:
     self.pairs = {pair.name: pair for pair in todo}
     start, before, tally = time.monotonic(), len(report.failed), validity.Tally(config.sources)
     lost: list[tuple[str, ...]] = []
+    aligned: list[tuple[str, dict]] = []
     stream = batches(
       todo,
       batch_size=self._batch_size,
@@ -225,6 +228,7 @@ class _Run:
           for pair in batch.pairs:
             tally.add(pair.valid)
             lost.append(pair.lost)
+            aligned.append((pair.name, dict(pair.aligned)))
           self.under_way.append(writers.submit(self._finish, batch, *self._begin(batch)))
           self._count(leave=0 if stopped.is_set() else _IN_FLIGHT)
           progress.at(report.done + len(report.failed) - before, compiling=fuser.compile_seconds)
@@ -235,7 +239,7 @@ class _Run:
         progress.at(report.done + len(report.failed) - before)
     report.stopped_by = stopped.by
     report.left = len(todo) - report.done - (len(report.failed) - before)
-    report.notes += tally.lines() + fuser.notes
+    report.notes += aligner.lines(aligned) + tally.lines() + fuser.notes
     report.notes += blind.told(config.sources, list(self.noise.values())) + blind_restorer.told(config.sources, lost)
     report.notes += _contradicting(list(self.contradictions.values()), len(config.sources))
     report.compile_seconds, report.programs = fuser.compile_seconds, fuser.programs

@@ -131,7 +131,7 @@ def test_help_has_every_flag_once_under_its_group(capsys):
   out = capsys.readouterr().out
   assert end.value.code == 0 and max(map(len, out.splitlines())) <= usage.WIDTH
   assert re.findall(r"^(\w.*):$", out, re.M) == [
-    "common", "fuse", "method", "degraded sources", "machine", "evaluate, report", "benchmark", "train",
+    "common", "fuse", "method", "degraded sources", "alignment", "machine", "evaluate, report", "benchmark", "train",
   ]  # fmt: skip
   shown = re.findall(r"^  --(\w+)", out, re.M)
   assert sorted(shown) == sorted([*declare.DECLARED, "flagfile", "helpfull"])

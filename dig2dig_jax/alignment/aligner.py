@@ -1,0 +1,119 @@
+"""How do the images of a pair come to lie on each other? By a transform that is found for it, or one that is known."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dig2dig_jax.alignment import stored, warp
+from dig2dig_jax.alignment.estimate import ACCEPTED, estimate
+from dig2dig_jax.data.images import Image
+from dig2dig_jax.errors import UserError
+
+OTHERWISE = ("warn", "skip")
+_ONE = threading.Lock()  # threads read pairs; the device aligns one at a time
+_SHOWN = 5  # lines about single pairs
+
+
+class Aligner(NamedTuple):
+  """model: of `estimate`, where nothing is known. otherwise: where an alignment is not to be believed, `warn` takes the
+  source as it is, `skip` refuses the pair. reference: name of the source that the others are brought to; empty for the
+  largest, among equals the first that is not `last`. known: transforms to take in place of an estimate."""
+
+  model: str = "auto"
+  otherwise: str = "warn"
+  reference: str = ""
+  last: str = ""
+  known: stored.Transforms | None = None
+
+  def decisive(self) -> dict[str, Any]:
+    """What decides pixels but the images, JSON-able."""
+    if self.known is not None:
+      return {"transforms": self.known.record()}
+    reference = self.reference or f"largest, not {self.last}"
+    return {"model": self.model, "otherwise": self.otherwise, "reference": reference}
+
+  def __call__(
+    self, images: Mapping[str, Image], files: Mapping[str, Path]
+  ) -> tuple[dict[str, Image], dict[str, dict[str, Any]]]:
+    """(the images in the reference's frame, what was done to each but the reference, JSON-able). UserError, naming the
+    file, for one that cannot be brought there, or is refused."""
+    reference = self._reference(images)
+    frame, found, told = images[reference], {}, {}
+    for source, image in images.items():
+      if source == reference:
+        found[source] = image
+        continue
+      matrix, confidence = self._transform(frame, image, source, files)
+      used = self.known is not None or confidence >= ACCEPTED
+      told[source] = {"matrix": stored.rounded(matrix), "confidence": round(confidence, 4), "used": used,
+                      "reference": reference}  # fmt: skip
+      if used:
+        found[source] = placed(image, matrix, frame.pixels.shape[:2], files[source])
+        continue
+      if self.otherwise == "skip":
+        raise UserError(f"{files[source]}: expected an image that can be aligned with {files[reference]}, found "
+                        f"a confidence of {confidence:.2f}, below {ACCEPTED}; left out, --align_or=warn fuses it as it "
+                        "is")
+      if image.pixels.shape != frame.pixels.shape:
+        wanted, own = ("x".join(map(str, one.pixels.shape[:2])) for one in (frame, image))
+        raise UserError(f"{files[source]}: expected {wanted} (height x width) as {files[reference]}, or an image that "
+                        f"can be aligned with it, found {own} and a confidence of {confidence:.2f}, below {ACCEPTED}; "
+                        "align them by hand")
+      found[source] = image
+    return found, told
+
+  def _reference(self, images: Mapping[str, Image]) -> str:
+    wanted = self.known.reference if self.known is not None else self.reference
+    if wanted:
+      if wanted not in images:
+        raise UserError(f"{wanted}: expected the reference among the sources {', '.join(images)}; see --reference")
+      return wanted
+    return max(images, key=lambda source: (images[source].pixels[..., 0].size, source != self.last))
+
+  def _transform(self, frame: Image, image: Image, source: str, files) -> tuple[np.ndarray, float]:
+    if self.known is None:
+      with _ONE:
+        found = estimate(frame.pixels, image.pixels, model=self.model, reference_mask=frame.valid,
+                         source_mask=image.valid)  # fmt: skip
+      return found.matrix, found.confidence
+    if source not in self.known.sources:
+      raise UserError(f"--transforms: expected a transform of {source}, found those of "
+                      f"{', '.join(self.known.sources)}; write it again with dig2dig align")
+    known = self.known.sources[source]
+    for path, size, expected in ((files[source], image.pixels.shape[:2], known.size),
+                                 (files[self.known.reference], frame.pixels.shape[:2], self.known.size)):
+      if tuple(size) != tuple(expected):
+        raise UserError(f"{path}: expected {expected[0]}x{expected[1]} (height x width) as in --transforms, found "
+                        f"{size[0]}x{size[1]}; take transforms of such images")
+    return known.matrix, known.confidence
+
+
+def placed(image: Image, matrix: np.ndarray, size: tuple[int, int], path: Path) -> Image:
+  """An image in the frame of its reference, of `size`. UserError, naming the file, where it lies outside."""
+  try:
+    pixels, valid = warp.onto(image.pixels, matrix, size, image.valid)
+  except UserError as error:
+    raise UserError(f"{path}: {error}") from error
+  if valid is not None and not valid.any():
+    raise UserError(f"{path}: expected to lie on its reference, found none of it there; check the transforms")
+  return image._replace(pixels=pixels, valid=valid)
+
+
+def lines(told: Sequence[tuple[str, Mapping[str, Mapping[str, Any]]]]) -> list[str]:
+  """For the user, of (name of a pair, what `Aligner` says of it): how many were aligned, and which were not."""
+  found = []
+  for source in dict.fromkeys(source for _, one in told for source in one):
+    mine = [(name, one[source]) for name, one in told if source in one]
+    used = sum(one["used"] for _, one in mine)
+    known = "in" if used else "in none of"
+    found.append(f"{source}: aligned with {mine[0][1]['reference']} {known} {f'{used} of ' if used else ''}{len(mine)} "
+                 f"pair{'' if len(mine) == 1 else 's'}")
+    refused = [(name, one["confidence"]) for name, one in mine if not one["used"]]
+    found += [f"{name}: {source} cannot be aligned (confidence {confidence:.2f}, below {ACCEPTED}), fused as it is"
+              for name, confidence in refused[:_SHOWN]]  # fmt: skip
+    if len(refused) > _SHOWN:
+      found.append(f"{source}: {len(refused) - _SHOWN} more pairs fused as they are; the log says which")
+  return found

@@ -1,0 +1,82 @@
+"""Which transform do the blocks agree on? Expectation maximisation over their surfaces, from coarse to fine.
+
+Each block is a mixture: it follows the transform, with the likelihood that its surface gives to the displacement there,
+or it is an outlier, anywhere within reach. The E-step looks at each surface through a Gaussian window around the
+present displacement, whose width falls from step to step; mean and covariance of what it sees are a Gaussian
+approximation of the block's likelihood. The M-step is Gauss-Newton on those, with a prior on the parameters.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from dig2dig_jax.alignment import sampling, transforms
+from dig2dig_jax.alignment.surfaces import Surfaces
+from dig2dig_jax.ops.arrays import Array
+
+_OUTLIERS = 0.3  # share of the blocks, beforehand
+_INEXACT = 3.0  # pixels^2: variance of every block about the transform: scenes are not flat, sensors differ
+_DAMPING = 0.02
+
+
+class Fit(NamedTuple):
+  """parameters: [8]. gain: [N], by how much, in nats, each block's likelihood at its place exceeds that of guessing."""
+
+  parameters: Array
+  gain: Array
+
+
+@jax.jit
+def fit(surfaces: Surfaces, frame: Array, start: Array, around: Array, deviations: Array, widths: Array) -> Fit:
+  """Parameters that maximise the likelihood of all blocks.
+
+  Args:
+    surfaces: measured around the transform of parameters `around`.
+    frame: [3, 3], normalised coordinates -> pixels of the reference's level.
+    start: [8], where the search begins.
+    around: [8].
+    deviations: [8], standard deviation of each parameter from 0 beforehand; infinite where nothing is known, and 0
+      holds a parameter where it starts.
+    widths: [T], standard deviations of the window in pixels, one per step.
+  """
+  count, side, _ = surfaces.log_likelihood.shape
+  offsets = sampling.grid(side, side).reshape(1, -1, 2) - side // 2
+  likelihood = jnp.exp(surfaces.log_likelihood).reshape(count, -1)
+  unit, points = frame[0, 0], (surfaces.centres - frame[None, :2, 2]) / frame[0, 0]
+  back = jnp.linalg.inv(transforms.homography(around))
+  free = (deviations > 0).astype(jnp.float32)
+  precision = free / jnp.maximum(deviations, 1e-6) ** 2
+
+  def displacement(parameters):
+    return (transforms.apply(back @ transforms.homography(parameters), points) - points) * unit
+
+  def seen(at, width):
+    window = jnp.exp(-0.5 * ((offsets - at[:, None]) ** 2).sum(-1) / width**2)
+    mass = likelihood * window
+    density = mass.sum(-1) / (2 * jnp.pi * width**2)
+    mass /= jnp.maximum(mass.sum(-1, keepdims=True), 1e-30)
+    mean = mass @ offsets[0]
+    away = offsets - mean[:, None]
+    covariance = jnp.einsum("ns,nsi,nsj->nij", mass, away, away) + _INEXACT * jnp.eye(2)[None]
+    return density, mean, covariance
+
+  def step(parameters, width):
+    at, jacobian = displacement(parameters), jax.jacfwd(displacement)(parameters)
+    density, mean_of_block, covariance = seen(at, width)
+    follows = (1 - _OUTLIERS) * density
+    follows /= follows + _OUTLIERS / side**2
+    inverse = jnp.linalg.inv(covariance)
+    # What the window itself contributes is no evidence.
+    values, vectors = jnp.linalg.eigh(inverse - jnp.eye(2)[None] / (width**2 + _INEXACT))
+    evidence = (vectors * jnp.maximum(values, 0)[:, None, :]) @ jnp.swapaxes(vectors, -1, -2)
+    pull = jnp.einsum("nij,nj->ni", inverse, mean_of_block - at)
+    gradient = jnp.einsum("n,nik,ni->k", follows, jacobian, pull) - precision * parameters
+    damping = _DAMPING / width**2 * jnp.eye(2)[None]
+    curvature = jnp.einsum("n,nik,nij,njl->kl", follows, jacobian, evidence + damping, jacobian) + jnp.diag(precision)
+    curvature = curvature * free[:, None] * free[None] + jnp.diag(1 - free)
+    return parameters + jnp.linalg.solve(curvature, gradient * free), None
+
+  parameters, _ = jax.lax.scan(step, start, widths)
+  density, _, _ = seen(displacement(parameters), widths[-1])
+  return Fit(parameters, jnp.log((1 - _OUTLIERS) * density * side**2 + _OUTLIERS))

@@ -1,0 +1,82 @@
+"""Transforms that are kept: cameras are mounted once. A JSON file says how each source lies on the reference."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dig2dig_jax import strict_json
+from dig2dig_jax.errors import UserError
+
+FORMAT = "dig2dig transforms 1"
+_MOST = 2**20  # bytes
+
+
+class Placed(NamedTuple):
+  """How a source lies on the reference. matrix: [3, 3], pixels of the reference -> pixels of the source. size: height
+  and width of the source. confidence: 0 to 1, as it was found."""
+
+  matrix: np.ndarray
+  size: tuple[int, int]
+  confidence: float
+
+
+class Transforms(NamedTuple):
+  """Of every source but the reference. size: height and width of the reference."""
+
+  reference: str
+  size: tuple[int, int]
+  sources: Mapping[str, Placed]
+
+  def record(self) -> dict:
+    """JSON-able, what `read` reads."""
+    sources = {
+      name: {"matrix": rounded(placed.matrix), "size": list(placed.size), "confidence": round(placed.confidence, 4)}
+      for name, placed in self.sources.items()
+    }
+    return {"format": FORMAT, "reference": self.reference, "size": list(self.size), "sources": sources}
+
+
+def rounded(matrix: np.ndarray) -> list[list[float]]:
+  """To ten significant digits: a thousandth of a pixel of the largest images, and the same on every machine."""
+  return [[float(f"{value:.10g}") for value in row] for row in np.asarray(matrix, np.float64)]
+
+
+def write(path: Path, transforms: Transforms) -> None:
+  """UserError where it cannot be written."""
+  try:
+    path.write_text(json.dumps(transforms.record(), indent=1) + "\n", encoding="utf-8")
+  except OSError as error:
+    raise UserError(f"{path}: expected a place to write, found {error.strerror}; choose another output") from error
+
+
+def read(path: Path) -> Transforms:
+  """UserError, one line, for what is no such file."""
+  try:
+    found = strict_json.parse(path.read_bytes(), most=_MOST)
+    if found["format"] != FORMAT:
+      raise ValueError(f"format {found['format']!r}")
+    sources = {name: Placed(_matrix(one["matrix"]), _size(one["size"]), float(one["confidence"]))
+               for name, one in found["sources"].items()}  # fmt: skip
+    return Transforms(str(found["reference"]), _size(found["size"]), sources)
+  except OSError as error:
+    raise UserError(f"{path}: expected a file of transforms, found {error.strerror}; check --transforms") from error
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    raise UserError(f"{path}: expected transforms as dig2dig align writes them, found {type(error).__name__}: {error}; "
+                    "write it again with dig2dig align") from error
+
+
+def _matrix(values) -> np.ndarray:
+  matrix = np.array(values, np.float64)
+  if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
+    raise ValueError("a matrix that is not 3 x 3, or has no inverse")
+  return matrix
+
+
+def _size(values) -> tuple[int, int]:
+  height, width = values
+  if not (isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0):
+    raise ValueError(f"size {values!r}")
+  return height, width

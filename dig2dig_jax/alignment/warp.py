@@ -1,0 +1,56 @@
+"""A source in the frame of its reference: resampled once, in its own range, and it is known where it shows anything."""
+
+import cv2
+import numpy as np
+
+from dig2dig_jax.alignment import transforms
+from dig2dig_jax.errors import UserError
+
+LONGEST = 32766  # pixels a side that OpenCV resamples
+_REDUCED = 1.2  # pixels of the source per pixel of the reference, from which it is smoothed before
+_CLOSED = 0.999
+
+
+def onto(
+  image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], mask: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+  """(the image in the reference's frame, where it is valid there: bool `size`, None for everywhere).
+
+  Cubic; nothing comes out darker or brighter than the image itself, in its own type. Outside it holds its nearest edge.
+
+  Args:
+    image: [H, W, C] or [H, W] of 8- or 16-bit whole numbers or float32.
+    matrix: [3, 3], pixels of the reference -> pixels of the image.
+    size: height and width of the reference.
+    mask: bool [H, W], where the image is valid; None for everywhere.
+  """
+  if max(*image.shape[:2], *size) > LONGEST:
+    raise UserError(f"expected images of at most {LONGEST} pixels a side to align, found {max(*image.shape[:2], *size)}"
+                    "; reduce them first")
+  ratio = _ratio(matrix, size)
+  smooth = image.astype(np.float32)
+  if ratio > _REDUCED:
+    smooth = cv2.GaussianBlur(smooth, (0, 0), 0.5 * np.sqrt(ratio**2 - 1))
+  way = cv2.WARP_INVERSE_MAP
+  warped = cv2.warpPerspective(smooth, matrix, size[::-1], flags=cv2.INTER_CUBIC | way, borderMode=cv2.BORDER_REPLICATE)
+  warped = np.clip(warped.reshape(*size, *image.shape[2:]), image.min(), image.max())
+  if image.dtype.kind in "ui":
+    warped = np.rint(warped)
+  known = np.ones(image.shape[:2], np.float32) if mask is None else mask.astype(np.float32)
+  known = cv2.warpPerspective(known, matrix, size[::-1], flags=cv2.INTER_LINEAR | way, borderValue=0)
+  valid = (known > _CLOSED) & _inside(matrix, image.shape[:2], size)
+  return warped.astype(image.dtype), None if valid.all() else valid
+
+
+def _inside(matrix: np.ndarray, source: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+  """bool `size`: which pixels of the reference lie within the source's frame, half a pixel's rounding allowed."""
+  points = np.stack(np.meshgrid(np.arange(size[1]), np.arange(size[0])), -1).astype(np.float64)
+  x, y = np.moveaxis(transforms.mapped(matrix, points), -1, 0)
+  return (x >= -0.5) & (y >= -0.5) & (x <= source[1] - 0.5) & (y <= source[0] - 0.5)
+
+
+def _ratio(matrix: np.ndarray, size: tuple[int, int]) -> float:
+  """Pixels of the source per pixel of the reference, at its centre."""
+  centre = np.array([size[1] - 1, size[0] - 1]) / 2
+  around = transforms.mapped(matrix, centre + np.array([[0, 0], [1, 0], [0, 1]]))
+  return float(np.sqrt(abs(np.linalg.det(around[1:] - around[0]))))

@@ -1,0 +1,122 @@
+"""`dig2dig align`: images of one scene brought onto each other, and the transforms of that, in a folder."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from dig2dig_jax.alignment import stored, warp
+from dig2dig_jax.alignment.estimate import ACCEPTED, MODELS, estimate
+from dig2dig_jax.cli import flags
+from dig2dig_jax.cli.output import note, say
+from dig2dig_jax.data import guess, validity
+from dig2dig_jax.data.images import read_decoded, write_levels
+from dig2dig_jax.errors import UserError
+
+TRANSFORMS = "transforms.json"
+_FLAGS = ("out", "align", "reference", "sources", "overwrite", "compile_cache")
+
+
+def run(words: list[str]) -> int:
+  """Aligns the files and writes them; the exit status. UserError for what cannot be read or written."""
+  files = [Path(word).expanduser() for word in words if not word.startswith("-")]
+  given = dict(word.lstrip("-").partition("=")[::2] for word in words if word.startswith("-"))
+  if unknown := [name for name in given if name not in _FLAGS]:
+    raise UserError(f"--{unknown[0]}: expected one of --{', --'.join(_FLAGS)}; see dig2dig align --help")
+  if len(files) < 2:
+    raise UserError(f"dig2dig align: expected two or more image files, found {len(files)}; see dig2dig align --help")
+  if not given.get("out"):
+    raise UserError("dig2dig align: expected -o FOLDER, found no output; add it")
+  model = given.get("align", "auto")
+  if model not in MODELS:
+    raise UserError(f"--align={model}: expected one of {', '.join(MODELS)}")
+  names = _names(files, given.get("sources"))
+  kept = _own(Path(given["out"]).expanduser() / TRANSFORMS, "overwrite" in given)
+  decoded = [read_decoded(file) for file in files]
+  first = _reference(files, [one.samples.shape[0] * one.samples.shape[1] for one in decoded], given.get("reference"))
+  if cache := given.get("compile_cache", flags.CACHE.default):
+    from dig2dig_jax.fusing import compile_cache
+
+    if told := compile_cache.use(Path(cache).expanduser()):
+      note(f"note: {told}")
+  areas = [validity.find(*one, how="auto") for one in decoded]
+  areas = [area if area is not None and area.any() else None for area in areas]
+  out, frame = Path(given["out"]).expanduser(), decoded[first].samples
+  size, placed, refused = frame.shape[:2], {}, 0
+  say(f"{files[first]}: reference, {size[1]} x {size[0]}")
+  results = {names[first]: (frame, areas[first])}
+  for k, (name, file) in enumerate(zip(names, files, strict=True)):
+    if k == first:
+      continue
+    samples = decoded[k].samples
+    found = estimate(frame, samples, model=model, reference_mask=areas[first], source_mask=areas[k])
+    if not found.accepted:
+      refused += 1
+      note(f"refused: {file} cannot be aligned with {files[first]}: confidence {found.confidence:.2f}, expected "
+           f"{ACCEPTED} or more; not written")
+      continue
+    results[name] = warp.onto(samples, found.matrix, size, areas[k])
+    placed[name] = stored.Placed(found.matrix, samples.shape[:2], found.confidence)
+    say(f"{file}: aligned, confidence {found.confidence:.2f}, {_in_words(found.matrix, size)}")
+  if not placed:
+    return 3
+  sources = [names[k] for k in range(len(files)) if names[k] in results]
+  stems = files[first].stem
+  for name in sources:
+    write_levels(out / name / f"{stems}.png", _levels(*results[name]), known="overwrite" in given)
+  stored.write(kept, stored.Transforms(names[first], size, placed))
+  say(f"written: {out}/{{{','.join(sources)}}}/{stems}.png and {kept}")
+  return 3 if refused else 0
+
+
+def _names(files: list[Path], asked: str | None) -> list[str]:
+  """Of the sources: as asked, else the files' own where they are different, else their folders', else numbers."""
+  if asked is not None:
+    names = asked.split(",")
+    usable = [name for name in names if name and "/" not in name and name[0] not in ".~"]
+    if not len(files) == len(names) == len(set(usable)):
+      raise UserError(f"--sources={asked}: expected {len(files)} different names that can be folders', by commas")
+    return names
+  for found in ([file.stem for file in files], [file.absolute().parent.name for file in files]):
+    if len(set(found)) == len(files) and guess.by_names(found):
+      return found
+  return [f"source{number}" for number in range(1, len(files) + 1)]
+
+
+def _reference(files: list[Path], pixels: list[int], asked: str | None) -> int:
+  if asked is None:
+    return max(range(len(files)), key=lambda k: (pixels[k], k))
+  place = os.path.realpath(Path(asked).expanduser())
+  for k, file in enumerate(files):
+    if os.path.realpath(file) == place:
+      return k
+  raise UserError(f"--reference={asked}: expected one of the files, {', '.join(map(str, files))}")
+
+
+def _own(path: Path, overwrite: bool) -> Path:
+  if path.exists() and not overwrite:
+    raise UserError(f"{path}: expected nothing there, found a file; choose another -o, or add --overwrite")
+  return path
+
+
+def _levels(samples: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
+  """[H, W, C] with alpha where not all of it is valid; floats in [0, 1] as 16 bits."""
+  if samples.dtype.kind == "f":
+    low, high = min(0.0, float(samples.min())), max(1.0, float(samples.max()))
+    samples = np.rint((samples - low) / (high - low) * 65535).astype(np.uint16)
+  if samples.dtype not in (np.uint8, np.uint16):
+    raise UserError(f"expected 8- or 16-bit unsigned samples or floats to write, found {samples.dtype}; convert them")
+  if valid is None:
+    return samples
+  opaque = np.where(valid, np.iinfo(samples.dtype).max, 0).astype(samples.dtype)[..., None]
+  return np.concatenate([np.repeat(samples, 3 // samples.shape[-1], axis=-1), opaque], axis=-1)
+
+
+def _in_words(matrix: np.ndarray, size: tuple[int, int]) -> str:
+  """Of a transform, at the reference's centre."""
+  centre = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2, 1.0])
+  u, v, w = matrix @ centre
+  jacobian = (matrix[:2, :2] - np.outer([u / w, v / w], matrix[2, :2])) / w
+  scale = np.sqrt(abs(np.linalg.det(jacobian)))
+  angle = np.degrees(np.arctan2(jacobian[1, 0] - jacobian[0, 1], jacobian[0, 0] + jacobian[1, 1]))
+  return f"its centre at ({u / w:.1f}, {v / w:.1f}), {scale:.3f} of its pixels per pixel, turned by {angle:.1f} degrees"

@@ -1,0 +1,93 @@
+"""Do pairs of folders come onto each other before they are fused, is that written down, and what if they cannot?"""
+
+import json
+
+import made
+import numpy as np
+import pytest
+from scenes import read, write
+from toys import conv_params, conv_prior
+
+from dig2dig_jax.alignment import stored
+from dig2dig_jax.alignment.aligner import Aligner
+from dig2dig_jax.alignment.transforms import corner_error
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.fusing import job
+from dig2dig_jax.methods.codec import luminance_codec
+from dig2dig_jax.methods.dig2dig import dig2dig
+from dig2dig_jax.methods.options import Dig2DigOptions
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+OPTIONS = Dig2DigOptions(steps=1, window="cumulative", temperature=0.01)
+SIZE, SMALL = (150, 200), (75, 100)
+MATRIX = np.array([[0.5, 0, -0.25], [0, 0.5, -0.25], [0, 0, 1]]) @ made.similarity((4.0, -3.0), 1.04, 1.5)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+  """ir at half the resolution, moved; one pair of one scene and one of two."""
+  root = tmp_path_factory.mktemp("data")
+  for name, seed, other in (("one", 0, 0), ("two", 1, 8)):
+    source, _ = made.moved(made.other_kind(made.scene(other)), MATRIX, SMALL)
+    write(root / "vi" / f"{name}.png", made.scene(seed)[..., None])
+    write(root / "ir" / f"{name}.png", source[..., None])
+  return root
+
+
+def run(data, out, aligner, **changes):
+  method = dig2dig(conv_prior(), luminance_codec(1), options=OPTIONS)
+  config = job.FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=16, sheet=False, aligner=aligner, **changes)
+  return job.run(config, method, conv_params())
+
+
+def lines(out):
+  return {entry["id"]: entry for path in (out / "log").glob("*.jsonl")
+          for entry in map(json.loads, path.read_text().splitlines())}  # fmt: skip
+
+
+def test_a_pair_is_aligned_recorded_and_not_done_again_but_by_other_settings(data, tmp_path):
+  report = run(data, tmp_path / "out", Aligner())
+  assert report.done == 1 and len(report.failed) == 1  # of two sizes and two scenes
+  assert "two.png: expected 150x200 (height x width) as" in report.failed[0] and "confidence" in report.failed[0]
+  assert "ir: aligned with vi in 1 of 1 pair" in report.notes
+  entry = lines(tmp_path / "out")["one"]
+  told = entry["aligned"]["ir"]
+  assert told["used"] and told["confidence"] > 0.9 and told["reference"] == "vi" and entry["valid"]["ir"] < 1
+  assert 2 * corner_error(np.array(told["matrix"]), MATRIX, *SIZE) < 1
+  assert read(tmp_path / "out" / "one.png").shape == SIZE
+  assert entry["flags"]["align"] == {"model": "auto", "otherwise": "warn", "reference": "largest, not "}
+  again = run(data, tmp_path / "out", Aligner())
+  assert again.done == 0 and again.skipped == 1
+  with pytest.raises(UserError, match="align"):
+    run(data, tmp_path / "out", Aligner("similarity"))
+
+
+def test_stored_transforms_are_taken_as_they_are_and_fit_their_sizes(data, tmp_path):
+  known = stored.Transforms("vi", SIZE, {"ir": stored.Placed(MATRIX, SMALL, 0.9)})
+  report = run(data, tmp_path / "out", Aligner(known=known))
+  assert report.done == 2 and not report.failed
+  assert {tuple(map(tuple, one["aligned"]["ir"]["matrix"])) for one in lines(tmp_path / "out").values()} == {
+    tuple(map(tuple, stored.rounded(MATRIX)))
+  }
+  moved = known._replace(sources={"ir": stored.Placed(MATRIX @ made.similarity((1.0, 0.0)), SMALL, 0.9)})
+  with pytest.raises(UserError, match="align"):  # the file says something else: those results are of other flags
+    run(data, tmp_path / "out", Aligner(known=moved))
+  other = known._replace(sources={"ir": stored.Placed(MATRIX, (80, 100), 0.9)})
+  failed = run(data, tmp_path / "o2", Aligner(known=other)).failed
+  assert "expected 80x100 (height x width) as in --transforms" in failed[0]
+  none = known._replace(sources={"uv": stored.Placed(MATRIX, SMALL, 0.9)})
+  assert "expected a transform of ir" in run(data, tmp_path / "o3", Aligner(known=none)).failed[0]
+
+
+@pytest.mark.parametrize("otherwise", ["warn", "skip"])
+def test_what_cannot_be_aligned_is_fused_as_it_is_or_left_out(tmp_path, otherwise):
+  write(tmp_path / "data" / "vi" / "x.png", made.scene(1)[..., None])
+  write(tmp_path / "data" / "ir" / "x.png", made.other_kind(made.scene(8))[..., None])
+  report = run(tmp_path / "data", tmp_path / "out", Aligner(otherwise=otherwise, last="ir"))
+  if otherwise == "warn":
+    assert report.done == 1 and any("x: ir cannot be aligned (confidence" in note for note in report.notes)
+    assert not lines(tmp_path / "out")["x"]["aligned"]["ir"]["used"]
+    run(tmp_path / "data", tmp_path / "plain", None)
+    np.testing.assert_array_equal(read(tmp_path / "out" / "x.png"), read(tmp_path / "plain" / "x.png"))
+  else:
+    assert report.done == 0 and "left out, --align_or=warn fuses it as it is" in report.failed[0]

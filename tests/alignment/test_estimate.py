@@ -1,0 +1,98 @@
+"""Is a known transform found again, across modalities, sizes and masks, and is a pair of two scenes refused?"""
+
+import made
+import numpy as np
+import pytest
+
+from dig2dig_jax import align
+from dig2dig_jax.alignment import structure, warp
+from dig2dig_jax.alignment.estimate import estimate
+from dig2dig_jax.alignment.transforms import corner_error
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+SIZE = (150, 200)
+MOVED = made.similarity((5.0, -4.0), 1.06, 2.0)
+
+
+@pytest.fixture(scope="module")
+def image():
+  return made.scene(0)
+
+
+def test_structure_knows_no_sign_and_nothing_outside(image):
+  mask = np.ones(image.shape, np.float32)
+  mask[:, :60] = 0
+  gray = np.float32(image) / 255
+  there, turned = (np.asarray(structure.orientations(one, mask)) for one in (gray, 1 - gray))
+  np.testing.assert_allclose(there, turned, atol=1e-4)
+  assert np.all(there[:, :60] == 0) and np.abs(there[:, 70:]).max() > 0.2
+  disturbed = np.where(mask == 0, 0.9, gray)
+  np.testing.assert_allclose(np.asarray(structure.orientations(np.float32(disturbed), mask)), there, atol=1e-5)
+
+
+def test_a_large_turn_is_found_from_the_grid_of_starts(image):
+  matrix = made.similarity((14.0, -9.0), 0.82, -7.0)
+  source, mask = made.moved(made.other_kind(image), matrix)
+  found = estimate(image, source, source_mask=mask)
+  assert found.accepted and corner_error(found.matrix, matrix, *SIZE) < 1.0
+
+
+def test_a_perspective_is_found_where_it_is_asked_for(image):
+  matrix = MOVED @ np.array([[1, 0.01, 0], [0, 1.01, 0], [6e-5, -4e-5, 1]])
+  source, mask = made.moved(image, matrix)
+  found = estimate(image, source, source_mask=mask, model="homography")
+  assert corner_error(found.matrix, matrix, *SIZE) < 0.6 < corner_error(MOVED, matrix, *SIZE)
+
+
+def test_a_source_of_a_third_of_the_pixels_is_found_in_its_own_pixels(image):
+  third = made.similarity((2.0, 1.0)) @ np.eye(3)
+  matrix = np.array([[1 / 3, 0, -1 / 3], [0, 1 / 3, -1 / 3], [0, 0, 1]]) @ third
+  source, mask = made.moved(image, matrix, (50, 67))
+  found = estimate(image, source, source_mask=mask)
+  assert found.accepted and corner_error(found.matrix, matrix, *SIZE) < 0.4
+
+
+def test_two_scenes_and_an_empty_image_are_refused(image):
+  refused = align(image, made.other_kind(made.scene(7)))
+  assert refused.image is None and refused.alignment.confidence < 0.5
+  assert not estimate(image, np.full(SIZE, 9, np.uint8)).accepted
+  with pytest.raises(ValueError, match="model: expected one of auto, translation"):
+    estimate(image, image, model="flow")
+
+
+def test_heads_on_black_are_asked_for_more(image):
+  head = np.zeros(SIZE, bool)
+  head[30:120, 50:150] = True
+  scan = np.where(head, image // 2 + 120, 0).astype(np.uint8)
+  other = np.where(head, made.scene(5) // 2 + 120, 0).astype(np.uint8)  # the same outline, another inside
+  assert not estimate(scan, other).accepted
+
+
+def test_what_is_outside_of_the_mask_does_not_matter(image):
+  source, mask = made.moved(image, MOVED)
+  mask[:, :70] = False
+  noise = np.random.default_rng(3).integers(0, 256, SIZE).astype(np.uint8)
+  found = [estimate(image, np.where(mask, source, filled), source_mask=mask) for filled in (np.uint8(0), noise)]
+  np.testing.assert_allclose(found[0].matrix, found[1].matrix, atol=0.01)  # pixels: levels are resampled at its border
+  assert found[0].accepted and corner_error(found[0].matrix, MOVED, *SIZE) < 0.7
+
+
+def test_the_warp_brings_it_back_in_its_own_range(image):
+  deep = image.astype(np.uint16) * 100 + 5000
+  source, mask = made.moved(deep, MOVED)
+  warped, valid = warp.onto(source[..., None], MOVED, SIZE, mask)
+  assert warped.dtype == np.uint16 and warped.shape == (*SIZE, 1) and valid is not None
+  assert source.min() <= warped.min() and warped.max() <= source.max()
+  inner = valid[10:-10, 10:-10]
+  away = np.abs(warped[10:-10, 10:-10, 0].astype(int) - deep[10:-10, 10:-10])[inner]
+  assert np.median(away) < 300 and 0.8 < valid.mean() < 1
+  assert warp.onto(deep, np.eye(3), SIZE) == (pytest.approx(deep), None)
+
+
+def test_the_front_door_takes_arrays_and_says_no(image):
+  source, mask = made.moved(made.other_kind(image), MOVED)
+  found = align(image, np.dstack([source, np.uint8(mask) * 255]))
+  assert corner_error(found.alignment.matrix, MOVED, *SIZE) < 0.5  # across modalities
+  assert found.alignment.accepted and found.image.shape == (*SIZE, 1) and not found.valid.all()
+  with pytest.raises(ValueError, match="source: expected uint8, uint16 or floats"):
+    align(image, image.astype(np.int32))

@@ -1,0 +1,62 @@
+"""Does `dig2dig align` write what `dig2dig fuse` takes, and refuse in one line what it cannot do?"""
+
+import json
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+from scenes import read, write
+
+from dig2dig_jax.alignment.transforms import corner_error
+from dig2dig_jax.cli import main
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "alignment"))
+import made
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+NO_CACHE = "--compile_cache="  # tests measure what is compiled
+MATRIX = made.similarity((5.0, -4.0), 1.05, 2.0)
+
+
+@pytest.fixture
+def files(tmp_path):
+  source, _ = made.moved(made.other_kind(made.scene(0)), MATRIX)
+  write(tmp_path / "a" / "ir.png", source[..., None])
+  write(tmp_path / "b" / "vi.png", made.scene(0)[..., None])
+  write(tmp_path / "c" / "uv.png", made.scene(9)[..., None])
+  return [str(tmp_path / place) for place in ("a/ir.png", "b/vi.png", "c/uv.png")]
+
+
+def test_files_are_aligned_into_a_folder_of_sources(files, tmp_path, capsys):
+  out = tmp_path / "out"
+  assert main.main(["align", *files[:2], NO_CACHE, "-o", str(out)]) == 0
+  told = capsys.readouterr().out
+  assert "reference, 200 x 150" in told and "aligned, confidence" in told and "turned by" in told
+  kept = json.loads((out / "transforms.json").read_text())
+  assert kept["reference"] == "vi" and corner_error(np.array(kept["sources"]["ir"]["matrix"]), MATRIX, 150, 200) < 0.6
+  aligned, frame = read(out / "ir" / "vi.png"), read(out / "vi" / "vi.png")
+  assert aligned.shape == (150, 200, 4) and frame.shape == (150, 200)  # transparent where it shows nothing
+  gray, alpha = aligned[..., 1].astype(int), aligned[..., 0]  # as OpenCV has them, turned round
+  assert 0.8 < np.mean(alpha == 255) < 1 and np.isin(alpha, [0, 255]).all()
+  assert main.main(["align", *files[:2], NO_CACHE, "-o", str(out)]) == 2  # what stands there stands
+  assert "transforms.json: expected nothing there" in capsys.readouterr().err
+  assert np.median(np.abs(gray - made.other_kind(made.scene(0)))[alpha == 255]) < 12
+
+
+def test_what_cannot_be_is_one_line(files, tmp_path, capsys):
+  out = ["-o", str(tmp_path / "out")]
+  assert main.main(["align", files[1], files[2], NO_CACHE, *out]) == 3
+  assert "refused:" in capsys.readouterr().err and not (tmp_path / "out").exists()
+  for words, expected in (
+    ([files[0], *out], "expected two or more image files"),
+    (files[:2], "expected -o FOLDER"),
+    ([*files[:2], *out, "--align=flow"], "--align=flow: expected one of auto, translation"),
+    ([*files[:2], *out, "--reference=nowhere.png"], "expected one of the files"),
+    ([*files[:2], *out, "--sources=a,../b"], "expected 2 different names"),
+    ([*files[:2], *out, "--stepz=3"], "--stepz: expected one of --out"),
+  ):
+    assert main.main(["align", *words]) == 2
+    found = capsys.readouterr().err
+    assert expected in found and found.count("\n") == 1
+  assert main.main(["align", "--help"]) == 0 and "dig2dig align FILE FILE" in capsys.readouterr().out
