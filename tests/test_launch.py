@@ -189,7 +189,7 @@ def test_a_failed_pair_is_status_3(run, tmp_path, monkeypatch):
     write_pair(tmp_path / "data", name, (8, 8), channels={"ir": 1, "vi": 1})
   (tmp_path / "data" / "vi" / "bad.png").write_text("")
   (tmp_path / "data" / "vi" / "more.txt").write_text("")
-  status, out, err = run(f"--data={tmp_path / 'data'}", "--steps=2", "--dig_interval=1", "--bucket=8")
+  status, out, err = run(f"--data={tmp_path / 'data'}", "--steps=2", "--strength=0.9", "--dig_interval=1", "--bucket=8")
   assert status == 3
   compiling, notes, failures = err.splitlines()
   assert compiling.startswith("compiling for 8 x 8 pixels")

@@ -82,9 +82,9 @@ FAILED = {  # kind -> (bytes of the visible image, what the report says of it)
   "cmyk": (encoded("JPEG", np.asarray(PIL.Image.fromarray(PIXELS).convert("RGB"))), None),  # replaced below
   "int64": (tiff(PIXELS[..., 0].astype(np.int64)), "found 64-bit int64"),
   "nan": (tiff(np.where(GRAY > 0.5, np.nan, GRAY).astype(np.float32)), "expected finite float samples, found 160 NaN"),
-  "smaller": (encoded("PNG", PIXELS[:8]), "found 8x20; register or resize"),
-  "transposed": (encoded("PNG", np.ascontiguousarray(PIXELS.swapaxes(0, 1))), "found 20x16; register or resize"),
-  "turned_by_exif": (turned(), "found 20x16; register or resize"),
+  "smaller": (encoded("PNG", PIXELS[:8]), "found 8x20; add --align=auto, or register"),
+  "transposed": (encoded("PNG", np.ascontiguousarray(PIXELS.swapaxes(0, 1))), "found 20x16; add --align=auto, or register"),
+  "turned_by_exif": (turned(), "found 20x16; add --align=auto, or register"),
 }
 cmyk = io.BytesIO()
 PIL.Image.fromarray(PIXELS).convert("CMYK").save(cmyk, "JPEG")
@@ -112,7 +112,8 @@ def test_everything_bad_is_named_and_everything_good_is_done(tmp_path, monkeypat
   (data / "vi" / "broken_link.png").symlink_to(data / "nowhere")
   (data / "ir" / "broken_link.png").write_bytes(encoded("PNG"))
   with flagsaver.flagsaver():
-    flags = ("--compile_cache=", f"--data={data}", f"--out={out}", "--steps=2", "--dig_interval=1", "--bucket=32")
+    flags = ("--compile_cache=", f"--data={data}", f"--out={out}", "--steps=2", "--strength=0.9", "--dig_interval=1",
+             "--bucket=32")  # fmt: skip
     status = launch.main(launch.parse(["launch.py", *flags]))
   printed, err = capsys.readouterr()
   assert status == 3, err

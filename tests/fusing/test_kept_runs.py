@@ -42,8 +42,8 @@ def arguments(tmp_path_factory, tiny_prior):
   root = tmp_path_factory.mktemp("kept")
   for name in ("p", "q"):
     write_pair(root / "data", name, (24, 28), channels={"ir": 1, "vi": 3})
-  return ["launch.py", "--flagfile=vif.flags", "--steps=2", f"--prior={tiny_prior}", f"--data={root / 'data'}",
-          "--bucket=32", "--nosheet"]  # fmt: skip
+  return ["launch.py", "--flagfile=vif.flags", "--steps=2", "--strength=0.9", f"--prior={tiny_prior}",
+          f"--data={root / 'data'}", "--bucket=32", "--nosheet"]  # fmt: skip
 
 
 def images(out):

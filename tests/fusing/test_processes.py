@@ -169,7 +169,7 @@ def test_ctrl_c_in_the_fuse_job_keeps_what_is_done_and_says_so(tiny_prior, tmp_p
     write_pair(tmp_path / "data", f"p{number}", (32, 32), channels={"ir": 1, "vi": 1})
   out = tmp_path / "out"
   places = [f"--data={tmp_path / 'data'}", f"--out={out}", f"--prior={tiny_prior}", "--compile_cache="]
-  command = [sys.executable, "launch.py", *places, "--steps=20", "--dig_interval=5", "--bucket=32"]
+  command = [sys.executable, "launch.py", *places, "--steps=20", "--strength=0.9", "--dig_interval=5", "--bucket=32"]
   env = {**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "XLA_FLAGS": SIMPLE_LOOPS_FLAGS}
   running = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
   end = time.monotonic() + 120
