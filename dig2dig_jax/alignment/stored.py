@@ -9,6 +9,7 @@ import numpy as np
 
 from dig2dig_jax import strict_json
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.files import replacing
 
 FORMAT = "dig2dig transforms 1"
 _MOST = 2**20  # bytes
@@ -47,7 +48,8 @@ def rounded(matrix: np.ndarray) -> list[list[float]]:
 def write(path: Path, transforms: Transforms) -> None:
   """UserError where it cannot be written."""
   try:
-    path.write_text(json.dumps(transforms.record(), indent=1) + "\n", encoding="utf-8")
+    with replacing(path) as temporary:
+      temporary.write_text(json.dumps(transforms.record(), indent=1) + "\n", encoding="utf-8")
   except OSError as error:
     raise UserError(f"{path}: expected a place to write, found {error.strerror}; choose another output") from error
 

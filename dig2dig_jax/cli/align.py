@@ -12,6 +12,7 @@ from dig2dig_jax.cli.output import note, say
 from dig2dig_jax.data import guess, validity
 from dig2dig_jax.data.images import read_decoded, write_levels
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.files import taken
 
 TRANSFORMS = "transforms.json"
 _FLAGS = ("out", "align", "reference", "sources", "overwrite", "compile_cache")
@@ -39,9 +40,10 @@ def run(words: list[str]) -> int:
 
     if told := compile_cache.use(Path(cache).expanduser()):
       note(f"note: {told}")
+  _refuse_sources(files, [_place(given["out"], name, files[first]) for name in names])
   areas = [validity.find(*one, how="auto") for one in decoded]
   areas = [area if area is not None and area.any() else None for area in areas]
-  out, frame = Path(given["out"]).expanduser(), decoded[first].samples
+  frame = decoded[first].samples
   size, placed, refused = frame.shape[:2], {}, 0
   say(f"{files[first]}: reference, {size[1]} x {size[0]}")
   results = {names[first]: (frame, areas[first])}
@@ -61,11 +63,10 @@ def run(words: list[str]) -> int:
   if not placed:
     return 3
   sources = [names[k] for k in range(len(files)) if names[k] in results]
-  stems = files[first].stem
   for name in sources:
-    write_levels(out / name / f"{stems}.png", _levels(*results[name]), known="overwrite" in given)
+    write_levels(_place(given["out"], name, files[first]), _levels(*results[name]))
   stored.write(kept, stored.Transforms(names[first], size, placed))
-  say(f"written: {out}/{{{','.join(sources)}}}/{stems}.png and {kept}")
+  say(f"written: {', '.join(str(_place(given['out'], name, files[first])) for name in sources)} and {kept}")
   return 3 if refused else 0
 
 
@@ -93,9 +94,28 @@ def _reference(files: list[Path], pixels: list[int], asked: str | None) -> int:
   raise UserError(f"--reference={asked}: expected one of the files, {', '.join(map(str, files))}")
 
 
+def _place(out: str, name: str, reference: Path) -> Path:
+  """Where the source of that name is written: pairs go by the reference's name."""
+  return Path(out).expanduser() / name / f"{reference.stem}.png"
+
+
+def _refuse_sources(files: list[Path], places: list[Path]) -> None:
+  """Originals are never written over, whatever is asked."""
+  originals = {os.path.realpath(file): file for file in files}
+  for place in places:
+    if (found := originals.get(os.path.realpath(place))) is not None:
+      raise UserError(f"{place}: expected another place than a source's, found that of {found}; choose another -o")
+
+
 def _own(path: Path, overwrite: bool) -> Path:
-  if path.exists() and not overwrite:
-    raise UserError(f"{path}: expected nothing there, found a file; choose another -o, or add --overwrite")
+  """Where the transforms go. With `overwrite`, in the place of others, and of nothing else."""
+  if path.exists() or path.is_symlink():
+    if not overwrite:
+      raise UserError(f"{path}: expected nothing there, found a file; choose another -o, or add --overwrite")
+    try:
+      stored.read(path)
+    except UserError:
+      raise taken(path) from None
   return path
 
 

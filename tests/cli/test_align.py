@@ -44,6 +44,24 @@ def test_files_are_aligned_into_a_folder_of_sources(files, tmp_path, capsys):
   assert np.median(np.abs(gray - made.other_kind(made.scene(0)))[alpha == 255]) < 12
 
 
+def test_originals_and_foreign_files_stay(files, tmp_path, capsys):
+  originals = {file: pathlib.Path(file).read_bytes() for file in files}
+  data = tmp_path / "data"
+  for source, file in (("ir", files[0]), ("vi", files[1])):
+    (data / source).mkdir(parents=True)
+    (data / source / "p.png").write_bytes(originals[file])
+  pair = [str(data / source / "p.png") for source in ("ir", "vi")]
+  assert main.main(["align", *pair, NO_CACHE, "-o", str(data), "--overwrite"]) == 2
+  assert "expected another place than a source's" in capsys.readouterr().err
+  assert [pathlib.Path(file).read_bytes() for file in pair] == [originals[file] for file in files[:2]]
+  out = tmp_path / "out"
+  out.mkdir()
+  (out / "transforms.json").write_text("a diary")
+  assert main.main(["align", *files[:2], NO_CACHE, "-o", str(out), "--overwrite"]) == 2
+  assert "found a file that it did not write" in capsys.readouterr().err
+  assert (out / "transforms.json").read_text() == "a diary" and len(list(out.iterdir())) == 1
+
+
 def test_what_cannot_be_is_one_line(files, tmp_path, capsys):
   out = ["-o", str(tmp_path / "out")]
   assert main.main(["align", files[1], files[2], NO_CACHE, *out]) == 3
