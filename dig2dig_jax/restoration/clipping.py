@@ -63,8 +63,9 @@ def alone(distance: Array, variance: Array) -> tuple[Array, Array]:
 def unclipped(clean: Array, observed: Array, deviation: Array) -> Array:
   """A denoiser's estimate without the bias of clipped noise: the means of which `clean` has the stored means.
 
-  observed: of what `clean` is the estimate, [-1, 1]; where none of it lies at an end, nothing was clipped.
-  deviation: of its noise."""
+  observed: of what `clean` is the estimate; where none of it lies at an end of [-1, 1], or some of it beyond, nothing
+  was clipped. deviation: of its noise."""
   table = clipped(jnp.maximum(deviation, LEVEL / 10))
   means = jnp.clip(table.of(clean, table.m), -1, 1)
-  return jnp.where(jnp.any(jnp.abs(observed) > 1 - LEVEL / 2), means, clean)
+  farthest = jnp.max(jnp.abs(observed))
+  return jnp.where((farthest > 1 - LEVEL / 2) & (farthest < 1 + LEVEL / 2), means, clean)

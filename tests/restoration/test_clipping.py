@@ -45,3 +45,5 @@ def test_the_bias_of_a_dark_scene_is_taken_off_and_a_middle_grey_stays():
 def test_where_nothing_lies_at_an_end_nothing_was_clipped():
   clean = jnp.linspace(-0.95, 0.95, 9)
   np.testing.assert_array_equal(unclipped(clean, clean * 0.98, jnp.float32(0.3)), clean)
+  np.testing.assert_array_equal(unclipped(clean, clean * 1.2, jnp.float32(0.3)), clean)  # nor where some lies beyond
+  assert not np.array_equal(unclipped(clean, jnp.clip(clean * 1.2, -1, 1), jnp.float32(0.3)), clean)
