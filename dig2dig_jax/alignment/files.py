@@ -10,6 +10,7 @@ from dig2dig_jax.alignment.estimate import Alignment, estimate
 from dig2dig_jax.data import validity
 from dig2dig_jax.data.decode import Decoded
 from dig2dig_jax.data.images import read_decoded
+from dig2dig_jax.errors import UserError
 
 
 class Aligned(NamedTuple):
@@ -42,7 +43,6 @@ def align(
   """
   decoded = [_decoded(name, image) for name, image in (("reference", reference), ("source", source))]
   masks = [validity.find(*one, how=valid) for one in decoded]
-  masks = [mask if mask is not None and mask.any() else None for mask in masks]
   (frame, _), (samples, _) = decoded
   found = estimate(frame, samples, model=model, reference_mask=masks[0], source_mask=masks[1])
   if not found.accepted:
@@ -52,7 +52,11 @@ def align(
 
 def _decoded(name: str, image) -> Decoded:
   if isinstance(image, str | os.PathLike):
-    return read_decoded(image)
+    found = read_decoded(image)
+    if found.samples.dtype.kind == "f" and not np.isfinite(found.samples).all():
+      raise UserError(f"{os.fspath(image)}: expected finite float samples, found NaN or infinite ones; replace them "
+                      "and save again")
+    return found
   image = np.asarray(image)
   image = image[..., None] if image.ndim == 2 else image
   if image.ndim != 3 or not 1 <= image.shape[-1] <= 4 or image.size == 0:

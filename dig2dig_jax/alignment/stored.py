@@ -62,7 +62,10 @@ def read(path: Path) -> Transforms:
       raise ValueError(f"format {found['format']!r}")
     sources = {name: Placed(_matrix(one["matrix"]), _size(one["size"]), float(one["confidence"]))
                for name, one in found["sources"].items()}  # fmt: skip
-    return Transforms(str(found["reference"]), _size(found["size"]), sources)
+    size = _size(found["size"])
+    for name, placed in sources.items():
+      _check_horizon(name, placed.matrix, size)
+    return Transforms(str(found["reference"]), size, sources)
   except OSError as error:
     raise UserError(f"{path}: expected a file of transforms, found {error.strerror}; check --transforms") from error
   except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -75,6 +78,14 @@ def _matrix(values) -> np.ndarray:
   if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
     raise ValueError("a matrix that is not 3 x 3, or has no inverse")
   return matrix
+
+
+def _check_horizon(name: str, matrix: np.ndarray, size: tuple[int, int]) -> None:
+  """A view of the whole reference has all its corners on one side of the horizon."""
+  corners = np.array([[x, y, 1] for x in (0, size[1] - 1) for y in (0, size[0] - 1)], np.float64)
+  depths = corners @ matrix[2]
+  if depths.min() * depths.max() <= 0:
+    raise ValueError(f"a matrix of {name} whose horizon crosses the reference")
 
 
 def _size(values) -> tuple[int, int]:

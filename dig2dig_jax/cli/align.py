@@ -10,9 +10,9 @@ from dig2dig_jax.alignment.estimate import ACCEPTED, MODELS, estimate
 from dig2dig_jax.cli import flags
 from dig2dig_jax.cli.output import note, say
 from dig2dig_jax.data import guess, validity
-from dig2dig_jax.data.images import read_decoded, write_levels
+from dig2dig_jax.data.images import read_decoded, read_image, write_levels
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.files import taken
+from dig2dig_jax.files import is_free, taken, what_lies_at
 
 TRANSFORMS = "transforms.json"
 _FLAGS = ("out", "align", "reference", "sources", "overwrite", "compile_cache")
@@ -31,18 +31,19 @@ def run(words: list[str]) -> int:
   model = given.get("align", "auto")
   if model not in MODELS:
     raise UserError(f"--align={model}: expected one of {', '.join(MODELS)}")
-  names = _names(files, given.get("sources"))
   kept = _own(Path(given["out"]).expanduser() / TRANSFORMS, "overwrite" in given)
+  images = [read_image(file) for file in files]  # whose samples are refused where fusion refuses them
+  names, order = _named(files, [image.pixels for image in images], given.get("sources"))
   decoded = [read_decoded(file) for file in files]
-  first = _reference(files, [one.samples.shape[0] * one.samples.shape[1] for one in decoded], given.get("reference"))
+  pixels = [one.samples.shape[0] * one.samples.shape[1] for one in decoded]
+  first = _reference(files, pixels, order, names, given.get("reference"))
   if cache := given.get("compile_cache", flags.CACHE.default):
     from dig2dig_jax.fusing import compile_cache
 
     if told := compile_cache.use(Path(cache).expanduser()):
       note(f"note: {told}")
-  _refuse_sources(files, [_place(given["out"], name, files[first]) for name in names])
+  _check_places(files, [_place(given["out"], name, files[first]) for name in names])
   areas = [validity.find(*one, how="auto") for one in decoded]
-  areas = [area if area is not None and area.any() else None for area in areas]
   frame = decoded[first].samples
   size, placed, refused = frame.shape[:2], {}, 0
   say(f"{files[first]}: reference, {size[1]} x {size[0]}")
@@ -70,23 +71,27 @@ def run(words: list[str]) -> int:
   return 3 if refused else 0
 
 
-def _names(files: list[Path], asked: str | None) -> list[str]:
-  """Of the sources: as asked, else the files' own where they are different, else their folders', else numbers."""
+def _named(files: list[Path], images: list[np.ndarray], asked: str | None) -> tuple[list[str], tuple[int, ...]]:
+  """(the name of each file's source, the files in the order of the task), both as `dig2dig fuse` has them."""
   if asked is not None:
     names = asked.split(",")
     usable = [name for name in names if name and "/" not in name and name[0] not in ".~"]
     if not len(files) == len(names) == len(set(usable)):
       raise UserError(f"--sources={asked}: expected {len(files)} different names that can be folders', by commas")
-    return names
-  for found in ([file.stem for file in files], [file.absolute().parent.name for file in files]):
-    if len(set(found)) == len(files) and guess.by_names(found):
-      return found
-  return [f"source{number}" for number in range(1, len(files) + 1)]
+    return names, tuple(range(len(files)))
+  found = guess.by_names([file.stem for file in files]) or guess.by_images(images)
+  usual = dict(zip(found.order, guess.usual_names(found.task, len(files)), strict=True))
+  note(f"note: {found.task}, by {found.why}: {', '.join(f'{files[k]} is {usual[k]}' for k in found.order)}; "
+       "--sources= says otherwise")
+  return [usual[k] for k in range(len(files))], found.order
 
 
-def _reference(files: list[Path], pixels: list[int], asked: str | None) -> int:
+def _reference(
+  files: list[Path], pixels: list[int], order: tuple[int, ...], names: list[str], asked: str | None
+) -> int:
+  """The file with the most pixels, among equals the first that is not infrared."""
   if asked is None:
-    return max(range(len(files)), key=lambda k: (pixels[k], k))
+    return max(order, key=lambda k: (pixels[k], names[k].casefold() not in guess.NAMES["thermal"][0]))
   place = os.path.realpath(Path(asked).expanduser())
   for k, file in enumerate(files):
     if os.path.realpath(file) == place:
@@ -99,12 +104,17 @@ def _place(out: str, name: str, reference: Path) -> Path:
   return Path(out).expanduser() / name / f"{reference.stem}.png"
 
 
-def _refuse_sources(files: list[Path], places: list[Path]) -> None:
-  """Originals are never written over, whatever is asked."""
+def _check_places(files: list[Path], places: list[Path]) -> None:
+  """Originals and foreign files are never written over, whatever is asked: said before anything is computed."""
   originals = {os.path.realpath(file): file for file in files}
   for place in places:
     if (found := originals.get(os.path.realpath(place))) is not None:
       raise UserError(f"{place}: expected another place than a source's, found that of {found}; choose another -o")
+    above = next(folder for folder in place.parents if folder.exists() or folder.is_symlink())
+    if not above.is_dir():
+      raise UserError(f"{above}: expected a folder, found {what_lies_at(above)}; choose another -o")
+    if not is_free(place):
+      raise taken(place)
 
 
 def _own(path: Path, overwrite: bool) -> Path:

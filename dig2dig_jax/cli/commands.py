@@ -177,7 +177,7 @@ def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:
     raise UserError(f"{files[0]}: expected different files, found one of them twice; name each image of the scene once")
   found = guess.by_names([file.stem for file in files]) or guess.by_images([read_image(file).pixels for file in files])
   task, order = _decided(task, found, len(files))
-  names = _usual_names(task, len(files))
+  names = guess.usual_names(task, len(files))
   parent = (place.parent if single else place).absolute()
   importlib.import_module("dig2dig_jax.cli.fuse")  # takes seconds, before anything is written
   interrupt.begins()
@@ -222,11 +222,6 @@ def _decided(task: str | None, found: guess.Guess | None, count: int) -> tuple[s
   if task in ("thermal", "medical") and count > 2:
     raise UserError(f"--task={task}: expected two sources, found {count}; fuse them in turn, or take another --task")
   return task, order
-
-
-def _usual_names(task: str, count: int) -> list[str]:
-  firsts, seconds = guess.NAMES[task]
-  return [firsts[0], seconds[0]] if count == 2 else [f"source{number}" for number in range(1, count + 1)]
 
 
 def _settings(task: str, sources: Sequence[str] | None) -> list[str]:

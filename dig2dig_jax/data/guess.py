@@ -33,6 +33,12 @@ class Guess(NamedTuple):
   why: str
 
 
+def usual_names(task: str, count: int) -> list[str]:
+  """Of that many sources, in the task's order: those of its flag file, or numbers."""
+  firsts, seconds = NAMES[task]
+  return [firsts[0], seconds[0]] if count == 2 else [f"source{number}" for number in range(1, count + 1)]
+
+
 def by_names(names: Sequence[str]) -> Guess | None:
   """Of the sources' names, if they say it."""
   lower = [name.casefold() for name in names]
