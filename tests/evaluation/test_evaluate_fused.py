@@ -142,7 +142,8 @@ def test_an_extra_measure_is_a_column_that_no_rank_counts(data, tmp_path, quick_
   [
     ({}, {"baselines": False}, "--fused: expected one or more folders"),
     ({"average": "ours"}, {}, "found average; rename"),
-    ({"ours": "ours"}, {"protocol": "mine"}, "--protocol=mine: expected one of panel, ddfm, dig2dig, targets, common, all"),
+    ({"ours": "ours"}, {"protocol": "mine"},
+     "--protocol=mine: expected one of panel, ddfm, dig2dig, targets, common, all"),
     ({"ours": "nothing"}, {}, "nothing: expected a folder of images"),
     ({"ours": "twice"}, {}, "expected one image named '1', found 1.jpg too"),
     ({"ours": "elsewhere"}, {}, "expected images that all of ours have, found none; .*named '1'"),
