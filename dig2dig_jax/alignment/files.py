@@ -50,13 +50,19 @@ def align(
   return Aligned(*warp.onto(samples, found.matrix, frame.shape[:2], masks[1]), found)
 
 
+def read(path: str | os.PathLike) -> Decoded:
+  """Samples and alpha of a file, of any real type and range. UserError, naming it, for one that cannot be read or whose
+  samples are not finite."""
+  found = read_decoded(path)
+  if found.samples.dtype.kind == "f" and not np.isfinite(found.samples).all():
+    raise UserError(f"{os.fspath(path)}: expected finite float samples, found NaN or infinite ones; replace them and "
+                    "save again")
+  return found
+
+
 def _decoded(name: str, image) -> Decoded:
   if isinstance(image, str | os.PathLike):
-    found = read_decoded(image)
-    if found.samples.dtype.kind == "f" and not np.isfinite(found.samples).all():
-      raise UserError(f"{os.fspath(image)}: expected finite float samples, found NaN or infinite ones; replace them "
-                      "and save again")
-    return found
+    return read(image)
   image = np.asarray(image)
   image = image[..., None] if image.ndim == 2 else image
   if image.ndim != 3 or not 1 <= image.shape[-1] <= 4 or image.size == 0:

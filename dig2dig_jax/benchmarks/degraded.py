@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from dig2dig_jax import metrics
 from dig2dig_jax.benchmarks.degraded_rows import DIG, Fusers, Row, Runner, rows_of
+from dig2dig_jax.benchmarks.pairs import middle_of
 from dig2dig_jax.data import validity
 from dig2dig_jax.data.degraded_pairs import split
 from dig2dig_jax.data.images import to_uint8
@@ -142,10 +143,7 @@ def _runner(method: tuple[Method, dict], config: FuseConfig) -> Runner:
 
 def gray_middle(pair: LoadedPair, middle: int) -> LoadedPair:
   """Luminance in three channels; of the square of side `middle` in the pair's middle, 0 for all."""
-  sources = np.repeat(pair.sources @ color.LUMA, 3, axis=-1)
-  if middle:
-    top, left = ((side - min(side, middle)) // 2 for side in sources.shape[1:3])
-    sources = sources[:, top : top + middle, left : left + middle]
+  sources = middle_of(np.repeat(pair.sources @ color.LUMA, 3, axis=-1), middle)
   return pair._replace(sources=np.ascontiguousarray(sources))
 
 

@@ -15,6 +15,7 @@ from dig2dig_jax.fusing.fuser import Fuser
 from dig2dig_jax.restoration import classical
 from dig2dig_jax.restoration.restorer import Restorer
 
+Rule = Callable[[np.ndarray, str], np.ndarray]  # (sources [K, H, W, 3], name of the pair) -> fused [H, W, 3]
 DIG, MEAN, TRAINED = "Dig2DIG", "average", "DRFusion"  # rules of fusion
 PLAIN, OURS = "Dig2DIG on the degraded sources", "Dig2DIG, training-free restoration"
 

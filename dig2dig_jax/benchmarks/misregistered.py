@@ -11,10 +11,10 @@ import numpy as np
 
 from dig2dig_jax import metrics
 from dig2dig_jax.benchmarks.degraded import similarity
+from dig2dig_jax.benchmarks.degraded_rows import Rule
 from dig2dig_jax.data.images import to_uint8
 from dig2dig_jax.data.pairs import LoadedPair
 
-Rule = Callable[[np.ndarray, str], np.ndarray]  # (sources [K, H, W, 3], name of the pair) -> fused [H, W, 3]
 MEASURES = ("MEF_MS_SSIM", "Qabf_petrovic", "VIFF")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from dig2dig_jax import metrics
 from dig2dig_jax.benchmarks.damage import KINDS
 from dig2dig_jax.benchmarks.degraded import similarity
+from dig2dig_jax.benchmarks.degraded_rows import Rule
 from dig2dig_jax.data.images import to_uint8
 from dig2dig_jax.data.pairs import LoadedPair, content_id
 from dig2dig_jax.restoration.degradation import Degradation, parse
@@ -18,7 +19,6 @@ from dig2dig_jax.restoration.restorer import Restorer
 FACTORS = (0.5, 0.8, 1.0, 1.25, 2.0)  # told / true
 NOISE, BLUR = 25, 2.5  # grey levels of 255; pixels
 _ROUNDING = 1 / np.sqrt(12)  # grey levels, of a blurred image in 8 bits
-Rule = Callable[[np.ndarray, str], np.ndarray]  # (sources [K, H, W, 3], name of the pair) -> fused [H, W, 3]
 HEADER = ("degraded by", "told", "PSNR to clean ↑", "SSIM to clean ↑")
 
 
@@ -33,6 +33,7 @@ def rows(
   """Lines of both degradations: not restored, found, and told at each of FACTORS. plain: fuses what it is given;
   blind: finds what happened to it first."""
   lines = []
+  clean = {pair.name: metrics.to_gray(to_uint8(plain(pair.sources, pair.name))) for pair in pairs}
   for kind, label, told in (
     (f"noise{NOISE}", f"noise of sigma {NOISE}", lambda factor: ("none", NOISE * factor)),
     (f"blur{BLUR}", f"blur of {BLUR} px", lambda factor: (f"blur({BLUR * factor:g})", _ROUNDING)),
@@ -45,10 +46,8 @@ def rows(
       ways[f"{factor:g} of the truth"] = _told(restorer_of(known), plain, sources)
     for way, rule in ways.items():
       scores = [
-        similarity(*(metrics.to_gray(to_uint8(image)) for image in (plain(pair.sources, pair.name),
-                                                                      rule(observed[pair.name], pair.name))))
-        for pair in pairs
-      ]  # fmt: skip
+        similarity(clean[pair.name], metrics.to_gray(to_uint8(rule(observed[pair.name], pair.name)))) for pair in pairs
+      ]
       psnr, ssim = np.mean(scores, axis=0)
       lines.append([label, way, f"{psnr:.2f}", f"{ssim:.4f}"])
   return lines

@@ -79,10 +79,15 @@ def settings(plan: Plan, prior: Prior) -> dict:
 def loaded(pair: Pair, middle: int) -> LoadedPair:
   """The pair, or the square of side `middle` in its middle."""
   found = load_pair(pair)
+  return found._replace(sources=middle_of(found.sources, middle))
+
+
+def middle_of(sources: np.ndarray, middle: int) -> np.ndarray:
+  """[K, h, w, C] of [K, H, W, C]: the square of side `middle` in the middle, or what there is of it; 0 for all."""
   if not middle:
-    return found
-  top, left = ((side - min(side, middle)) // 2 for side in found.sources.shape[1:3])
-  return found._replace(sources=found.sources[:, top : top + middle, left : left + middle])
+    return sources
+  top, left = ((side - min(side, middle)) // 2 for side in sources.shape[1:3])
+  return sources[:, top : top + middle, left : left + middle]
 
 
 def scored(batch: Batch, plan: Plan, failed: list[str]) -> Iterator[tuple[LoadedPair, Found]]:

@@ -15,7 +15,7 @@ import numpy as np
 from dig2dig_jax import metrics
 from dig2dig_jax.benchmarks import leaning, misregistered, mistold, rows
 from dig2dig_jax.benchmarks.degraded import Report, gray_middle
-from dig2dig_jax.benchmarks.degraded_rows import Runner
+from dig2dig_jax.benchmarks.degraded_rows import Rule, Runner
 from dig2dig_jax.benchmarks.pairs import spread
 from dig2dig_jax.data.pairs import LoadedPair, content_id, load_pair
 from dig2dig_jax.errors import UserError
@@ -97,7 +97,7 @@ def run(
 
 
 def _misregistered(asked: Asked):
-  plain: dict[str, misregistered.Rule] = {}
+  plain: dict[str, Rule] = {}
   for name in ("average", "Laplacian pyramid"):
     plain[name] = lambda sources, _, name=name: _plain(name, sources)
   rules = plain | {name: asked.rule(options) for name, options in rows.misregistered(asked.tuned).items()}

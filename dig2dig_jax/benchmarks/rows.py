@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from dig2dig_jax.benchmarks import published
 from dig2dig_jax.benchmarks.published import PUBLISHED, Rows
+from dig2dig_jax.benchmarks.theory import ORACLE, UNIFORM
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.guidance import spectrum
 from dig2dig_jax.methods.dig2dig import one_pass
@@ -61,12 +62,12 @@ def theory_rows(tuned: Dig2DigOptions) -> Rows:
   basis = Dig2DigOptions(steps=steps, strength=min(tuned.strength, 0.5), chunk=tuned.chunk)
   of = lambda **changes: dataclasses.replace(basis, **changes)  # noqa: E731
   return {
-    "uniform": of(weights="uniform"),
+    UNIFORM: of(weights="uniform"),
     "gains over intervals": basis,
     "the same, sharper": of(normalise="mean_abs", temperature=SCALE_FREE_TEMPERATURE),
     "accumulated gains": of(window="cumulative", temperature=0.006, smoothing=8.0),
     "gains in closed form": of(window="spectrum", bands=7),
-    "oracle": of(weights="uniform"),
+    ORACLE: of(weights="uniform"),
   }
 
 

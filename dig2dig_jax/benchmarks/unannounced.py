@@ -17,6 +17,7 @@ from tqdm import tqdm
 from dig2dig_jax import metrics
 from dig2dig_jax.benchmarks.damage import KINDS, Damage
 from dig2dig_jax.benchmarks.degraded import Report, gray_middle, similarity
+from dig2dig_jax.benchmarks.degraded_rows import Rule
 from dig2dig_jax.benchmarks.pairs import spread
 from dig2dig_jax.data.images import to_uint8
 from dig2dig_jax.data.pairs import LoadedPair, content_id, load_pair
@@ -31,7 +32,6 @@ from dig2dig_jax.restoration import classical
 from dig2dig_jax.restoration.degradation import Degradation, parse
 from dig2dig_jax.restoration.restorer import Restorer
 
-Rule = Callable[[np.ndarray, str], np.ndarray]  # (sources [K, H, W, 3], name of the pair) -> fused [H, W, 3]
 OURS, PLAIN, TOLD = "Dig2DIG", "Dig2DIG, --restore=off", "told, then Dig2DIG"
 AFFECTED = ("first", "second", "both")
 SHEET_ROWS = 4

@@ -7,10 +7,12 @@ import numpy as np
 
 from dig2dig_jax.alignment import stored, warp
 from dig2dig_jax.alignment.estimate import ACCEPTED, MODELS, estimate
+from dig2dig_jax.alignment.files import read
 from dig2dig_jax.cli import flags
 from dig2dig_jax.cli.output import note, say
 from dig2dig_jax.data import guess, validity
-from dig2dig_jax.data.images import read_decoded, read_image, write_levels
+from dig2dig_jax.data.images import write_levels
+from dig2dig_jax.data.scaling import extremes
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import is_free, taken, what_lies_at
 
@@ -32,9 +34,8 @@ def run(words: list[str]) -> int:
   if model not in MODELS:
     raise UserError(f"--align={model}: expected one of {', '.join(MODELS)}")
   kept = _own(Path(given["out"]).expanduser() / TRANSFORMS, "overwrite" in given)
-  images = [read_image(file) for file in files]  # whose samples are refused where fusion refuses them
-  names, order = _named(files, [image.pixels for image in images], given.get("sources"))
-  decoded = [read_decoded(file) for file in files]
+  decoded = [read(file) for file in files]
+  names, order = _named(files, [one.samples for one in decoded], given.get("sources"))
   pixels = [one.samples.shape[0] * one.samples.shape[1] for one in decoded]
   first = _reference(files, pixels, order, names, given.get("reference"))
   if cache := given.get("compile_cache", flags.CACHE.default):
@@ -79,7 +80,7 @@ def _named(files: list[Path], images: list[np.ndarray], asked: str | None) -> tu
     if not len(files) == len(names) == len(set(usable)):
       raise UserError(f"--sources={asked}: expected {len(files)} different names that can be folders', by commas")
     return names, tuple(range(len(files)))
-  found = guess.by_names([file.stem for file in files]) or guess.by_images(images)
+  found = guess.by_names([file.stem for file in files]) or guess.by_images([_pixels(image) for image in images])
   usual = dict(zip(found.order, guess.usual_names(found.task, len(files)), strict=True))
   note(f"note: {found.task}, by {found.why}: {', '.join(f'{files[k]} is {usual[k]}' for k in found.order)}; "
        "--sources= says otherwise")
@@ -129,10 +130,22 @@ def _own(path: Path, overwrite: bool) -> Path:
   return path
 
 
+def _ends(samples: np.ndarray) -> tuple[float, float]:
+  """Black and white: of a whole type its own, of floats 0 and 1, or what lies beyond."""
+  low, high = extremes(samples.dtype.name)
+  return (min(low, float(samples.min())), max(high, float(samples.max()))) if samples.dtype.kind == "f" else (low, high)
+
+
+def _pixels(samples: np.ndarray) -> np.ndarray:
+  """[H, W, 3] in [-1, 1], to guess by."""
+  low, high = _ends(samples)
+  return np.repeat(2 * (samples.astype(np.float32) - low) / (high - low) - 1, 3 // samples.shape[-1], axis=-1)
+
+
 def _levels(samples: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
   """[H, W, C] with alpha where not all of it is valid; floats in [0, 1] as 16 bits."""
   if samples.dtype.kind == "f":
-    low, high = min(0.0, float(samples.min())), max(1.0, float(samples.max()))
+    low, high = _ends(samples)
     samples = np.rint((samples - low) / (high - low) * 65535).astype(np.uint16)
   if samples.dtype not in (np.uint8, np.uint16):
     raise UserError(f"expected 8- or 16-bit unsigned samples or floats to write, found {samples.dtype}; convert them")

@@ -4,6 +4,7 @@ import json
 import pathlib
 import sys
 
+import cv2
 import numpy as np
 import pytest
 from scenes import read, write
@@ -74,6 +75,18 @@ def test_fusion_takes_the_transforms_of_the_same_files_whatever_they_are_called(
   assert "thermal, by two views that disagree" in told.err and "DSC1.png: reference" in told.out
   kept = stored.read(tmp_path / "out" / "transforms.json")
   assert kept.reference == "vi" and list(kept.sources) == ["ir"]
+
+
+def test_temperatures_are_aligned_and_holes_in_them_refused(files, tmp_path, capsys):
+  degrees = 20 + read(files[0]).astype(np.float32) / 8  # a float TIFF beyond [0, 1]
+  place = tmp_path / "a" / "T.tiff"
+  cv2.imwrite(str(place), degrees)
+  assert main.main(["align", str(place), files[1], NO_CACHE, "-o", str(tmp_path / "out")]) == 0
+  degrees[40:50, 60:70] = np.nan
+  cv2.imwrite(str(place), degrees)
+  capsys.readouterr()
+  assert main.main(["align", str(place), files[1], NO_CACHE, "-o", str(tmp_path / "other")]) == 2
+  assert "T.tiff: expected finite float samples" in capsys.readouterr().err
 
 
 def test_what_cannot_be_seen_is_refused(files, tmp_path, capsys):
