@@ -47,7 +47,7 @@ def test_a_still_scene_has_nothing_that_moved(stops, noise):
 
 
 def test_an_offset_of_a_pixel_is_no_motion():
-  shifted = np.pad(scene(), ((1, 0), (0, 1), (0, 0)), mode="edge")[:-1, 1:]  # not wrapped: what comes in is another thing
+  shifted = np.pad(scene(), ((1, 0), (0, 1), (0, 0)), mode="edge")[:-1, 1:]
   assert not ghosts.moved(exposed(scene(), 0), exposed(shifted, 1)).any()
 
 
