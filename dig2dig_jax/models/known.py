@@ -4,10 +4,30 @@ That is nearly half of the time it takes to trace a network. The layers of this 
 for, and leave all else to Flax: the initialisation, and what is said of a shape that does not fit.
 """
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
 from typing import Any
 
 import flax.linen as nn
+import jax.numpy as jnp
 import numpy as np
+
+_BLANK = contextvars.ContextVar("blank", default=False)
+
+
+@contextlib.contextmanager
+def blank() -> Iterator[None]:
+  """Within, parameters are made as zeros: for whoever asks for their shapes alone."""
+  token = _BLANK.set(True)
+  try:
+    yield
+  finally:
+    _BLANK.reset(token)
+
+
+def _zeros(key, shape, dtype=jnp.float32):
+  return jnp.zeros(shape, dtype)
 
 
 class Known:
@@ -18,7 +38,7 @@ class Known:
     there = self.get_variable("params", name)  # type: ignore[attr-defined]
     if there is not None and init_args and np.shape(there) == tuple(init_args[0]):
       return there
-    return super().param(name, init_fn, *init_args, **options)  # type: ignore[misc]
+    return super().param(name, _zeros if _BLANK.get() else init_fn, *init_args, **options)  # type: ignore[misc]
 
 
 class Dense(Known, nn.Dense):
