@@ -52,8 +52,8 @@ FUSES = {
   **{f"accumulated_{task}": 14 for task in TASKS},
 }  # fmt: skip
 
-# Slow: what a preset's own test above does not need to be seen once more. Presets whose program another one has, but for
-# the names of its sources, run where everything is asked for: 15 s each.
+# Slow: a faster preset has most of their program. Presets whose program another one has, but for the names of its
+# sources, run where everything is asked for: 15 s each.
 FULL = bool(os.environ.get("DIG2DIG_FULL"))
 SLOW = {"table1_llvip", "ccf_paper_vif", "dig2dig_quadratic_vif", "dig2dig_quadratic_mff", "accumulated_mif"}
 SAME = {"table1_m3fd", "table1_msrs", "table_mefb", "accumulated_mff", "accumulated_mef",
