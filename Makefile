@@ -8,7 +8,7 @@ WORKERS ?= 2
 # Several GB of CUDA only where an NVIDIA driver answers.
 REQUIREMENTS := $(shell nvidia-smi >/dev/null 2>&1 && echo requirements.txt || echo requirements-cpu.txt)
 
-.PHONY: fuse test lint clean
+.PHONY: fuse test test-slow lint clean
 
 $(VENV)/installed: $(REQUIREMENTS) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, found " + sys.version.split()[0] + "; set PYTHON=") if sys.version_info < (3, 11) else None'
@@ -29,6 +29,10 @@ fuse: $(VENV)/installed
 # longest have few.
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+# What `make test` leaves out: whole commands, large networks and several processes once more.
+test-slow: $(VENV)/installed
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m slow
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -52,6 +52,7 @@ def test_presets_are_what_the_flag_files_hold(task):
     assert found.chroma_from == (found.sources.index(chroma) if chroma else None)
 
 
+@pytest.mark.slow
 def test_files_fuse_as_by_launch(files, tiny_prior, tmp_path, capsys):
   with flagsaver.flagsaver():
     launch.parse([

@@ -52,16 +52,21 @@ FUSES = {
   **{f"accumulated_{task}": 14 for task in TASKS},
 }  # fmt: skip
 
-# Presets whose program another one has, but for the names of its sources, run where everything is asked for: 15 s each.
+# Slow: a faster preset has most of their program. Presets whose program another one has, but for the names of its
+# sources, run where everything is asked for: 15 s each.
 FULL = bool(os.environ.get("DIG2DIG_FULL"))
+SLOW = {"table1_llvip", "ccf_paper_vif", "dig2dig_quadratic_vif", "dig2dig_quadratic_mff", "accumulated_mif"}
 SAME = {"table1_m3fd", "table1_msrs", "table_mefb", "accumulated_mff", "accumulated_mef",
         *(f"{family}_{task}" for family in ("dig2dig_paper", "dig2dig_quadratic") for task in ("mif", "mef"))}
 
 
 def once(presets):
-  """Parameters: those of SAME are skipped unless everything is asked for."""
-  skip = pytest.mark.skipif(not FULL, reason="the program of another preset; DIG2DIG_FULL=1 runs it")
-  return [pytest.param(preset, marks=[skip] if preset in SAME else []) for preset in presets]
+  """Parameters: those of SAME are skipped unless everything is asked for, those of SLOW are in the slow tests."""
+  marks = dict.fromkeys(SLOW, [pytest.mark.slow])
+  if not FULL:
+    skip = pytest.mark.skipif(True, reason="the program of another preset; DIG2DIG_FULL=1 runs it")
+    marks |= dict.fromkeys(SAME, [pytest.mark.slow, skip])
+  return [pytest.param(preset, marks=marks.get(preset, [])) for preset in presets]
 
 
 @pytest.fixture(scope="module")

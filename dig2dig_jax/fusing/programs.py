@@ -98,7 +98,7 @@ class Programs:
       return make()
     path = self._path(name, ()).with_suffix(".count")
     try:
-      number, seal = path.read_text(encoding="ascii").split()
+      number, seal = path.read_text(encoding="utf-8").split()
       if seal == _seal(number):
         return int(number)
     except (OSError, ValueError):
@@ -107,7 +107,7 @@ class Programs:
     with contextlib.suppress(OSError):  # `get` says where nothing can be kept
       path.parent.mkdir(parents=True, exist_ok=True)
       with replacing(path) as temporary:
-        temporary.write_text(f"{number} {_seal(number)}\n", encoding="ascii")
+        temporary.write_text(f"{number} {_seal(number)}\n", encoding="utf-8")
     return int(number)
 
   def _loaded(self, path: Path, name: str, devices: Sequence[jax.Device], arguments: Sequence) -> Program | None:

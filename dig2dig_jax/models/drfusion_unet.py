@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dig2dig_jax.models import bounds
+from dig2dig_jax.models import bounds, known
 from dig2dig_jax.models.layers import GroupNorm32, conv1x1, conv3x3, timestep_embedding
 
 _MULT = (1, 2, 4, 8)  # the decoders are hard-wired to these four levels
@@ -69,7 +69,7 @@ class _ResBlock(nn.Module):
   def __call__(self, x, emb, *, train: bool):
     groups = self.config.groups
     h = conv3x3(self.features, "conv1_2", dtype=self.dtype)(nn.silu(GroupNorm32(groups, name="conv1_0")(x)))
-    shift = nn.Dense(self.features, dtype=jnp.float32, name="time_emb_1")(nn.silu(emb))
+    shift = known.Dense(self.features, dtype=jnp.float32, name="time_emb_1")(nn.silu(emb))
     h = h + shift.astype(h.dtype)[:, None, None]
     h = nn.silu(GroupNorm32(groups, name="conv2_0")(h))
     h = nn.Dropout(self.config.dropout, deterministic=not train)(h)
@@ -97,7 +97,7 @@ class _Up(nn.Module):
   @nn.compact
   def __call__(self, x):
     options = {"strides": (2, 2), "padding": ((1, 2), (1, 2)), "transpose_kernel": True, "dtype": self.dtype}
-    return nn.ConvTranspose(self.features, (3, 3), name="op", **options)(x)
+    return known.ConvTranspose(self.features, (3, 3), name="op", **options)(x)
 
 
 class _Attention(nn.Module):
@@ -108,15 +108,15 @@ class _Attention(nn.Module):
   @nn.compact
   def __call__(self, x):
     channels = x.shape[-1]
-    squeeze = nn.Conv(channels // 8, (1, 1), dtype=self.dtype, name="fc1")
-    expand = nn.Conv(channels, (1, 1), dtype=self.dtype, name="fc2")
+    squeeze = known.Conv(channels // 8, (1, 1), dtype=self.dtype, name="fc1")
+    expand = known.Conv(channels, (1, 1), dtype=self.dtype, name="fc2")
 
     def gate(pooled):
       return expand(nn.relu(squeeze(pooled)))
 
     mean = jnp.mean(x, axis=(1, 2), keepdims=True, dtype=jnp.float32).astype(x.dtype)
     per_channel = nn.sigmoid(gate(mean) + gate(jnp.max(x, axis=(1, 2), keepdims=True)))
-    per_pixel = nn.sigmoid(nn.Conv(1, (1, 1), dtype=self.dtype, name="conv")(x))
+    per_pixel = nn.sigmoid(known.Conv(1, (1, 1), dtype=self.dtype, name="conv")(x))
     return x * (per_channel * per_pixel)
 
 
@@ -128,8 +128,8 @@ class _NoiseAndMask(nn.Module):
   def __call__(self, x, t, *, train: bool):
     width = self.config.width
     emb = timestep_embedding(t, width)
-    emb = nn.silu(nn.Dense(4 * width, dtype=jnp.float32, name="time_embed_0")(emb))
-    emb = nn.Dense(4 * width, dtype=jnp.float32, name="time_embed_2")(emb)
+    emb = nn.silu(known.Dense(4 * width, dtype=jnp.float32, name="time_embed_0")(emb))
+    emb = known.Dense(4 * width, dtype=jnp.float32, name="time_embed_2")(emb)
     h, skips = self._encode(conv3x3(width, "inBlock", dtype=self.dtype)(x.astype(self.dtype)), emb, train)
     for block in range(2):
       h = self._block(h.shape[-1], f"middleBlock_{block}_0")(h, emb, train=train)

@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dig2dig_jax.models import known
 from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.convolution import nearest_upsample_2x
 from dig2dig_jax.models.layers import (
@@ -53,10 +54,10 @@ def pad_to_multiple(x, multiple: int):
 def _time_embedding(config: UNetConfig, timesteps, labels):
   width = 4 * config.model_channels
   emb = timestep_embedding(timesteps, config.model_channels)
-  emb = nn.Dense(width, dtype=jnp.float32, name="time_embed_0")(emb)
-  emb = nn.Dense(width, dtype=jnp.float32, name="time_embed_2")(nn.silu(emb))
+  emb = known.Dense(width, dtype=jnp.float32, name="time_embed_0")(emb)
+  emb = known.Dense(width, dtype=jnp.float32, name="time_embed_2")(nn.silu(emb))
   if config.num_classes is not None:
-    emb = emb + nn.Embed(config.num_classes, width, name="label_emb")(labels)
+    emb = emb + known.Embed(config.num_classes, width, name="label_emb")(labels)
   return emb
 
 
@@ -192,12 +193,12 @@ class NoisyClassifier(nn.Module):
     if config.pool in ("adaptive", "attention"):
       h = nn.silu(GroupNorm32(config.norm_groups, name="out_0")(h))
       if config.pool == "adaptive":
-        return nn.Conv(config.out_channels, (1, 1), name="out_3")(h.mean(axis=(1, 2), keepdims=True))[:, 0, 0]
+        return known.Conv(config.out_channels, (1, 1), name="out_3")(h.mean(axis=(1, 2), keepdims=True))[:, 0, 0]
       side = config.image_size // config.size_multiple
       return AttentionPool(side, config.num_head_channels, config.out_channels, name="out_2")(h)
     means = [block.astype(jnp.float32).mean(axis=(1, 2)) for block in (*features, h)]
-    pooled = nn.Dense(2048, name="out_0")(jnp.concatenate(means, axis=-1))
+    pooled = known.Dense(2048, name="out_0")(jnp.concatenate(means, axis=-1))
     if config.pool == "spatial":
-      return nn.Dense(config.out_channels, name="out_2")(nn.relu(pooled))
+      return known.Dense(config.out_channels, name="out_2")(nn.relu(pooled))
     pooled = nn.silu(GroupNorm32(config.norm_groups, name="out_1")(pooled))
-    return nn.Dense(config.out_channels, name="out_3")(pooled)
+    return known.Dense(config.out_channels, name="out_3")(pooled)

@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dig2dig_jax.models import convolution
+from dig2dig_jax.models import convolution, known
 from dig2dig_jax.models.config import UNetConfig
 
 # Attention logits of one image (float32) beyond which queries are taken in chunks. A 256 MB map costs a CPU or GPU
@@ -30,7 +30,7 @@ def timestep_embedding(timesteps: jax.Array, width: int, *, max_period: float = 
   return jnp.pad(embedding, ((0, 0), (0, width % 2)))
 
 
-class GroupNorm32(nn.Module):
+class GroupNorm32(known.Known, nn.Module):
   """GroupNorm computed in float32 and returned in the input's dtype. epsilon is PyTorch's 1e-5, not Flax's 1e-6."""
 
   groups: int
@@ -63,9 +63,9 @@ class GroupNorm32(nn.Module):
     return (x32 * factor + offset).astype(x.dtype)
 
 
-def conv3x3(features: int, name: str, *, dtype, stride: int = 1, zero: bool = False) -> nn.Conv:
+def conv3x3(features: int, name: str, *, dtype, stride: int = 1, zero: bool = False) -> known.Conv:
   """PyTorch's 3x3 convolution with padding 1. (SAME padding would shift a strided convolution by one pixel.)"""
-  return nn.Conv(
+  return known.Conv(
     features,
     (3, 3),
     strides=(stride, stride),
@@ -77,9 +77,9 @@ def conv3x3(features: int, name: str, *, dtype, stride: int = 1, zero: bool = Fa
   )
 
 
-def conv1x1(features: int, name: str, *, dtype) -> nn.Conv:
+def conv1x1(features: int, name: str, *, dtype) -> known.Conv:
   """A linear map of every pixel's channels, with PyTorch's kernel of a 1x1 convolution."""
-  return nn.Conv(features, (1, 1), dtype=dtype, conv_general_dilated=convolution.pointwise_conv, name=name)
+  return known.Conv(features, (1, 1), dtype=dtype, conv_general_dilated=convolution.pointwise_conv, name=name)
 
 
 def average_pool_2x2(x):
@@ -106,7 +106,7 @@ class ResBlock(nn.Module):
       h, x = convolution.nearest_upsample_2x(h), convolution.nearest_upsample_2x(x)
     h = conv3x3(self.features, "in_layers_2", dtype=self.dtype)(h)
     width = 2 * self.features if config.use_scale_shift_norm else self.features
-    emb_out = nn.Dense(width, dtype=jnp.float32, name="emb_layers_1")(nn.silu(emb))
+    emb_out = known.Dense(width, dtype=jnp.float32, name="emb_layers_1")(nn.silu(emb))
     norm = GroupNorm32(config.norm_groups, name="out_layers_0")
     h = norm(h, emb_out) if config.use_scale_shift_norm else norm(h + emb_out.astype(h.dtype)[:, None, None])
     h = nn.Dropout(config.dropout, deterministic=not train)(nn.silu(h))
@@ -170,18 +170,18 @@ class AttentionBlock(nn.Module):
   def __call__(self, x):
     n, h, w, channels = x.shape
     tokens = GroupNorm32(self.config.norm_groups, name="norm")(x).reshape(n, h * w, channels)
-    qkv = nn.Dense(3 * channels, dtype=self.dtype, name="qkv")(tokens)
+    qkv = known.Dense(3 * channels, dtype=self.dtype, name="qkv")(tokens)
     depth = channels // self.heads
     if self.config.use_new_attention_order:
       query, key, value = jnp.unstack(qkv.reshape(n, h * w, 3, self.heads, depth), axis=2)
     else:
       query, key, value = jnp.unstack(qkv.reshape(n, h * w, self.heads, 3, depth), axis=3)
     out = attend(query, key, value).reshape(n, h * w, channels)
-    out = nn.Dense(channels, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="proj_out")(out)
+    out = known.Dense(channels, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="proj_out")(out)
     return x + out.reshape(x.shape)
 
 
-class AttentionPool(nn.Module):
+class AttentionPool(known.Known, nn.Module):
   """CLIP-style pooling: the mean token attends to all pixels; the input must have `side` x `side` pixels in all."""
 
   side: int
@@ -198,8 +198,8 @@ class AttentionPool(nn.Module):
     init = nn.initializers.normal(channels**-0.5)
     positions = self.param("positional_embedding", init, (channels, self.side**2 + 1), jnp.float32)
     tokens = tokens + positions.T[None]
-    qkv = nn.Dense(3 * channels, name="qkv_proj")(tokens)
+    qkv = known.Dense(3 * channels, name="qkv_proj")(tokens)
     heads = channels // self.head_channels
     query, key, value = jnp.unstack(qkv.reshape(n, h * w + 1, 3, heads, self.head_channels), axis=2)
     pooled = attend(query, key, value).reshape(n, h * w + 1, channels)
-    return nn.Dense(self.features, name="c_proj")(pooled)[:, 0]
+    return known.Dense(self.features, name="c_proj")(pooled)[:, 0]

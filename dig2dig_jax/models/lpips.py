@@ -8,6 +8,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dig2dig_jax.models import known
+
 # name of the convolution in torchvision's `features` -> (channels, side, stride, padding)
 LAYERS = {
   "features_0": (64, 11, 4, 2),
@@ -29,7 +31,7 @@ class AlexFeatures(nn.Module):
   def __call__(self, x):
     maps = []
     for name, (channels, side, stride, padding) in LAYERS.items():
-      x = nn.Conv(channels, (side, side), (stride, stride), ((padding, padding),) * 2, name=name)(x)
+      x = known.Conv(channels, (side, side), (stride, stride), ((padding, padding),) * 2, name=name)(x)
       x = nn.relu(x)
       maps.append(x)
       if name in _POOLED:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
-from dig2dig_jax.models import bounds
+from dig2dig_jax.models import bounds, known
 from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig, DrFusionNet
 from dig2dig_jax.models.guided_unet import NoisyClassifier, UNet
@@ -45,7 +45,8 @@ def _flat_shapes(config: NetworkConfig) -> tuple[tuple[str, tuple[int, ...]], ..
       inputs["labels"] = struct((1,), jnp.int32)
     if config.super_resolution:
       inputs["low_res"] = inputs["x"]
-  variables = jax.eval_shape(network(config).init, jax.eval_shape(lambda: jax.random.key(0)), **inputs)
+  with known.blank():
+    variables = jax.eval_shape(network(config).init, jax.eval_shape(lambda: jax.random.key(0)), **inputs)
   flat = traverse_util.flatten_dict(variables["params"], sep="/")
   return tuple((path, leaf.shape) for path, leaf in flat.items())
 

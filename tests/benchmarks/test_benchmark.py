@@ -57,6 +57,7 @@ def results(quick_compile, tmp_path_factory):
   return root / "data", root / "out", run(root / "data", root / "out", limit=3).text
 
 
+@pytest.mark.slow
 def test_a_method_in_two_tables_runs_once(results):
   _, out, _ = results
   first, second = (json.loads((out / name / "scores.json").read_text()) for name in ("few", "none"))

@@ -79,6 +79,7 @@ def test_being_told_is_held_against_the_fusion_of_clean_sources(pair):
   assert asked[0]["ir"] == asked[0]["vi"] and asked[0] != asked[1]
 
 
+@pytest.mark.slow
 def test_the_command_answers_every_question(tiny_prior, tmp_path, monkeypatch):
   data, out = tmp_path / "data", tmp_path / "out"
   write_pair(data, "a", (34, 40), channels={"ir": 1, "vi": 3})

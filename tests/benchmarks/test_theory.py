@@ -109,6 +109,7 @@ def test_each_copy_is_whole_where_the_other_is_not(degradation):
   assert jnp.minimum(errors[0], errors[1]).mean() < 0.3 * errors.mean()
 
 
+@pytest.mark.slow
 def test_the_job_reports_every_row_on_every_image(tmp_path):
   for name in ("a", "b"):
     write(tmp_path / "photographs" / f"{name}.png", scene(ord(name), 32, 40))

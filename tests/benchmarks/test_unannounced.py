@@ -46,6 +46,7 @@ def test_levelled_columns_have_no_stripes():
   assert classical.columns_levelled(striped).std() < 0.35 * striped.std()
 
 
+@pytest.mark.slow
 def test_cases_rows_and_files(tiny_prior, tmp_path):
   data, out = tmp_path / "data", tmp_path / "out"
   write_pair(data, "a", (34, 40), channels={"ir": 1, "vi": 3})

@@ -152,6 +152,7 @@ def test_eight_runs_give_the_same_images_whatever_was_kept_before(command, tmp_p
   assert not list(cache.glob("compiled/*/process-*")), "a process leaves its folder"
 
 
+@pytest.mark.slow
 def test_eight_devices_load_what_eight_devices_kept(arguments, tmp_path):
   first = by_process(arguments, tmp_path / "first", tmp_path / "cache", 8)
   before = kept(tmp_path / "cache")

@@ -16,6 +16,7 @@ def reference(tmp_path_factory):
   return data, root / "1x1"
 
 
+@pytest.mark.slow
 def test_two_processes_of_two_devices_give_the_pixels_of_one(reference, tmp_path):
   data, plain = reference
   scale.finish([scale.start(data, tmp_path, process, 2, devices=2) for process in range(2)])

@@ -37,7 +37,14 @@ def _free_other_networks(request):
     free()
 
 
-@pytest.mark.parametrize(("tag", "case"), [(tag, case) for tag, cases in FLOAT32.items() for case in cases])
+# Deep layouts take ten times as long to compile; adm256's, which the released weights have, stands for them.
+SLOW = {"legacy_wide_recipe_only", "adm64_layout_recipe_only", "upsampler_layout_recipe_only"}
+
+
+@pytest.mark.parametrize(("tag", "case"), [
+  pytest.param(tag, case, marks=[pytest.mark.slow] if tag in SLOW else [])
+  for tag, cases in FLOAT32.items() for case in cases
+])  # fmt: skip
 def test_float32_output(tag, case):
   args, kwargs = recipe.inputs(tag, case)
   out = recipe.apply(tag)(*args, **kwargs)

@@ -106,6 +106,7 @@ def as_a_product(x, kernel, strides, padding, **options):
   return jnp.dot(jnp.concatenate(parts, axis=-1), kernel.reshape(-1, kernel.shape[-1]))
 
 
+@pytest.mark.slow
 def test_losses_and_gradients_of_the_whole_run(monkeypatch):
   """Convolutions are products here: XLA's gradients of its own, which small images get anyway, are loops that take a
   minute to compile, or minutes to run. `test_the_whole_run` has the convolutions themselves."""

@@ -191,6 +191,7 @@ job.train(config(Path({data!r}), Path({out!r})))
 """
 
 
+@pytest.mark.slow
 def test_kill_9_loses_only_what_came_after_the_last_checkpoint(trained, data, tmp_path):
   """A process of its own, killed by the system; the resumed run ends with the same bits."""
   root = Path(__file__).resolve().parents[2]
@@ -249,6 +250,7 @@ def run_together(code, environment, folder, *, seconds=240):
   return [(member.returncode, path.read_text()) for member, path in zip(team, files, strict=True)]
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does(data, tmp_path):
   """Each reads its rows of the batch; gradients meet between the processes; the first alone writes the results."""
   root = Path(__file__).resolve().parents[2]
