@@ -11,6 +11,7 @@ import functools
 import logging
 import numbers
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,10 +19,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from dig2dig_jax.alignment import aligner, estimate, frames
 from dig2dig_jax.assets import EMBEDDED, ROOT
 from dig2dig_jax.data import filling, guess, validity
 from dig2dig_jax.data.decode import Decoded
-from dig2dig_jax.data.images import read_decoded, to_uint8
+from dig2dig_jax.data.images import Image, read_decoded, to_uint8
 from dig2dig_jax.data.padding import bucket_size, crop, reflect_pad
 from dig2dig_jax.data.pairs import content_id
 from dig2dig_jax.data.ranges import WORDS, of_arrays
@@ -93,9 +95,14 @@ def fuse_images(
   chroma_from: int | None = None,
   value_range: str | tuple[float, float] = "",
   valid: str = "",
+  align: str = "off",
+  align_or: str = "warn",
+  reference: int | None = None,
+  resize: str = "aspect",
   **options: Any,
 ) -> np.ndarray:
-  """Fuses two or more registered images of one size; returns uint8, [H, W, 3], or [H, W] where no source has colour.
+  """Fuses two or more images of one scene; returns uint8, [H, W, 3], or [H, W] where no source has colour. H and W are
+  the reference's.
 
   Args:
     images: paths, or arrays [H, W], [H, W, 1] or [H, W, 3] of whole numbers or floats, in the order of the task's
@@ -108,6 +115,12 @@ def fuse_images(
       `data.ranges`; by default what is narrow in its type gets a range of its own, and the log says which.
     valid: how it is found where an image holds nothing and the others stand alone, in place of the task's way: `auto`,
       by alpha and by a warp's constant borders; `alpha`; or `off`. The log says where.
+    align: what may differ between the images, by which they are aligned first: `off`, nothing; `auto`, a similarity
+      and a little more; `translation`, `similarity`, `affine` or `homography`. The log says what came of it.
+    align_or: what becomes of an image whose alignment cannot be believed: `warn` takes it as it is, `skip` refuses it.
+    reference: number of the image that the others are brought to, in place of the largest.
+    resize: how images of other sizes come into the reference's, unless aligned: `aspect`, where the aspects agree;
+      `stretch`, whatever they are; `off` refuses them.
     options: of `Dig2DigOptions`, in place of the task's, such as steps=25.
 
   ValueError, naming the argument, for arguments that cannot be; UserError, naming the file, for files. The first call
@@ -125,8 +138,14 @@ def fuse_images(
   known = {field.name for field in dataclasses.fields(Dig2DigOptions)}
   if unknown := sorted(set(options) - known):
     raise ValueError(f"{unknown[0]}: expected an option among {', '.join(sorted(known))}; see Dig2DigOptions")
-  if valid not in ("", *validity.WORDS):
-    raise ValueError(f"valid: expected {', '.join(validity.WORDS)}, found {valid!r}")
+  for argument, value, words in (
+    ("valid", valid, ("", *validity.WORDS)), ("align", align, ("off", *estimate.MODELS)),
+    ("align_or", align_or, aligner.OTHERWISE), ("resize", resize, frames.HOW),
+  ):  # fmt: skip
+    if value not in words:
+      raise ValueError(f"{argument}: expected {', '.join(filter(None, words))}, found {value!r}")
+  if reference is not None and (not isinstance(reference, numbers.Integral) or not 0 <= reference < len(images)):
+    raise ValueError(f"reference: expected the number of an image, 0 to {len(images) - 1}, found {reference!r}")
   decoded = {f"images[{number}]": _samples(f"images[{number}]", image) for number, image in enumerate(images)}
   samples = {name: found.samples for name, found in decoded.items()}
   setting = value_range or tuned.value_range
@@ -135,19 +154,8 @@ def fuse_images(
                      f"{setting!r}")
   setting = setting if isinstance(setting, str) else Range(*setting)
   ranges, told = of_arrays(samples, dict.fromkeys(samples, setting) if setting else {})
-  pixels = [_pixels(name, array, ranges[name]) for name, array in samples.items()]
-  size = pixels[0].shape[:2]
-  for number, image in enumerate(pixels):
-    if image.shape[:2] != size:
-      raise ValueError(
-        f"images[{number}]: expected {size[0]}x{size[1]} (height x width) as images[0], found "
-        f"{image.shape[0]}x{image.shape[1]}; bring them onto each other with align"
-      )
+  pixels = {name: _pixels(name, array, ranges[name]) for name, array in samples.items()}
   areas = [validity.find(*found, how=valid or tuned.valid) for found in decoded.values()]
-  tally = validity.Tally(list(decoded))
-  tally.add(validity.shares(areas))
-  for line in (*told, *tally.lines()):
-    _log.warning(line)
   if not isinstance(prior, Prior):
     prior = _loaded(Path(prior) if prior is not None else EMBEDDED)
   chroma = tuned.chroma_from if chroma_from is None else chroma_from
@@ -163,18 +171,58 @@ def fuse_images(
   first = images[0]
   name = Path(first).stem if isinstance(first, str | os.PathLike) else ""
   key = jax.random.fold_in(jax.random.key(seed), content_id(name))
-  sources = filling.fill(np.stack(pixels), areas)
-  if chosen.bandwise and chosen.restore == "auto":
-    sources, lost = BlindRestorer(prior, seed=seed, bucket=_BUCKET).restored(sources, name, validity.shares(areas))
+  restorer = BlindRestorer(prior, seed=seed, bucket=_BUCKET) if chosen.bandwise and chosen.restore == "auto" else None
+  wanted = "" if reference is None else f"images[{reference}]"
+  last = f"images[{chosen.functional}]" if chosen.base == "functional" else ""
+  bring = (aligner.Aligner(align, align_or, wanted, last) if align != "off" else
+           frames.Frames(resize, wanted, last))  # fmt: skip
+  found, aligned = _in_one_frame(bring, images, pixels, areas, restorer, name)
+  areas, size = [image.valid for image in found.values()], next(iter(found.values())).pixels.shape[:2]
+  tally = validity.Tally(list(decoded))
+  tally.add(validity.shares(areas))
+  for line in (*told, *map(_in_python, aligner.lines([(name or "images", aligned)])), *tally.lines()):
+    _log.warning(line)
+  sources = filling.fill(np.stack([image.pixels for image in found.values()]), areas)
+  if restorer is not None:
+    done = [aligned.get(source, {}).get("restored", False) for source in found]
+    sources, lost = restorer.restored(sources, name, validity.shares(areas), done)
     for line in blind_restorer.told(list(samples), [lost], way_out='restore="noise"'):
       _log.warning(line)
   padded = reflect_pad(sources, bucket_size(*size, multiple=_BUCKET))
-  found, noise = program(prior.params, key, padded)
+  fused, noise = program(prior.params, key, padded)
   if noise is not None:
     for line in blind.told(list(samples), [np.asarray(noise)], way_out='restore="off"'):
       _log.warning(line)
-  fused = to_uint8(crop(np.asarray(found), size))
-  return fused if any(np.any(image != image[..., :1]) for image in pixels) else fused[..., 0]
+  fused = to_uint8(crop(np.asarray(fused), size))
+  return fused if any(image.is_colour for image in found.values()) else fused[..., 0]
+
+
+def _in_one_frame(bring, images, pixels, areas, restorer, name) -> tuple[dict[str, Image], dict[str, dict[str, Any]]]:
+  """(the images as they lie on each other, what was done to each). Errors of files name them, those of arrays are
+  ValueErrors."""
+  found = {source: Image(image, bool(np.any(image != image[..., :1])), 8, None, area)
+           for (source, image), area in zip(pixels.items(), areas, strict=True)}  # fmt: skip
+  places = {source: image if isinstance(image, str | os.PathLike) else source
+            for source, image in zip(found, images, strict=True)}  # fmt: skip
+  order = list(found)
+  enlarge = restorer and (lambda source, *image: restorer.enlarged(name, order.index(source), *image))
+  try:
+    found, aligned = bring(found, places, enlarge)
+    if len({image.pixels.shape for image in found.values()}) > 1:
+      sizes = ", ".join(f"{image.pixels.shape[0]}x{image.pixels.shape[1]}" for image in found.values())
+      raise UserError(f"images: expected one size, found {sizes} (height x width); take --resize=aspect, or "
+                      "--align=auto")
+  except UserError as error:
+    if any(place != source for source, place in places.items()):
+      raise UserError(_in_python(str(error))) from None
+    raise ValueError(_in_python(str(error))) from None
+  return found, aligned
+
+
+def _in_python(message: str) -> str:
+  """What names flags, as it reads where they are arguments."""
+  message = message.replace("--transforms= says it (docs/alignment.md), and ", "and ")  # files are the command line's
+  return re.sub(r"--(\w+)=(\w+)", r'\1="\2"', message)
 
 
 def _is_pair(setting: Any) -> bool:

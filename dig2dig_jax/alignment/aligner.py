@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dig2dig_jax.alignment import stored, warp
+from dig2dig_jax.alignment import frames, stored, transforms, warp
 from dig2dig_jax.alignment.estimate import ACCEPTED, estimate
+from dig2dig_jax.alignment.frames import Enlarge
 from dig2dig_jax.data.images import Image
 from dig2dig_jax.errors import UserError
 
@@ -19,8 +20,9 @@ _SHOWN = 5  # lines about single pairs
 
 class Aligner(NamedTuple):
   """model: of `estimate`, where nothing is known. otherwise: where an alignment is not to be believed, `warn` takes the
-  source as it is, `skip` refuses the pair. reference: name of the source that the others are brought to; empty for the
-  largest, among equals the first that is not `last`. known: transforms to take in place of an estimate."""
+  source as it is, in the reference's pixels where its aspect allows that, `skip` refuses the pair. reference: name of
+  the source that the others are brought to; empty for the largest, among equals the first that is not `last`. known:
+  transforms to take in place of an estimate."""
 
   model: str = "auto"
   otherwise: str = "warn"
@@ -36,11 +38,12 @@ class Aligner(NamedTuple):
     return {"model": self.model, "otherwise": self.otherwise, "reference": reference}
 
   def __call__(
-    self, images: Mapping[str, Image], files: Mapping[str, Path]
+    self, images: Mapping[str, Image], files: Mapping[str, Path], enlarge: Enlarge | None = None
   ) -> tuple[dict[str, Image], dict[str, dict[str, Any]]]:
-    """(the images in the reference's frame, what was done to each but the reference, JSON-able). UserError, naming the
-    file, for one that cannot be brought there, or is refused."""
-    reference = self._reference(images)
+    """(the images in the reference's frame, what was done to each but the reference, JSON-able). enlarge: for sources
+    of fewer pixels. UserError, naming the file, for one that cannot be brought there, or is refused."""
+    wanted = self.known.reference if self.known is not None else self.reference
+    reference = frames.reference_of(images, wanted, self.last)
     frame, found, told = images[reference], {}, {}
     for source, image in images.items():
       if source == reference:
@@ -51,27 +54,24 @@ class Aligner(NamedTuple):
       told[source] = {"matrix": stored.rounded(matrix), "confidence": round(confidence, 4), "used": used,
                       "reference": reference}  # fmt: skip
       if used:
-        found[source] = placed(image, matrix, frame.pixels.shape[:2], files[source])
+        finer, matrix = _finer(source, image, matrix, frame.pixels.shape[:2], enlarge)
+        told[source] |= {"restored": True} if finer is not image else {}
+        found[source] = placed(finer, matrix, frame.pixels.shape[:2], files[source])
         continue
       if self.otherwise == "skip":
         raise UserError(f"{files[source]}: expected an image that can be aligned with {files[reference]}, found "
                         f"a confidence of {confidence:.2f}, below {ACCEPTED}; left out, --align_or=warn fuses it as it "
                         "is")
-      if image.pixels.shape != frame.pixels.shape:
-        wanted, own = ("x".join(map(str, one.pixels.shape[:2])) for one in (frame, image))
-        raise UserError(f"{files[source]}: expected {wanted} (height x width) as {files[reference]}, or an image that "
-                        f"can be aligned with it, found {own} and a confidence of {confidence:.2f}, below {ACCEPTED}; "
-                        "align them by hand")
+      size, own = frame.pixels.shape[:2], image.pixels.shape[:2]
+      if not frames.agree(own, size):
+        raise UserError(f"{files[source]}: expected the aspect of {files[reference]}, {size[0]}x{size[1]} (height x "
+                        f"width), or an image that can be aligned with it, found {own[0]}x{own[1]} and a confidence of "
+                        f"{confidence:.2f}, below {ACCEPTED}; align them by hand, and give --transforms=")
       found[source] = image
+      if own != size:
+        found[source], resized = frames.resized(source, image, size, enlarge)
+        told[source] |= resized
     return found, told
-
-  def _reference(self, images: Mapping[str, Image]) -> str:
-    wanted = self.known.reference if self.known is not None else self.reference
-    if wanted:
-      if wanted not in images:
-        raise UserError(f"{wanted}: expected the reference among the sources {', '.join(images)}; see --reference")
-      return wanted
-    return max(images, key=lambda source: (images[source].pixels[..., 0].size, source != self.last))
 
   def _transform(self, frame: Image, image: Image, source: str, files) -> tuple[np.ndarray, float]:
     if self.known is None:
@@ -91,6 +91,21 @@ class Aligner(NamedTuple):
     return known.matrix, known.confidence
 
 
+def _finer(
+  source: str, image: Image, matrix: np.ndarray, size: frames.Size, enlarge: Enlarge | None
+) -> tuple[Image, np.ndarray]:
+  """(the image in about as many pixels as the reference has of what it shows, if `enlarge` makes them, the matrix to
+  these pixels)."""
+  shape, scale = image.pixels.shape[:2], warp.scale(matrix, size)
+  finer = tuple(round(side / scale) for side in shape)
+  if enlarge is None or image.valid is not None or not 0 < scale < 1:
+    return image, matrix
+  pixels = enlarge(source, image.pixels, finer)
+  if pixels is None:
+    return image, matrix
+  return image._replace(pixels=pixels), transforms.scaling(finer[1] / shape[1], finer[0] / shape[0]) @ matrix
+
+
 def placed(image: Image, matrix: np.ndarray, size: tuple[int, int], path: Path) -> Image:
   """An image in the frame of its reference, of `size`. UserError, naming the file, where it lies outside."""
   try:
@@ -102,11 +117,16 @@ def placed(image: Image, matrix: np.ndarray, size: tuple[int, int], path: Path) 
   return image._replace(pixels=pixels, valid=valid)
 
 
-def lines(told: Sequence[tuple[str, Mapping[str, Mapping[str, Any]]]]) -> list[str]:
-  """For the user, of (name of a pair, what `Aligner` says of it): how many were aligned, and which were not."""
+def lines(
+  told: Sequence[tuple[str, Mapping[str, Mapping[str, Any]]]], *, way_out: str = "--restore=noise"
+) -> list[str]:
+  """For the user, of (name of a pair, what `Aligner` or `Frames` says of it): how many were aligned, which were not,
+  and how sources of other sizes came into the frame."""
   found = []
   for source in dict.fromkeys(source for _, one in told for source in one):
-    mine = [(name, one[source]) for name, one in told if source in one]
+    mine = [(name, one[source]) for name, one in told if "used" in one.get(source, ())]
+    if not mine:
+      continue
     used = sum(one["used"] for _, one in mine)
     known = "in" if used else "in none of"
     found.append(f"{source}: aligned with {mine[0][1]['reference']} {known} {f'{used} of ' if used else ''}{len(mine)} "
@@ -116,4 +136,7 @@ def lines(told: Sequence[tuple[str, Mapping[str, Mapping[str, Any]]]]) -> list[s
               for name, confidence in refused[:_SHOWN]]  # fmt: skip
     if len(refused) > _SHOWN:
       found.append(f"{source}: {len(refused) - _SHOWN} more pairs fused as they are; the log says which")
-  return found
+    if restored := sum(one.get("restored", False) and one["used"] for _, one in mine):
+      found.append(f"{source}: of fewer pixels than {mine[0][1]['reference']}, restored with the prior in {restored} "
+                   f"of {len(mine)} pair{'' if len(mine) == 1 else 's'}; {way_out} resamples it bicubically")
+  return found + frames.lines(told, way_out=way_out)

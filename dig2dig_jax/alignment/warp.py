@@ -8,7 +8,7 @@ from dig2dig_jax.errors import UserError
 
 LONGEST = 32766  # pixels a side that OpenCV resamples
 _REDUCED = 1.2  # pixels of the source per pixel of the reference, from which it is smoothed before
-_CLOSED = 0.999
+CLOSED = 0.999  # of a pixel that is valid, at least
 
 
 def onto(
@@ -27,7 +27,7 @@ def onto(
   if max(*image.shape[:2], *size) > LONGEST:
     raise UserError(f"expected images of at most {LONGEST} pixels a side to align, found {max(*image.shape[:2], *size)}"
                     "; reduce them first")
-  ratio = _ratio(matrix, size)
+  ratio = scale(matrix, size)
   smooth = image.astype(np.float32)
   if ratio > _REDUCED:
     smooth = cv2.GaussianBlur(smooth, (0, 0), 0.5 * np.sqrt(ratio**2 - 1))
@@ -38,7 +38,7 @@ def onto(
     warped = np.rint(warped)
   known = np.ones(image.shape[:2], np.float32) if mask is None else mask.astype(np.float32)
   known = cv2.warpPerspective(known, matrix, size[::-1], flags=cv2.INTER_LINEAR | way, borderValue=0)
-  valid = (known > _CLOSED) & _inside(matrix, image.shape[:2], size)
+  valid = (known > CLOSED) & _inside(matrix, image.shape[:2], size)
   return warped.astype(image.dtype), None if valid.all() else valid
 
 
@@ -49,7 +49,7 @@ def _inside(matrix: np.ndarray, source: tuple[int, int], size: tuple[int, int]) 
   return (x >= -0.5) & (y >= -0.5) & (x <= source[1] - 0.5) & (y <= source[0] - 0.5)
 
 
-def _ratio(matrix: np.ndarray, size: tuple[int, int]) -> float:
+def scale(matrix: np.ndarray, size: tuple[int, int]) -> float:
   """Pixels of the source per pixel of the reference, at its centre."""
   centre = np.array([size[1] - 1, size[0] - 1]) / 2
   around = transforms.mapped(matrix, centre + np.array([[0, 0], [1, 0], [0, 1]]))

@@ -11,6 +11,7 @@ LAYOUTS = ("yolov5", "yolov8", "boxes")
 DTYPES = ("float32", "bfloat16", "float16")
 ALIGN = ("off", "auto", "translation", "similarity", "affine", "homography")
 ALIGN_OR = ("warn", "skip")
+RESIZE = ("aspect", "stretch", "off")
 VALID = ("auto", "alpha", "off")
 STAGES_HELP = (
   "none, or stages joined by +: blur(SIGMA), motion(LENGTH,ANGLE), kernel(FILE), average(SCALE), bicubic(SCALE), "

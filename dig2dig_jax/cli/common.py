@@ -7,10 +7,11 @@ from pathlib import Path
 
 from dig2dig_jax.alignment import stored
 from dig2dig_jax.alignment.aligner import Aligner
+from dig2dig_jax.alignment.frames import Frames
 from dig2dig_jax.assets import DRFUSION, EMBEDDED, ROOT
 from dig2dig_jax.cli import flags
 from dig2dig_jax.cli.output import note, say
-from dig2dig_jax.data import ranges
+from dig2dig_jax.data import guess, ranges
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.evaluation import folders, lpips
@@ -71,22 +72,25 @@ def data_config() -> DataConfig:
     manifest=Path(flags.MANIFEST.value) if flags.MANIFEST.value else None,
     ranges=ranges.parse(flags.RANGE.value, flags.SOURCES.value),
     valid=flags.VALID.value,
+    frames=frames(),
   )
 
 
-def aligner() -> Aligner | None:
-  """Of --align and --transforms; None where the sources are taken as they lie."""
+def frames() -> Aligner | Frames:
+  """Of --align and --transforms, or, without, of --resize."""
   model, file = flags.ALIGN.value, flags.TRANSFORMS.value
+  if flags.REFERENCE.value:
+    _number_of("reference", flags.REFERENCE.value)
+  named = guess.by_names(flags.SOURCES.value)  # for jobs that are not told which source is the infrared one
+  thermal = flags.SOURCES.value[named.order[0]] if named is not None and named.task == "thermal" else ""
+  last = flags.OPTIONS["functional"].value or thermal
   if model == "off" and not file:
-    return None
+    return Frames(flags.RESIZE_BY.value, flags.REFERENCE.value, last)
   if model != "off" and file:
     raise UserError(f"--align={model}: expected no --transforms beside it, which are taken as they are; leave one out")
   if flags.DEGRADATION.value:
     raise UserError("--degradation: expected sources that lie on each other, found --align or --transforms; leave "
                     "one out")
-  if flags.REFERENCE.value:
-    _number_of("reference", flags.REFERENCE.value)
-  last = flags.OPTIONS["functional"].value or ""
   known = stored.read(Path(file)) if file else None
   return Aligner(model, flags.ALIGN_OR.value, flags.REFERENCE.value, last, known)
 
@@ -158,7 +162,6 @@ def fuse_config() -> FuseConfig:
     overlap=flags.OVERLAP.value,
     overwrite=flags.OVERWRITE.value,
     bit_depth=flags.BIT_DEPTH.value,
-    aligner=aligner() if flags.JOB.value == "fuse" else None,
     sheet=flags.SHEET.value,
     maps=flags.MAPS.value,
     program_cache=Path(flags.CACHE.value) if flags.CACHE.value else None,

@@ -11,7 +11,7 @@ from typing import Any
 from dig2dig_jax.checks import Check, above, at_least, between, one_of
 from dig2dig_jax.cli.choices import ALIGN as ALIGNS
 from dig2dig_jax.cli.choices import ALIGN_OR as ALIGN_ORS
-from dig2dig_jax.cli.choices import DATASETS, DTYPES, LAYOUTS, PROTOCOLS, STAGES_HELP, TABLES, VALID
+from dig2dig_jax.cli.choices import DATASETS, DTYPES, LAYOUTS, PROTOCOLS, RESIZE, STAGES_HELP, TABLES, VALID
 from dig2dig_jax.cli.declare import boolean, enum, group, integer, names, number, path, paths, string
 from dig2dig_jax.methods.option import declared
 from dig2dig_jax.methods.options import OPTIONS as METHODS
@@ -160,13 +160,19 @@ RESTORE_STEPS = integer(
 
 # Brought onto each other before they are fused: docs/alignment.md.
 group("alignment")
-ALIGN = enum("align", "off", ALIGNS, "Align the sources of each pair; auto: a similarity, and a little more.", "fuse")
+ALIGN = enum(
+  "align", "off", ALIGNS, "Align the sources of each pair; auto: a similarity, and a little more.", "fuse", *SCORES
+)
 ALIGN_OR = enum(
   "align_or", "warn", ALIGN_ORS, "Where no alignment can be believed: warn and fuse them as they are, or skip.",
-  "fuse",
+  "fuse", *SCORES,
 )  # fmt: skip
-TRANSFORMS = path("transforms", None, "File of dig2dig align: transforms to take for every pair.", "fuse")
-REFERENCE = string("reference", "", "Source that the others are brought to; default: the largest.", "fuse")
+TRANSFORMS = path("transforms", None, "File of dig2dig align: transforms to take for every pair.", "fuse", *SCORES)
+REFERENCE = string("reference", "", "Source that the others are brought to; default: the largest.", "fuse", *SCORES)
+RESIZE_BY = enum(
+  "resize", "aspect", RESIZE, "Sources of other sizes, unless aligned: brought to the reference's where their aspects "
+  "agree; stretch: whatever the aspect; off: refused.", "fuse", *SCORES,
+)  # fmt: skip
 
 group("machine")
 BATCH_SIZE = integer(

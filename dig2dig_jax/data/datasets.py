@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from dig2dig_jax.data.pairs import Pair
@@ -17,8 +17,9 @@ from dig2dig_jax.files import what_lies_at
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-  """What every job that takes pairs is told of them: the arguments of `find`, settings of `data.ranges`, and a word of
-  `data.validity`."""
+  """What every job that takes pairs is told of them: the arguments of `find`, settings of `data.ranges`, a word of
+  `data.validity`, and what brings sources of other sizes, or that do not lie on each other, into one frame: see
+  `Pair.align`."""
 
   data: Path
   sources: tuple[str, ...]
@@ -27,6 +28,7 @@ class DataConfig:
   manifest: Path | None = None
   ranges: Mapping[str, Setting] = dataclasses.field(default_factory=dict)
   valid: str = "auto"
+  frames: Callable | None = None
 
   def find(self) -> Found:
     """The pairs as they are to be read, and a line for each file that is in none and about each range. UserError where
@@ -43,7 +45,7 @@ class DataConfig:
     """These pairs with the ranges and the way that they are to be read in, and a line about each range. What of them is
     valid is found as they are read: it would take a look at every file."""
     found, told = assign(found, self.ranges)
-    return [pair._replace(valid=self.valid) for pair in found], told
+    return [pair._replace(valid=self.valid, align=self.frames) for pair in found], told
 
   @property
   def place(self) -> Path:

@@ -39,8 +39,8 @@ _ALIASES = (
 class Pair(NamedTuple):
   """K >= 2 files of one scene. `files` maps each source's name to its file, in the order asked for; `name` is the first
   file's name without extension. `ranges`: what a source's values may span, see `data.ranges`; none for whole types.
-  `valid`: how it is found where a source holds a scene, a word of `data.validity`. `align`: (images, files) -> (images
-  that lie on each other, what was done to each), both by source; None to take them as they are."""
+  `valid`: how it is found where a source holds a scene, a word of `data.validity`. `align`: (images, files, enlarge) ->
+  (images that lie on each other, what was done to each), all by source; None to take them as they are."""
 
   name: str
   files: dict[str, Path]
@@ -113,18 +113,28 @@ def match_folders(root: Path, folders: Mapping[str, Path]) -> tuple[list[Pair], 
   return pairs, report
 
 
-def load_pair(pair: Pair) -> LoadedPair:
-  """Read all files of a pair. UserError for an unreadable file, or when sizes differ."""
-  found, aligned = pair.read(), {}
+def load_pair(pair: Pair, enlarge: Callable[..., np.ndarray | None] | None = None) -> LoadedPair:
+  """Read all files of a pair. enlarge: (source, pixels [h, w, 3], (H, W)) -> [H, W, 3], or None for bicubic pixels:
+  what sources of fewer pixels become. UserError for an unreadable file, or when sizes differ."""
+  found, aligned = in_one_frame(pair, pair.read(), enlarge)
+  return LoadedPair.of(pair.name, found)._replace(aligned=aligned)
+
+
+def in_one_frame(
+  pair: Pair, found: Mapping[str, images.Image], enlarge: Callable[..., np.ndarray | None] | None = None
+) -> tuple[Mapping[str, images.Image], Mapping[str, Any]]:
+  """(a pair's images as it brings them onto each other, what was done to each). enlarge: see `load_pair`. UserError
+  when sizes still differ."""
+  aligned: Mapping[str, Any] = {}
   if pair.align is not None:
-    found, aligned = pair.align(found, pair.files)
+    found, aligned = pair.align(found, pair.files, enlarge)
   (first, image), *others = ((pair.files[source], image) for source, image in found.items())
   height, width = image.pixels.shape[:2]
   for path, other in others:
     if other.pixels.shape != image.pixels.shape:
       raise UserError(f"{path}: expected {height}x{width} (height x width) as in {first}, found "
-                      f"{other.pixels.shape[0]}x{other.pixels.shape[1]}; add --align=auto, or register them first")
-  return LoadedPair.of(pair.name, found)._replace(aligned=aligned)
+                      f"{other.pixels.shape[0]}x{other.pixels.shape[1]}; take --resize=aspect, or --align=auto")
+  return found, aligned
 
 
 def content_id(name: str) -> int:

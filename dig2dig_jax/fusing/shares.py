@@ -17,7 +17,7 @@ _READERS = 8  # headers wait for disks and networks, not for the processor
 
 
 class Planned(NamedTuple):
-  """A pair with its (height, width) and that after padding, both None where the first file's header tells none."""
+  """A pair with the (height, width) of its largest image and that after padding, both None where no header tells."""
 
   pair: Pair
   size: tuple[int, int] | None
@@ -27,7 +27,7 @@ class Planned(NamedTuple):
 def plan(pairs: Sequence[Pair], *, bucket: int) -> list[Planned]:
   """All pairs, equal padded sizes together, the largest first, each size in the given order; the unreadable come last.
 
-  The largest first, so that what the memory cannot hold is known at once. Reads the header of one file per pair.
+  The largest first, so that what the memory cannot hold is known at once. Reads the headers of all files.
   """
   with ThreadPoolExecutor(_READERS) as pool:
     return sorted(pool.map(lambda pair: _planned(pair, bucket), pairs), key=_largest_first)
@@ -35,7 +35,8 @@ def plan(pairs: Sequence[Pair], *, bucket: int) -> list[Planned]:
 
 def _planned(pair: Pair, bucket: int) -> Planned:
   try:
-    size = read_size(next(iter(pair.files.values())))
+    sizes = [size for path in pair.files.values() if (size := read_size(path)) is not None]
+    size = max(sizes, key=lambda size: size[0] * size[1], default=None)
     return Planned(pair, size, size and bucket_size(*size, multiple=bucket))
   except Exception:  # whatever a damaged header makes of a size: who loads the file tells what is wrong with it
     return Planned(pair, None, None)

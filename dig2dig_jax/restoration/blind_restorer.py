@@ -1,7 +1,8 @@
 """How does a source get back the sharpness and the resolution that nobody said it lost? Found, then restored.
 
 `restoration/sharpness.py` finds a blur or an enlargement; the restoration of degraded sources undoes it with the prior.
-A source in which nothing is sure stays as it is. One program per padded size: the operator is an argument.
+A source in which nothing is sure stays as it is. Of a source that has fewer pixels than the others what it lost is
+known: each of its pixels is a mean of theirs. One program per padded size: the operator is an argument.
 """
 
 import functools
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,11 +19,16 @@ from dig2dig_jax.data.padding import bucket_size, crop, reflect_pad
 from dig2dig_jax.data.pairs import LoadedPair, Pair, content_id, load_pair
 from dig2dig_jax.ops.arrays import Array
 from dig2dig_jax.priors.prior import Prior
-from dig2dig_jax.restoration import operators, sharpness
+from dig2dig_jax.restoration import blind, noise_level, operators, sharpness
 from dig2dig_jax.restoration.sharpness import Lost
 from dig2dig_jax.restoration.splitting import levels, restore
 
 _ONE = threading.Lock()  # threads read pairs; the device restores one at a time
+# By how much a source is enlarged with the prior: from where that is better than bicubic, and as far as was measured
+# (docs/degraded.md); what is beyond is bicubic.
+LEAST_SCALE, MOST_SCALE = 1.4, 4.0
+MOST_PIXELS = 2**21  # of the enlarged image: minutes of a processor's time
+_ROUNDING = 1 / np.sqrt(12) / 127.5  # standard deviation of whole levels of 8 bits, [-1, 1]
 
 
 class BlindRestorer(NamedTuple):
@@ -38,18 +45,42 @@ class BlindRestorer(NamedTuple):
 
   def load(self, pair: Pair) -> LoadedPair:
     """Reads a pair and restores it. UserError as of `load_pair`."""
-    loaded = load_pair(pair)
-    sources, lost = self.restored(loaded.sources, loaded.name, loaded.valid)
-    return loaded._replace(sources=sources, lost=lost)
+    sources = list(pair.files)
+    loaded = load_pair(pair, lambda source, *image: self.enlarged(pair.name, sources.index(source), *image))
+    known = [loaded.aligned.get(source, {}).get("restored", False) for source in sources]
+    restored, lost = self.restored(loaded.sources, loaded.name, loaded.valid, known)
+    return loaded._replace(sources=restored, lost=lost)
+
+  def enlarged(self, name: str, number: int, pixels: np.ndarray, size: operators.Size) -> np.ndarray | None:
+    """A source [h, w, 3] in [-1, 1] in more pixels, [*size, 3], with what the prior knows of scenes; None where bicubic
+    enlargement is as good, or the image too large. name, number: the pair's and the source's, for the random key."""
+    height, width = pixels.shape[:2]
+    scale = float(np.sqrt(size[0] / height * size[1] / width))
+    finer = size if scale <= MOST_SCALE else (round(MOST_SCALE * height), round(MOST_SCALE * width))
+    if scale < LEAST_SCALE or min(size[0] / height, size[1] / width) < 1 or finer[0] * finer[1] > MOST_PIXELS:
+      return None
+    padded = self._padded(finer)
+    scales = finer[0] / height, finer[1] / width
+    coarse = tuple(int(np.ceil(side / one)) for side, one in zip(padded, scales, strict=True))
+    noise = float(_noise(pixels[..., 1]))
+    sigma = noise if noise > blind.FROM else _ROUNDING
+    # In the padded size, so that its program is that of what is found in sources: no operator looks at the rest.
+    observed = np.full((*padded, 3), pixels.mean(axis=(0, 1)), np.float32)
+    observed[: coarse[0], : coarse[1]] = reflect_pad(pixels, coarse)
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.seed), content_id(name)), number)
+    found = self._run(key, observed, _averaging(padded, coarse, scales), sigma, finer)
+    found = found if finer == size else cv2.resize(found, size[::-1], interpolation=cv2.INTER_CUBIC)
+    return np.clip(found, -1, 1)
 
   def restored(
-    self, sources: np.ndarray, name: str, valid: Sequence[float | None] = ()
+    self, sources: np.ndarray, name: str, valid: Sequence[float | None] = (), known: Sequence[bool] = ()
   ) -> tuple[np.ndarray, tuple[str, ...]]:
     """(sources [K, H, W, 3] in [-1, 1] with what they lost, that in the words of `--degradation`, empty for nothing).
 
     name: of the pair, for its random key. valid: share of each source that holds something; of one that is not valid
-    everywhere nothing is found."""
+    everywhere nothing is found. known: of which it was known, and is restored already."""
     whole = [not share for share in valid or [None] * len(sources)]
+    whole = [one and not done for one, done in zip(whole, known or [False] * len(sources), strict=True)]
     found = [sharpness.estimate(source[..., 1]) if all_valid else Lost()
              for source, all_valid in zip(sources, whole, strict=True)]  # fmt: skip
     if not any(one.stages for one in found):
@@ -60,16 +91,22 @@ class BlindRestorer(NamedTuple):
     return np.clip(np.stack(new), -1, 1), tuple(one.stages for one in found)
 
   def _restored(self, key: Array, source: np.ndarray, lost: Lost) -> np.ndarray:
-    height, width = source.shape[:2]
+    size = self._padded(source.shape[:2])
+    return self._run(key, reflect_pad(source, size), _factors(size, lost), lost.sigma, source.shape[:2])
+
+  def _padded(self, size: operators.Size) -> operators.Size:
     multiple = self.prior.config.size_multiple
-    size = bucket_size(height, width, multiple=max(self.bucket // multiple, 1) * multiple)
-    gray = bool(np.all(source == source[..., :1]))
-    factors = _factors(size, lost)
-    steps = levels(self.prior.noise, sigma=lost.sigma, steps=self.steps, gray=gray, only_noise=False)
+    return bucket_size(*size, multiple=max(self.bucket // multiple, 1) * multiple)
+
+  def _run(
+    self, key: Array, observed: np.ndarray, factors: operators.Factors, sigma: float, size: operators.Size
+  ) -> np.ndarray:
+    """What was observed [Hb, Wb, 3] with the operator of `factors` and noise sigma, restored, its corner of `size`."""
+    gray = bool(np.all(observed == observed[..., :1]))
+    steps = levels(self.prior.noise, sigma=sigma, steps=self.steps, gray=gray, only_noise=False)
     program = _program(self.prior.denoiser, gray)
     with _ONE:
-      found = program(self.prior.params, key, reflect_pad(source, size), factors, jnp.float32(lost.sigma), steps)
-      return crop(np.asarray(found), (height, width))
+      return crop(np.asarray(program(self.prior.params, key, observed, factors, jnp.float32(sigma), steps)), size)
 
 
 def told(sources: Sequence[str], found: Sequence[Sequence[str]], *, way_out: str = "--restore=noise") -> list[str]:
@@ -92,6 +129,19 @@ def _factors(size: operators.Size, lost: Lost) -> operators.Factors:
   if lost.blur:
     return operators.factors(*operators.blur_matrices(size, lost.blur))
   return operators.factors(*operators.enlarged_matrices(size, lost.scale, lost.kernel))
+
+
+@functools.lru_cache(maxsize=16)
+def _averaging(size: operators.Size, coarse: operators.Size, scales: tuple[float, float]) -> operators.Factors:
+  """Of means of so many pixels, as rows and columns of an image of `size` of which `coarse` are used."""
+  matrices = [np.pad(operators.average_matrix(side, few, scale), ((0, side - few), (0, 0)))
+              for side, few, scale in zip(size, coarse, scales, strict=True)]  # fmt: skip
+  return operators.factors(*matrices)
+
+
+@jax.jit
+def _noise(image: Array) -> Array:
+  return noise_level.estimate(image).deviation
 
 
 @functools.lru_cache(maxsize=8)

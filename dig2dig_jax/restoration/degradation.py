@@ -73,7 +73,7 @@ STAGES: dict[str, Callable[..., Operator]] = {
   "blur": _numbers("blur", (float,), operators.gaussian_blur),
   "motion": _numbers("motion", (int, float), operators.motion_blur),
   "kernel": _kernel,
-  "average": _numbers("average", (int,), operators.average_downsample),
+  "average": _numbers("average", (float,), operators.average_downsample),
   "bicubic": _numbers("bicubic", (int,), operators.bicubic_downsample),
   "enlarged": _enlarged,
   "mask": _mask,
@@ -85,7 +85,7 @@ STAGES_HELP = (
   "enlarged(SCALE,KERNEL), mask(FILE), rows(I,...), columns(I,...)"
 )
 _SCALES = ("average", "bicubic")  # that leave fewer pixels
-_WHOLE = (*_SCALES, "enlarged")
+_WHOLE = ("bicubic", "enlarged")
 _MOST = 1000  # pixels, degrees: far above what cameras do, and an operator that large would fill the memory
 
 
@@ -101,9 +101,9 @@ class Degradation:
     return not self.stages and self.sigma == 0
 
   @property
-  def scale(self) -> int:
+  def scale(self) -> float:
     """How many times fewer rows and columns it leaves."""
-    return int(np.prod([int(arguments[0]) for name, arguments in self.stages if name in _SCALES] or [1]))
+    return float(np.prod([float(arguments[0]) for name, arguments in self.stages if name in _SCALES] or [1]))
 
   def operator(self, size: Size) -> Operator:
     """A on images of `size`. UserError for stages that do not fit it."""
@@ -148,7 +148,8 @@ def target_size(degradations: Mapping[str, Degradation], observed: Mapping[str, 
     if degradation.scale == 1:
       return observed[source]
   source, degradation = next(iter(degradations.items()))
-  return observed[source][0] * degradation.scale, observed[source][1] * degradation.scale
+  height, width = (round(side * degradation.scale) for side in observed[source])
+  return height, width
 
 
 def _entries(flag: str, text: str, sources: Sequence[str]) -> Iterable[tuple[str, str]]:
@@ -176,12 +177,12 @@ def _stages(text: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     arguments = tuple(argument.strip() for argument in match[2].split(","))
     if match[1] in _WHOLE and not arguments[0].isdecimal():
       raise UserError(f"--degradation={text}: expected a whole scale, found {part!r}")
-    if match[1] in ("blur", *_WHOLE) and _sensible(arguments[0]) and not float(arguments[0]) > 0:
+    if match[1] in ("blur", "average", *_WHOLE) and _sensible(arguments[0]) and not float(arguments[0]) > 0:
       raise UserError(f"--degradation={text}: expected {STAGES_HELP}, with numbers above 0; found {part!r}")
     if match[1] in ("mask", "kernel") and not Path(arguments[0]).is_file():
       raise UserError(f"--degradation={text}: expected an image file, found {what_lies_at(Path(arguments[0]))}")
     numbers = arguments[:1] if match[1] == "enlarged" else arguments
-    if match[1] in ("blur", "motion", *_WHOLE) and not all(map(_sensible, numbers)):
+    if match[1] in ("blur", "motion", "average", *_WHOLE) and not all(map(_sensible, numbers)):
       raise UserError(f"--degradation={text}: expected numbers of at most {_MOST}, found {part!r}")
     stages.append((match[1], arguments))
   return tuple(stages)

@@ -171,15 +171,28 @@ def motion_blur(size: Size, length: int, angle: float) -> Operator:
   return blur(size, turned / turned.sum())
 
 
-def average_downsample(size: Size, scale: int) -> Operator:
-  """Means of scale x scale pixels, as a detector with larger pixels sees; a last block may be smaller."""
+def average_downsample(size: Size, scale: float) -> Operator:
+  """Means of scale x scale pixels, as a detector with larger pixels sees. Of a whole scale a last block may be smaller;
+  of any other the sides are rounded, and each axis has the scale that this makes."""
   _check_scale(scale, size)
-  return separable(*(_average_matrix(side, scale) for side in size))
+  return separable(*(average_matrix(side, *_coarse(side, scale)) for side in size))
 
 
-def _average_matrix(side: int, scale: int) -> np.ndarray:
-  block = np.arange(side) // scale
-  rows = (block == np.arange(block[-1] + 1)[:, None]).astype(np.float64)
+def _coarse(side: int, scale: float) -> tuple[int, float]:
+  """(pixels that are left of `side`, the exact scale along it)."""
+  if float(scale).is_integer():
+    return -(-side // int(scale)), float(scale)
+  coarse = max(1, round(side / scale))
+  return coarse, side / coarse
+
+
+def average_matrix(side: int, coarse: int, scale: float) -> np.ndarray:
+  """[coarse, side]: pixel i is the mean over what lies from i scale to (i + 1) scale, parts of pixels counted as such;
+  what would lie beyond the side is left out."""
+  edges = np.minimum(np.arange(coarse + 1) * scale, side)
+  left = np.arange(side)
+  shared = np.minimum(edges[1:, None], left + 1) - np.maximum(edges[:-1, None], left)
+  rows = np.maximum(shared, 0)
   return rows / rows.sum(axis=1, keepdims=True)
 
 
@@ -203,7 +216,8 @@ def enlarged_matrices(size: Size, scale: int, kernel: str = "cubic") -> tuple[np
   """R and C of `enlarged`."""
   if kernel not in KERNELS:
     raise UserError(f"enlarged by {kernel}: expected one of {', '.join(KERNELS)}")
-  rows, columns = (_enlarging_matrix(side, scale, kernel) @ _average_matrix(side, scale) for side in size)
+  rows, columns = (_enlarging_matrix(side, scale, kernel) @ average_matrix(side, -(-side // scale), scale)
+                   for side in size)  # fmt: skip
   return rows, columns
 
 
@@ -271,6 +285,6 @@ def _check_kernel(height: int, width: int, size: Size) -> None:
     raise UserError(f"blur: expected a kernel that fits the image of {size}, found one of {(height, width)}; shrink it")
 
 
-def _check_scale(scale: int, size: Size) -> None:
+def _check_scale(scale: float, size: Size) -> None:
   if scale < 1 or scale > min(size):
     raise UserError(f"downsampling: expected a scale from 1 to the image's smaller side {min(size)}, found {scale}")

@@ -1,6 +1,7 @@
 """How does a pair of degraded files become a pair that methods fuse? Each source is restored with the prior first.
 
-Sources may have different sizes: the operator of each says how. A source that is neither blurred, reduced, masked nor
+Sources may have different sizes: the operator of each says how, or, where none leaves fewer pixels, what brings the
+restored ones into one frame. A source that is neither blurred, reduced, masked nor
 noisy passes through untouched. One program per operator and size; the noise level is an argument.
 """
 
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dig2dig_jax.data import validity
-from dig2dig_jax.data.pairs import LoadedPair, Pair, content_id
+from dig2dig_jax.data.pairs import LoadedPair, Pair, content_id, in_one_frame
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.priors.prior import Prior
 from dig2dig_jax.restoration import clipping
@@ -47,12 +48,22 @@ class Restorer(NamedTuple):
   def load(self, pair: Pair) -> LoadedPair:
     """Reads and restores a pair. UserError for an unreadable file, or one whose size its operator does not give."""
     loaded = pair.read()
-    size = target_size(self.degradations, {source: image.pixels.shape[:2] for source, image in loaded.items()})
-    restored = [
-      self.restore(source, image.pixels, size, pair.name, where=str(pair.files[source]), valid=image.valid)
+    sizes = {source: image.pixels.shape[:2] for source, image in loaded.items()}
+    scaled = any(one.scale != 1 for one in self.degradations.values())
+    if scaled:
+      sizes = dict.fromkeys(sizes, target_size(self.degradations, sizes))
+    restored = {
+      source: self.restore(
+        source, image.pixels, sizes[source], pair.name, where=str(pair.files[source]), valid=image.valid
+      )
       for source, image in loaded.items()
-    ]
-    return LoadedPair.of(pair.name, loaded, restored)
+    }
+    if scaled:
+      return LoadedPair.of(pair.name, loaded, list(restored.values()))
+    found, aligned = in_one_frame(
+      pair, {source: image._replace(pixels=restored[source]) for source, image in loaded.items()}
+    )
+    return LoadedPair.of(pair.name, found)._replace(aligned=aligned)
 
   def restore(
     self, source: str, observed: np.ndarray, size: Size, name: str, *, where: str = "", valid: np.ndarray | None = None

@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import made
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from toys import conv_params, conv_prior
 from dig2dig_jax.alignment import stored
 from dig2dig_jax.alignment.aligner import Aligner
 from dig2dig_jax.alignment.transforms import corner_error
+from dig2dig_jax.data.images import Image
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing import job
 from dig2dig_jax.methods.codec import luminance_codec
@@ -36,7 +38,7 @@ def data(tmp_path_factory):
 
 def run(data, out, aligner, **changes):
   method = dig2dig(conv_prior(), luminance_codec(1), options=OPTIONS)
-  config = job.FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=16, sheet=False, aligner=aligner, **changes)
+  config = job.FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=16, sheet=False, frames=aligner, **changes)
   return job.run(config, method, conv_params())
 
 
@@ -47,9 +49,10 @@ def lines(out):
 
 def test_a_pair_is_aligned_recorded_and_not_done_again_but_by_other_settings(data, tmp_path):
   report = run(data, tmp_path / "out", Aligner())
-  assert report.done == 1 and len(report.failed) == 1  # of two sizes and two scenes
-  assert "two.png: expected 150x200 (height x width) as" in report.failed[0] and "confidence" in report.failed[0]
-  assert "ir: aligned with vi in 1 of 1 pair" in report.notes
+  assert report.done == 2 and not report.failed  # of two scenes, which at least have one aspect
+  assert "ir: aligned with vi in 1 of 2 pairs" in report.notes
+  assert any("two: ir cannot be aligned (confidence" in note for note in report.notes)
+  assert any("ir: brought to the size of vi in 1 of 2 pairs, 2 times its pixels" in note for note in report.notes)
   entry = lines(tmp_path / "out")["one"]
   told = entry["aligned"]["ir"]
   assert told["used"] and told["confidence"] > 0.9 and told["reference"] == "vi" and entry["valid"]["ir"] < 1
@@ -57,9 +60,33 @@ def test_a_pair_is_aligned_recorded_and_not_done_again_but_by_other_settings(dat
   assert read(tmp_path / "out" / "one.png").shape == SIZE
   assert entry["flags"]["align"] == {"model": "auto", "otherwise": "warn", "reference": "largest, not "}
   again = run(data, tmp_path / "out", Aligner())
-  assert again.done == 0 and again.skipped == 1
+  assert again.done == 0 and again.skipped == 2
   with pytest.raises(UserError, match="align"):
     run(data, tmp_path / "out", Aligner("similarity"))
+
+
+def test_two_scenes_of_two_aspects_are_refused_and_fewer_pixels_made_more_before_they_are_placed():
+  frame, files = made.scene(0), {"ir": "ir.png", "vi": "vi.png"}
+  asked = []
+
+  def enlarge(source, pixels, size):
+    asked.append((source, size))
+    return cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_CUBIC)
+
+  def images(scene, size):
+    source, _ = made.moved(made.other_kind(made.scene(scene)), MATRIX, size)
+    gray = {"ir": source, "vi": frame}
+    pixels = {name: np.repeat(np.float32(one)[..., None] / 127.5 - 1, 3, axis=-1) for name, one in gray.items()}
+    return {name: Image(one, False, 8) for name, one in pixels.items()}
+
+  with pytest.raises(UserError, match=r"ir\.png: expected the aspect of vi\.png, 150x200 .* a confidence of"):
+    Aligner()(images(8, (80, 100)), files)
+  found, told = Aligner()(images(0, SMALL), files, enlarge)
+  plain, _ = Aligner()(images(0, SMALL), files)
+  ((source, size),) = asked
+  assert source == "ir" and told["ir"]["restored"] and np.allclose(size, (150 / 1.04, 200 / 1.04), atol=1)
+  inside = found["ir"].valid & plain["ir"].valid
+  assert np.abs(found["ir"].pixels - plain["ir"].pixels)[inside].mean() < 0.01
 
 
 def test_stored_transforms_are_taken_as_they_are_and_fit_their_sizes(data, tmp_path):

@@ -142,7 +142,7 @@ def test_load_pair_refuses_different_sizes(tmp_path):
     pairs.load_pair(pairs.find_pairs(tmp_path, ["ir", "vi"])[0][0])
   assert str(error.value) == (
     f"{tmp_path}/vi/1.png: expected 4x5 (height x width) as in {tmp_path}/ir/1.png, found 8x10; "
-    "add --align=auto, or register them first")
+    "take --resize=aspect, or --align=auto")
 
 
 def test_content_id_is_crc32_of_the_composed_name():

@@ -52,7 +52,8 @@ def test_entries_are_read_in_any_order_with_commas_inside_parentheses():
     ("blur(2)", "", "SOURCE:VALUE"),
     ("mri:blur(2)", "", "ir, vi"),
     ("ir:blurr(2)", "", "blur\\(SIGMA\\)"),
-    ("ir:average(x)", "", "whole scale"),
+    ("ir:average(x)", "", "numbers of at most 1000"),
+    ("ir:bicubic(2.5)", "", "whole scale"),
     ("", "ir:-1", "8-bit values"),
     ("", "ir:much", "8-bit values"),
     ("", "ir:5,vi:3,ir:9", "--sigma=ir:9: expected one entry for ir, found ir:5 too; leave one out"),
@@ -69,6 +70,7 @@ def test_what_cannot_be_read_is_refused_with_the_flag(text, sigma, message):
   [
     ("blur(20)", "kernel that fits"),
     ("average(64)", "scale from 1"),
+    ("average(0.5)", "scale from 1"),
     ("motion(4,0)", "odd length"),
     ("blur(1,2)", "blur\\(SIGMA\\)"),
     ("blur(0)", "blur\\(SIGMA\\)"),
@@ -85,6 +87,8 @@ def test_the_size_is_that_of_the_source_with_all_pixels():
   assert target_size(found, {"ir": (8, 12), "vi": (30, 46)}) == (30, 46)
   both = parse("ir:average(4),vi:average(2)", "", SOURCES)
   assert target_size(both, {"ir": (8, 12), "vi": (16, 24)}) == (32, 48)
+  real = parse("ir:average(2.5),vi:average(2.5)", "", SOURCES)
+  assert real["ir"].operator((32, 41)).observed == (13, 16) and target_size(real, {"ir": (13, 16)}) == (32, 40)
 
 
 def test_automatic_sigma_finds_the_noise():

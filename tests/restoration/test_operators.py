@@ -22,6 +22,7 @@ OPERATORS = {
   "kernel": operators.blur(SIZE, KERNEL),
   "motion": operators.motion_blur(SIZE, 5, 30.0),
   "average": operators.average_downsample(SIZE, 4),
+  "average of a real scale": operators.average_downsample(SIZE, 2.5),
   "bicubic": operators.bicubic_downsample(SIZE, 3),
   "composite": operators.compose(operators.gaussian_blur(SIZE, 0.8), operators.average_downsample(SIZE, 2)),
 }
@@ -66,6 +67,9 @@ def test_operators_do_what_scipy_does():
   np.testing.assert_allclose(run["kernel"], scipy.ndimage.correlate(image, KERNEL, mode="wrap"), atol=2e-3)
   np.testing.assert_allclose(run["average"][1, 2], image[4:8, 8:12].mean(), atol=1e-5)
   np.testing.assert_allclose(run["average"][3, 4], image[12:, 16:].mean(), atol=1e-5)  # a smaller last block
+  fine = np.repeat(np.repeat(image, 5, axis=0), 7, axis=1)  # 13 rows to 5, 18 columns to 7
+  areas = fine.reshape(5, 13, 7, 18).mean(axis=(1, 3))
+  np.testing.assert_allclose(run["average of a real scale"], areas, atol=1e-5)
   assert np.all(run["dropped lines"][[0, 5]] == 0) and np.all(run["dropped lines"][1:5, :17] == image[1:5, :17])
 
 
