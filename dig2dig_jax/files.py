@@ -15,6 +15,11 @@ NAMES = ".dig2dig_jax"  # in a folder of results: names of other files there tha
 _MARKED_WITHIN = 4096  # bytes; a PNG's texts stand before its pixels
 
 
+def typed_path(text: str) -> Path:
+  """A path as somebody types it: `~` is the home folder, also behind `--out=`, where a shell leaves it alone."""
+  return Path(os.path.expanduser(text))
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
   """Yields a temporary path beside `path` that takes its place, by one rename, on a clean exit and is removed on any

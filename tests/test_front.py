@@ -119,7 +119,10 @@ def test_narrow_values_are_stretched_and_the_log_says_so(scene, prior, caplog):
     ("vi.png", {}, "images: expected a sequence of two or more"),
     ([np.zeros((4, 4))], {}, "images: expected a sequence of two or more"),
     (np.zeros((2, 4, 4)), {}, "images: expected a sequence of two or more"),
-    ([np.zeros((4, 4)), np.zeros((4, 5))], {}, r"images\[1\]: expected 4x4 .height x width. as images\[0\], found 4x5"),
+    ([np.zeros((4, 4)), np.zeros((4, 9))], {}, r'images\[0\]: expected the aspect of images\[1\].* align="similarity"'),
+    ([np.zeros((4, 4)), np.zeros((8, 8))], {"resize": "off"}, 'expected one size, found 4x4, 8x8 .* resize="aspect"'),
+    ([np.zeros((4, 4))] * 2, {"align": "flow"}, "align: expected off, auto, translation"),
+    ([np.zeros((4, 4))] * 2, {"reference": 2}, "reference: expected the number of an image, 0 to 1, found 2"),
     ([np.zeros((4, 4)), np.full((4, 4), 255.0)], {"value_range": "full"}, r"images\[1\]: expected float samples in"),
     ([np.full((4, 4), np.nan), np.zeros((4, 4))], {}, r"images\[0\]: expected finite float samples, found 16 NaN"),
     ([np.zeros((4, 4), complex)] * 2, {}, r"images\[0\]: expected whole numbers or floats, found complex128"),
@@ -152,6 +155,29 @@ def test_files_that_are_none_and_options_that_cannot_run(files, prior):
   ):
     with pytest.raises(ValueError, match=message):
       d2d.fuse_images(files, prior=prior, **wrong)
+
+
+def test_images_of_other_sizes_come_into_one_frame_as_by_launch(scene, files, prior, tiny_prior, tmp_path, caplog):
+  small = cv2.resize(scene[0], (28, 20), interpolation=cv2.INTER_AREA)
+  with caplog.at_level("WARNING"):
+    plain = d2d.fuse_images([small, scene[1]], prior=prior, restore="noise", **QUICK)
+    assert plain.shape == (40, 56, 3) and "resampled bicubically" in caplog.text
+    assert "images[0]: brought to the size of images[1] in 1 of 1 pair, 2 times" in caplog.text
+    caplog.clear()
+    restored = d2d.fuse_images([small, scene[1]], prior=prior, **QUICK)
+    assert 'restored with the prior; restore="noise" resamples it bicubically' in caplog.text
+  assert np.any(restored != plain)
+  assert d2d.fuse_images([small, scene[1]], prior=prior, reference=0, **QUICK).shape == (20, 28, 3)
+  cv2.imwrite(str(files[0]), small)
+  with flagsaver.flagsaver():
+    launch.parse([
+      "launch.py", f"--flagfile={ROOT}/vif.flags", f"--prior={tiny_prior}", f"--data={tmp_path}",
+      f"--out={tmp_path / 'out'}", "--compile_cache=", "--nosheet", *(f"--{name}={x}" for name, x in QUICK.items()),
+    ])  # fmt: skip
+    assert launch.main([]) == 0
+  by_launch = to_uint8(read_image(tmp_path / "out" / "a.png").pixels)
+  found = d2d.fuse_images(files, prior=prior, **QUICK)
+  assert np.abs(found.astype(int) - by_launch).max() <= 1
 
 
 def test_where_there_are_no_flag_files(monkeypatch, tmp_path):

@@ -66,7 +66,8 @@ class Aligner(NamedTuple):
       if not frames.agree(own, size):
         raise UserError(f"{files[source]}: expected the aspect of {files[reference]}, {size[0]}x{size[1]} (height x "
                         f"width), or an image that can be aligned with it, found {own[0]}x{own[1]} and a confidence of "
-                        f"{confidence:.2f}, below {ACCEPTED}; align them by hand, and give --transforms=")
+                        f"{confidence:.2f}, below {ACCEPTED}; align them by hand for --transforms=, or, if it shows "
+                        "the whole frame, squeezed, take --resize=stretch alone")
       found[source] = image
       if own != size:
         found[source], resized = frames.resized(source, image, size, enlarge)

@@ -36,6 +36,7 @@ _WIDE = np.float32([6, 6, 5, 5, 4, 4, 3, 3, 2.5, 2, 2, 1.5, 1.5, 1.5])  # of the
 _NARROW = np.float32([4, 3, 3, 2.5, 2, 2, 1.5, 1.5, 1.5])
 _REACH = 16  # pixels
 _PLAIN = 1.5  # nats per block, of a start that needs no others beside it
+_SQUEEZED = 0.03  # natural logarithm of two aspects' ratio, from which one may be squeezed
 _WORTH = 0.75  # of a side that an image has at least to be compared at it
 # Confidence is a logistic function of the mean gain, in nats per block.
 _HALF, _SLOPE = 0.4, 0.08
@@ -76,10 +77,28 @@ def estimate(
     model: a word of `MODELS`. `auto` lets a similarity vary freely and the rest of a homography a little.
     reference_mask, source_mask: bool [H, W], where each is valid; None for everywhere.
 
+  Where the aspects differ and no such transform is plainly right, the source may be a whole frame that was squeezed: it
+  is tried at the reference's aspect too.
+
   Returns an alignment, which may be one not to be believed: see `Alignment.accepted`.
   """
   if model not in MODELS:
     raise ValueError(f"model: expected one of {', '.join(MODELS)}, found {model!r}")
+  found = _estimate(reference, source, model, reference_mask, source_mask)
+  (height, width), (own_height, own_width) = reference.shape[:2], source.shape[:2]
+  if found.gain >= _PLAIN or abs(np.log(own_width / own_height * height / width)) < _SQUEEZED:
+    return found
+  tall = max(1, round(np.sqrt(own_height * own_width * height / width)))
+  size = max(1, round(own_height * own_width / tall)), tall  # as many pixels; width first, as OpenCV has it
+  as_wide = cv2.resize(np.asarray(source, np.float32), size, interpolation=cv2.INTER_AREA)
+  mask = None if source_mask is None else cv2.resize(np.uint8(source_mask), size, interpolation=cv2.INTER_NEAREST) > 0
+  other = _estimate(reference, as_wide, model, reference_mask, mask)
+  if other.gain <= found.gain:
+    return found
+  return other._replace(matrix=transforms.scaling(own_width / size[0], own_height / size[1]) @ other.matrix)
+
+
+def _estimate(reference, source, model, reference_mask, source_mask) -> Alignment:
   images = [_gray(reference), _gray(source)]
   masks = [np.ones(image.shape, bool) if mask is None else np.asarray(mask, bool)
            for image, mask in zip(images, (reference_mask, source_mask), strict=True)]  # fmt: skip

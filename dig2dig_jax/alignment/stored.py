@@ -48,6 +48,7 @@ def rounded(matrix: np.ndarray) -> list[list[float]]:
 def write(path: Path, transforms: Transforms) -> None:
   """UserError where it cannot be written."""
   try:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
       temporary.write_text(json.dumps(transforms.record(), indent=1) + "\n", encoding="utf-8")
   except OSError as error:

@@ -10,7 +10,6 @@ clean fusion.
 
 import dataclasses
 import json
-import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -38,7 +37,7 @@ from dig2dig_jax.restoration.degradation import Degradation, parse
 from dig2dig_jax.restoration.restorer import Restorer
 
 SHEET_ROWS = 6
-# case -> (stages, sigma of 8-bit values), of every source; or of the first alone, the others clean. `_case` knows more.
+# case -> (stages, sigma of 8-bit values), of every source; or of the first alone, the others clean.
 CASES: dict[str, tuple[str, float]] = {
   "noise15": ("none", 15),
   "noise25": ("none", 25),
@@ -80,8 +79,8 @@ def run(
   the square in the middle of every pair to take; 0 is all of it. held_out: only the pairs that DRFusion's training
   leaves out. Raises UserError for an unknown case, and when no pair can be read.
   """
-  for name in cases:
-    _case(name)
+  if unknown := [name for name in cases if name not in CASES]:
+    raise UserError(f"--cases={unknown[0]}: expected names among {', '.join(CASES)}")
   found, left_out = config.find()
   pairs: list[LoadedPair] = []
   failed: list[str] = []
@@ -148,18 +147,8 @@ def gray_middle(pair: LoadedPair, middle: int) -> LoadedPair:
   return pair._replace(sources=np.ascontiguousarray(sources))
 
 
-def _case(name: str) -> tuple[str, float]:
-  """Of `CASES`, or x2.5, first_x2.5 and the like: so many times fewer rows and columns. UserError for other names."""
-  if name in CASES:
-    return CASES[name]
-  found = re.fullmatch(r"(?:first_)?x(\d(?:\.\d+)?)", name)
-  if found is None or not 1 < float(found[1]):
-    raise UserError(f"--cases={name}: expected names among {', '.join(CASES)}, or x1.5, first_x3 and the like")
-  return f"average({found[1]})", 0
-
-
 def _degradations(case: str, sources: tuple[str, ...]) -> dict[str, Degradation]:
-  stages, sigma = _case(case)
+  stages, sigma = CASES[case]
   affected = sources[:1] if case.startswith("first") else sources
   return parse(",".join(f"{s}:{stages}" for s in affected), ",".join(f"{s}:{sigma}" for s in affected), sources)
 

@@ -1,7 +1,7 @@
 """The open questions that reviews of Dig2DIG asked: a table each, on gray middles of a few pairs.
 
-`misregistered`, `leaning` and `mistold` have a file each. What gains are beside the weights that the theory wants is
-`--suite=theory`; degraded sources by kind are `--suite=degraded`.
+`misregistered`, `leaning`, `mistold` and `fewer_pixels` have a file each. What gains are beside the weights that the
+theory wants is `--suite=theory`; degraded sources by kind are `--suite=degraded`.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from dig2dig_jax import metrics
-from dig2dig_jax.benchmarks import leaning, misregistered, mistold, rows
+from dig2dig_jax.benchmarks import fewer_pixels, leaning, misregistered, mistold, rows
 from dig2dig_jax.benchmarks.degraded import Report, gray_middle
 from dig2dig_jax.benchmarks.degraded_rows import Rule, Runner
 from dig2dig_jax.benchmarks.pairs import spread
@@ -31,7 +31,7 @@ from dig2dig_jax.restoration.blind_restorer import BlindRestorer
 from dig2dig_jax.restoration.degradation import Degradation
 from dig2dig_jax.restoration.restorer import Restorer
 
-QUESTIONS = ("misregistered", "leaning", "mistold")
+QUESTIONS = ("misregistered", "leaning", "mistold", "fewer_pixels")
 
 
 class Asked:
@@ -88,7 +88,8 @@ def run(
   if not pairs:
     raise UserError(failed[0])
   asked = Asked(prior, codec, config, tuned, pairs)
-  answers = {"misregistered": _misregistered, "leaning": _leaning, "mistold": lambda of: _mistold(of, restorer_of)}
+  answers = {"misregistered": _misregistered, "leaning": _leaning, "mistold": lambda of: _mistold(of, restorer_of),
+             "fewer_pixels": _fewer_pixels}  # fmt: skip
   texts = []
   for question in questions:
     header, lines, text_columns = answers[question](asked)
@@ -123,6 +124,14 @@ def _mistold(asked: Asked, restorer_of):
 
   of = asked.config
   return mistold.HEADER, mistold.rows(asked.pairs, plain, blind, restorer_of, of.sources, of.seed), 2
+
+
+def _fewer_pixels(asked: Asked):
+  # Blur and lost resolution are undone before, as in the fuse job; at every scale, to see from where that is better.
+  rule = asked.rule(dataclasses.replace(asked.tuned, restore="noise"))
+  of = asked.config
+  restorer = BlindRestorer(asked.prior, seed=of.seed, bucket=of.bucket, least=1.0)
+  return fewer_pixels.HEADER, fewer_pixels.rows(asked.pairs, rule, restorer), 2
 
 
 def _write(out: Path, asked: Asked, header, lines: list[list[str]], text_columns: int) -> str:

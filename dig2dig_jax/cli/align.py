@@ -1,7 +1,9 @@
-"""`dig2dig align`: images of one scene brought onto each other, and the transforms of that, in a folder."""
+"""`dig2dig align`: images of one scene, or of all in a folder, brought onto each other, and how, kept."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,65 +12,128 @@ from dig2dig_jax.alignment.estimate import ACCEPTED, MODELS, estimate
 from dig2dig_jax.alignment.files import read
 from dig2dig_jax.cli import flags
 from dig2dig_jax.cli.output import note, say
-from dig2dig_jax.data import guess, validity
+from dig2dig_jax.data import datasets, guess, layouts, validity
+from dig2dig_jax.data.decode import Decoded
 from dig2dig_jax.data.images import write_levels
 from dig2dig_jax.data.scaling import extremes
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.files import is_free, taken, what_lies_at
+from dig2dig_jax.files import is_free, taken, typed_path, what_lies_at
 
 TRANSFORMS = "transforms.json"
 _FLAGS = ("out", "align", "reference", "sources", "overwrite", "compile_cache")
 
 
 def run(words: list[str]) -> int:
-  """Aligns the files and writes them; the exit status. UserError for what cannot be read or written."""
-  files = [Path(word).expanduser() for word in words if not word.startswith("-")]
+  """Aligns the files, or every pair of a folder, and writes them; the exit status. UserError for what cannot be read or
+  written."""
+  places = [typed_path(word) for word in words if not word.startswith("-")]
   given = dict(word.lstrip("-").partition("=")[::2] for word in words if word.startswith("-"))
   if unknown := [name for name in given if name not in _FLAGS]:
     raise UserError(f"--{unknown[0]}: expected one of --{', --'.join(_FLAGS)}; see dig2dig align --help")
-  if len(files) < 2:
-    raise UserError(f"dig2dig align: expected two or more image files, found {len(files)}; see dig2dig align --help")
+  whole = len(places) == 1 and places[0].is_dir()
+  if len(places) < 2 and not whole:
+    raise UserError(f"dig2dig align: expected two or more image files, or a folder of pairs, found {len(places)}"
+                    f"{' file' if places else ''}; see dig2dig align --help")  # fmt: skip
   if not given.get("out"):
     raise UserError("dig2dig align: expected -o FOLDER, found no output; add it")
   model = given.get("align", "auto")
   if model not in MODELS:
     raise UserError(f"--align={model}: expected one of {', '.join(MODELS)}")
-  kept = _own(Path(given["out"]).expanduser() / TRANSFORMS, "overwrite" in given)
-  decoded = [read(file) for file in files]
-  names, order = _named(files, [one.samples for one in decoded], given.get("sources"))
-  pixels = [one.samples.shape[0] * one.samples.shape[1] for one in decoded]
-  first = _reference(files, pixels, order, names, given.get("reference"))
+  out = typed_path(given["out"])
+  scenes = _of_folder(places[0], given, out) if whole else [_of_files(places, given, out)]
+  for scene in scenes:
+    _check_places(scene)
   if cache := given.get("compile_cache", flags.CACHE.default):
     from dig2dig_jax.fusing import compile_cache
 
-    if told := compile_cache.use(Path(cache).expanduser()):
+    if told := compile_cache.use(typed_path(cache)):
       note(f"note: {told}")
-  _check_places(files, [_place(given["out"], name, files[first]) for name in names])
-  areas = [validity.find(*one, how="auto") for one in decoded]
+  if not whole:
+    return _aligned(scenes[0], model)
+  status = 0
+  for scene in scenes:
+    try:
+      status = max(status, _aligned(scene, model))
+    except UserError as error:  # of this pair alone
+      note(f"failed: {error}")
+      status = 3
+  return status
+
+
+class _Scene(NamedTuple):
+  """files: {source: file}. reference: the source that the others are brought to; empty for the largest, among equals
+  the first that is not infrared. images: where each source's result goes. transforms: where those go. decoded: what the
+  files hold, if they were read."""
+
+  files: dict[str, Path]
+  reference: str
+  images: dict[str, Path]
+  transforms: Path
+  decoded: dict[str, Decoded] | None = None
+
+
+def _of_files(files: list[Path], given: Mapping[str, str], out: Path) -> _Scene:
+  """Named as `dig2dig fuse` names them, the results by the reference's file."""
+  transforms = _own(out / TRANSFORMS, "overwrite" in given)
+  decoded = [read(file) for file in files]
+  names, order = _named(files, [one.samples for one in decoded], given.get("sources"))
+  sizes = [one.samples.shape[0] * one.samples.shape[1] for one in decoded]
+  first = _first(sizes, order, names) if "reference" not in given else _asked(files, given["reference"])
+  images = {name: out / name / f"{files[first].stem}.png" for name in names}
+  pairs = [dict(zip(names, values, strict=True)) for values in (files, decoded)]
+  return _Scene(pairs[0], names[first], images, transforms, pairs[1])
+
+
+def _of_folder(folder: Path, given: Mapping[str, str], out: Path) -> list[_Scene]:
+  """The pairs that `dig2dig fuse` finds there, and a line about each file that is in none."""
+  if asked := given.get("sources"):
+    sources, found = tuple(asked.split(",")), datasets.find(folder, asked.split(","))
+  else:
+    layout = layouts.look(folder)
+    sources, found = layout.sources, datasets.find(layout.root, layout.sources, dataset=layout.dataset)
+  if (reference := given.get("reference", "")) and reference not in sources:
+    raise UserError(f"--reference={reference}: expected one of the sources {', '.join(sources)}")
+  for line in found[1]:
+    note(f"note: {line}")
+  overwrite = "overwrite" in given
+  return [
+    _Scene(pair.files, reference, {source: out / source / f"{pair.name}.png" for source in sources},
+           _own(out / "transforms" / f"{pair.name}.json", overwrite))
+    for pair in found[0]
+  ]  # fmt: skip
+
+
+def _aligned(scene: _Scene, model: str) -> int:
+  """Writes the images of a scene as they lie on its reference, and how; 0 where all do, else 3."""
+  names, files = list(scene.files), scene.files
+  decoded = scene.decoded or {name: read(file) for name, file in files.items()}
+  areas = {name: validity.find(*one, how="auto") for name, one in decoded.items()}
+  sizes = [one.samples.shape[0] * one.samples.shape[1] for one in decoded.values()]
+  first = scene.reference or names[_first(sizes, range(len(names)), names)]
   frame = decoded[first].samples
   size, placed, refused = frame.shape[:2], {}, 0
   say(f"{files[first]}: reference, {size[1]} x {size[0]}")
-  results = {names[first]: (frame, areas[first])}
-  for k, (name, file) in enumerate(zip(names, files, strict=True)):
-    if k == first:
+  results = {first: (frame, areas[first])}
+  for name in names:
+    if name == first:
       continue
-    samples = decoded[k].samples
-    found = estimate(frame, samples, model=model, reference_mask=areas[first], source_mask=areas[k])
+    samples = decoded[name].samples
+    found = estimate(frame, samples, model=model, reference_mask=areas[first], source_mask=areas[name])
     if not found.accepted:
       refused += 1
-      note(f"refused: {file} cannot be aligned with {files[first]}: confidence {found.confidence:.2f}, expected "
+      note(f"refused: {files[name]} cannot be aligned with {files[first]}: confidence {found.confidence:.2f}, expected "
            f"{ACCEPTED} or more; not written")
       continue
-    results[name] = warp.onto(samples, found.matrix, size, areas[k])
+    results[name] = warp.onto(samples, found.matrix, size, areas[name])
     placed[name] = stored.Placed(found.matrix, samples.shape[:2], found.confidence)
-    say(f"{file}: aligned, confidence {found.confidence:.2f}, {_in_words(found.matrix, size)}")
+    say(f"{files[name]}: aligned, confidence {found.confidence:.2f}, {_in_words(found.matrix, size)}")
   if not placed:
     return 3
-  sources = [names[k] for k in range(len(files)) if names[k] in results]
+  sources = [name for name in names if name in results]
   for name in sources:
-    write_levels(_place(given["out"], name, files[first]), _levels(*results[name]))
-  stored.write(kept, stored.Transforms(names[first], size, placed))
-  say(f"written: {', '.join(str(_place(given['out'], name, files[first])) for name in sources)} and {kept}")
+    write_levels(scene.images[name], _levels(*results[name]))
+  stored.write(scene.transforms, stored.Transforms(first, size, placed))
+  say(f"written: {', '.join(str(scene.images[name]) for name in sources)} and {scene.transforms}")
   return 3 if refused else 0
 
 
@@ -87,28 +152,23 @@ def _named(files: list[Path], images: list[np.ndarray], asked: str | None) -> tu
   return [usual[k] for k in range(len(files))], found.order
 
 
-def _reference(
-  files: list[Path], pixels: list[int], order: tuple[int, ...], names: list[str], asked: str | None
-) -> int:
-  """The file with the most pixels, among equals the first that is not infrared."""
-  if asked is None:
-    return max(order, key=lambda k: (pixels[k], names[k].casefold() not in guess.NAMES["thermal"][0]))
-  place = os.path.realpath(Path(asked).expanduser())
+def _first(pixels: Sequence[int], order: Sequence[int], names: Sequence[str]) -> int:
+  """The number of the source with the most pixels, among equals the first that is not infrared."""
+  return max(order, key=lambda k: (pixels[k], names[k].casefold() not in guess.NAMES["thermal"][0]))
+
+
+def _asked(files: list[Path], reference: str) -> int:
+  place = os.path.realpath(typed_path(reference))
   for k, file in enumerate(files):
     if os.path.realpath(file) == place:
       return k
-  raise UserError(f"--reference={asked}: expected one of the files, {', '.join(map(str, files))}")
+  raise UserError(f"--reference={reference}: expected one of the files, {', '.join(map(str, files))}")
 
 
-def _place(out: str, name: str, reference: Path) -> Path:
-  """Where the source of that name is written: pairs go by the reference's name."""
-  return Path(out).expanduser() / name / f"{reference.stem}.png"
-
-
-def _check_places(files: list[Path], places: list[Path]) -> None:
+def _check_places(scene: _Scene) -> None:
   """Originals and foreign files are never written over, whatever is asked: said before anything is computed."""
-  originals = {os.path.realpath(file): file for file in files}
-  for place in places:
+  originals = {os.path.realpath(file): file for file in scene.files.values()}
+  for place in scene.images.values():
     if (found := originals.get(os.path.realpath(place))) is not None:
       raise UserError(f"{place}: expected another place than a source's, found that of {found}; choose another -o")
     above = next(folder for folder in place.parents if folder.exists() or folder.is_symlink())

@@ -4,7 +4,7 @@ against the parts that they name."""
 TABLES = ("methods", "3", "4", "5", "temperature", "schedule", "noise", "savings", "spectrum", "reading")
 PROTOCOLS = ("panel", "ddfm", "dig2dig", "targets", "common", "all")
 DATASETS = (
-  "folders", "llvip", "m3fd", "msrs", "roadscene", "tno", "vifb",
+  "folders", "names", "stacks", "llvip", "m3fd", "msrs", "roadscene", "tno", "vifb",
   "mfifb", "lytro", "mffw", "mefb", "sice", "harvard",
 )  # fmt: skip
 LAYOUTS = ("yolov5", "yolov8", "boxes")

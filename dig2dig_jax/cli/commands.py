@@ -10,12 +10,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from dig2dig_jax.assets import ROOT
-from dig2dig_jax.cli import interrupt, launcher
-from dig2dig_jax.cli.output import note, say
+from dig2dig_jax.cli import interrupt, launcher, tasks
+from dig2dig_jax.cli.output import say
 from dig2dig_jax.data import guess
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.files import is_free, taken
+from dig2dig_jax.files import is_free, taken, typed_path
 
 _ONE_PAGE = {
   "convert": "dig2dig convert guided_diffusion|drfusion|lpips|verify ...\n\n"
@@ -24,13 +23,15 @@ _ONE_PAGE = {
   "What the program sees in images (size, range, noise, blur, valid area), or in the folder of a prior.",
 }
 _ONE_PAGE["align"] = (
-  "dig2dig align FILE FILE ... -o FOLDER\n\n"
-  "Brings the images of one scene onto the largest of them. Writes each into a sub-folder of its own, transparent "
-  "where it shows\nnothing, and transforms.json, which dig2dig fuse --transforms= takes for other images of the same "
-  "cameras.\n\n"
+  "dig2dig align FILE FILE ... -o OUT\n"
+  "dig2dig align FOLDER -o OUT\n\n"
+  "Brings the images of one scene, or of each in a folder, onto the largest of them. Writes each into a sub-folder of "
+  "its source,\ntransparent where it shows nothing, and transforms.json (of a folder transforms/NAME.json), which "
+  "dig2dig fuse --transforms=\ntakes for other images of the same cameras.\n\n"
   "  --align=auto|translation|similarity|affine|homography   what may differ between them; auto: a similarity, and a\n"
   "                                                          little more\n"
-  "  --reference=FILE                                        which of them the others are brought to\n"
+  "  --reference=FILE                                        which of them the others are brought to; of a folder, a\n"
+  "                                                          source's name\n"
   "  --sources=NAME,NAME                                     names of the sub-folders, in the order of the files\n"
   "  --overwrite                                             write over what an earlier run wrote there\n"
   "  --compile_cache=FOLDER                                  of compiled programs; empty for none\n\n"
@@ -106,7 +107,7 @@ def _fuse(words: list[str]) -> int:
   words, behind = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
   words = _out_flag(words)
   for flag, word in itertools.pairwise(words):
-    if flag.startswith("--") and "=" not in flag and not word.startswith("-") and not Path(word).expanduser().exists():
+    if flag.startswith("--") and "=" not in flag and not word.startswith("-") and not typed_path(word).exists():
       raise UserError(f"{flag} {word}: expected a value behind =, found a space; write {flag}={word}")
   places = [word for word in words if not word.startswith("-")] + behind
   flags = [word for word in words if word.startswith("-")]
@@ -116,40 +117,17 @@ def _fuse(words: list[str]) -> int:
   task = next((name for name, short in guess.TASKS.items() if short == task), task)
   own_settings = any(flag.startswith(("--flagfile=", "--data=", "--manifest=")) for flag in flags)
   if not places and own_settings:
-    settings = _settings(task, None) if task else ["--job=fuse"]
+    settings = tasks.settings(task, None) if task else ["--job=fuse"]
     return _launch([*settings, *flags])
-  if len(places) == 1 and Path(places[0]).expanduser().is_dir():
-    return _fuse_folder(Path(places[0]).expanduser(), task, flags)
+  if len(places) == 1 and typed_path(places[0]).is_dir():
+    from dig2dig_jax.cli import folder
+
+    return _launch(folder.flags(typed_path(places[0]), task, _taken_out(flags, "sources")[0], flags))
   if len(places) < 2:
     found = f"{places[0]}, which is no folder" if places else "nothing"
     raise UserError("dig2dig fuse: expected two or more image files, or a folder with one sub-folder per source, "
                     f"found {found}; see dig2dig --help")  # fmt: skip
-  return _fuse_files([Path(place).expanduser() for place in places], task, flags)
-
-
-def _fuse_folder(folder: Path, task: str | None, flags: list[str]) -> int:
-  from dig2dig_jax.data.images import list_files, read_image
-
-  asked, _ = _taken_out(flags, "sources")
-  if asked is not None:
-    names = asked.split(",")
-    named = guess.by_names(names)
-    task = task or (named.task if named else "thermal")
-    order = named.order if named is not None and named.task == task else range(len(names))
-    # Behind them --sources as it was typed: the order is the user's, which of them is the infrared one is the names'.
-    settings = _settings(task, [names[k] for k in order] if len(names) > 1 else None)
-    return _launch([*settings, f"--data={folder}", *flags])
-  inside = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-  if len(inside) < 2:
-    raise UserError(f"{folder}: expected two or more sub-folders, one per source, found {', '.join(inside) or 'none'}; "
-                    "give files: dig2dig fuse A.png B.png -o OUT.png")  # fmt: skip
-  found = guess.by_names(inside)
-  if found is None:
-    firsts = [list_files(folder / name) for name in inside]
-    if all(firsts):
-      found = guess.by_images([read_image(files[0]).pixels for files in firsts])
-  task, order = _decided(task, found, len(inside))
-  return _launch([*_settings(task, [inside[k] for k in order]), f"--data={folder}", *flags])
+  return _fuse_files([typed_path(place) for place in places], task, flags)
 
 
 def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:
@@ -160,7 +138,7 @@ def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:
   out, flags = _taken_out(flags, "out")
   if out is None:
     raise UserError("dig2dig fuse: expected -o FUSED.png, found no output; add it")
-  place = Path(out).expanduser()
+  place = typed_path(out)
   single = place.suffix != ""
   if single and place.suffix.lower() != ".png":
     raise UserError(f"--out={out}: expected a .png file, or a folder, found {place.suffix}; results are PNG")
@@ -176,7 +154,7 @@ def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:
   if len({os.path.realpath(file) for file in files}) < len(files):
     raise UserError(f"{files[0]}: expected different files, found one of them twice; name each image of the scene once")
   found = guess.by_names([file.stem for file in files]) or guess.by_images([read_image(file).pixels for file in files])
-  task, order = _decided(task, found, len(files))
+  task, order = tasks.decided(task, found, len(files))
   names = guess.usual_names(task, len(files))
   parent = (place.parent if single else place).absolute()
   importlib.import_module("dig2dig_jax.cli.fuse")  # takes seconds, before anything is written
@@ -190,7 +168,7 @@ def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:
       manifest.write_text(json.dumps({"id": name, "files": chosen}) + "\n", encoding="utf-8")
       results = Path(own) / "out" if single else place
       extra = ["--nosheet"] if single else []
-      job = [*_settings(task, names), f"--manifest={manifest}", f"--out={results}", *extra, *flags]
+      job = [*tasks.settings(task, names), f"--manifest={manifest}", f"--out={results}", *extra, *flags]
       if not single:
         return _launch(job)
       told = io.StringIO()  # the job's summary names its own folder
@@ -209,26 +187,3 @@ def _refuse(flags: Sequence[str], names: Sequence[str], expected: str) -> None:
   for flag in flags:
     if flag.lstrip("-").partition("=")[0] in names:
       raise UserError(f"{flag}: expected {expected}")
-
-
-def _decided(task: str | None, found: guess.Guess | None, count: int) -> tuple[str, tuple[int, ...]]:
-  """(task, order of the sources), and a line about what was not asked for."""
-  order = found.order if found is not None and task in (None, found.task) else tuple(range(count))
-  if task is None:
-    if found is None:
-      raise UserError("dig2dig fuse: expected --task=thermal, medical, focus or exposure, found nothing to guess it by")
-    task = found.task
-    note(f"note: task {task}, by {found.why}; --task= says otherwise")
-  if task in ("thermal", "medical") and count > 2:
-    raise UserError(f"--task={task}: expected two sources, found {count}; fuse them in turn, or take another --task")
-  return task, order
-
-
-def _settings(task: str, sources: Sequence[str] | None) -> list[str]:
-  """The task's flag file, told which source is which."""
-  flags = [f"--flagfile={ROOT / guess.TASKS[task]}.flags", "--job=fuse"]
-  if sources is not None:
-    flags.append(f"--sources={','.join(sources)}")
-    if task == "thermal":
-      flags += [f"--functional={sources[0]}", f"--chroma_from={sources[1]}"]
-  return flags

@@ -9,6 +9,7 @@ from dig2dig_jax.cli.output import say
 from dig2dig_jax.data import validity
 from dig2dig_jax.data.images import read_decoded, read_image
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.files import typed_path
 
 
 def run(words: list[str]) -> int:
@@ -16,7 +17,7 @@ def run(words: list[str]) -> int:
   if not words:
     raise UserError("dig2dig show: expected images, or folders of priors, found nothing")
   for word in words:
-    path = Path(word).expanduser()
+    path = typed_path(word)
     lines = _prior(path) if path.is_dir() else _image(path)
     say("\n".join([str(path), *(f"  {line}" for line in lines)]))
   return 0

@@ -5,23 +5,28 @@ in brightness, focal planes do not; scans stand on black; what is left disagrees
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from dig2dig_jax.data import images as files
+from dig2dig_jax.data import naming
+
 TASKS = {"thermal": "vif", "medical": "mif", "focus": "mff", "exposure": "mef"}  # in words, and as flag files are named
 # Names of sources that say it: the first of a thermal or medical pair comes first in its flag file.
 NAMES = {
-  "thermal": (("ir", "infrared", "thermal", "lwir", "t"), ("vi", "vis", "visible", "rgb", "w")),
-  "medical": (("mri", "mr", "t1", "t2"), ("pet", "spect", "ct")),
-  "focus": (("near", "a"), ("far", "b")),
-  "exposure": (("under", "low"), ("over", "high")),
+  "thermal": (naming.WORDS["ir"], naming.WORDS["vi"]),
+  "medical": (naming.WORDS["mri"], ("pet", "spect", "spet", "ct")),
+  "focus": (("near", *naming.WORDS["a"]), ("far", *naming.WORDS["b"])),
+  "exposure": (naming.WORDS["under"], naming.WORDS["over"]),
 }
 _SIDE = 128  # pixels: what is compared is the scene at large
 _BLACK, _OF_BLACK = 10, 0.3  # levels of 255, and the share of the pixels that stand on them in every scan
 _COLOURED = 3  # mean spread of the channels, in levels, from which an image has colour: a thermal camera's has none
 _ONE_CAMERA = 0.87  # correlation of ranks from which gray sources are of one camera
+CLEARLY = 0.2  # by which one correlation is above another
 _BRIGHTER = 45  # levels of 255 between the means of exposures
 
 
@@ -40,19 +45,41 @@ def usual_names(task: str, count: int) -> list[str]:
 
 
 def by_names(names: Sequence[str]) -> Guess | None:
-  """Of the sources' names, if they say it."""
+  """Of the sources' names, or those of files of one scene, if they say it."""
   lower = [name.casefold() for name in names]
   for task, (firsts, seconds) in NAMES.items():
     for order in ((0, 1), (1, 0)):
       if len(names) == 2 and lower[order[0]] in firsts and lower[order[1]] in seconds:
         return Guess(task, order, f"the names {names[0]} and {names[1]}")
+  if len(names) == 2:
+    for task, (firsts, seconds) in NAMES.items():
+      for order in ((0, 1), (1, 0)):
+        if _one_scene(names[order[0]], firsts, names[order[1]], seconds):
+          return Guess(task, order, f"the names {names[0]} and {names[1]}")
   return None
+
+
+def _one_scene(first: str, words: Sequence[str], second: str, others: Sequence[str]) -> bool:
+  """Whether two names differ by a word of each of these; A and B are letters, and say nothing."""
+  rests = [{naming.matching(rest) for word, rest in naming.readings(name) if word in some and word not in ("a", "b")}
+           for name, some in ((first, words), (second, others))]  # fmt: skip
+  return bool(rests[0] & rests[1])
+
+
+def reduced(image: np.ndarray) -> np.ndarray:
+  """What `by_images` looks at of an image [H, W, 3]: enough of them fit any memory."""
+  return cv2.resize(np.asarray(image, np.float32), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+
+
+def alike(paths: Sequence[Path]) -> float:
+  """Least correlation of the ranks of neighbours among images: near 1 for one scene of one camera."""
+  small = [reduced(files.read_image(path).pixels).mean(axis=-1) for path in paths]
+  return min(_rank_correlation(*two) for two in zip(small, small[1:], strict=False))
 
 
 def by_images(images: Sequence[np.ndarray]) -> Guess:
   """Of images [H, W, 3] in [-1, 1] of one scene, two or more."""
-  small = [cv2.resize(np.asarray(image, np.float32), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) for image in images]
-  levels = [127.5 * (image + 1) for image in small]
+  levels = [127.5 * (reduced(image) + 1) for image in images]
   gray = [image.mean(axis=-1) for image in levels]
   order = tuple(range(len(images)))
   if len(images) == 2 and all(np.mean(image < _BLACK) > _OF_BLACK for image in gray):

@@ -3,7 +3,8 @@
   root/ir/0001.png  root/vi/0001.jpg   ->  Pair("0001", {"ir": ..., "vi": ...})
 
 Names match without regard to case and extension, never by position in a sorted list: one missing file would shift all
-that follow. Any number of sources from two up, kept in the order asked for.
+that follow. Any number of sources from two up, kept in the order asked for. Files that nothing joins so are joined by
+`naming`, where a word of their names says the source: in their folders, or all in one.
 """
 
 import os
@@ -16,24 +17,11 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from dig2dig_jax.data import filling, images, validity
+from dig2dig_jax.data import filling, images, naming, validity
+from dig2dig_jax.data.naming import matching
 from dig2dig_jax.data.scaling import Range
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import what_lies_at
-
-# Folder names that data sets use for the same source.
-_ALIASES = (
-  {"ir", "infrared", "thermal", "lwir"},
-  {"vi", "vis", "visible", "rgb"},
-  {"a", "near"},
-  {"b", "far"},
-  {"under", "low"},
-  {"over", "high"},
-  {"mri", "mr"},
-  {"ct"},
-  {"pet"},
-  {"spect"},
-)
 
 
 class Pair(NamedTuple):
@@ -89,7 +77,54 @@ def find_pairs(root: str | os.PathLike, sources: Sequence[str]) -> tuple[list[Pa
   if len(sources) < 2:
     raise UserError(f"{root}: expected at least two sources to fuse, found {len(sources)}; "
                     "name them with --sources=A,B")
-  return match_folders(root, _source_folders(root, sources))
+  try:
+    folders = _source_folders(root, sources)
+  except UserError:
+    if not _lie_together(root):
+      raise
+    return _in_one_folder(root, sources)
+  return match_folders(root, folders)
+
+
+def find_scenes(root: Path, sources: Sequence[str]) -> tuple[list[Pair], list[str]]:
+  """Pairs of files whose names say the sources, directly in `root`, or in the folders in it. UserError for none."""
+  if _lie_together(root):
+    return _in_one_folder(root, sources)
+  found: list[Pair] = []
+  report: list[str] = []
+  try:
+    inside = images.natural_sort(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+  except OSError as error:
+    raise UserError(f"{root}: expected a folder of images, found {error.strerror}; check --data") from error
+  for folder in inside:
+    scenes, left_out = naming.together(usable(folder, report), sources)
+    report += left_out
+    found += [Pair("_".join(filter(None, (folder.name, scene.name))), scene.files) for scene in scenes]
+  if not found:
+    raise UserError(f"{root}: expected folders of files whose names say the sources (0001_{sources[0]}, "
+                    f"0001_{sources[1]}), found none; check --data and "
+                    "--sources, or give a --manifest")
+  return found, report
+
+
+def _lie_together(root: Path) -> bool:
+  try:
+    return bool(images.list_images(root))
+  except UserError:
+    return False
+
+
+def _in_one_folder(root: Path, sources: Sequence[str]) -> tuple[list[Pair], list[str]]:
+  """Pairs of files whose names say the sources."""
+  report: list[str] = []
+  files = usable(root, report)
+  scenes, left_out = naming.together(files, sources)
+  if not scenes:
+    some = ", ".join(path.name for path in files[:3])
+    raise UserError(f"{root}: expected a folder per source, or files whose names say it (0001_{sources[0]}, "
+                    f"0001_{sources[1]}), found {len(files)} images, {some}{', ...' if len(files) > 3 else ''}; "
+                    "for one scene's images: dig2dig fuse FOLDER, or --dataset=stacks")
+  return [Pair(scene.name or root.absolute().name, scene.files) for scene in scenes], report + left_out
 
 
 def match_folders(root: Path, folders: Mapping[str, Path]) -> tuple[list[Pair], list[str]]:
@@ -102,12 +137,23 @@ def match_folders(root: Path, folders: Mapping[str, Path]) -> tuple[list[Pair], 
     Pair(path.stem, {source: index[name] for source, index in indices.items()})
     for name, path in first.items() if all(name in other for other in others)
   ]
+  paired = {path for pair in pairs for path in pair.files.values()}
+  scenes = naming.partners({source: [path for path in index.values() if path not in paired]
+                            for source, index in indices.items()})  # fmt: skip
+  if scenes:
+    few = " and ".join(path.name for path in scenes[0].files.values())
+    report.append(f"{root}: {len(scenes)} pair{'' if len(scenes) == 1 else 's'} joined by names that differ by a word "
+                  f"alone, {few}{'' if len(scenes) == 1 else ', ...'}")
+    pairs += [Pair(scene.name or root.absolute().name, scene.files) for scene in scenes]
+    paired |= {path for scene in scenes for path in scene.files.values()}
   if not pairs:
     examples = ", ".join(str(next(iter(index.values())).relative_to(root)) for index in indices.values())
     raise UserError(f"{root}: expected files with the same name in {', '.join(sources)}, found none in common "
                     f"(for example {examples}); rename them alike")
   for source, index in indices.items():
     for name, path in index.items():
+      if path in paired:
+        continue
       if missing := [other for other in sources if name not in indices[other]]:
         report.append(f"{path}: present in {source}, missing in {', '.join(missing)}; left out")
   return pairs, report
@@ -153,7 +199,7 @@ def _source_folders(root: Path, sources: Sequence[str]) -> dict[str, Path]:
   folders: dict[str, Path] = {}
   for source in sources:
     wanted = source.casefold()
-    alike = next((group for group in _ALIASES if wanted in group), {wanted})
+    alike = naming.words_of(source)
     # From the strictest reading of the name to the loosest; the first that finds anything decides.
     matches = ([path for path in there if path.name == source]
                or [path for path in there if path.name.casefold() == wanted]
@@ -174,11 +220,6 @@ def _source_folders(root: Path, sources: Sequence[str]) -> dict[str, Path]:
   return folders
 
 
-def matching(name: str) -> str:
-  """What names of files that belong together have in common: blind to case, and to how accents are composed."""
-  return unicodedata.normalize("NFC", name).casefold()
-
-
 def by_name(paths: Iterable[Path], kind: str, left_out: list[str], *, where: str = "") -> dict[str, Path]:
   """{matching name: file}, without files of one name, of which each but the first is a line in `left_out`. kind, where:
   what the line calls such a file, and the place that it is in."""
@@ -194,19 +235,24 @@ def by_name(paths: Iterable[Path], kind: str, left_out: list[str], *, where: str
   return {name: path for name, path in index.items() if name not in several}
 
 
-def _index(folder: Path, report: list[str]) -> dict[str, Path]:
-  """Matching name -> image file, in natural order. What is no file or no image, or of one name, goes to the report."""
+def usable(folder: Path, report: list[str]) -> list[Path]:
+  """Image files directly in a folder, in natural order. What is no file or no image goes to the report."""
   found: list[Path] = []
-  strange: list[str] = []
-  files = images.list_files(folder, strange)
-  report += strange
-  for path in files:
+  for path in images.list_files(folder, report):
     if images.is_image_file(path):
       found.append(path)
     else:
       other = path.suffix.lower() in images.OTHERS
       why = "expected PNG, JPEG, TIFF, BMP or WebP; convert it to PNG" if other else "not an image"
       report.append(f"{path}: {why}; left out")
+  return found
+
+
+def _index(folder: Path, report: list[str]) -> dict[str, Path]:
+  """Matching name -> image file, in natural order. What is no file or no image, or of one name, goes to the report."""
+  before = len(report)
+  found = usable(folder, report)
+  strange = [] if found else report[before:]
   index = by_name(found, "file", report, where=f" in {folder.name}")
   if not index:
     inside = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir()))

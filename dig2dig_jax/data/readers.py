@@ -2,7 +2,9 @@
 
 | name | layout under --data | source 1, source 2 |
 |---|---|---|
-| folders | one folder per source, as `pairs` describes | as named |
+| folders | one folder per source, or files whose names say the source, as `pairs` describes | as named |
+| names | files whose names say the source (`naming`), in one folder, or a folder per scene | as named |
+| stacks | images of one scene, in one folder, or a folder per scene; brackets by EXIF (`stacks`) | in their order |
 | llvip | {infrared,visible}/{train,test}/190001.jpg | infrared, visible |
 | m3fd | {Ir,Vis}/00000.png, meta/{train,val,pred}.txt | infrared, visible |
 | msrs | {train,test}/{ir,vi}/00537D.png | infrared, visible |
@@ -22,7 +24,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dig2dig_jax.data import images, pairs
+from dig2dig_jax.data import images, pairs, stacks
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.data.splits import choose, names_in
 from dig2dig_jax.errors import UserError
@@ -190,6 +192,8 @@ def _harvard(root: Path, sources: tuple[str, ...], split) -> Found:
 # name -> (reader(root, sources, split), the parts that the set itself is divided into)
 READERS: dict[str, tuple[Callable[..., Found], tuple[str, ...]]] = {
   "folders": (lambda root, sources, split: pairs.find_pairs(root, sources), ()),
+  "names": (lambda root, sources, split: pairs.find_scenes(root, sources), ()),
+  "stacks": (lambda root, sources, split: stacks.find(root, sources), ()),
   "llvip": (_llvip, ("train", "test")),
   "m3fd": (_m3fd, ("train", "val", "pred")),
   "msrs": (_msrs, ("train", "test")),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.files import typed_path
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig
 from dig2dig_jax.models.shapes import parameter_shapes
 from dig2dig_jax.porting.torch_file import read_state_dict
@@ -53,8 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
   parser = argparse.ArgumentParser(
     prog="python -m convert.drfusion", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
   )
-  parser.add_argument("--pt", type=Path, metavar="FILE", required=True, help="the released state dict")
-  parser.add_argument("--out", type=Path, metavar="DIR", help="the folder to write (default: checkpoints/NAME)")
+  parser.add_argument("--pt", type=typed_path, metavar="FILE", required=True, help="the released state dict")
+  parser.add_argument("--out", type=typed_path, metavar="DIR", help="the folder to write (default: checkpoints/NAME)")
   parser.add_argument("--dtype", choices=STORAGE_DTYPES, default="float32", help="of storage")
   options = parser.parse_args(arguments)
   try:

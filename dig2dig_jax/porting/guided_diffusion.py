@@ -17,6 +17,7 @@ import numpy as np
 from flax import traverse_util
 
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.files import typed_path
 from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.official import OFFICIAL, Official
 from dig2dig_jax.models.shapes import parameter_shapes
@@ -48,13 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prog="python -m convert.guided_diffusion", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
   )
   parser.add_argument("--name", choices=sorted(OFFICIAL), help="which of OpenAI's checkpoints it is")
-  parser.add_argument("--pt", type=Path, metavar="FILE", help="the checkpoint; downloaded by --name if it is not given")
+  parser.add_argument(
+    "--pt", type=typed_path, metavar="FILE", help="the checkpoint; downloaded by --name if it is not given"
+  )
   parser.add_argument("--config", metavar="FLAGS", help="network of --pt: FILE.json or image_size=64,num_channels=...")
-  parser.add_argument("--out", type=Path, metavar="DIR", help="the folder to write (default: checkpoints/NAME)")
+  parser.add_argument("--out", type=typed_path, metavar="DIR", help="the folder to write (default: checkpoints/NAME)")
   parser.add_argument("--dtype", choices=STORAGE_DTYPES, default="float32", help="of storage")
   parser.add_argument("--format", choices=FORMATS, default="safetensors", help="of the parameters")
   parser.add_argument("--to", choices=("flax", "torch"), default="flax", help="direction")
-  parser.add_argument("--prior", type=Path, metavar="DIR", help="with --to=torch: the prior to export")
+  parser.add_argument("--prior", type=typed_path, metavar="DIR", help="with --to=torch: the prior to export")
   options = parser.parse_args(arguments)
   try:
     if options.to == "torch":

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.files import replacing
+from dig2dig_jax.files import replacing, typed_path
 from dig2dig_jax.models import lpips
 from dig2dig_jax.porting import download
 from dig2dig_jax.porting.torch_file import read_state_dict
@@ -62,9 +62,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
   parser = argparse.ArgumentParser(
     prog="python -m convert.lpips", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
   )
-  parser.add_argument("--alexnet", type=Path, metavar="FILE", help="torchvision's AlexNet; downloaded if not given")
-  parser.add_argument("--heads", type=Path, metavar="FILE", help="lpips/weights/v0.1/alex.pth; downloaded if not given")
-  parser.add_argument("--out", type=Path, metavar="DIR", default=_OUT, help=f"the folder to write (default: {_OUT})")
+  parser.add_argument(
+    "--alexnet", type=typed_path, metavar="FILE", help="torchvision's AlexNet; downloaded if not given"
+  )
+  parser.add_argument(
+    "--heads", type=typed_path, metavar="FILE", help="lpips/weights/v0.1/alex.pth; downloaded if not given"
+  )
+  parser.add_argument(
+    "--out", type=typed_path, metavar="DIR", default=_OUT, help=f"the folder to write (default: {_OUT})"
+  )
   options = parser.parse_args(arguments)
   try:
     alexnet, heads = options.alexnet or download.fetch(ALEXNET), options.heads or download.fetch(HEADS)

@@ -18,6 +18,7 @@ import numpy as np
 from flax import traverse_util
 
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.files import typed_path
 from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.shapes import network
 from dig2dig_jax.porting import to_torch
@@ -102,8 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
   parser = argparse.ArgumentParser(
     prog="python -m convert.verify", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
   )
-  parser.add_argument("--prior", type=Path, required=True, metavar="DIR", help="the converted network")
-  parser.add_argument("--guided_diffusion", type=Path, metavar="DIR", help="a checkout to compare with")
+  parser.add_argument("--prior", type=typed_path, required=True, metavar="DIR", help="the converted network")
+  parser.add_argument("--guided_diffusion", type=typed_path, metavar="DIR", help="a checkout to compare with")
   options = parser.parse_args(arguments)
   try:
     loaded = load_checkpoint(options.prior)

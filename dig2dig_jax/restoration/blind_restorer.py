@@ -32,12 +32,14 @@ _ROUNDING = 1 / np.sqrt(12) / 127.5  # standard deviation of whole levels of 8 b
 
 
 class BlindRestorer(NamedTuple):
-  """steps: evaluations of the prior per source that lost something. bucket: padded sides are multiples of it."""
+  """steps: evaluations of the prior per source that lost something. bucket: padded sides are multiples of it. least: by
+  how much a source is enlarged at least before the prior does it."""
 
   prior: Prior
   steps: int = 8
   seed: int = 0
   bucket: int = 128
+  least: float = LEAST_SCALE
 
   def decisive(self) -> dict:
     """What decides pixels but weights and images, JSON-able."""
@@ -57,13 +59,13 @@ class BlindRestorer(NamedTuple):
     height, width = pixels.shape[:2]
     scale = float(np.sqrt(size[0] / height * size[1] / width))
     finer = size if scale <= MOST_SCALE else (round(MOST_SCALE * height), round(MOST_SCALE * width))
-    if scale < LEAST_SCALE or min(size[0] / height, size[1] / width) < 1 or finer[0] * finer[1] > MOST_PIXELS:
+    if scale < self.least or min(size[0] / height, size[1] / width) < 1 or finer[0] * finer[1] > MOST_PIXELS:
       return None
     padded = self._padded(finer)
     scales = finer[0] / height, finer[1] / width
     coarse = tuple(int(np.ceil(side / one)) for side, one in zip(padded, scales, strict=True))
     noise = float(_noise(pixels[..., 1]))
-    sigma = noise if noise > blind.FROM else _ROUNDING
+    sigma = noise if noise > blind.TO else _ROUNDING  # below, it may be texture that the coarse pixels folded over
     # In the padded size, so that its program is that of what is found in sources: no operator looks at the rest.
     observed = np.full((*padded, 3), pixels.mean(axis=(0, 1)), np.float32)
     observed[: coarse[0], : coarse[1]] = reflect_pad(pixels, coarse)

@@ -13,7 +13,7 @@ import numpy as np
 
 from dig2dig_jax.data.images import read_image
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.files import what_lies_at
+from dig2dig_jax.files import typed_path, what_lies_at
 from dig2dig_jax.restoration import operators
 from dig2dig_jax.restoration.operators import Operator, Size
 
@@ -179,6 +179,8 @@ def _stages(text: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
       raise UserError(f"--degradation={text}: expected a whole scale, found {part!r}")
     if match[1] in ("blur", "average", *_WHOLE) and _sensible(arguments[0]) and not float(arguments[0]) > 0:
       raise UserError(f"--degradation={text}: expected {STAGES_HELP}, with numbers above 0; found {part!r}")
+    if match[1] in ("mask", "kernel"):
+      arguments = str(typed_path(arguments[0])), *arguments[1:]
     if match[1] in ("mask", "kernel") and not Path(arguments[0]).is_file():
       raise UserError(f"--degradation={text}: expected an image file, found {what_lies_at(Path(arguments[0]))}")
     numbers = arguments[:1] if match[1] == "enlarged" else arguments

@@ -9,6 +9,7 @@ import pytest
 from scenes import read, write
 from toys import conv_params, conv_prior
 
+import dig2dig_jax as d2d
 from dig2dig_jax.alignment import stored
 from dig2dig_jax.alignment.aligner import Aligner
 from dig2dig_jax.alignment.transforms import corner_error
@@ -87,6 +88,17 @@ def test_two_scenes_of_two_aspects_are_refused_and_fewer_pixels_made_more_before
   assert source == "ir" and told["ir"]["restored"] and np.allclose(size, (150 / 1.04, 200 / 1.04), atol=1)
   inside = found["ir"].valid & plain["ir"].valid
   assert np.abs(found["ir"].pixels - plain["ir"].pixels)[inside].mean() < 0.01
+
+
+def test_one_call_aligns_and_says_so(data, tiny_prior, caplog):
+  files = [data / source / "one.png" for source in ("ir", "vi")]
+  options = {"prior": tiny_prior, "bands": 2, "restore": "noise"}
+  with caplog.at_level("WARNING"):
+    aligned = d2d.fuse_images(files, align="auto", **options)
+  assert aligned.shape == SIZE and "images[0]: aligned with images[1] in 1 of 1 pair" in caplog.text
+  assert np.abs(aligned.astype(int) - d2d.fuse_images(files, **options)).mean() > 2
+  with pytest.raises(UserError, match='two.png: expected an image that can be aligned with .* align_or="warn"'):
+    d2d.fuse_images([data / source / "two.png" for source in ("ir", "vi")], align="auto", align_or="skip", **options)
 
 
 def test_stored_transforms_are_taken_as_they_are_and_fit_their_sizes(data, tmp_path):

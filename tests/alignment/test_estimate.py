@@ -52,6 +52,14 @@ def test_a_source_of_a_third_of_the_pixels_is_found_in_its_own_pixels(image):
   assert found.accepted and corner_error(found.matrix, matrix, *SIZE) < 0.4
 
 
+def test_a_whole_frame_that_was_squeezed_is_found(image):
+  squeezed = np.array([[0.4, 0, -0.3], [0, 0.6, -0.2], [0, 0, 1]])
+  source, _ = made.moved(made.other_kind(image), squeezed, (90, 80))
+  found = estimate(image, source)
+  assert found.accepted and corner_error(found.matrix, squeezed, *SIZE) < 0.5
+  assert not estimate(image, made.moved(made.other_kind(made.scene(7)), squeezed, (90, 80))[0]).accepted
+
+
 def test_two_scenes_and_an_empty_image_are_refused(image):
   refused = align(image, made.other_kind(made.scene(7)))
   assert refused.image is None and refused.alignment.confidence < 0.5

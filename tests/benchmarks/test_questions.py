@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scenes import scene, write_pair
 
-from dig2dig_jax.benchmarks import leaning, misregistered, mistold, questions, rows
+from dig2dig_jax.benchmarks import fewer_pixels, leaning, misregistered, mistold, questions, rows
 from dig2dig_jax.data.pairs import LoadedPair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing.config import FuseConfig
@@ -89,6 +89,7 @@ def test_the_command_answers_every_question(tiny_prior, tmp_path, monkeypatch):
   monkeypatch.setattr(rows, "weightings", lambda tuned: few)
   monkeypatch.setattr(misregistered, "MOVES", {name: misregistered.MOVES[name] for name in ("none", "shift 2 px")})
   monkeypatch.setattr(mistold, "FACTORS", (1.0,))
+  monkeypatch.setattr(fewer_pixels, "SCALES", (1.5,))
   config = FuseConfig(data, ("ir", "vi"), out=out, bucket=8)
 
   def ask(**options):

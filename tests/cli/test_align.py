@@ -46,6 +46,25 @@ def test_files_are_aligned_into_a_folder_of_sources(files, tmp_path, capsys):
   assert np.median(np.abs(gray - made.other_kind(made.scene(0)))[alpha == 255]) < 12
 
 
+def test_every_pair_of_a_folder_is_aligned_and_what_cannot_be_is_named(files, tmp_path, capsys):
+  data, out = tmp_path / "data", tmp_path / "out"
+  for name, source in (("1", files[0]), ("2", files[2])):
+    for kind, file in (("_T", source), ("_W", files[1])):
+      (data / f"{name}{kind}.png").parent.mkdir(exist_ok=True)
+      (data / f"{name}{kind}.png").write_bytes(pathlib.Path(file).read_bytes())
+  (data / "3_T.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
+  (data / "3_W.png").write_bytes(pathlib.Path(files[1]).read_bytes())
+  assert main.main(["align", str(data), NO_CACHE, "-o", str(out)]) == 3
+  told = capsys.readouterr()
+  assert "1_T.png: aligned, confidence" in told.out and f"refused: {data / '2_T.png'}" in told.err
+  assert f"failed: {data / '3_T.png'}: expected" in told.err
+  written = sorted(str(path.relative_to(out)) for path in out.rglob("*.*"))
+  assert written == ["ir/1.png", "transforms/1.json", "vi/1.png"]
+  assert stored.read(out / "transforms" / "1.json").reference == "vi"
+  assert main.main(["align", str(data), "--reference=uv", NO_CACHE, "-o", str(out)]) == 2
+  assert "--reference=uv: expected one of the sources ir, vi" in capsys.readouterr().err
+
+
 def test_originals_and_foreign_files_stay(files, tmp_path, capsys):
   originals = {file: pathlib.Path(file).read_bytes() for file in files}
   data = tmp_path / "data"

@@ -11,7 +11,7 @@ import pytest
 from absl.testing import flagsaver
 from scenes import read, scene, write, write_pair
 
-from dig2dig_jax.cli import commands, main
+from dig2dig_jax.cli import commands, main, tasks
 from dig2dig_jax.data import guess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -139,8 +139,8 @@ def test_tasks_are_guessed_by_names_and_by_images():
 
 
 def test_settings_of_a_task_name_its_sources():
-  assert "--functional=hot" in commands._settings("thermal", ["hot", "light"])
-  assert commands._settings("focus", ["1", "2", "3"])[-1] == "--sources=1,2,3"
+  assert "--functional=hot" in tasks.settings("thermal", ["hot", "light"])
+  assert tasks.settings("focus", ["1", "2", "3"])[-1] == "--sources=1,2,3"
 
 
 def test_a_full_disk_behind_standard_output_is_one_line():

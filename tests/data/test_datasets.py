@@ -240,7 +240,7 @@ def test_what_lies_where_a_split_should_be_is_said(tmp_path):
 
 def test_unknown_names_are_refused(tmp_path):
   tree(tmp_path, "ir/a.png", "vi/a.png")
-  with pytest.raises(UserError, match="--dataset=cifar: expected one of folders, llvip"):
+  with pytest.raises(UserError, match="--dataset=cifar: expected one of folders, names, stacks, llvip"):
     datasets.find(tmp_path, IR_VI, dataset="cifar")
   with pytest.raises(UserError, match="expected 2 sources for this data set, found --sources=a,b,c"):
     datasets.find(tree(tmp_path / "v", "IR/a.png", "VI/a.png"), ("a", "b", "c"), dataset="vifb")

@@ -16,6 +16,7 @@ from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.priors.prior import load_prior
 from dig2dig_jax.restoration import blind_restorer
 from dig2dig_jax.restoration.blind_restorer import BlindRestorer
+from dig2dig_jax.restoration.operators import average_downsample
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -44,6 +45,27 @@ def test_a_blurred_source_comes_back_sharper_and_a_sharp_one_to_the_bit(sharp):
   assert np.array_equal(restored, again)
   # Where a source is not valid everywhere, nothing is sure.
   assert restorer.restored(sources, "a", (0.9, None))[1] == ("", "")
+
+
+@pytest.mark.parametrize("scale", [1.5, 2.6, 4.0])
+def test_fewer_pixels_are_restored_better_than_enlarged(sharp, scale):
+  small = np.asarray(average_downsample(sharp.shape, scale).apply(in_range(sharp)))
+  restorer = BlindRestorer(load_prior(d2d.EMBEDDED), steps=4, bucket=64)
+  found = restorer.enlarged("a", 0, np.float32(small), (192, 192))
+  bicubic = cv2.resize(small, (192, 192), interpolation=cv2.INTER_CUBIC)
+  errors = [np.mean(np.square(127.5 * (image - in_range(sharp)))) for image in (bicubic, found)]
+  assert found.shape == (192, 192, 3) and errors[1] < 0.9 * errors[0]
+  again = average_downsample(sharp.shape, scale).apply(found)
+  assert np.abs(127.5 * (again - small)).mean() < 1.5  # what was observed is kept
+
+
+def test_what_the_prior_does_not_enlarge(sharp):
+  restorer = BlindRestorer(load_prior(d2d.EMBEDDED), steps=1, bucket=64)
+  tiny = in_range(sharp)[:16, :16]
+  assert restorer.enlarged("a", 0, tiny, (18, 18)) is None  # hardly more pixels
+  assert restorer.enlarged("a", 0, tiny, (18, 12)) is None  # fewer along one axis
+  assert restorer.enlarged("a", 0, np.tile(tiny, (32, 32, 1)), (2048, 2048)) is None  # too many
+  assert restorer.enlarged("a", 0, tiny, (100, 100)).shape == (100, 100, 3)  # four times, then bicubic
 
 
 def test_it_is_told_source_by_source():
