@@ -12,14 +12,14 @@ import logging
 import numbers
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from dig2dig_jax.alignment import aligner, estimate, frames
+from dig2dig_jax.alignment import aligner, estimate, frames, ghosts
 from dig2dig_jax.assets import EMBEDDED, ROOT
 from dig2dig_jax.data import filling, guess, validity
 from dig2dig_jax.data.decode import Decoded
@@ -47,7 +47,7 @@ _BUCKET = 128  # launch.py's: sides are mirrored up to multiples of it, so that 
 class Preset(NamedTuple):
   """The tuned settings of a task. sources: their usual names, in order. colour: `luminance` or `rgb`. chroma_from:
   number of the source whose chroma a fused luminance gets; None: of the last. value_range: a word of `data.ranges`, or
-  none. valid: a word of `data.validity`."""
+  none. valid: a word of `data.validity`. deghost: `off`, or a word of `alignment.ghosts`."""
 
   options: Dig2DigOptions
   sources: tuple[str, ...]
@@ -55,6 +55,7 @@ class Preset(NamedTuple):
   chroma_from: int | None
   value_range: str
   valid: str = "auto"
+  deghost: str = "off"
 
 
 def preset(task: str) -> Preset:
@@ -82,8 +83,8 @@ def preset(task: str) -> Preset:
     if text is not None:
       options[field.name] = text == "true" if field.type in (bool, "bool") else type(field.default)(text)
   chroma_from = sources.index(given["chroma_from"]) if "chroma_from" in given else None
-  valid = {"valid": given["valid"]} if "valid" in given else {}
-  return Preset(Dig2DigOptions(**options), sources, given["colour"], chroma_from, given.get("range", ""), **valid)
+  words = {name: given[name] for name in ("valid", "deghost") if name in given}
+  return Preset(Dig2DigOptions(**options), sources, given["colour"], chroma_from, given.get("range", ""), **words)
 
 
 def fuse_images(
@@ -99,6 +100,7 @@ def fuse_images(
   align_or: str = "warn",
   reference: int | None = None,
   resize: str = "aspect",
+  deghost: str = "",
   **options: Any,
 ) -> np.ndarray:
   """Fuses two or more images of one scene; returns uint8, [H, W, 3], or [H, W] where no source has colour. H and W are
@@ -121,6 +123,8 @@ def fuse_images(
     reference: number of the image that the others are brought to, in place of the largest.
     resize: how images of other sizes come into the reference's, unless aligned: `aspect`, where the aspects agree;
       `stretch`, whatever they are; `off` refuses them.
+    deghost: in place of the task's way, what images differ in between which things moved, that are then one image's
+      alone: `exposure`, `focus`, or `off`.
     options: of `Dig2DigOptions`, in place of the task's, such as steps=25.
 
   ValueError, naming the argument, for arguments that cannot be; UserError, naming the file, for files. The first call
@@ -141,6 +145,7 @@ def fuse_images(
   for argument, value, words in (
     ("valid", valid, ("", *validity.WORDS)), ("align", align, ("off", *estimate.MODELS)),
     ("align_or", align_or, aligner.OTHERWISE), ("resize", resize, frames.HOW),
+    ("deghost", deghost, ("", "off", *ghosts.KINDS)),
   ):  # fmt: skip
     if value not in words:
       raise ValueError(f"{argument}: expected {', '.join(filter(None, words))}, found {value!r}")
@@ -177,15 +182,20 @@ def fuse_images(
   bring = (aligner.Aligner(align, align_or, wanted, last) if align != "off" else
            frames.Frames(resize, wanted, last))  # fmt: skip
   found, aligned = _in_one_frame(bring, images, pixels, areas, restorer, name)
-  areas, size = [image.valid for image in found.values()], next(iter(found.values())).pixels.shape[:2]
+  shares, size = validity.shares([image.valid for image in found.values()]), next(iter(found.values())).pixels.shape[:2]
+  moved: Mapping[str, ghosts.Moved] = {}
+  if (kind := deghost or tuned.deghost) != "off":
+    found, moved = ghosts.Deghoster(kind, wanted)(found)
   tally = validity.Tally(list(decoded))
-  tally.add(validity.shares(areas))
-  for line in (*told, *map(_in_python, aligner.lines([(name or "images", aligned)])), *tally.lines()):
+  tally.add(shares)
+  done = aligner.lines([(name or "images", aligned)]) + ghosts.lines([(name or "images", moved)])
+  for line in (*told, *map(_in_python, done), *tally.lines()):
     _log.warning(line)
+  areas = [image.valid for image in found.values()]
   sources = filling.fill(np.stack([image.pixels for image in found.values()]), areas)
   if restorer is not None:
-    done = [aligned.get(source, {}).get("restored", False) for source in found]
-    sources, lost = restorer.restored(sources, name, validity.shares(areas), done)
+    known = [aligned.get(source, {}).get("restored", False) for source in found]
+    sources, lost = restorer.restored(sources, name, shares, known)
     for line in blind_restorer.told(list(samples), [lost], way_out='restore="noise"'):
       _log.warning(line)
   padded = reflect_pad(sources, bucket_size(*size, multiple=_BUCKET))

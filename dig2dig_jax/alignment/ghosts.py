@@ -2,13 +2,13 @@
 
 Frames of a scene in which nothing moved are tied by one curve per channel: to every value of the reference belongs a
 value of the other frame, brighter with the exposure. The curve and its spread are read from the frames themselves, so
-that exposure, gain and the camera's response need not be known, and a clipped value may stand for a wide span of the
-other's. What lies off it, with whatever the reference has beside a pixel taken into account, for edges that are blurred
-or a pixel off, has moved. An area is left to the reference as a whole where some of its pixels are far off.
+that exposure, gain and the camera's response need not be known; to a value of the reference that is clipped belongs any
+that is brighter still. What lies off the curve has moved, with whatever the reference has beside a pixel taken into
+account, for edges that are blurred or a pixel off. An area is left to the reference as a whole where some of its pixels
+are far off.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
@@ -22,7 +22,7 @@ _FOCUS_BLUR = 0.02  # of the shorter side: what is out of focus in one frame is 
 _EXPOSURE_REACH = 2  # pixels around a place whose values the other frame may have there
 _BINS = 64  # of the curve, over the span of 8-bit values
 _FEWEST = 32  # pixels in a bin that say something about it
-_CLIPPED = 10, 245  # levels beyond which the other frame may have any darker or brighter value
+_CLIPPED = 10, 245  # levels beyond which the other frame may have any darker, or any brighter, value
 _SPREAD = 3.0  # standard deviations about the curve that count as on it, and at least
 _LEAST = 12.0  # levels of 255: the tolerance
 _NEAR, _FAR = 0.5, 2.5  # tolerances that an area, and its core, lie off
@@ -31,6 +31,19 @@ _GROWN = 0.015  # of the shorter side by which gaps of an area are closed, and i
 _SIDE = 1024  # pixels: larger images are looked at reduced to it
 _MOST = 0.4  # of the image that may have moved, or the frames are not of one scene, or not aligned
 _WELL = 0.4  # of [-1, 1]: standard deviation about the middle of what counts as well exposed
+
+
+class Moved(NamedTuple):
+  """area: bool [H, W], where something moved. reference: name of the source that stands there. used: False where too
+  much moved to be believed, and the source is taken as it is."""
+
+  area: np.ndarray
+  reference: str
+  used: bool
+
+  def record(self) -> dict[str, Any]:
+    """For the log, JSON-able."""
+    return {"moved": round(float(self.area.mean()), 4), "reference": self.reference, "used": self.used}
 
 
 class Deghoster(NamedTuple):
@@ -46,11 +59,9 @@ class Deghoster(NamedTuple):
     """What decides pixels but the images, JSON-able."""
     return self._asdict()
 
-  def __call__(
-    self, images: Mapping[str, Image], files: Mapping[str, Path]
-  ) -> tuple[dict[str, Image], dict[str, dict[str, Any]]]:
-    """(the images, not valid where they show what the reference does not; for each in which something moved, the share
-    of it and the reference, JSON-able). Images of other sizes than the reference's are left as they are."""
+  def __call__(self, images: Mapping[str, Image]) -> tuple[dict[str, Image], dict[str, Moved]]:
+    """(the images, not valid where they show what the reference does not; what moved in which). Images of other sizes
+    than the reference's are left as they are."""
     reference = self.reference if self.reference in images else max(images, key=lambda name: self._rank(images[name]))
     frame, found, told = images[reference], dict(images), {}
     for source, image in images.items():
@@ -59,11 +70,10 @@ class Deghoster(NamedTuple):
       area = moved(frame.pixels, image.pixels, kind=self.kind)
       for mask in (frame.valid, image.valid):
         area &= True if mask is None else mask
-      share = float(area.mean())
-      if share == 0:
+      if not area.any():
         continue
-      told[source] = {"moved": round(share, 4), "used": share <= _MOST, "reference": reference}
-      if share <= _MOST:
+      told[source] = Moved(area, reference, used=bool(area.mean() <= _MOST))
+      if told[source].used:
         valid = ~area if image.valid is None else image.valid & ~area
         found[source] = image._replace(valid=valid)
     return found, told
@@ -75,18 +85,19 @@ class Deghoster(NamedTuple):
     return float(np.abs(np.diff(gray, axis=0)).mean() + np.abs(np.diff(gray, axis=1)).mean())
 
 
-def lines(told: Sequence[tuple[str, Mapping[str, Mapping[str, Any]]]]) -> list[str]:
+def lines(told: Sequence[tuple[str, Mapping[str, Moved]]]) -> list[str]:
   """For the user, of (name of a pair, what `Deghoster` says of it)."""
   found = []
   for source in dict.fromkeys(source for _, one in told for source in one):
     mine = [(name, one[source]) for name, one in told if source in one]
-    used = [one for _, one in mine if one["used"]]
+    used = [one for _, one in mine if one.used]
     if used:
-      most = max(one["moved"] for one in used)
-      found.append(f"{source}: something moved, or is in one frame only, in {len(used)} of {len(told)} images (at "
-                   f"most {100 * most:.1f} % of it); {used[0]['reference']} stands there; --deghost=off takes both")
-    found += [f"{name}: {source} shows another scene than {one['reference']} in {100 * one['moved']:.0f} % of it, or "
-              "is not aligned with it; fused as it is" for name, one in mine if not one["used"]]  # fmt: skip
+      images = "1 image" if len(told) == 1 else f"{len(told)} images"
+      most = 100 * max(one.area.mean() for one in used)
+      found.append(f"{source}: something moved, or is in one frame only, in {len(used)} of {images} (at most "
+                   f"{most:.1f} % of it); {used[0].reference} stands there; --deghost=off takes both")
+    found += [f"{name}: {source} shows another scene than {one.reference} in {100 * one.area.mean():.0f} % of it, or "
+              "is not aligned with it; fused as it is" for name, one in mine if not one.used]  # fmt: skip
   return found
 
 

@@ -12,6 +12,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 ALIGN = ("off", "auto", "translation", "similarity", "affine", "homography")
 ALIGN_OR = ("warn", "skip")
 RESIZE = ("aspect", "stretch", "off")
+DEGHOST = ("off", "exposure", "focus")
 VALID = ("auto", "alpha", "off")
 STAGES_HELP = (
   "none, or stages joined by +: blur(SIGMA), motion(LENGTH,ANGLE), kernel(FILE), average(SCALE), bicubic(SCALE), "

@@ -11,7 +11,7 @@ from typing import Any
 from dig2dig_jax.checks import Check, above, at_least, between, one_of
 from dig2dig_jax.cli.choices import ALIGN as ALIGNS
 from dig2dig_jax.cli.choices import ALIGN_OR as ALIGN_ORS
-from dig2dig_jax.cli.choices import DATASETS, DTYPES, LAYOUTS, PROTOCOLS, RESIZE, STAGES_HELP, TABLES, VALID
+from dig2dig_jax.cli.choices import DATASETS, DEGHOST, DTYPES, LAYOUTS, PROTOCOLS, RESIZE, STAGES_HELP, TABLES, VALID
 from dig2dig_jax.cli.declare import boolean, enum, group, integer, names, number, path, paths, string
 from dig2dig_jax.methods.option import declared
 from dig2dig_jax.methods.options import OPTIONS as METHODS
@@ -172,6 +172,10 @@ REFERENCE = string("reference", "", "Source that the others are brought to; defa
 RESIZE_BY = enum(
   "resize", "aspect", RESIZE, "Sources of other sizes, unless aligned: brought to the reference's where their aspects "
   "agree; stretch: whatever the aspect; off: refused.", "fuse", *SCORES,
+)  # fmt: skip
+DEGHOST_BY = enum(
+  "deghost", "off", DEGHOST, "What moved between the sources is taken from one of them: from the best exposed, or the "
+  "sharpest, or --reference. What the sources differ in otherwise.", "fuse",
 )  # fmt: skip
 
 group("machine")

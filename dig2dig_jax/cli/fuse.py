@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from dig2dig_jax.alignment.ghosts import Deghoster
 from dig2dig_jax.cli import common, flags
 from dig2dig_jax.cli.output import note, say
 from dig2dig_jax.errors import UserError
@@ -34,7 +35,10 @@ def run() -> int:
              "network": repr(prior.config), "command": common.command()}  # fmt: skip
   settings = {"method": flags.METHOD.value, "options": values, **common.pixel_settings()}
   conditions = getattr(options, "conditions", ())
-  config = dataclasses.replace(config, settings=settings, machine=machine, conditions=conditions, restorer=restorer)
+  deghost = flags.DEGHOST_BY.value
+  deghoster = None if deghost == "off" else Deghoster(deghost, flags.REFERENCE.value)
+  config = dataclasses.replace(config, settings=settings, machine=machine, conditions=conditions, restorer=restorer,
+                               deghoster=deghoster)  # fmt: skip
   try:
     done = job.run(config, method, prior.params, place=place)
   except UserError:

@@ -28,13 +28,16 @@ class Pair(NamedTuple):
   """K >= 2 files of one scene. `files` maps each source's name to its file, in the order asked for; `name` is the first
   file's name without extension. `ranges`: what a source's values may span, see `data.ranges`; none for whole types.
   `valid`: how it is found where a source holds a scene, a word of `data.validity`. `align`: (images, files, enlarge) ->
-  (images that lie on each other, what was done to each), all by source; None to take them as they are."""
+  (images that lie on each other, what was done to each), all by source; None to take them as they are. `deghost`:
+  (images) -> (images, not valid where they show what another does not; what moved in which), by source too; None to
+  look for nothing."""
 
   name: str
   files: dict[str, Path]
   ranges: Mapping[str, Sequence[Range]] = MappingProxyType({})
   valid: str = "off"
   align: Callable[..., tuple[Mapping[str, images.Image], Mapping[str, Any]]] | None = None
+  deghost: Callable[..., tuple[Mapping[str, images.Image], Mapping[str, Any]]] | None = None
 
   def read(self) -> dict[str, images.Image]:
     """{source: its image}. UserError for a file that cannot be read."""
@@ -46,7 +49,8 @@ class Pair(NamedTuple):
 class LoadedPair(NamedTuple):
   """`sources` float32 [K, H, W, 3] in [-1, 1], filled where they are not valid (`data.filling`); the others have one
   entry per source (see `Image`). `valid`: what share of it is valid, None for all. `lost`: what was found lost and
-  restored, in the words of `--degradation`, empty for nothing. `aligned`: how sources were brought onto each other."""
+  restored, in the words of `--degradation`, empty for nothing. `aligned`: how sources were brought onto each other.
+  `moved`: what moved in which source, and is left to another."""
 
   name: str
   sources: np.ndarray
@@ -56,6 +60,7 @@ class LoadedPair(NamedTuple):
   valid: tuple[float | None, ...] = ()
   lost: tuple[str, ...] = ()
   aligned: Mapping[str, Any] = MappingProxyType({})
+  moved: Mapping[str, Any] = MappingProxyType({})
 
   @classmethod
   def of(cls, name: str, found: Mapping[str, images.Image], sources: Sequence[np.ndarray] | None = None) -> Self:
@@ -163,7 +168,9 @@ def load_pair(pair: Pair, enlarge: Callable[..., np.ndarray | None] | None = Non
   """Read all files of a pair. enlarge: (source, pixels [h, w, 3], (H, W)) -> [H, W, 3], or None for bicubic pixels:
   what sources of fewer pixels become. UserError for an unreadable file, or when sizes differ."""
   found, aligned = in_one_frame(pair, pair.read(), enlarge)
-  return LoadedPair.of(pair.name, found)._replace(aligned=aligned)
+  valid = validity.shares([image.valid for image in found.values()])  # what moved is seen, though not taken
+  found, moved = (found, {}) if pair.deghost is None else pair.deghost(found)
+  return LoadedPair.of(pair.name, found)._replace(valid=valid, aligned=aligned, moved=moved)
 
 
 def in_one_frame(

@@ -5,8 +5,10 @@ from pathlib import Path
 
 from dig2dig_jax.alignment.aligner import Aligner
 from dig2dig_jax.alignment.frames import Frames
+from dig2dig_jax.alignment.ghosts import Deghoster
 from dig2dig_jax.data import validity
 from dig2dig_jax.data.datasets import DataConfig
+from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.data.readers import Found
 from dig2dig_jax.fusing.outputs import refuse_sources
 from dig2dig_jax.restoration.blind_restorer import BlindRestorer
@@ -21,6 +23,7 @@ class FuseConfig(DataConfig):
   sheet: write a contact sheet of the first pairs. maps: write every weight map as PNG, and what CCF selected per step.
   overwrite: write over results of other flags, weights or sources. conditions: names of CCF's conditions.
   frames: brings the sources of each pair onto each other, or into one size; None to take them as they lie.
+  deghoster: leaves to one source what moved; None to fuse all that all show.
   restorer: of degraded sources, as they were told or as they are found; None to take sources as they are.
   settings: flags that decide pixels, for the record and to tell runs apart. machine: others, for the record
   and to find programs by. program_cache: folder of compiled programs, None for none."""
@@ -37,6 +40,7 @@ class FuseConfig(DataConfig):
   overwrite: bool = False
   conditions: tuple[str, ...] = ()
   frames: Aligner | Frames | None = Frames()
+  deghoster: Deghoster | None = None
   restorer: Restorer | BlindRestorer | None = None
   settings: dict = dataclasses.field(default_factory=dict)
   machine: dict = dataclasses.field(default_factory=dict)
@@ -48,14 +52,20 @@ class FuseConfig(DataConfig):
     refuse_sources(self.out, pairs)
     return pairs, left_out
 
+  def prepared(self, found: list[Pair]) -> Found:
+    """The same, to be looked through for what moved."""
+    found, told = super().prepared(found)
+    return [pair._replace(deghost=self.deghoster) for pair in found], told
+
   def decisive(self) -> dict:
     """Everything that decides pixels but weights and images."""
     own = ("seed", "sources", "bucket", "tile", "overlap", "bit_depth")
     restored = {} if self.restorer is None else {"restored": self.restorer.decisive()}
     asked = self.frames.decisive() if self.frames is not None else {}
     aligned = {"align": asked} if asked else {}
+    still = {} if self.deghoster is None else {"deghost": self.deghoster.decisive()}
     valid = validity.decisive(self.valid)
-    return {**self.settings, **restored, **aligned, **valid, **{name: getattr(self, name) for name in own}}
+    return {**self.settings, **restored, **aligned, **still, **valid, **{name: getattr(self, name) for name in own}}
 
 
 @dataclasses.dataclass

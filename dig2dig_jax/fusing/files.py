@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from dig2dig_jax.alignment.ghosts import Moved
 from dig2dig_jax.data.images import write_png
 from dig2dig_jax.data.pairs import LoadedPair
 from dig2dig_jax.figures import plots, sheet
@@ -19,10 +20,13 @@ from dig2dig_jax.record import environment, explained, write_text
 from dig2dig_jax.sampling.sampler import Trace
 
 
-def write_maps(config: FuseConfig, name: str, weights: np.ndarray) -> None:
-  """weights/NAME_SOURCE.png of weights [K, H, W, 1]: black is 0, white 1."""
+def write_maps(config: FuseConfig, name: str, weights: np.ndarray, moved: Mapping[str, Moved]) -> None:
+  """weights/NAME_SOURCE.png of weights [K, H, W, 1]: black is 0, white 1. moved/NAME_SOURCE.png, white where something
+  moved, for the sources in which something did."""
   for path, weight in zip(_maps(config, name), weights, strict=True):
     write_png(path, weight * 2 - 1)
+  for source, found in moved.items():
+    write_png(config.out / "moved" / f"{name}_{source}.png", np.float32(2) * found.area[..., None] - 1)
 
 
 def write_selection(config: FuseConfig, name: str, steps: Trace) -> None:

@@ -10,13 +10,14 @@ import contextlib
 import errno
 import sys
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from dig2dig_jax.alignment import aligner
+from dig2dig_jax.alignment import aligner, ghosts
 from dig2dig_jax.data import ranges, validity
 from dig2dig_jax.data.images import write_png
 from dig2dig_jax.data.padding import crop
@@ -99,7 +100,7 @@ def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> 
 
 def _programs(config: FuseConfig, identity: ledger.Identity) -> Programs:
   """Those that were kept of what decides the pixels, but for how sources are read, which no program knows."""
-  of_reading = ("ranges", "valid", "align")
+  of_reading = ("ranges", "valid", "align", "deghost")
   compiled_in = {name: value for name, value in identity.flags.items() if name not in of_reading}
   program = {name: config.machine.get(name) for name in ("network", "dig_chunk")}
   return Programs(config.program_cache, f"{compiled_in} {identity.weights} {program} {_keeps_steps(config)}")
@@ -143,11 +144,12 @@ def _first(pairs: list[Pair], todo: list[Pair]) -> tuple[str, ...]:
 
 def _told(sources: tuple[str, ...], pair: LoadedPair) -> dict[str, dict]:
   """What the log says of how the sources were read: ranges that are no whole types, [black, white], what share of a
-  source is valid where not all is, what it had lost, and how it was brought onto the others."""
+  source is valid where not all is, what it had lost, how it was brought onto the others, and what moved in it."""
   ranges = {source: list(found[:2]) for source, found in zip(sources, pair.ranges, strict=True) if found is not None}
   valid = {source: round(found, 4) for source, found in zip(sources, pair.valid, strict=True) if found is not None}
   lost = {source: found for source, found in zip(sources, pair.lost, strict=False) if found}
-  told = (("ranges", ranges), ("valid", valid), ("lost", lost), ("aligned", dict(pair.aligned)))
+  moved = {source: found.record() for source, found in pair.moved.items()}
+  told = (("ranges", ranges), ("valid", valid), ("lost", lost), ("aligned", dict(pair.aligned)), ("moved", moved))
   return {name: found for name, found in told if found}
 
 
@@ -208,6 +210,7 @@ class _Run:
     start, before, tally = time.monotonic(), len(report.failed), validity.Tally(config.sources)
     lost: list[tuple[str, ...]] = []
     aligned: list[tuple[str, dict]] = []
+    moved: list[tuple[str, Mapping[str, ghosts.Moved]]] = []
     stream = batches(
       todo,
       batch_size=self._batch_size,
@@ -229,6 +232,7 @@ class _Run:
             tally.add(pair.valid)
             lost.append(pair.lost)
             aligned.append((pair.name, dict(pair.aligned)))
+            moved.append((pair.name, pair.moved))
           self.under_way.append(writers.submit(self._finish, batch, *self._begin(batch)))
           self._count(leave=0 if stopped.is_set() else _IN_FLIGHT)
           progress.at(report.done + len(report.failed) - before, compiling=fuser.compile_seconds)
@@ -239,7 +243,7 @@ class _Run:
         progress.at(report.done + len(report.failed) - before)
     report.stopped_by = stopped.by
     report.left = len(todo) - report.done - (len(report.failed) - before)
-    report.notes += aligner.lines(aligned) + tally.lines() + fuser.notes
+    report.notes += aligner.lines(aligned) + ghosts.lines(moved) + tally.lines() + fuser.notes
     report.notes += blind.told(config.sources, list(self.noise.values())) + blind_restorer.told(config.sources, lost)
     report.notes += _contradicting(list(self.contradictions.values()), len(config.sources))
     report.compile_seconds, report.programs = fuser.compile_seconds, fuser.programs
@@ -317,7 +321,7 @@ class _Run:
     known = ledger.is_own(path, self.entries.get(pair.name, ()))  # asked again: since the start it may have changed
     bit_depth = config.bit_depth or max(pair.bit_depths)
     if config.maps:
-      files.write_maps(config, pair.name, crop(kept[0], size))
+      files.write_maps(config, pair.name, crop(kept[0], size), pair.moved)
       if config.conditions:
         with sheet.for_show(pair.name, self.report.notes):
           files.write_selection(config, pair.name, kept[1])

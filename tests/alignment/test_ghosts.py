@@ -1,11 +1,19 @@
-"""Is what moved between two frames found, and nothing else?"""
+"""Is what moved between two frames found, and nothing else, and is there one copy of it in the fused image?"""
+
+import json
 
 import cv2
 import numpy as np
 import pytest
+from absl.testing import flagsaver
 
+import dig2dig_jax as d2d
+import launch
 from dig2dig_jax.alignment import ghosts
-from dig2dig_jax.data.images import Image, read_image
+from dig2dig_jax.assets import ROOT
+from dig2dig_jax.data.images import Image, read_image, to_uint8, write_png
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
 H, W = 240, 320
 
@@ -84,13 +92,13 @@ def test_the_reference_stays_and_the_others_are_not_valid_where_something_moved(
   left = np.arange(W) > 10
   frames = {"under": of(exposed(middle, -3)), "middle": of(exposed(middle, 0)),
             "over": of(exposed(over, 2), np.broadcast_to(left, (H, W)))}  # fmt: skip
-  found, told = ghosts.Deghoster()(frames, {})
-  assert list(told) == ["over"] and told["over"]["reference"] == "middle" and told["over"]["used"]
+  found, told = ghosts.Deghoster()(frames)
+  assert list(told) == ["over"] and told["over"].reference == "middle" and told["over"].used
   assert found["middle"] is frames["middle"] and found["under"] is frames["under"]
   assert not found["over"].valid[120, 80] and not found["over"].valid[100, 230] and not found["over"].valid[0, 5]
-  assert found["over"].valid.mean() > 0.9 and told["over"]["moved"] == pytest.approx(0.03, abs=0.02)
+  assert found["over"].valid.mean() > 0.9 and told["over"].record()["moved"] == pytest.approx(0.03, abs=0.02)
   assert "over: something moved" in ghosts.lines([("a", told)])[0]
-  named, told = ghosts.Deghoster(reference="over")(frames, {})
+  named, told = ghosts.Deghoster(reference="over")(frames)
   assert named["over"] is frames["over"] and set(told) == {"under", "middle"}
 
 
@@ -98,8 +106,8 @@ def test_another_scene_is_left_as_it_is_and_said():
   flat, other = np.full((H, W, 3), 0.2, np.float32), np.full((H, W, 3), 0.2, np.float32)
   flat[: H // 8], other[:, : W * 45 // 100] = 0.8, 0.5
   frames = {"a": of(exposed(flat, 0)), "b": of(exposed(other, 0))}
-  found, told = ghosts.Deghoster(reference="a")(frames, {})
-  assert told["b"]["moved"] > 0.4 and not told["b"]["used"]
+  found, told = ghosts.Deghoster(reference="a")(frames)
+  assert told["b"].area.mean() > 0.4 and not told["b"].used
   assert found == frames
   (line,) = ghosts.lines([("x", told)])
   assert line.startswith("x: b shows another scene than a") and line.endswith("fused as it is")
@@ -115,5 +123,40 @@ def test_large_images_are_looked_at_reduced():
 def test_published_brackets_are_still(shared_data):
   for path in sorted((shared_data / "mef/mefb/under").glob("*"))[::4]:
     over = next((shared_data / "mef/mefb/over").glob(f"{path.stem}.*"))
-    _, told = ghosts.Deghoster()({"under": read_image(path), "over": read_image(over)}, {})
-    assert all(one["moved"] < 0.005 for one in told.values()), path.stem
+    _, told = ghosts.Deghoster()({"under": read_image(path), "over": read_image(over)})
+    assert all(one.area.mean() < 0.005 for one in told.values()), path.stem
+
+
+def test_one_copy_is_fused_and_said_by_the_command_and_in_python(tiny_prior, tmp_path, capsys, caplog):
+  still = scene()
+  moved, there = with_disc(still, (230, 100), (0.02, 0.02, 0.02))
+  exposures = {"under": exposed(still, -1), "over": exposed(moved, 1)}
+  for source, pixels in exposures.items():
+    write_png(tmp_path / "data" / source / "a.png", pixels)
+  quick = {"bands": 2, "restore": "off"}
+
+  def by_command(out, *more):
+    given = [f"--{name}={value}" for name, value in quick.items()]
+    with flagsaver.flagsaver():
+      launch.parse(["launch.py", f"--flagfile={ROOT}/mef.flags", f"--prior={tiny_prior}", f"--data={tmp_path / 'data'}",
+                    f"--out={tmp_path / out}", "--compile_cache=", "--nosheet", "--maps", *given, *more])  # fmt: skip
+      assert launch.main(["launch.py"]) == 0
+    return to_uint8(read_image(tmp_path / out / "a.png").pixels).astype(int), capsys.readouterr().err
+
+  plain, told = by_command("plain", "--deghost=off")
+  assert "moved" not in told and not (tmp_path / "plain" / "moved").exists()
+  single, told = by_command("single", "--reference=under")
+  assert "over: something moved, or is in one frame only, in 1 of 1 image" in told and "under stands there" in told
+  line = json.loads(next((tmp_path / "single" / "log").glob("*.jsonl")).read_text().splitlines()[-1])
+  assert line["moved"]["over"]["reference"] == "under" and line["flags"]["deghost"]["kind"] == "exposure"
+  area = read_image(tmp_path / "single" / "moved" / "a_over.png").pixels[..., 0] > 0
+  assert area[there].mean() > 0.8
+  away = ~(cv2.dilate(area.astype(np.uint8), np.ones((31, 31))) > 0)
+  assert np.abs(single - plain)[away].mean() < 3
+
+  truth = d2d.fuse_images([to_uint8(exposures["under"]), to_uint8(exposed(still, 1))], task="exposure",
+                          prior=tiny_prior, **quick).astype(int)  # fmt: skip
+  assert np.abs(single - truth)[there].mean() < 0.3 * np.abs(plain - truth)[there].mean()
+  ours = d2d.fuse_images([tmp_path / "data" / source / "a.png" for source in exposures], task="exposure", reference=0,
+                         prior=tiny_prior, **quick)  # fmt: skip
+  assert np.abs(ours.astype(int) - single).max() <= 1 and "something moved" in caplog.text

@@ -3,6 +3,7 @@
 from dig2dig_jax.alignment.aligner import OTHERWISE
 from dig2dig_jax.alignment.estimate import MODELS
 from dig2dig_jax.alignment.frames import HOW
+from dig2dig_jax.alignment.ghosts import KINDS
 from dig2dig_jax.benchmarks.rows import TABLES
 from dig2dig_jax.cli import choices
 from dig2dig_jax.data.readers import READERS
@@ -17,4 +18,5 @@ def test_names_are_those_of_the_parts():
   assert tuple(TABLES) == choices.TABLES and tuple(PROTOCOLS) == choices.PROTOCOLS
   assert tuple(READERS) == choices.DATASETS and LAYOUTS == choices.LAYOUTS and DTYPES == choices.DTYPES
   assert choices.ALIGN == ("off", *MODELS) and choices.ALIGN_OR == OTHERWISE and choices.RESIZE == HOW
+  assert choices.DEGHOST == ("off", *KINDS)
   assert WORDS == choices.VALID and STAGES_HELP == choices.STAGES_HELP
