@@ -5,6 +5,7 @@
 """
 
 import dataclasses
+import hashlib
 import json
 import logging
 import numbers
@@ -109,8 +110,15 @@ def fused(
   )
   for line in fuser.notes:
     tell(line)
-  settings = json.dumps({"flags": identity.flags, "weights": identity.weights, "ranges": ranges}, sort_keys=True)
-  return _result(voxels, volumes, stack, chosen[0], settings)
+  settings = {"flags": identity.flags, "weights": identity.weights, "ranges": ranges, "slices": chosen,
+              "reference": stack.names[[volume is stack.reference for volume in volumes].index(True)],
+              "without_uids": [_hash(volume) for volume in volumes if not volume.identity.headers]}  # fmt: skip
+  return _result(voxels, volumes, stack, chosen[0], json.dumps(settings, sort_keys=True))
+
+
+def _hash(volume: Volume) -> str:
+  """Of what a volume is, where its files do not say so by UIDs."""
+  return hashlib.sha256(volume.affine.tobytes() + np.ascontiguousarray(volume.voxels).tobytes()).hexdigest()[:32]
 
 
 def _result(voxels: np.ndarray, volumes: Sequence[Volume], stack: slices.Slices, first: int, settings: str) -> Volume:

@@ -59,7 +59,7 @@ def data_set(path: Path, *, pixels: bool = False) -> Any:
   """The data set of a file, without its pixels unless asked for. UserError for what is no DICOM."""
   pydicom = libraries.pydicom(path)
   with libraries.reading(path, "DICOM"):
-    if pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == _DEFLATED:
+    if pydicom.filereader.read_file_meta_info(str(path)).get("TransferSyntaxUID") == _DEFLATED:
       raise UserError(f"{path}: expected pixels as they are or compressed by themselves, found a deflated file; save "
                       "it in another transfer syntax")  # fmt: skip
     with _Bounded(path) as file:

@@ -1,13 +1,12 @@
 """How does a place become a volume? DICOM or NIfTI by its bytes; voxels that are no numbers become the least one."""
 
 import os
-from pathlib import Path
 
 import numpy as np
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import what_lies_at
-from dig2dig_jax.volumes import dicom, nifti
+from dig2dig_jax.volumes import dicom, libraries, nifti
 from dig2dig_jax.volumes.kinds import DICOM, kind, split_series
 from dig2dig_jax.volumes.volume import Volume
 
@@ -23,7 +22,8 @@ def read_volume(place: str | os.PathLike) -> Volume:
     there = what_lies_at(path).replace("a file", "another file")
     raise UserError(f"{path}: expected a volume, DICOM or NIfTI, found {there}; "
                     "check the path")  # fmt: skip
-  return whole(dicom.read(Path(path), series) if found == DICOM else nifti.read(Path(path)))
+  with libraries.reading(path, found):  # elements of DICOM are decoded wherever they are first asked for
+    return whole(dicom.read(path, series) if found == DICOM else nifti.read(path))
 
 
 def whole(volume: Volume) -> Volume:

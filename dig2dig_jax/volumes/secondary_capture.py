@@ -34,6 +34,8 @@ _KEPT = (
   "PositionReferenceIndicator", "PatientPosition", "LossyImageCompression", "LossyImageCompressionRatio",
   "LossyImageCompressionMethod",
 )  # fmt: skip
+_NEVER_MISSING = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
+                  "AccessionNumber", "ReferringPhysicianName")  # may be empty
 
 
 def check(folder: Path, sources: Sequence[Volume], *, overwrite: bool) -> None:
@@ -86,6 +88,9 @@ def _of_series(pydicom, fused: Volume) -> Any:
   for name in _KEPT:
     if name in whose:
       found[name] = whose[name]
+  for name in _NEVER_MISSING:
+    if name not in found:
+      setattr(found, name, None)
   number = whose.get("SeriesNumber")
   found.SOPClassUID = _STORAGE
   found.Modality = "OT"
@@ -110,7 +115,7 @@ def _slice(pydicom, series: Any, fused: Volume, k: int, voxels: np.ndarray) -> A
   found = pydicom.Dataset()
   found.update(series)
   bits = 8 * voxels.dtype.itemsize
-  found.SOPInstanceUID = _uid(pydicom, fused, f"slice {k} of {_hash(voxels.tobytes())}")
+  found.SOPInstanceUID = _uid(pydicom, fused, f"slice {k}")
   found.InstanceNumber = k + 1
   found.ImagePositionPatient = [_decimal(x) for x in fused.affine[:3, 3] + k * fused.affine[:3, 2]]
   if fused.identity.headers:
@@ -146,8 +151,8 @@ def _uid(pydicom, fused: Volume, of: str) -> str:
   return pydicom.uid.UID(f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, text).int}")
 
 
-def _hash(content: str | bytes) -> str:
-  return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()[:16]
+def _hash(text: str) -> str:
+  return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _decimal(value: float) -> str:
