@@ -19,7 +19,7 @@ from dig2dig_jax.volumes.volume import MOST_PIXELS, MOST_VOXELS, Identity, Volum
 TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # from NIfTI's RAS, and back
 _MM = {"meter": 1000.0, "micron": 0.001}  # a length's unit; what is not said is mm, as everybody writes it
 # Codes of sform and qform: in which space positions are.
-_SPACES = {1: "the scanner's", 2: "aligned to another scan", 3: "Talairach", 4: "MNI", 5: "a template's"}
+_SPACES = {1: "the scanner's", 2: "another scan's", 3: "Talairach's", 4: "MNI's", 5: "a template's"}
 _LARGEST_RATIO = 1100  # no deflate stream holds more than 1032 times its own length
 _FARTHEST = 2**24  # bytes into a file that voxels begin: before them are extensions alone
 

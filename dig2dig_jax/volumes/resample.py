@@ -78,8 +78,9 @@ def lines(volume: Volume, reference: Volume) -> list[str]:
   told = []
   if one.patient and other.patient and one.patient != other.patient:
     told.append("the two volumes have different patient IDs")
-  if one.frame and other.frame and one.frame != other.frame:
-    told.append("the two volumes have different frames of reference")
-  elif bool(one.headers) != bool(other.headers):
+  if bool(one.headers) != bool(other.headers):
     told.append("one volume is DICOM, the other NIfTI, which has no frame of reference")
+  elif one.frame and other.frame and one.frame != other.frame:
+    told.append("the two volumes have different frames of reference" if one.headers else
+                f"positions of one volume are {one.frame}, of the other {other.frame}")  # fmt: skip
   return [f"{line}: positions are trusted as they are; register the volumes first if they are not" for line in told]

@@ -101,7 +101,8 @@ def test_inverted_padded_and_windowed_values(tmp_path):
   phantom.write_series(tmp_path / "b", padded, matrix, intercept=-1000.0, PixelPaddingValue=0,
                        WindowCenter=lambda k: str(100 + k), WindowWidth="50")  # fmt: skip
   found = read_volume(tmp_path / "b")
-  assert found.voxels.min() == int(padded[padded > 0].min()) - 1000 and found.window is None
+  assert found.voxels.min() == int(padded[padded > 0].min()) - 1000
+  assert found.window is None
   assert any("20.0 % of its pixels are padding" in note for note in found.notes)
   assert any("6 different windows" in note for note in found.notes)
 
@@ -110,9 +111,9 @@ def test_pet_is_in_suv_where_the_header_tells_enough(tmp_path):
   dose = pydicom.Dataset()
   dose.RadionuclideTotalDose, dose.RadionuclideHalfLife = "370e6", "6586.2"
   dose.RadiopharmaceuticalStartTime = "090000"
-  tags = {"modality": "PT", "Units": "BQML", "DecayCorrection": "START", "PatientWeight": "74", "SeriesDate": "20260102",
-          "SeriesTime": "100000.00", "AcquisitionDate": "20260102", "AcquisitionTime": "101500", "intercept": 0.0,
-          "RadiopharmaceuticalInformationSequence": [dose]}  # fmt: skip
+  tags = {"modality": "PT", "intercept": 0.0, "Units": "BQML", "DecayCorrection": "START", "PatientWeight": "74",
+          "SeriesDate": "20260102", "SeriesTime": "100000.00", "AcquisitionDate": "20260102",
+          "AcquisitionTime": "101500", "RadiopharmaceuticalInformationSequence": [dose]}  # fmt: skip
   matrix = phantom.affine(SIZE, (1.0, 1.0, 2.0))
   phantom.write_series(tmp_path / "a", stored(), matrix, **tags)
   found = read_volume(tmp_path / "a")
@@ -208,7 +209,8 @@ def test_mutated_files_are_read_or_refused(tmp_path):
 
 
 def test_volumes_are_told_by_their_bytes(tmp_path):
-  phantom.write_series(tmp_path / "in", stored(), phantom.affine(SIZE, (1.0, 1.0, 2.0)), names=[f"{k}.jpg" for k in range(6)])
+  names = [f"{k}.jpg" for k in range(6)]
+  phantom.write_series(tmp_path / "in", stored(), phantom.affine(SIZE, (1.0, 1.0, 2.0)), names=names)
   assert kinds.kind(tmp_path / "in") == kinds.kind(tmp_path / "in" / "2.jpg") == kinds.DICOM
   (tmp_path / "other").mkdir()
   (tmp_path / "other" / "a.dcm").write_text("no DICOM")

@@ -10,11 +10,11 @@ import pytest
 pytest.importorskip("pydicom", reason="pydicom is not installed (dig2dig_jax[medical])")
 pytest.importorskip("nibabel", reason="nibabel is not installed (dig2dig_jax[medical])")
 
-import dig2dig_jax as d2d  # noqa: E402
-from dig2dig_jax.data.scaling import Range  # noqa: E402
-from dig2dig_jax.volumes import intensity, noise, roles, slices  # noqa: E402
-from dig2dig_jax.volumes.resample import Resampled  # noqa: E402
-from dig2dig_jax.volumes.volume import Identity, Volume  # noqa: E402
+import dig2dig_jax as d2d
+from dig2dig_jax.data.scaling import Range
+from dig2dig_jax.volumes import intensity, noise, roles, slices
+from dig2dig_jax.volumes.resample import Resampled
+from dig2dig_jax.volumes.volume import Identity, Volume
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 QUICK = {"bands": 3}

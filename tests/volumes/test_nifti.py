@@ -26,7 +26,7 @@ def test_sform_and_qform_and_scaling(tmp_path, name, codes):
   assert np.abs(found.affine - OBLIQUE).max() < 1e-4
   np.testing.assert_allclose(found.voxels, 0.5 * VALUES - 3, atol=1e-3)
   assert found.voxels.dtype == np.float32 and found.window == (-2.0, 60.0)
-  assert found.identity.frame == ("MNI" if codes[0] == 4 else "the scanner's") and found.identity.spaces == codes
+  assert found.identity.frame == ("MNI's" if codes[0] == 4 else "the scanner's") and found.identity.spaces == codes
 
 
 def test_names_do_not_matter_and_bytes_do(tmp_path):
