@@ -54,7 +54,7 @@ def _of(volume: Volume, setting: Setting | None) -> tuple[Range, str]:
     return _apart(0.0, high), "from nothing to a robust extreme of the whole volume"
   if volume.window is None:
     return Range(low, high), "robust extremes of the whole volume"
-  if volume.window[0] >= high or volume.window[1] <= low:
+  if volume.window[0] >= volume.voxels.max() or volume.window[1] <= volume.voxels.min():
     return Range(low, high), "robust extremes of the whole volume, whose window holds none of its values"
   return Range(*volume.window), "the window of its header"
 

@@ -154,7 +154,7 @@ def test_ranges_are_of_the_whole_volume():
   asked = {"auto": "auto", "given": Range(0, 50), "full": "full"}
   volumes = dict.fromkeys([*asked, "pet", "ct", "off"], volume)
   volumes |= {"pet": volume._replace(modality="PT", unit="SUV", window=(0, 1)), "ct": volume._replace(window=(20, 80)),
-              "off": volume._replace(window=(-900, -800))}  # fmt: skip
+              "off": volume._replace(window=(-900, 0))}  # fmt: skip
   ranges, lines = intensity.of_volumes(volumes, asked)
   assert ranges["auto"] == ranges["off"] == Range(*found) and ranges["given"] == Range(0, 50)
   assert ranges["full"].high == 1e6 and ranges["pet"] == Range(0, found[1]) and ranges["ct"] == Range(20, 80)
