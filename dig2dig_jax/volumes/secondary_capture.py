@@ -44,6 +44,11 @@ def check(folder: Path, sources: Sequence[Volume], *, overwrite: bool) -> None:
   if not any(volume.identity.headers for volume in sources):
     raise UserError(f"{folder}: expected a source in DICOM, whose patient and study the series belongs to, found NIfTI "
                     "alone; take -o FUSED.nii.gz")  # fmt: skip
+  for volume in sources:
+    source = Path(os.path.realpath(volume.name))
+    if source.is_dir() and Path(os.path.realpath(folder)).is_relative_to(source):
+      raise UserError(f"{folder}: expected a folder beside the sources, found a place in {volume.name}; choose another "
+                      "-o")  # fmt: skip
   if not folder.exists() and not folder.is_symlink():
     return
   if folder.is_symlink() or not folder.is_dir():

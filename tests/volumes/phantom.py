@@ -1,5 +1,10 @@
-"""Made volumes: a bright ball at a known place of the patient, as DICOM series and NIfTI files, without the package."""
+"""Made volumes: a bright ball at a known place of the patient, as DICOM series and NIfTI files, without the package.
 
+`python tests/volumes/phantom.py FOLDER` writes FOLDER/ct and FOLDER/pet, a torso with a lesion in one lung.
+"""
+
+import pathlib
+import sys
 import uuid
 
 import numpy as np
@@ -120,3 +125,46 @@ def write_nifti(path, voxels, matrix, *, codes=(1, 1), slope=None, **fields):
   path.parent.mkdir(parents=True, exist_ok=True)
   nibabel.save(image, path)
   return path
+
+
+def torso(size, matrix, values):
+  """[Z, Y, X] of {ellipsoid: value}, later ones over earlier ones, an ellipsoid being (centre, half axes) in mm."""
+  found = np.zeros(size[::-1]) + values.pop("air")
+  where = places(size, matrix)
+  for (centre, half), value in values.items():
+    inside = (np.square((where - np.array(centre)) / np.array(half))).sum(-1) < 1
+    found[inside] = value
+  return found
+
+
+BODY, FAT = ((0, 0, 0), (165, 115, 400)), ((0, 0, 0), (180, 130, 400))
+LUNGS = [((side * 80, -8, 0), (58, 85, 130)) for side in (-1, 1)]
+HEART, SPINE, CORD = ((22, -45, 0), (45, 40, 60)), ((0, 75, 0), (24, 20, 400)), ((0, 88, 0), (8, 7, 400))
+RIBS = [((side * 152 * np.cos(a), 106 * np.sin(a), 0), (9, 6, 400))
+        for side in (-1, 1) for a in np.linspace(-0.8, 0.9, 5)]  # fmt: skip
+LESION = ((85, 20, 5), (9, 9, 9))
+VESSELS = [((side * (45 + 22 * k), 15 - 30 * k % 55, 0), (3, 3, 60)) for side in (-1, 1) for k in range(3)]
+
+
+def write_torso(root):
+  """A CT of 1.5 x 1.5 x 5 mm in HU and a PET of 4 x 4 x 4 mm with a point spread of 6 mm, both noisy."""
+  from scipy import ndimage
+
+  random = np.random.default_rng(0)
+  size = (256, 200, 20)
+  matrix = affine(size, (1.5, 1.5, 5.0), centre=(0, 0, 0))
+  values = {"air": -1000, FAT: -100, BODY: 40} | dict.fromkeys(LUNGS, -820) | {HEART: 50} | dict.fromkeys(VESSELS, 45)
+  hu = torso(size, matrix, values | {SPINE: 380, CORD: 30, LESION: 30} | dict.fromkeys(RIBS, 450))
+  hu = ndimage.gaussian_filter(hu, (0, 0.5, 0.5)) + random.normal(0, 4, hu.shape)
+  write_series(root / "ct", np.clip(np.rint(hu + 1024), 0, None), matrix, WindowCenter="-150", WindowWidth="1300",
+               SeriesDescription="made torso")  # fmt: skip
+  size = (110, 90, 27)
+  matrix = affine(size, (4.0, 4.0, 4.0), centre=(3, -2, 0))
+  values = {"air": 0, FAT: 0.4, BODY: 1} | dict.fromkeys(LUNGS, 0.5) | {HEART: 3.5, SPINE: 1.8, LESION: 9}
+  suv = ndimage.gaussian_filter(torso(size, matrix, values), 0.65) * random.normal(1, 0.04, size[::-1])
+  write_series(root / "pet", np.clip(np.rint(suv * 2000), 0, None), matrix, modality="PT", intercept=0.0, slope=0.0005,
+               Units="GML", SeriesDescription="made torso")  # fmt: skip
+
+
+if __name__ == "__main__":
+  write_torso(pathlib.Path(sys.argv[1]))

@@ -11,6 +11,7 @@ pydicom = pytest.importorskip("pydicom", reason="pydicom is not installed (dig2d
 nibabel = pytest.importorskip("nibabel", reason="nibabel is not installed (dig2dig_jax[medical])")
 
 from dig2dig_jax.errors import UserError  # noqa: E402
+from dig2dig_jax.volumes import write  # noqa: E402
 from dig2dig_jax.volumes.read import read_volume  # noqa: E402
 from dig2dig_jax.volumes.volume import Identity, Volume  # noqa: E402
 from dig2dig_jax.volumes.write import write_volume  # noqa: E402
@@ -116,12 +117,15 @@ def test_what_lies_there_stays(tmp_path, series):
     with pytest.raises(UserError, match="did not write"):
       write_volume(place, volume, overwrite=True)
     assert path.read_bytes() == content
+  (tmp_path / "link").symlink_to(series.name)
   (tmp_path / "link.nii").symlink_to(tmp_path / "nowhere")
   with pytest.raises(UserError, match="did not write"):
     write_volume(tmp_path / "link.nii", volume, overwrite=True)
   # A source's own folder holds files of another program.
   with pytest.raises(UserError, match="which it did not write"):
     write_volume(series.name, volume, overwrite=True)
+  with pytest.raises(UserError, match="expected a folder beside the sources"):
+    write.check(tmp_path / "link" / "deeper", [series], overwrite=True)
   assert not list(tmp_path.glob(".*"))
 
 
