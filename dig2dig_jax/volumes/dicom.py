@@ -99,7 +99,8 @@ class _Said:
   """What is found out about values as slices are read."""
 
   def __init__(self) -> None:
-    self.negated, self.lines = False, []
+    self.negated = False
+    self.lines: list[str] = []
 
 
 def _voxels(stacked: stacking.Stacked, name: str, factor: float, modality: str) -> tuple[np.ndarray, _Said]:

@@ -76,7 +76,7 @@ def fused(
   colour = any(volume.is_colour for volume in volumes)
   if colour and config.bit_depth != 8:
     raise UserError(f"--bit_depth={config.bit_depth}: expected 8 for volumes in colour, found more; leave it out")
-  denoise = None
+  denoise: Callable[[np.ndarray], np.ndarray] | None = None
   if config.restore and isinstance(prior, Prior):
     denoise, lines = noise.found(stack, prior, seed=config.seed)
     for line in lines:
@@ -216,7 +216,7 @@ def _check_arguments(reference, value_range, seed, bit_depth) -> None:
     pair = isinstance(found, Sequence) and not isinstance(found, str) and len(found) == 2
     if not (found is None or found in _KINDS if not pair else is_usable(*found)):
       raise ValueError(f"value_range: expected {', '.join(_KINDS)}, None or a pair (black, white), found {found!r}")
-  if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**32:
+  if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= int(seed) < 2**32:
     raise ValueError(f"seed: expected a whole number from 0 to 4294967295, found {seed!r}")
   if bit_depth not in (8, 16):
     raise ValueError(f"bit_depth: expected 8 or 16, found {bit_depth!r}")

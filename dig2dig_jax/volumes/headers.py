@@ -93,15 +93,17 @@ def _frame(path: Path, header: Any, number: int, groups: Sequence[Any]) -> Frame
     return next((found for where in _places(header, groups, sequence)
                  if (found := _numbers(where.get(name), count)) is not None), None)  # fmt: skip
 
-  position = told("ImagePositionPatient", "PlanePositionSequence", 3)
-  along = told("ImageOrientationPatient", "PlaneOrientationSequence", 6)
-  spacing = told("PixelSpacing", "PixelMeasuresSequence", 2)
-  needed = {"ImagePositionPatient": position, "ImageOrientationPatient": along, "PixelSpacing": spacing}
-  for name, found in needed.items():
+  def needed(name: str, sequence: str, count: int) -> list[float]:
+    found = told(name, sequence, count)
     if found is None:
       raise UserError(f"{path}: expected {name}, which says where its pixels lie in the patient, found none that can "
                       "be read; save it as PNG to fuse it as an image")  # fmt: skip
-  axes = np.reshape(along, (2, 3))
+    return found
+
+  position = needed("ImagePositionPatient", "PlanePositionSequence", 3)
+  along = needed("ImageOrientationPatient", "PlaneOrientationSequence", 6)
+  spacing = needed("PixelSpacing", "PixelMeasuresSequence", 2)
+  axes = np.array(along).reshape(2, 3)
   if np.abs(axes @ axes.T - np.eye(2)).max() > _ALIKE * 10:
     raise UserError(f"{path}: expected an ImageOrientationPatient of two directions at right angles, found {along}")
   if not all(_LEAST_MM <= length <= _MOST_MM for length in spacing) or max(map(abs, position)) > 1e6:

@@ -4,7 +4,7 @@ Where the noise of single images is found and removed (`restoration.blind`), a s
 Here one deviation per source, the median of slices spread over the volume, decides for all of them.
 """
 
-from typing import NamedTuple
+import dataclasses
 
 import jax
 import numpy as np
@@ -18,7 +18,8 @@ from dig2dig_jax.volumes.slices import Slices
 _LOOKED_AT = 11  # slices
 
 
-class Denoiser(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Denoiser:
   """restorer: of noise alone, at the deviations of the volume. shares: [K] how much of what it makes of each source is
   taken: none where there is no noise."""
 

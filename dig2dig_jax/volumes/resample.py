@@ -49,7 +49,7 @@ class Resampled:
 
   def _inside(self, places: np.ndarray) -> np.ndarray:
     ends = np.array(self._size).reshape(3, *[1] * (places.ndim - 1)) - 0.5 + _ROUNDING
-    return ((places >= -0.5 - _ROUNDING) & (places <= ends)).all(axis=0)
+    return np.logical_and.reduce((places >= -0.5 - _ROUNDING) & (places <= ends), axis=0)
 
 
 def _smoothed(voxels: np.ndarray, matrix: np.ndarray) -> list[np.ndarray]:

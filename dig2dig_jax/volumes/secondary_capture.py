@@ -24,6 +24,7 @@ from dig2dig_jax.volumes.volume import Volume
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1.7"  # Secondary Capture Image Storage
 _IMPLEMENTATION = "DIG2DIG_JAX"  # of a file's meta information: this program wrote it
+_SQUARE = 1e-3  # cosine between rows and columns
 _OWN_NUMBER = 9000  # added to the source's SeriesNumber
 # Modules of the patient, the study and the frame of reference (PS3.3, C.7.1.1, C.7.2.1, C.7.2.2, C.7.4.1).
 _KEPT = (
@@ -65,6 +66,10 @@ def check(folder: Path, sources: Sequence[Volume], *, overwrite: bool) -> None:
 def write(folder: Path, fused: Volume) -> int:
   """Writes the series, whole or not at all, in the place of one that `check` let pass. How many slices it has."""
   pydicom = libraries.pydicom(folder)
+  rows, columns = (fused.affine[:3, :2] / fused.spacing[:2]).T
+  if abs(rows @ columns) > _SQUARE:
+    raise UserError(f"{folder}: expected pixels of right angles, which DICOM alone knows, found sheared ones; take -o "
+                    "FUSED.nii.gz")  # fmt: skip
   folder.parent.mkdir(parents=True, exist_ok=True)
   temporary = folder.with_name(f".{uuid.uuid4().hex}.tmp")
   with libraries.reading(folder, "DICOM", "choose another -o"):

@@ -40,7 +40,7 @@ class Slices(NamedTuple):
     holding = [pixels[j] for j, valid in enumerate(areas) if valid is None or valid.any()]
     for j, valid in enumerate(areas):
       if valid is not None and not valid.any():  # above or below its field of view: what the others hold there
-        pixels[j], areas[j] = np.mean(holding, axis=0, dtype=np.float32), None
+        pixels[j], areas[j] = np.stack(holding).mean(axis=0, dtype=np.float32), None
     return filling.fill(np.stack(pixels), areas)
 
   def middle(self) -> int:

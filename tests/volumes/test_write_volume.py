@@ -147,5 +147,10 @@ def test_places_and_formats_that_cannot_be(tmp_path, series):
   (tmp_path / "file").write_text("x")
   with pytest.raises(UserError, match="expected .*found "):
     write_volume(tmp_path / "file" / "a.nii.gz", fused(GRAY, series))
+  sheared = series.affine.copy()
+  sheared[:3, 0] += 0.1 * sheared[:3, 1]
+  with pytest.raises(UserError, match="found sheared ones"):
+    write_volume(tmp_path / "out", fused(GRAY, series)._replace(affine=sheared))
+  assert not (tmp_path / "out").exists()
   with pytest.raises(ValueError, match="expected voxels of uint8 or uint16"):
     write_volume(tmp_path / "a.nii", series)
