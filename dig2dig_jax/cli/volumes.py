@@ -41,6 +41,8 @@ def run(places: Sequence[str], task: str | None, given: list[str]) -> int:
   if task not in (None, "medical"):
     raise UserError(f"--task={task}: expected medical for volumes; leave it out, or fuse slices as images")
   if len(places) != 2:
+    if len(places) == 1:
+      read_volume(places[0])  # of a folder of several series it names them
     raise UserError(f"dig2dig fuse: expected two volumes (folders of DICOM, or NIfTI files), found {len(places)} "
                     f"place{'' if len(places) == 1 else 's'}; give both, such as CT_FOLDER PET_FOLDER")  # fmt: skip
   if os.path.realpath(places[0]) == os.path.realpath(places[1]):

@@ -72,8 +72,9 @@ def _chosen(folder: Path, number: int | None) -> tuple[list[Frame], list[str]]:
   named = {uid: _series_number(files[0][1]) for uid, files in found.items()}
   wanted = [uid for uid in found if number in (None, named[uid])]
   if len(wanted) != 1:
+    in_order = sorted(found, key=lambda uid: (named[uid] is None, named[uid] or 0))
     listed = "; ".join((f"{folder}:{named[uid]}" if named[uid] is not None else "one without a number")
-                       + f" ({_described(found[uid])})" for uid in list(found)[:_LISTED])  # fmt: skip
+                       + f" ({_described(found[uid])})" for uid in in_order[:_LISTED])  # fmt: skip
     more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
     asked = f"one series of number {number}" if number is not None else "one series"
     raise UserError(f"{folder}: expected {asked}, found {listed}{more}; give one of these, or one folder for each")

@@ -87,6 +87,7 @@ def test_show_tells_what_a_volume_is(run, mri, pet):
   ("words", "said"),
   [
     (("{mri}",), "expected two volumes .*, found 1 place; give both"),
+    (("{study}",), r"expected one series, found .*study:1 \(PT, 3 files\); .*study:4 \(MR, 3 files\); give one"),
     (("{mri}", "{mri}"), "expected two different volumes"),
     (("{mri}", "{pet}", "{mri}"), "expected two volumes .*, found 3 places"),
     (("{mri}", "nowhere.nii"), "nowhere.nii: expected a volume, DICOM or NIfTI, found nothing there"),
@@ -111,6 +112,11 @@ def test_what_cannot_be_is_one_line_and_status_2(run, mri, pet, tmp_path, monkey
   voxels = phantom.ball(SIZE, MATRIX, outside=10, inside=900)
   places = {"mri": mri, "pet": pet, "other": phantom.write_nifti(tmp_path / "in" / "b.nii", voxels, MATRIX),
             "far": phantom.write_nifti(tmp_path / "in" / "pet.nii", voxels, far)}  # fmt: skip
+  if "{study}" in words:
+    for series, modality in ((1, "PT"), (4, "MR")):
+      names = [f"{modality}{k}" for k in range(3)]
+      phantom.write_series(tmp_path / "in" / "study", voxels, MATRIX, series=series, modality=modality, names=names)
+    places["study"] = tmp_path / "in" / "study"
   before = {path: path.read_bytes() for path in (tmp_path / "in").rglob("*") if path.is_file()}
   words = [word.format(**places) for word in words]
   words += [] if "-o" in words else ["-o", "out.nii.gz"]

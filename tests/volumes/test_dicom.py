@@ -174,6 +174,16 @@ def test_what_cannot_be_a_volume_is_one_line(tmp_path, tags, said):
   assert "\n" not in str(error.value) and str(tmp_path / "in") in str(error.value)
 
 
+def test_pixels_that_are_compressed_without_loss(tmp_path):
+  matrix = phantom.affine(SIZE, (1.0, 1.0, 2.0))
+  phantom.write_series(tmp_path / "in", stored(), matrix, intercept=0.0)
+  for path in (tmp_path / "in").iterdir():
+    header = pydicom.dcmread(path)
+    header.compress(pydicom.uid.RLELossless, generate_instance_uid=False)
+    header.save_as(path)
+  np.testing.assert_array_equal(read_volume(tmp_path / "in").voxels, stored())
+
+
 def test_what_nobody_here_decodes_says_what_to_install(tmp_path):
   phantom.write_series(tmp_path / "in", stored(), phantom.affine(SIZE, (1.0, 1.0, 2.0)))
   path = tmp_path / "in" / "001"

@@ -11,6 +11,7 @@ nibabel = pytest.importorskip("nibabel", reason="nibabel is not installed (dig2d
 from dig2dig_jax.errors import UserError  # noqa: E402
 from dig2dig_jax.volumes import kinds  # noqa: E402
 from dig2dig_jax.volumes.read import read_volume  # noqa: E402
+from dig2dig_jax.volumes.resample import Resampled  # noqa: E402
 from dig2dig_jax.volumes.volume import directions, for_viewing  # noqa: E402
 
 SIZE = (7, 6, 5)
@@ -27,6 +28,22 @@ def test_sform_and_qform_and_scaling(tmp_path, name, codes):
   np.testing.assert_allclose(found.voxels, 0.5 * VALUES - 3, atol=1e-3)
   assert found.voxels.dtype == np.float32 and found.window == (-2.0, 60.0)
   assert found.identity.frame == ("MNI's" if codes[0] == 4 else "the scanner's") and found.identity.spaces == codes
+
+
+def test_resampling_agrees_with_nibabels(tmp_path):
+  from nibabel.processing import resample_from_to
+
+  size, grid = (20, 18, 12), (26, 22, 15)
+  own = phantom.affine(size, (2.0, 2.2, 3.0), turned=-15, tilted=20)
+  other = phantom.affine(grid, (1.8, 1.9, 2.6), turned=33, tilted=-10)
+  values = phantom.ball(size, own, outside=0, inside=100).astype(np.float32)
+  paths = [phantom.write_nifti(tmp_path / "a.nii", values, own),
+           phantom.write_nifti(tmp_path / "b.nii", np.zeros(grid[::-1], np.float32), other)]  # fmt: skip
+  wanted = resample_from_to(*map(nibabel.load, paths), order=1, mode="nearest").get_fdata().T
+  volume, frame = map(read_volume, paths)
+  found = Resampled(volume, frame)
+  for k in range(grid[2]):
+    np.testing.assert_allclose(found.slice(k)[0][..., 0], wanted[k], atol=1e-2)
 
 
 def test_names_do_not_matter_and_bytes_do(tmp_path):
