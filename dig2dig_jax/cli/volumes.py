@@ -16,7 +16,7 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing.progress import Progress
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.volumes import intensity, roles, write
-from dig2dig_jax.volumes.fuse import VolumeConfig, fused, looks_for_noise, without_restoring
+from dig2dig_jax.volumes.job import VolumeConfig, fused, looks_for_noise, without_restoring
 from dig2dig_jax.volumes.read import read_volume
 from dig2dig_jax.volumes.volume import Volume, box, directions
 

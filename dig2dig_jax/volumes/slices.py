@@ -26,7 +26,9 @@ class Slices(NamedTuple):
   reference: Volume
   covered: np.ndarray
 
-  def __len__(self) -> int:
+  @property
+  def depth(self) -> int:
+    """How many slices there are."""
     return self.reference.size[2]
 
   def slice(self, k: int) -> np.ndarray:
