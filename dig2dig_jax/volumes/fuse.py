@@ -66,6 +66,8 @@ def fuse_volumes(
   given = {"structure": structure, "function": function}
   volumes = [roles.with_modality(_volume(name, one)) for name, one in given.items()]
   names, _, _ = roles.ordered(volumes)
+  if not isinstance(prior, Prior | str | os.PathLike | None):
+    raise ValueError(f"prior: expected a Prior or its folder, found {type(prior).__name__}")
   tuned = front.preset("medical")
   known = {field.name for field in dataclasses.fields(Dig2DigOptions)}
   if unknown := sorted(set(options) - known):

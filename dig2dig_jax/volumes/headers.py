@@ -1,7 +1,7 @@
 """What does a DICOM file say of its frames? Where each lies, what its values mean, which of them are black and white.
 
 A file holds one slice, or, as "enhanced" multi-frame DICOM does, many, whose geometry stands in functional groups, per
-frame or shared by all.
+frame or shared by all. Reconstructions of nuclear medicine say it in a way of their own.
 """
 
 import io
@@ -17,6 +17,7 @@ from dig2dig_jax.volumes import libraries
 from dig2dig_jax.volumes.volume import MOST_PIXELS, MOST_VOXELS
 
 _DEFLATED = "1.2.840.10008.1.2.1.99"  # unpacked as a whole, to whatever size, before anything can be asked of it
+_MOST_FRAMES = 2**16  # of a reconstruction
 _ALIKE = 1e-3  # of direction cosines
 _MOST_MM, _LEAST_MM = 1e4, 1e-4  # that pixels are apart
 
@@ -79,13 +80,30 @@ def frames(path: Path, header: Any) -> list[Frame]:
     if min(rows, columns, count) < 1 or rows * columns > MOST_PIXELS or rows * columns * count > MOST_VOXELS:
       raise UserError(f"{path}: expected at most {MOST_VOXELS} voxels, {MOST_PIXELS} a slice, found {columns} x {rows} "
                       f"x {count}; crop it")  # fmt: skip
-    own = header.get("PerFrameFunctionalGroupsSequence") or []
+    own = list(header.get("PerFrameFunctionalGroupsSequence") or []) or _of_tomography(header, count)
     if count > 1 and len(own) != count:
       raise UserError(f"{path}: expected a position of each of its {count} frames, found those of {len(own)}; convert "
                       "it to one file per slice, or to NIfTI")  # fmt: skip
     shared = list(header.get("SharedFunctionalGroupsSequence") or [])[:1]
     groups = [[*own[number : number + 1], *shared] for number in range(count)]
     return [_frame(path, header, number, group) for number, group in enumerate(groups)]
+
+
+def _of_tomography(header: Any, count: int) -> list[Any]:
+  """Functional groups, per frame, of nuclear medicine's reconstructions (SPECT), which say where the first slice lies
+  and how far to the next, behind it where that is above 0 (PS3.3, C.8.4.15); none for other files."""
+  detector = next(iter(header.get("DetectorInformationSequence") or []), None)
+  if not 1 < count <= _MOST_FRAMES or detector is None or "RECON TOMO" not in list(header.get("ImageType") or []):
+    return []
+  position = _numbers(detector.get("ImagePositionPatient"), 3)
+  along = _numbers(detector.get("ImageOrientationPatient"), 6)
+  step = _numbers(header.get("SpacingBetweenSlices"), 1)
+  order = _numbers(header.get("SliceVector", list(range(1, count + 1))), count)
+  if not position or not along or not step or sorted(order or []) != list(range(1, count + 1)):
+    return []
+  normal = step[0] * np.cross(along[:3], along[3:])
+  return [{"PlanePositionSequence": [{"ImagePositionPatient": (position + (number - 1) * normal).tolist()}],
+           "PlaneOrientationSequence": [{"ImageOrientationPatient": along}]} for number in order or []]  # fmt: skip
 
 
 def _frame(path: Path, header: Any, number: int, groups: Sequence[Any]) -> Frame:

@@ -152,6 +152,30 @@ def test_enhanced_multi_frame_and_a_single_slice(tmp_path):
   assert found.voxels.shape == (1, 10, 12) and np.allclose(found.affine[:3, 2], matrix[:3, 2])
 
 
+@pytest.mark.parametrize("step", [2.0, -2.0])
+def test_reconstructions_of_nuclear_medicine(tmp_path, step):
+  matrix = phantom.affine(SIZE, (1.0, 1.5, 2.0), tilted=15)
+  phantom.write_series(tmp_path / "one", stored(), matrix, modality="NM", intercept=0.0)
+  header = pydicom.dcmread(tmp_path / "one" / ("000" if step > 0 else "005"))  # the slice that the others follow
+  detector = pydicom.Dataset()
+  detector.ImagePositionPatient = header.ImagePositionPatient
+  detector.ImageOrientationPatient = header.ImageOrientationPatient
+  del header.ImagePositionPatient, header.ImageOrientationPatient
+  header.DetectorInformationSequence, header.ImageType = [detector], ["ORIGINAL", "PRIMARY", "RECON TOMO", "EMISSION"]
+  header.NumberOfFrames, header.SpacingBetweenSlices = 6, str(step)
+  header.SliceVector = [1, 2, 3, 4, 6, 5]
+  frames = (stored() if step > 0 else stored()[::-1])[[0, 1, 2, 3, 5, 4]]
+  header.PixelData = frames.tobytes()
+  header.save_as(tmp_path / "many")
+  found = read_volume(tmp_path / "many")
+  assert np.abs(found.affine - matrix).max() < 1e-5 and found.modality == "NM"
+  np.testing.assert_array_equal(found.voxels, stored())
+  header.SliceVector = [1, 2, 3, 1, 2, 3]  # of two energy windows, say
+  header.save_as(tmp_path / "many")
+  with pytest.raises(UserError, match="expected a position of each of its 6 frames"):
+    read_volume(tmp_path / "many")
+
+
 @pytest.mark.parametrize(
   ("tags", "said"),
   [

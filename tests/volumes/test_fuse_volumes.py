@@ -203,6 +203,7 @@ def test_roles_go_by_modality_and_by_words_of_names():
     ({"value_range": "auto"}, "value_range: expected a setting for each"),
     ({"value_range": (None, (5, 1))}, "value_range: expected auto, full, None or a pair"),
     ({"bit_depth": 12}, "bit_depth: expected 8 or 16"),
+    ({"prior": 3}, "prior: expected a Prior or its folder, found int"),
     ({"seed": -1}, "seed: expected a whole number"),
     ({"step": 1}, "step: expected an option among"),
     ({"function": 3}, "function: expected a folder, a file or a Volume, found int"),

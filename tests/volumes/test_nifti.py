@@ -124,6 +124,26 @@ def test_compressed_files_that_announce_too_much_are_refused_before_they_are_unp
   assert "\n" not in str(error.value)
 
 
+def test_mutated_files_are_read_or_refused(tmp_path):
+  path, random = phantom.write_nifti(tmp_path / "a.nii.gz", VALUES, OBLIQUE), np.random.default_rng(0)
+  whole, refused = gzip.decompress(path.read_bytes()), 0
+  for number in range(150):
+    data = bytearray(whole)
+    for _ in range(random.integers(1, 6)):
+      at = random.integers(40, 348)  # of the header, so that it stays NIfTI
+      data[at : at + 4] = random.choice([b"\xff\xff\xff\xff", b"\0\0\0\0", random.bytes(4)])
+    data[344:348] = whole[344:348]
+    packed = gzip.compress(data, 1)
+    path.write_bytes(packed if number % 3 else packed[: random.integers(100, len(packed))])
+    try:
+      found = read_volume(path)
+      assert np.isfinite(found.voxels).all() and np.isfinite(found.affine).all()
+    except UserError as error:
+      refused += 1
+      assert "\n" not in str(error)
+  assert 30 < refused < 150
+
+
 def test_slices_are_shown_as_radiologists_look_at_them():
   # Marked: the patient's left front, in a volume whose x goes to the right and whose y goes to the front (RAS).
   image = np.zeros((4, 6))
