@@ -10,7 +10,7 @@ import numpy as np
 
 from dig2dig_jax.data.images import write_levels
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.files import is_free, replacing, taken
+from dig2dig_jax.files import is_free, replacing, taken, what_lies_at
 from dig2dig_jax.volumes import libraries, secondary_capture
 from dig2dig_jax.volumes.kinds import NIFTI, head, of_bytes
 from dig2dig_jax.volumes.nifti import TO_LPS
@@ -38,9 +38,15 @@ def kind_of(place: Path) -> str:
 
 def check(place: Path, sources: Sequence[Volume], *, overwrite: bool) -> None:
   """UserError where a result of these sources cannot be written, to be asked before anything is computed."""
+  above = next(folder for folder in place.absolute().parents if folder.exists() or folder.is_symlink())
+  if not above.is_dir() or not os.access(above, os.W_OK):
+    found = "no permission" if above.is_dir() else what_lies_at(above)
+    raise UserError(f"{place}: expected a folder to write to, found {found} at {above}; choose another -o")
   if kind_of(place) == SERIES:
     secondary_capture.check(place, sources, overwrite=overwrite)
     return
+  if kind_of(place) == NII:
+    libraries.nibabel(place)
   for source in sources:
     if place.exists() and Path(source.name).exists() and place.samefile(source.name):
       raise UserError(f"{place}: expected another file than the sources; choose another name")

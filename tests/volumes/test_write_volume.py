@@ -1,6 +1,7 @@
 """Does a fused volume come back from its file as it went in, under its own identity, and never over somebody's file?"""
 
 import gzip
+import sys
 
 import numpy as np
 import phantom
@@ -139,18 +140,22 @@ def test_a_series_takes_the_place_of_its_own_kind_whole(tmp_path, series):
   assert len(list(place.iterdir())) == 2 and sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
 
-def test_places_and_formats_that_cannot_be(tmp_path, series):
+def test_places_and_formats_that_cannot_be(tmp_path, series, monkeypatch):
   with pytest.raises(UserError, match=r"expected a .nii.gz, .nii or .png file, or a folder for DICOM, found .jpg"):
     write_volume(tmp_path / "a.jpg", fused(GRAY, series))
   with pytest.raises(UserError, match="expected a source in DICOM, whose patient and study"):
     write_volume(tmp_path / "out", Volume(GRAY, MATRIX))
   (tmp_path / "file").write_text("x")
-  with pytest.raises(UserError, match="expected .*found "):
-    write_volume(tmp_path / "file" / "a.nii.gz", fused(GRAY, series))
+  for name in ("a.nii.gz", "a.png", "series"):
+    with pytest.raises(UserError, match="expected a folder to write to, found a file at "):
+      write_volume(tmp_path / "file" / name, fused(GRAY, series))
+  with pytest.raises(ValueError, match="expected voxels of uint8 or uint16"):
+    write_volume(tmp_path / "a.nii", series)
+  monkeypatch.setitem(sys.modules, "nibabel", None)
+  with pytest.raises(UserError, match=r"a.nii: expected nibabel .*pip install dig2dig_jax\[medical\]"):
+    write.check(tmp_path / "a.nii", [series], overwrite=False)
   sheared = series.affine.copy()
   sheared[:3, 0] += 0.1 * sheared[:3, 1]
   with pytest.raises(UserError, match="found sheared ones"):
     write_volume(tmp_path / "out", fused(GRAY, series)._replace(affine=sheared))
   assert not (tmp_path / "out").exists()
-  with pytest.raises(ValueError, match="expected voxels of uint8 or uint16"):
-    write_volume(tmp_path / "a.nii", series)
