@@ -1,7 +1,8 @@
 """Training-free diffusion image fusion in JAX: what may be imported.
 
 `fuse(method, params, key, images)` is a pure function for one pair; jit it, vmap it over pairs, differentiate it.
-`fuse_images(["ir.png", "vi.png"])` fuses files or arrays with a task's tuned settings.
+`fuse_images(["ir.png", "vi.png"])` fuses files or arrays with a task's tuned settings, `fuse_volumes("ct", "pet")`
+volumes.
 
 Names are imported when they are first asked for, so that `dig2dig --help` needs no JAX.
 """
@@ -43,6 +44,10 @@ if TYPE_CHECKING:
   from dig2dig_jax.sampling.schedule import NoiseSchedule, make_schedule
   from dig2dig_jax.sampling.transition import ancestral, ddim, dpm_solver_pp_2m
   from dig2dig_jax.sampling.types import Correction, Denoiser, Guidance, Prediction, StatefulDenoiser, Step, Transition
+  from dig2dig_jax.volumes.fuse import fuse_volumes
+  from dig2dig_jax.volumes.read import read_volume
+  from dig2dig_jax.volumes.volume import Volume
+  from dig2dig_jax.volumes.write import write_volume
 
 # Where each public name is defined.
 _HOME = {
@@ -79,6 +84,10 @@ _HOME = {
   "sampling.schedule": ("NoiseSchedule", "make_schedule"),
   "sampling.transition": ("ancestral", "ddim", "dpm_solver_pp_2m"),
   "sampling.types": ("Correction", "Denoiser", "Guidance", "Prediction", "StatefulDenoiser", "Step", "Transition"),
+  "volumes.fuse": ("fuse_volumes",),
+  "volumes.read": ("read_volume",),
+  "volumes.volume": ("Volume",),
+  "volumes.write": ("write_volume",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __version__ = "0.1.0"

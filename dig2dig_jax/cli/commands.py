@@ -15,12 +15,14 @@ from dig2dig_jax.cli.output import say
 from dig2dig_jax.data import guess
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import is_free, taken, typed_path
+from dig2dig_jax.volumes import kinds
 
 _ONE_PAGE = {
   "convert": "dig2dig convert guided_diffusion|drfusion|lpips|verify ...\n\n"
   "Weights of PyTorch programs become a prior's folder, or are compared with one; each has its own --help.",
   "show": "dig2dig show FILE ...\n\n"
-  "What the program sees in images (size, range, noise, blur, valid area), or in the folder of a prior.",
+  "What the program sees in images (size, range, noise, blur, valid area), in volumes (grid, place, range), or in the "
+  "folder of a prior.",
 }
 _ONE_PAGE["align"] = (
   "dig2dig align FILE FILE ... -o OUT\n"
@@ -107,7 +109,9 @@ def _fuse(words: list[str]) -> int:
   words, behind = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
   words = _out_flag(words)
   for flag, word in itertools.pairwise(words):
-    if flag.startswith("--") and "=" not in flag and not word.startswith("-") and not typed_path(word).exists():
+    if flag.startswith("--") and "=" not in flag and not word.startswith("-") and not (
+      kinds.split_series(word)[0].exists()
+    ):
       raise UserError(f"{flag} {word}: expected a value behind =, found a space; write {flag}={word}")
   places = [word for word in words if not word.startswith("-")] + behind
   flags = [word for word in words if word.startswith("-")]
@@ -115,6 +119,10 @@ def _fuse(words: list[str]) -> int:
   if task is not None and task not in (*guess.TASKS, *guess.TASKS.values()):
     raise UserError(f"--task={task}: expected one of {', '.join(guess.TASKS)}")
   task = next((name for name, short in guess.TASKS.items() if short == task), task)
+  if any(kinds.kind(kinds.split_series(place)[0]) for place in places):
+    from dig2dig_jax.cli import volumes
+
+    return volumes.run(places, task, flags)
   own_settings = any(flag.startswith(("--flagfile=", "--data=", "--manifest=")) for flag in flags)
   if not places and own_settings:
     settings = tasks.settings(task, None) if task else ["--job=fuse"]

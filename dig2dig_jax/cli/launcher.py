@@ -5,6 +5,7 @@ import importlib
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from absl import app, logging
@@ -96,7 +97,8 @@ def stopped() -> int:
   return interrupt.INTERRUPTED
 
 
-def main(argv) -> int:
+def main(argv, run: Callable[[], int] | None = None) -> int:
+  """Does what the flags ask for, or `run` in place of their job; the exit status."""
   for stream in (sys.stdout, sys.stderr):  # names of files may be bytes that no terminal can show
     with contextlib.suppress(AttributeError):  # no text stream of a terminal or file
       stream.reconfigure(errors="replace")
@@ -107,9 +109,9 @@ def main(argv) -> int:
     usage.check(_typed)
     _set_up_jax()
     # A job's own libraries are imported when it is asked for: together they take as long as JAX itself.
-    job = importlib.import_module(f"dig2dig_jax.cli.{flags.JOB.value}")
+    run = run or importlib.import_module(f"dig2dig_jax.cli.{flags.JOB.value}").run
     interrupt.begins()
-    return job.run()
+    return run()
   except UserError as error:
     refuse(str(error))
     return 2

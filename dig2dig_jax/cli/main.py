@@ -9,13 +9,14 @@ HELP = """dig2dig: fuse registered images of one scene into one, with a diffusio
 
   dig2dig fuse IR.png VISIBLE.png -o FUSED.png     two or more files (infrared + visible, exposures, ...)
   dig2dig fuse FOLDER -o OUT                       every pair, bracket or stack of a folder, as cameras leave them
+  dig2dig fuse CT_FOLDER PET_FOLDER -o OUT.nii.gz  two volumes, DICOM series or NIfTI files
   dig2dig evaluate --data=FOLDER --fused=FOLDER    scores of fused images, of any program
   dig2dig report --data=FOLDER --fused=FOLDER      the same, as a page with pictures
   dig2dig benchmark --data=FOLDER                  methods and plain fusions, scored
   dig2dig train --data=FOLDER --out=FOLDER         train a prior
   dig2dig align IR.png VISIBLE.png -o FOLDER       files brought onto each other, and the transforms of that; or FOLDER
   dig2dig convert guided_diffusion|drfusion|lpips|verify ...   weights of PyTorch programs
-  dig2dig show FILE ...                            what the program sees in an image, or in a prior's folder
+  dig2dig show FILE ...                            what the program sees in an image, a volume, a prior's folder
 
   --task=thermal|medical|focus|exposure            which tuned settings; guessed, and said, if left out
   -o, --out                                        the fused image (.png), or the folder of results

@@ -1,4 +1,4 @@
-"""`dig2dig show`: what the program sees in an image, or in the folder of a prior."""
+"""`dig2dig show`: what the program sees in an image, in a volume, or in the folder of a prior."""
 
 from pathlib import Path
 
@@ -10,17 +10,24 @@ from dig2dig_jax.data import validity
 from dig2dig_jax.data.images import read_decoded, read_image
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import typed_path
+from dig2dig_jax.volumes import kinds
 
 
 def run(words: list[str]) -> int:
   """Prints some lines for every file or folder. UserError for one that is neither."""
   if not words:
-    raise UserError("dig2dig show: expected images, or folders of priors, found nothing")
+    raise UserError("dig2dig show: expected images, volumes, or folders of priors, found nothing")
   for word in words:
-    path = typed_path(word)
-    lines = _prior(path) if path.is_dir() else _image(path)
-    say("\n".join([str(path), *(f"  {line}" for line in lines)]))
+    path = kinds.split_series(word)[0]
+    lines = _volume(word) if kinds.kind(path) else _prior(path) if path.is_dir() else _image(path)
+    say("\n".join([str(typed_path(word)), *(f"  {line}" for line in lines)]))
   return 0
+
+
+def _volume(word: str) -> list[str]:
+  from dig2dig_jax.cli import volumes
+
+  return volumes.described(word)
 
 
 def _prior(path: Path) -> list[str]:

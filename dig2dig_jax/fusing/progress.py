@@ -12,11 +12,11 @@ _EVERY = 10.0  # seconds between lines where there is no terminal
 
 
 class Progress:
-  """Of `total` pairs; a context. `say` prints a line between."""
+  """Of `total` pairs, or what `unit` calls them; a context. `say` prints a line between."""
 
-  def __init__(self, total: int):
-    self._total, self._done = total, 0
-    self._bar = tqdm(total=total, unit="pair", disable=None)
+  def __init__(self, total: int, unit: str = "pair"):
+    self._total, self._done, self._unit = total, 0, unit
+    self._bar = tqdm(total=total, unit=unit, disable=None)
     self._start = self._last = time.monotonic()
 
   def __enter__(self) -> Self:
@@ -33,7 +33,7 @@ class Progress:
     if self._bar.disable and 0 < done < self._total and now - self._last >= _EVERY:
       self._last = now
       left = (now - self._start - compiling) / done * (self._total - done)
-      self.say(f"{done} of {self._total} pairs done, about {left:.0f} s left")
+      self.say(f"{done} of {self._total} {self._unit}s done, about {left:.0f} s left")
 
   def say(self, line: str) -> None:
     with contextlib.suppress(OSError), tqdm.external_write_mode(file=sys.stderr):
