@@ -25,8 +25,8 @@ from dig2dig_jax.restoration.splitting import levels, restore
 
 _ONE = threading.Lock()  # threads read pairs; the device restores one at a time
 # By how much a source is enlarged with the prior: from where that is better than bicubic, and as far as was measured
-# (docs/degraded.md); what is beyond is bicubic.
-LEAST_SCALE, MOST_SCALE = 1.4, 4.0
+# (docs/cameras.md); what is beyond is bicubic.
+LEAST_SCALE, MOST_SCALE = 1.2, 4.0
 MOST_PIXELS = 2**21  # of the enlarged image: minutes of a processor's time
 _ROUNDING = 1 / np.sqrt(12) / 127.5  # standard deviation of whole levels of 8 bits, [-1, 1]
 
@@ -63,7 +63,7 @@ class BlindRestorer(NamedTuple):
       return None
     padded = self._padded(finer)
     scales = finer[0] / height, finer[1] / width
-    coarse = tuple(int(np.ceil(side / one)) for side, one in zip(padded, scales, strict=True))
+    coarse = int(np.ceil(padded[0] / scales[0])), int(np.ceil(padded[1] / scales[1]))
     noise = float(_noise(pixels[..., 1]))
     sigma = noise if noise > blind.TO else _ROUNDING  # below, it may be texture that the coarse pixels folded over
     # In the padded size, so that its program is that of what is found in sources: no operator looks at the rest.

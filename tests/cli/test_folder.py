@@ -8,6 +8,7 @@ import pytest
 from absl.testing import flagsaver
 from scenes import read, scene, write
 
+from dig2dig_jax.cli import flags as _defined  # noqa: F401  # before flagsaver, which forgets what is defined later
 from dig2dig_jax.cli import main
 
 
