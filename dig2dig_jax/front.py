@@ -20,7 +20,7 @@ import numpy as np
 
 from dig2dig_jax.assets import EMBEDDED, ROOT
 from dig2dig_jax.data import filling, guess, validity
-from dig2dig_jax.data.decode import Decoded
+from dig2dig_jax.data.decoded import Decoded
 from dig2dig_jax.data.images import read_decoded, to_uint8
 from dig2dig_jax.data.padding import bucket_size, crop, reflect_pad
 from dig2dig_jax.data.pairs import content_id
@@ -143,7 +143,7 @@ def fuse_images(
         f"images[{number}]: expected {size[0]}x{size[1]} (height x width) as images[0], found "
         f"{image.shape[0]}x{image.shape[1]}; bring them onto each other with align"
       )
-  areas = [validity.find(*found, how=valid or tuned.valid) for found in decoded.values()]
+  areas = [validity.find(found.samples, found.alpha, how=valid or tuned.valid) for found in decoded.values()]
   tally = validity.Tally(list(decoded))
   tally.add(validity.shares(areas))
   for line in (*told, *tally.lines()):

@@ -44,7 +44,7 @@ def run(words: list[str]) -> int:
     if told := compile_cache.use(Path(cache).expanduser()):
       note(f"note: {told}")
   _check_places(files, [_place(given["out"], name, files[first]) for name in names])
-  areas = [validity.find(*one, how="auto") for one in decoded]
+  areas = [validity.find(one.samples, one.alpha, how="auto") for one in decoded]
   frame = decoded[first].samples
   size, placed, refused = frame.shape[:2], {}, 0
   say(f"{files[first]}: reference, {size[1]} x {size[0]}")

@@ -15,27 +15,35 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from dig2dig_jax.data import decode, png, validity
+from dig2dig_jax.data import decode, kinds, png, validity
+from dig2dig_jax.data.decoded import Decoded
+from dig2dig_jax.data.kept import Kept
 from dig2dig_jax.data.scaling import Range, to_pixels
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import MARK, is_free, replacing, taken, what_lies_at
 
-EXTENSIONS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
+EXTENSIONS = {
+  ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k", ".exr",
+  ".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".rw2", ".orf", ".pef",
+}  # fmt: skip
 _BGR = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}  # OpenCV's order of channels, by their number
-OTHERS = {".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".exr", ".hdr", ".pgm", ".ppm"}  # that are not read
+OTHERS = {".gif", ".jxl", ".hdr", ".pgm", ".ppm"}  # that are not read
 
 
 class Image(NamedTuple):
   """`pixels` float32 [H, W, 3] in [-1, 1]. `is_colour`: some pixel's channels differ (gray saved as RGB is not colour).
   `bit_depth`: 8 or 16, the PNG depth that keeps the file's precision (1-, 2- and 4-bit count as 8, float as 16).
   `range`: the stored values that are -1 and 1, None for the ends of the file's type. `valid`: bool [H, W], where the
-  image holds a scene; None for everywhere, and where nobody asked."""
+  image holds a scene; None for everywhere, and where nobody asked. `told`: how the file was read, a clause for the user
+  where that was decided here. `kept`: what of its description another image may bear."""
 
   pixels: np.ndarray
   is_colour: bool
   bit_depth: int
   range: Range | None = None
   valid: np.ndarray | None = None
+  told: str = ""
+  kept: Kept = Kept()
 
 
 def read_samples(path: str | os.PathLike) -> np.ndarray:
@@ -44,7 +52,7 @@ def read_samples(path: str | os.PathLike) -> np.ndarray:
   return read_decoded(path).samples
 
 
-def read_decoded(path: str | os.PathLike) -> decode.Decoded:
+def read_decoded(path: str | os.PathLike) -> Decoded:
   """The same with alpha."""
   path = Path(path)
   try:
@@ -61,15 +69,17 @@ def read_image(path: str | os.PathLike, ranges: Sequence[Range] = (), valid: str
   """The one image in a file; 16-bit samples are exact. ranges: that its values may be in, of which the one is taken
   that fits its type and its values; none for the whole type. valid: how its valid area is found, see `validity`.
   UserError names the file, the fault and the remedy."""
-  samples, alpha = read_decoded(path)
+  decoded = read_decoded(path)
+  samples = decoded.samples
   try:
     pixels, taken = to_pixels(samples, ranges)
   except ValueError as error:
     raise UserError(f"{path}: {error}") from error
   is_colour = bool(np.any(pixels != pixels[..., :1]))
   bit_depth = 8 if samples.dtype == np.uint8 else 16
-  area = validity.find(samples, alpha, how=valid)
-  return Image(np.repeat(pixels, 3 // pixels.shape[-1], axis=-1), is_colour, bit_depth, taken, area)
+  area = validity.find(samples, decoded.alpha, how=valid)
+  pixels = np.repeat(pixels, 3 // pixels.shape[-1], axis=-1)
+  return Image(pixels, is_colour, bit_depth, taken, area, decoded.told, decoded.kept)
 
 
 def is_image_file(path: Path) -> bool:
@@ -81,7 +91,7 @@ def is_image_file(path: Path) -> bool:
     if not path.is_file():  # opening a pipe would wait for its other end
       return False
     with path.open("rb") as file:
-      return decode.sniff(file.read(12)) is not None
+      return kinds.sniff(file.read(kinds.HEAD)) is not None
   except OSError:
     return False
 

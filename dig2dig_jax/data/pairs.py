@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from dig2dig_jax.data import filling, images, validity
+from dig2dig_jax.data.kinds import KINDS
 from dig2dig_jax.data.scaling import Range
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import what_lies_at
@@ -195,7 +196,7 @@ def _index(folder: Path, report: list[str]) -> dict[str, Path]:
       found.append(path)
     else:
       other = path.suffix.lower() in images.OTHERS
-      why = "expected PNG, JPEG, TIFF, BMP or WebP; convert it to PNG" if other else "not an image"
+      why = f"expected {KINDS}; convert it to PNG" if other else "not an image"
       report.append(f"{path}: {why}; left out")
   index = by_name(found, "file", report, where=f" in {folder.name}")
   if not index:

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 import tifffile
 
-from dig2dig_jax.data import decode, images
+from dig2dig_jax.data import heif, images, kinds, tiff
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.data.scaling import LARGEST, TAIL, Range, extremes, is_bounded, is_usable, shared, without_filling
 from dig2dig_jax.errors import UserError
@@ -204,17 +204,20 @@ def _sketch(samples: np.ndarray) -> _Sketch | None:
 
 
 def _is_deep(path: Path) -> bool:
-  """Whether a file's header announces more than 8 bits."""
+  """Whether a file's header announces more than 8 bits of whatever unit. Photographs of more (camera raw, HEIC, AVIF)
+  have their black and white where the camera put them."""
   try:
     if not path.is_file():  # opening a pipe would wait for its other end
       return False
     with open(path, "rb") as file:
-      head = file.read(32)
-    kind = decode.sniff(head)
+      head = file.read(kinds.HEAD)
+    kind = kinds.sniff(head)
     if kind == "TIFF":
-      with tifffile.TiffFile(path) as tiff:
-        return tiff.pages[0].bitspersample > 8
-    return kind == "PNG" and head[24:25] == b"\x10"  # the bit depth of its IHDR chunk
+      with tifffile.TiffFile(path) as file:
+        return tiff.find_page(file).bitspersample > 8
+    if kind == "JPEG2000":
+      return heif.jpeg2000_bits(path.read_bytes()) > 8
+    return kind == "EXR" or kind == "PNG" and head[24:25] == b"\x10"  # the bit depth of its IHDR chunk
   except Exception:  # damaged bytes surface as almost any type, and who loads the file says which
     return False
 
