@@ -158,6 +158,7 @@ def fuse_config() -> FuseConfig:
     overlap=flags.OVERLAP.value,
     overwrite=flags.OVERWRITE.value,
     bit_depth=flags.BIT_DEPTH.value,
+    described_by=flags.CHROMA_FROM.value or flags.SOURCES.value[-1],
     aligner=aligner() if flags.JOB.value == "fuse" else None,
     sheet=flags.SHEET.value,
     maps=flags.MAPS.value,

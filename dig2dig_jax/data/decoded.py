@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dig2dig_jax.data.kept import Kept
+from dig2dig_jax.data.kept import NOTHING, Kept
 
 
 class Decoded(NamedTuple):
@@ -16,7 +16,7 @@ class Decoded(NamedTuple):
   samples: np.ndarray
   alpha: np.ndarray | None = None
   told: str = ""
-  kept: Kept = Kept()
+  kept: Kept = NOTHING
   celsius: bool = False
 
 

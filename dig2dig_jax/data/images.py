@@ -15,9 +15,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from dig2dig_jax.data import decode, kinds, png, validity
+from dig2dig_jax.data import decode, icc, kinds, png, validity
 from dig2dig_jax.data.decoded import Decoded
-from dig2dig_jax.data.kept import Kept
+from dig2dig_jax.data.kept import NOTHING, Kept
 from dig2dig_jax.data.scaling import Range, to_pixels
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import MARK, is_free, replacing, taken, what_lies_at
@@ -43,7 +43,7 @@ class Image(NamedTuple):
   range: Range | None = None
   valid: np.ndarray | None = None
   told: str = ""
-  kept: Kept = Kept()
+  kept: Kept = NOTHING
 
 
 def read_samples(path: str | os.PathLike) -> np.ndarray:
@@ -144,9 +144,12 @@ def _quantize(pixels: np.ndarray, dtype: type) -> np.ndarray:
   return np.clip(np.rint((np.asarray(pixels, np.float64) + 1) * (top / 2)), 0, top).astype(dtype)
 
 
-def write_png(path: str | os.PathLike, pixels: np.ndarray, *, bit_depth: int = 8, known: bool = False) -> None:
+def write_png(
+  path: str | os.PathLike, pixels: np.ndarray, *, bit_depth: int = 8, known: bool = False, kept: Kept = NOTHING
+) -> None:
   """Write [H, W, 1] (gray) or [H, W, 3] (RGB) in [-1, 1] as PNG of 8 or 16 bits. Creates the folders above it.
-  Colours are said to be sRGB, which is what files are read as.
+  Colours are said to be sRGB, which is what files are read as. kept: of another image's description, what this one is
+  to bear.
 
   Atomic: other processes see the old file, or none, or the whole new one. A file that is there already is replaced only
   where it bears this program's mark, or is `known` to be its own. UserError, naming the path, for any other, for pixels
@@ -160,21 +163,25 @@ def write_png(path: str | os.PathLike, pixels: np.ndarray, *, bit_depth: int = 8
   if bad := int(np.count_nonzero(~np.isfinite(pixels))):
     raise UserError(f"{path}: expected finite pixels, found {bad} NaN or infinite values; nothing was written, "
                     "check the source images and the method's step sizes")
-  write_levels(path, (to_uint8 if bit_depth == 8 else to_uint16)(pixels), known=known)
+  write_levels(path, (to_uint8 if bit_depth == 8 else to_uint16)(pixels), known=known, kept=kept)
 
 
-def write_levels(path: Path, levels: np.ndarray, *, known: bool = False) -> None:
+def write_levels(path: Path, levels: np.ndarray, *, known: bool = False, kept: Kept = NOTHING) -> None:
   """`write_png` of levels uint8 or uint16 [H, W, 1, 3 or 4] as they are stored, the fourth channel alpha."""
   options = [cv2.IMWRITE_PNG_COMPRESSION, 6, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_FILTERED]
   ok, encoded = cv2.imencode(".png", levels[..., _BGR[levels.shape[-1]]], options)
   if not ok:
     raise UserError(f"{path}: expected an image that PNG can hold, found {levels.shape}; crop it")
-  encoded = png.say_srgb(encoded.tobytes()) if levels.shape[-1] > 1 else encoded.tobytes()
+  encoded = encoded.tobytes()
+  if levels.shape[-1] > 1:
+    encoded = png.with_profile(encoded, icc.srgb()) if kept.profile else png.say_srgb(encoded)
+  if kept.exif:
+    encoded = png.with_chunk(encoded, b"eXIf" + kept.exif)
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not (known or is_free(path)):
       raise taken(path)
     with replacing(path) as temporary:
-      temporary.write_bytes(png.with_chunk(encoded, MARK))
+      temporary.write_bytes(png.with_chunk(encoded, MARK))  # in front, where it is looked for
   except OSError as error:
     raise UserError(f"{path}: expected a place to write, found {error.strerror}; choose another output") from error

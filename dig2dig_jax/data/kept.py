@@ -24,6 +24,9 @@ class Kept(NamedTuple):
   profile: bool = False
 
 
+NOTHING = Kept()
+
+
 def of(exif: Any, profile: object) -> Kept:
   """exif: of Pillow's kind, or bytes, or None. What cannot be read of it is not kept, and no fault of the image."""
   try:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from dig2dig_jax.data import filling, images, validity
+from dig2dig_jax.data.kept import Kept
 from dig2dig_jax.data.kinds import KINDS
 from dig2dig_jax.data.scaling import Range
 from dig2dig_jax.errors import UserError
@@ -59,7 +60,8 @@ class Pair(NamedTuple):
 class LoadedPair(NamedTuple):
   """`sources` float32 [K, H, W, 3] in [-1, 1], filled where they are not valid (`data.filling`); the others have one
   entry per source (see `Image`). `valid`: what share of it is valid, None for all. `lost`: what was found lost and
-  restored, in the words of `--degradation`, empty for nothing. `aligned`: how sources were brought onto each other."""
+  restored, in the words of `--degradation`, empty for nothing. `aligned`: how sources were brought onto each other.
+  `told`, `kept`: of each source, see `Image`."""
 
   name: str
   sources: np.ndarray
@@ -69,6 +71,8 @@ class LoadedPair(NamedTuple):
   valid: tuple[float | None, ...] = ()
   lost: tuple[str, ...] = ()
   aligned: Mapping[str, Any] = MappingProxyType({})
+  told: tuple[str, ...] = ()
+  kept: tuple[Kept, ...] = ()
 
   @classmethod
   def of(cls, name: str, found: Mapping[str, images.Image], sources: Sequence[np.ndarray] | None = None) -> Self:
@@ -77,7 +81,8 @@ class LoadedPair(NamedTuple):
     rest = zip(*((image.is_colour, image.bit_depth, image.range) for image in found.values()), strict=True)
     areas = [image.valid for image in found.values()]
     filled = filling.fill(np.stack(pixels), areas)
-    return cls(name, filled, *rest, valid=validity.shares(areas))
+    told, kept = zip(*((image.told, image.kept) for image in found.values()), strict=True)
+    return cls(name, filled, *rest, valid=validity.shares(areas), told=told, kept=kept)
 
 
 def find_pairs(root: str | os.PathLike, sources: Sequence[str]) -> tuple[list[Pair], list[str]]:

@@ -18,6 +18,7 @@ class FuseConfig(DataConfig):
   """Beside the pairs: out: folder of results.
   bucket: padded sides are multiples of it (pixels). batch_size: pairs per device and call; 0 chooses.
   tile, overlap: see `Fuser`. bit_depth: of the PNGs, 8 or 16; 0 takes the sources' largest.
+  described_by: the source whose description (EXIF, a profile of its colours) the fused images keep; empty for none.
   sheet: write a contact sheet of the first pairs. maps: write every weight map as PNG, and what CCF selected per step.
   overwrite: write over results of other flags, weights or sources. conditions: names of CCF's conditions.
   aligner: brings the sources of each pair onto each other; None to take them as they lie.
@@ -32,6 +33,7 @@ class FuseConfig(DataConfig):
   tile: int | None = None
   overlap: int = 128
   bit_depth: int = 8
+  described_by: str = ""
   sheet: bool = True
   maps: bool = False
   overwrite: bool = False

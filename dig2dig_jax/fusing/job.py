@@ -18,7 +18,9 @@ import numpy as np
 
 from dig2dig_jax.alignment import aligner
 from dig2dig_jax.data import ranges, validity
+from dig2dig_jax.data import told as reading
 from dig2dig_jax.data.images import write_png
+from dig2dig_jax.data.kept import NOTHING
 from dig2dig_jax.data.padding import crop
 from dig2dig_jax.data.pairs import LoadedPair, Pair, load_pair
 from dig2dig_jax.errors import UserError, one_line
@@ -208,6 +210,7 @@ class _Run:
     start, before, tally = time.monotonic(), len(report.failed), validity.Tally(config.sources)
     lost: list[tuple[str, ...]] = []
     aligned: list[tuple[str, dict]] = []
+    told: list[tuple[str, ...]] = []
     stream = batches(
       todo,
       batch_size=self._batch_size,
@@ -228,6 +231,7 @@ class _Run:
           for pair in batch.pairs:
             tally.add(pair.valid)
             lost.append(pair.lost)
+            told.append(pair.told)
             aligned.append((pair.name, dict(pair.aligned)))
           self.under_way.append(writers.submit(self._finish, batch, *self._begin(batch)))
           self._count(leave=0 if stopped.is_set() else _IN_FLIGHT)
@@ -239,7 +243,7 @@ class _Run:
         progress.at(report.done + len(report.failed) - before)
     report.stopped_by = stopped.by
     report.left = len(todo) - report.done - (len(report.failed) - before)
-    report.notes += aligner.lines(aligned) + tally.lines() + fuser.notes
+    report.notes += reading.lines(config.sources, told) + aligner.lines(aligned) + tally.lines() + fuser.notes
     report.notes += blind.told(config.sources, list(self.noise.values())) + blind_restorer.told(config.sources, lost)
     report.notes += _contradicting(list(self.contradictions.values()), len(config.sources))
     report.compile_seconds, report.programs = fuser.compile_seconds, fuser.programs
@@ -321,7 +325,8 @@ class _Run:
       if config.conditions:
         with sheet.for_show(pair.name, self.report.notes):
           files.write_selection(config, pair.name, kept[1])
-    write_png(path, image, bit_depth=bit_depth, known=known)  # after the maps: whoever finds it finds them too
+    own = dict(zip(config.sources, pair.kept, strict=False)).get(config.described_by, NOTHING)
+    write_png(path, image, bit_depth=bit_depth, known=known, kept=own)  # last: whoever finds it finds the rest
     if pair.name in self.rows:
       with sheet.for_show(f"contact sheet, {pair.name}", self.report.notes):
         self.rows[pair.name] = sheet.row(files.tiles(config, pair, image, crop(kept[0], size)))
