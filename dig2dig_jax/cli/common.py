@@ -162,6 +162,7 @@ def fuse_config() -> FuseConfig:
     aligner=aligner() if flags.JOB.value == "fuse" else None,
     sheet=flags.SHEET.value,
     maps=flags.MAPS.value,
+    temperatures=flags.TEMPERATURES.value,
     program_cache=Path(flags.CACHE.value) if flags.CACHE.value else None,
   )
 

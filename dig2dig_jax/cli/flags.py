@@ -111,6 +111,10 @@ CHROMA_FROM = string("chroma_from", None, "Source whose chroma goes onto fused l
 STRETCH = boolean("stretch", False, "Stretch fused images to the full range, as released DDFM and CCF do.", *FUSES)
 SHEET = boolean("sheet", True, "Write a contact sheet of the first pairs.", "fuse")
 MAPS = boolean("maps", False, "Write the weight maps, and CCF's selected conditions, as PNG.", "fuse")
+TEMPERATURES = boolean(
+  "temperatures", False, "Write the temperatures of a radiometric source (FLIR's JPEG) beside each image, as "
+  "NAME_celsius.tif of floats. docs/formats.md.", "fuse",
+)  # fmt: skip
 
 # Without a flag, the method's own paper decides; flag files hold the tuned values.
 group("method")

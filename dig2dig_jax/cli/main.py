@@ -8,6 +8,7 @@ from dig2dig_jax.cli import interrupt
 HELP = """dig2dig: fuse registered images of one scene into one, with a diffusion prior.
 
   dig2dig fuse IR.png VISIBLE.png -o FUSED.png     two or more files (infrared + visible, exposures, ...)
+  dig2dig fuse FLIR.jpg -o FUSED.png               one radiometric file: its temperatures and its photograph
   dig2dig fuse FOLDER -o OUT                       every pair of a folder with one sub-folder per source
   dig2dig evaluate --data=FOLDER --fused=FOLDER    scores of fused images, of any program
   dig2dig report --data=FOLDER --fused=FOLDER      the same, as a page with pictures

@@ -6,8 +6,9 @@ import numpy as np
 
 from dig2dig_jax import strict_json
 from dig2dig_jax.cli.output import say
-from dig2dig_jax.data import validity
-from dig2dig_jax.data.images import read_decoded, read_image
+from dig2dig_jax.data import kinds, validity
+from dig2dig_jax.data.images import read_decoded
+from dig2dig_jax.data.ranges import read_alone
 from dig2dig_jax.errors import UserError
 
 
@@ -40,9 +41,11 @@ def _image(path: Path) -> list[str]:
   from dig2dig_jax.restoration import blind, noise_level, sharpness
 
   decoded = read_decoded(path)
+  with path.open("rb") as file:
+    kind = kinds.sniff(file.read(kinds.HEAD))
   samples = decoded.samples
   height, width, channels = samples.shape
-  image = read_image(path)
+  image = read_alone(path)
   noise = jax.jit(noise_level.estimate)(image.pixels[..., 1])
   deviation = float(noise.deviation)
   area = validity.find(decoded.samples, decoded.alpha, how="auto")
@@ -50,7 +53,9 @@ def _image(path: Path) -> list[str]:
   removed = ", which is removed before fusion" if deviation > blind.FROM else ""
   return [
     f"{width} x {height}, {'colour' if image.is_colour else 'gray'} in {channels} of {samples.dtype}",
-    f"values {np.min(samples):g} to {np.max(samples):g}, mean {np.mean(samples):.4g}",
+    f"format: {decoded.told or kind}",
+    f"values {np.min(samples):g} to {np.max(samples):g}, mean {np.mean(samples):.4g}"
+    + (", degrees Celsius" if decoded.celsius else ""),
     f"noise of standard deviation {127.5 * deviation:.1f} of 255{removed}",
     f"lost: {lost.stages or 'nothing found'}",
     f"valid: {'everywhere' if area is None else f'{100 * area.mean():.1f} %'}",

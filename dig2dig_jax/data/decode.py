@@ -4,7 +4,7 @@ The format is read from the bytes, never from the file name (`kinds`). Samples a
 uint32, int32 or float. Alpha stands apart and the stored colour is kept as it is ("straight"):
 compositing over some background would invent edges that no sensor saw; what alpha means tells `validity`. EXIF
 orientation is applied. Colours under an ICC profile become sRGB (`icc`); gamma chunks are ignored. Camera raw files are
-developed (`raw`), never their previews read.
+developed (`raw`), never their previews read; of radiometric files it is the temperatures that are read (`flir`).
 
 Two libraries are needed: Pillow reads every 8-bit kind and is strict about most damage, but opens 48-bit PNG as 8-bit
 without a word. Deeper samples therefore come from OpenCV (PNG, AVIF, JPEG 2000) and `tiff_samples`; HEIF, OpenEXR and
@@ -12,6 +12,7 @@ camera raw files from packages of their own, which may be missing. What Pillow l
 looked for in `png`, `jpeg`, `tiff` and `heif`; what nobody can tell is said there.
 """
 
+import io
 import os
 import stat
 import warnings
@@ -20,7 +21,7 @@ from pathlib import Path
 import PIL.Image
 import tifffile
 
-from dig2dig_jax.data import exr, heif, icc, kept, pillow_samples, raw, tiff, tiff_samples
+from dig2dig_jax.data import exr, flir, heif, icc, kept, pillow_samples, raw, tiff, tiff_samples
 from dig2dig_jax.data.decoded import Decoded, upright
 from dig2dig_jax.data.faults import CameraRaw, DecodeError, damaged, is_size, too_large
 from dig2dig_jax.data.kinds import HEAD, KINDS, raw_maker, sniff
@@ -97,9 +98,11 @@ def read_size(path: str | os.PathLike) -> tuple[int, int] | None:
         page = tiff.find_page(file)
         height, width, turned = page.imagelength, page.imagewidth, tiff.orientation(page) in _TURNED
     else:
-      with PIL.Image.open(path, formats=[kind]) as image:
+      with PIL.Image.open(path, formats=[kind]) as image, open(path, "rb") as file:
         (width, height), known = image.size, kind != "PNG" or "exif" in image.info  # else Pillow reads all of a PNG
         turned = known and image.getexif().get(tiff.ORIENTATION, 1) in _TURNED
+        if kind == "JPEG" and (thermal := flir.block(file)) is not None:
+          height, width = flir.size(thermal)
   except CameraRaw as found:  # in the shape of a TIFF
     return _raw_size(path, found.maker)
   except Exception:  # as in decode: damaged bytes surface as almost any type, and `decode` will say which
@@ -125,6 +128,11 @@ def _kind(head):
   if kind is None:
     raise DecodeError(f"expected {KINDS}, found other data (it starts with {head[:8]!r}); convert it to PNG")
   return kind
+
+
+def _decode_jpeg(data, kind):
+  thermal = flir.block(io.BytesIO(data))
+  return pillow_samples.read(data, kind) if thermal is None else flir.decode(data, thermal)
 
 
 def _decode_tiff(data, kind):
@@ -157,7 +165,7 @@ def _decode_raw(data, kind, maker=None):
   return Decoded(raw.develop(data, maker or raw_maker(data[:HEAD])), told=raw.TOLD)
 
 
-_READERS = {"TIFF": _decode_tiff, "HEIF": _decode_heif, "EXR": _decode_exr, "RAW": _decode_raw}
+_READERS = {"JPEG": _decode_jpeg, "TIFF": _decode_tiff, "HEIF": _decode_heif, "EXR": _decode_exr, "RAW": _decode_raw}
 _SIZES = {"HEIF": heif.heif_size, "EXR": exr.size}
 
 

@@ -35,7 +35,8 @@ class Image(NamedTuple):
   `bit_depth`: 8 or 16, the PNG depth that keeps the file's precision (1-, 2- and 4-bit count as 8, float as 16).
   `range`: the stored values that are -1 and 1, None for the ends of the file's type. `valid`: bool [H, W], where the
   image holds a scene; None for everywhere, and where nobody asked. `told`: how the file was read, a clause for the user
-  where that was decided here. `kept`: what of its description another image may bear."""
+  where that was decided here. `kept`: what of its description another image may bear. `celsius`: float32 [H, W] of a
+  radiometric file, NaN where it has no temperature."""
 
   pixels: np.ndarray
   is_colour: bool
@@ -44,6 +45,7 @@ class Image(NamedTuple):
   valid: np.ndarray | None = None
   told: str = ""
   kept: Kept = NOTHING
+  celsius: np.ndarray | None = None
 
 
 def read_samples(path: str | os.PathLike) -> np.ndarray:
@@ -79,7 +81,10 @@ def read_image(path: str | os.PathLike, ranges: Sequence[Range] = (), valid: str
   bit_depth = 8 if samples.dtype == np.uint8 else 16
   area = validity.find(samples, decoded.alpha, how=valid)
   pixels = np.repeat(pixels, 3 // pixels.shape[-1], axis=-1)
-  return Image(pixels, is_colour, bit_depth, taken, area, decoded.told, decoded.kept)
+  celsius = None
+  if decoded.celsius:
+    celsius = samples[..., 0] if decoded.alpha is None else np.where(decoded.alpha > 0, samples[..., 0], np.nan)
+  return Image(pixels, is_colour, bit_depth, taken, area, decoded.told, decoded.kept, celsius)
 
 
 def is_image_file(path: Path) -> bool:

@@ -61,7 +61,7 @@ class LoadedPair(NamedTuple):
   """`sources` float32 [K, H, W, 3] in [-1, 1], filled where they are not valid (`data.filling`); the others have one
   entry per source (see `Image`). `valid`: what share of it is valid, None for all. `lost`: what was found lost and
   restored, in the words of `--degradation`, empty for nothing. `aligned`: how sources were brought onto each other.
-  `told`, `kept`: of each source, see `Image`."""
+  `told`, `kept`: of each source, see `Image`. `celsius`: of the sources that are temperatures, by name."""
 
   name: str
   sources: np.ndarray
@@ -73,6 +73,7 @@ class LoadedPair(NamedTuple):
   aligned: Mapping[str, Any] = MappingProxyType({})
   told: tuple[str, ...] = ()
   kept: tuple[Kept, ...] = ()
+  celsius: Mapping[str, np.ndarray] = MappingProxyType({})
 
   @classmethod
   def of(cls, name: str, found: Mapping[str, images.Image], sources: Sequence[np.ndarray] | None = None) -> Self:
@@ -81,8 +82,9 @@ class LoadedPair(NamedTuple):
     rest = zip(*((image.is_colour, image.bit_depth, image.range) for image in found.values()), strict=True)
     areas = [image.valid for image in found.values()]
     filled = filling.fill(np.stack(pixels), areas)
+    celsius = {source: image.celsius for source, image in found.items() if image.celsius is not None}
     told, kept = zip(*((image.told, image.kept) for image in found.values()), strict=True)
-    return cls(name, filled, *rest, valid=validity.shares(areas), told=told, kept=kept)
+    return cls(name, filled, *rest, valid=validity.shares(areas), told=told, kept=kept, celsius=celsius)
 
 
 def find_pairs(root: str | os.PathLike, sources: Sequence[str]) -> tuple[list[Pair], list[str]]:

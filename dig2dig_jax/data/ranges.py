@@ -15,6 +15,7 @@ source that are encoded alike, so that the frames of a sequence do not flicker a
 `SOURCE:auto` and so on is the setting of one source, without which it has that of all; entries are separated by commas.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 import tifffile
 
-from dig2dig_jax.data import heif, images, kinds, tiff
+from dig2dig_jax.data import flir, heif, images, kinds, tiff
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.data.scaling import LARGEST, TAIL, Range, extremes, is_bounded, is_usable, shared, without_filling
 from dig2dig_jax.errors import UserError
@@ -109,6 +110,12 @@ def of_arrays(
     return [sketch for sketch in sketches if sketch is not None], len(group)
 
   return _settled(list(arrays), settings, look)
+
+
+def read_alone(path: str | os.PathLike) -> images.Image:
+  """An image in the range that is found for it alone, where `assign` would find one. UserError as of `read_image`."""
+  sketch = _sketch_of_file(Path(path), False)
+  return images.read_image(path, _found([sketch], 1, asked=False, name="")[0] if sketch else ())
 
 
 def _settled(sources: Sequence[str], settings: Mapping[str, Setting], look):
@@ -217,6 +224,9 @@ def _is_deep(path: Path) -> bool:
         return tiff.find_page(file).bitspersample > 8
     if kind == "JPEG2000":
       return heif.jpeg2000_bits(path.read_bytes()) > 8
+    if kind == "JPEG":
+      with open(path, "rb") as file:
+        return flir.block(file) is not None
     return kind == "EXR" or kind == "PNG" and head[24:25] == b"\x10"  # the bit depth of its IHDR chunk
   except Exception:  # damaged bytes surface as almost any type, and who loads the file says which
     return False

@@ -20,6 +20,7 @@ class FuseConfig(DataConfig):
   tile, overlap: see `Fuser`. bit_depth: of the PNGs, 8 or 16; 0 takes the sources' largest.
   described_by: the source whose description (EXIF, a profile of its colours) the fused images keep; empty for none.
   sheet: write a contact sheet of the first pairs. maps: write every weight map as PNG, and what CCF selected per step.
+  temperatures: write those of a radiometric source beside every image.
   overwrite: write over results of other flags, weights or sources. conditions: names of CCF's conditions.
   aligner: brings the sources of each pair onto each other; None to take them as they lie.
   restorer: of degraded sources, as they were told or as they are found; None to take sources as they are.
@@ -36,6 +37,7 @@ class FuseConfig(DataConfig):
   described_by: str = ""
   sheet: bool = True
   maps: bool = False
+  temperatures: bool = False
   overwrite: bool = False
   conditions: tuple[str, ...] = ()
   aligner: Aligner | None = None

@@ -122,7 +122,8 @@ class _Plan(NamedTuple):
 def _plan(config: FuseConfig, mine: list[shares.Planned], entries: ledger.Entries, identity: ledger.Identity) -> _Plan:
   own = [planned.pair for planned in mine]
   finished = ledger.finished(own, entries, identity, config.out, overwrite=config.overwrite)
-  done = {name for name, line in finished.items() if files.has_maps(config, name, line)}
+  done = {name for name, line in finished.items()
+          if files.has_maps(config, name, line) and files.has_temperatures(config, name, line)}  # fmt: skip
   todo = [pair for pair in own if pair.name not in done]
   kept = {pair.name for pair in outputs.foreign(config.out, todo, entries)}
   return _Plan(len(done), kept, [pair for pair in todo if pair.name not in kept])
@@ -164,6 +165,12 @@ def _contradicting(shares: list[float], sources: int) -> list[str]:
           f"{round(100 * chance)} %: they follow the noise that was drawn; --dig_smoothing or --dig_draws average it"]
 
 
+def _without_temperatures(found: dict[str, str]) -> list[str]:
+  """A line where pairs have no source with temperatures."""
+  count = sum(not source for source in found.values())
+  return [f"{count} of {len(found)} pairs have no radiometric source, and no temperatures"] if count else []
+
+
 def _say_compiling(shape: tuple[int, ...]) -> None:
   size = f"{shape[3]} x {shape[2]} pixels"
   with contextlib.suppress(OSError):  # a line that cannot be written ends no run
@@ -203,6 +210,7 @@ class _Run:
     # Of each pair: the noise in its sources [K, 2], in [-1, 1]; how far its gains contradict each other.
     self.noise: dict[str, np.ndarray] = {}
     self.contradictions: dict[str, float] = {}
+    self.celsius: dict[str, str] = {}  # of each pair: the source whose temperatures were written, empty for none
 
   def fuse(self, todo: list[Pair], *, ahead: int) -> None:
     config, report, fuser = self.config, self.report, self.fuser
@@ -245,6 +253,7 @@ class _Run:
     report.left = len(todo) - report.done - (len(report.failed) - before)
     report.notes += reading.lines(config.sources, told) + aligner.lines(aligned) + tally.lines() + fuser.notes
     report.notes += blind.told(config.sources, list(self.noise.values())) + blind_restorer.told(config.sources, lost)
+    report.notes += _without_temperatures(self.celsius)
     report.notes += _contradicting(list(self.contradictions.values()), len(config.sources))
     report.compile_seconds, report.programs = fuser.compile_seconds, fuser.programs
     report.seconds = time.monotonic() - start - fuser.compile_seconds
@@ -325,6 +334,10 @@ class _Run:
       if config.conditions:
         with sheet.for_show(pair.name, self.report.notes):
           files.write_selection(config, pair.name, kept[1])
+    celsius = {}
+    if config.temperatures:
+      celsius = {"celsius": files.write_temperatures(config, pair.name, pair)}
+      self.celsius[pair.name] = celsius["celsius"]
     own = dict(zip(config.sources, pair.kept, strict=False)).get(config.described_by, NOTHING)
     write_png(path, image, bit_depth=bit_depth, known=known, kept=own)  # last: whoever finds it finds the rest
     if pair.name in self.rows:
@@ -342,6 +355,7 @@ class _Run:
       **({"contradiction": round(self.contradictions[pair.name], 3)} if pair.name in self.contradictions else {}),
       "tile": tile,
       **({"maps": True} if config.maps else {}),
+      **celsius,
       "seconds": round(seconds, 3),
       "device": self.fuser.devices[0].device_kind,
       "versions": self.versions,
