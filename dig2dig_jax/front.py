@@ -19,11 +19,14 @@ import jax
 import numpy as np
 
 from dig2dig_jax.assets import EMBEDDED, ROOT
-from dig2dig_jax.data import filling, guess, validity
+from dig2dig_jax.data import filling, guess, palettes, validity
+from dig2dig_jax.data import told as reading
 from dig2dig_jax.data.decoded import Decoded
 from dig2dig_jax.data.images import read_decoded, to_uint8
 from dig2dig_jax.data.padding import bucket_size, crop, reflect_pad
 from dig2dig_jax.data.pairs import content_id
+from dig2dig_jax.data.palette import WORDS as WORDS_OF_PALETTES
+from dig2dig_jax.data.palette import to_values
 from dig2dig_jax.data.ranges import WORDS, of_arrays
 from dig2dig_jax.data.scaling import Range, is_usable, to_pixels
 from dig2dig_jax.errors import UserError
@@ -93,6 +96,7 @@ def fuse_images(
   chroma_from: int | None = None,
   value_range: str | tuple[float, float] = "",
   valid: str = "",
+  palette: str = "auto",
   **options: Any,
 ) -> np.ndarray:
   """Fuses two or more registered images of one size; returns uint8, [H, W, 3], or [H, W] where no source has colour.
@@ -108,6 +112,8 @@ def fuse_images(
       `data.ranges`; by default what is narrow in its type gets a range of its own, and the log says which.
     valid: how it is found where an image holds nothing and the others stand alone, in place of the task's way: `auto`,
       by alpha and by a warp's constant borders; `alpha`; or `off`. The log says where.
+    palette: whose colours a thermal source has, see `data.palette`: `auto` finds known ones, which the log says, `off`,
+      or a name.
     options: of `Dig2DigOptions`, in place of the task's, such as steps=25.
 
   ValueError, naming the argument, for arguments that cannot be; UserError, naming the file, for files. The first call
@@ -128,7 +134,13 @@ def fuse_images(
   if valid not in ("", *validity.WORDS):
     raise ValueError(f"valid: expected {', '.join(validity.WORDS)}, found {valid!r}")
   decoded = {f"images[{number}]": _samples(f"images[{number}]", image) for number, image in enumerate(images)}
-  samples = {name: found.samples for name, found in decoded.items()}
+  if palette not in (*WORDS_OF_PALETTES, *palettes.NAMES):
+    raise ValueError(f"palette: expected {', '.join((*WORDS_OF_PALETTES, *palettes.NAMES))}, found {palette!r}")
+  functional = tuned.options.functional if tuned.options.base == "functional" else -1
+  read = {name: to_values(found.samples, palette if number == functional else "off")
+          for number, (name, found) in enumerate(decoded.items())}  # fmt: skip
+  samples = {name: found for name, (found, _) in read.items()}
+  ways = ["; ".join(filter(None, (found.told, read[name][1]))) for name, found in decoded.items()]
   setting = value_range or tuned.value_range
   if not (setting in ("", *WORDS) if isinstance(setting, str) else _is_pair(setting) and is_usable(*setting)):
     raise ValueError(f"value_range: expected {', '.join(WORDS)} or a pair (black, white), black below white, found "
@@ -146,7 +158,7 @@ def fuse_images(
   areas = [validity.find(found.samples, found.alpha, how=valid or tuned.valid) for found in decoded.values()]
   tally = validity.Tally(list(decoded))
   tally.add(validity.shares(areas))
-  for line in (*told, *tally.lines()):
+  for line in (*told, *reading.lines(list(decoded), [ways]), *tally.lines()):
     _log.warning(line)
   if not isinstance(prior, Prior):
     prior = _loaded(Path(prior) if prior is not None else EMBEDDED)

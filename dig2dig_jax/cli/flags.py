@@ -82,6 +82,14 @@ VALID = enum(
   "the others stand alone; alpha: the first only; off: all is content. docs/batch_runs.md.",
   "fuse", "benchmark:tables,figures,degraded,unannounced,questions",
 )  # fmt: skip
+PALETTE = string(
+  "palette", "auto", "The palette that a thermal source's colours are of, taken back to the values behind it: auto "
+  "finds known ones, off, or a name; SOURCE:... for one source. docs/formats.md.", "fuse",
+)  # fmt: skip
+COLORMAP = string(
+  "colormap", "", "Palette in whose colours a gray functional source is laid over the fused image, whose luminance "
+  "stays; SOURCE:NAME for another source. docs/formats.md.", "fuse",
+)  # fmt: skip
 OUT = path("out", "out", "Folder for results.", *ALL)
 PRIOR = path("prior", None, "Checkpoint folder of the diffusion prior; the embedded one by default.", *PRIORS)
 CLASS_LABEL = integer(

@@ -6,7 +6,7 @@ import numpy as np
 
 from dig2dig_jax import strict_json
 from dig2dig_jax.cli.output import say
-from dig2dig_jax.data import kinds, validity
+from dig2dig_jax.data import kinds, palette, validity
 from dig2dig_jax.data.images import read_decoded
 from dig2dig_jax.data.ranges import read_alone
 from dig2dig_jax.errors import UserError
@@ -54,6 +54,7 @@ def _image(path: Path) -> list[str]:
   return [
     f"{width} x {height}, {'colour' if image.is_colour else 'gray'} in {channels} of {samples.dtype}",
     f"format: {decoded.told or kind}",
+    *([f"colours of the palette {name}"] if (name := palette.recognise(samples)) else []),
     f"values {np.min(samples):g} to {np.max(samples):g}, mean {np.mean(samples):.4g}"
     + (", degrees Celsius" if decoded.celsius else ""),
     f"noise of standard deviation {127.5 * deviation:.1f} of 255{removed}",

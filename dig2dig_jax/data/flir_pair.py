@@ -12,9 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dig2dig_jax.data import decode, flir, kept
+from dig2dig_jax.data import decode, flir, images, kept
 from dig2dig_jax.data.decoded import upright
-from dig2dig_jax.errors import UserError
+from dig2dig_jax.errors import UserError, one_line
 
 _SMOOTH = 16  # samples of the photograph per pixel of the thermal image and side, at most, that are averaged
 
@@ -31,15 +31,15 @@ def is_radiometric(path: Path) -> bool:
 def photograph(path: Path) -> tuple[np.ndarray, kept.Kept, str]:
   """(uint8 [H, W, 4] in the frame of the file's thermal image, transparent where it does not reach; what of its
   description another image may bear; how it was brought there, a clause). UserError for a file without one."""
+  description = images.read_decoded(path).kept  # says what is wrong with the file
+  data = path.read_bytes()
   try:
-    data = decode.read_bytes(path)
     own = flir.block(io.BytesIO(data))
     found = flir.second(data, own) if own is not None else None
-  except (OSError, decode.DecodeError) as error:
-    raise UserError(f"{path}: {error}") from error
   except Exception as error:  # damaged bytes surface from the libraries as almost any type
-    raise UserError(f"{path}: expected a whole radiometric JPEG, found a damaged one ({type(error).__name__}); copy it "
-                    "again") from error
+    told = decode.DecodeError("expected a radiometric JPEG with a whole photograph in it, found a damaged one "
+                              f"({one_line(error)}); copy it again")  # fmt: skip
+    raise UserError(f"{path}: {told}") from error
   if found is None or found.photograph is None:
     raise UserError(f"{path}: expected a radiometric JPEG with a photograph in it, found none that can be read; give a "
                     "visible image too: dig2dig fuse THERMAL.jpg VISIBLE.jpg -o FUSED.png")
@@ -48,7 +48,7 @@ def photograph(path: Path) -> tuple[np.ndarray, kept.Kept, str]:
   if found.placed is None:
     told = "as if both saw the same field, for the file does not say; --align=auto looks"
   image = in_frame(found.photograph, placed, flir.size(own))
-  return upright(image, found.orientation), decode.decode(data).kept, told
+  return upright(image, found.orientation), description, told
 
 
 def in_frame(photograph: np.ndarray, placed: flir.Placed, size: tuple[int, int]) -> np.ndarray:

@@ -18,6 +18,7 @@ import numpy as np
 from dig2dig_jax.data import decode, icc, kinds, png, validity
 from dig2dig_jax.data.decoded import Decoded
 from dig2dig_jax.data.kept import NOTHING, Kept
+from dig2dig_jax.data.palette import to_values
 from dig2dig_jax.data.scaling import Range, to_pixels
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import MARK, is_free, replacing, taken, what_lies_at
@@ -48,10 +49,11 @@ class Image(NamedTuple):
   celsius: np.ndarray | None = None
 
 
-def read_samples(path: str | os.PathLike) -> np.ndarray:
-  """The samples of the one image in a file as they are stored (`decode`), [H, W, 1] or [H, W, 3].
+def read_samples(path: str | os.PathLike, palette: str = "off") -> np.ndarray:
+  """The samples of the one image in a file as they are stored (`decode`), [H, W, 1] or [H, W, 3], or the values behind
+  its palette.
   UserError names the file, the fault and the remedy."""
-  return read_decoded(path).samples
+  return to_values(read_decoded(path).samples, palette)[0]
 
 
 def read_decoded(path: str | os.PathLike) -> Decoded:
@@ -67,12 +69,15 @@ def read_decoded(path: str | os.PathLike) -> Decoded:
     raise UserError(f"{path}: {error}") from error
 
 
-def read_image(path: str | os.PathLike, ranges: Sequence[Range] = (), valid: str = "off") -> Image:
+def read_image(
+  path: str | os.PathLike, ranges: Sequence[Range] = (), valid: str = "off", palette: str = "off"
+) -> Image:
   """The one image in a file; 16-bit samples are exact. ranges: that its values may be in, of which the one is taken
   that fits its type and its values; none for the whole type. valid: how its valid area is found, see `validity`.
+  palette: `auto`, `off` or the palette that its colours are of, see `data.palette`.
   UserError names the file, the fault and the remedy."""
   decoded = read_decoded(path)
-  samples = decoded.samples
+  samples, coloured = to_values(decoded.samples, palette)
   try:
     pixels, taken = to_pixels(samples, ranges)
   except ValueError as error:
@@ -84,7 +89,8 @@ def read_image(path: str | os.PathLike, ranges: Sequence[Range] = (), valid: str
   celsius = None
   if decoded.celsius:
     celsius = samples[..., 0] if decoded.alpha is None else np.where(decoded.alpha > 0, samples[..., 0], np.nan)
-  return Image(pixels, is_colour, bit_depth, taken, area, decoded.told, decoded.kept, celsius)
+  return Image(pixels, is_colour, bit_depth, taken, area, "; ".join(filter(None, (decoded.told, coloured))),
+               decoded.kept, celsius)  # fmt: skip
 
 
 def is_image_file(path: Path) -> bool:

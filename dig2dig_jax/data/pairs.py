@@ -42,18 +42,21 @@ class Pair(NamedTuple):
   """K >= 2 files of one scene. `files` maps each source's name to its file, in the order asked for; `name` is the first
   file's name without extension. `ranges`: what a source's values may span, see `data.ranges`; none for whole types.
   `valid`: how it is found where a source holds a scene, a word of `data.validity`. `align`: (images, files) -> (images
-  that lie on each other, what was done to each), both by source; None to take them as they are."""
+  that lie on each other, what was done to each), both by source; None to take them as they are. `palettes`: of which a
+  source's colours may be, see `data.palette`; `off` without."""
 
   name: str
   files: dict[str, Path]
   ranges: Mapping[str, Sequence[Range]] = MappingProxyType({})
   valid: str = "off"
   align: Callable[..., tuple[Mapping[str, images.Image], Mapping[str, Any]]] | None = None
+  palettes: Mapping[str, str] = MappingProxyType({})
 
   def read(self) -> dict[str, images.Image]:
     """{source: its image}. UserError for a file that cannot be read."""
     return {
-      source: images.read_image(path, self.ranges.get(source, ()), self.valid) for source, path in self.files.items()
+      source: images.read_image(path, self.ranges.get(source, ()), self.valid, self.palettes.get(source, "off"))
+      for source, path in self.files.items()
     }
 
 
@@ -61,7 +64,8 @@ class LoadedPair(NamedTuple):
   """`sources` float32 [K, H, W, 3] in [-1, 1], filled where they are not valid (`data.filling`); the others have one
   entry per source (see `Image`). `valid`: what share of it is valid, None for all. `lost`: what was found lost and
   restored, in the words of `--degradation`, empty for nothing. `aligned`: how sources were brought onto each other.
-  `told`, `kept`: of each source, see `Image`. `celsius`: of the sources that are temperatures, by name."""
+  `told`, `kept`: of each source, see `Image`. `celsius`: of the sources that are temperatures, by name.
+  `areas`: where each source is valid, bool [H, W] of its own size; None for everywhere."""
 
   name: str
   sources: np.ndarray
@@ -74,6 +78,7 @@ class LoadedPair(NamedTuple):
   told: tuple[str, ...] = ()
   kept: tuple[Kept, ...] = ()
   celsius: Mapping[str, np.ndarray] = MappingProxyType({})
+  areas: tuple[np.ndarray | None, ...] = ()
 
   @classmethod
   def of(cls, name: str, found: Mapping[str, images.Image], sources: Sequence[np.ndarray] | None = None) -> Self:
@@ -84,7 +89,8 @@ class LoadedPair(NamedTuple):
     filled = filling.fill(np.stack(pixels), areas)
     celsius = {source: image.celsius for source, image in found.items() if image.celsius is not None}
     told, kept = zip(*((image.told, image.kept) for image in found.values()), strict=True)
-    return cls(name, filled, *rest, valid=validity.shares(areas), told=told, kept=kept, celsius=celsius)
+    return cls(name, filled, *rest, valid=validity.shares(areas), told=told, kept=kept, celsius=celsius,
+               areas=tuple(areas))  # fmt: skip
 
 
 def find_pairs(root: str | os.PathLike, sources: Sequence[str]) -> tuple[list[Pair], list[str]]:

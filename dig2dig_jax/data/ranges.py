@@ -90,10 +90,10 @@ def assign(pairs: Sequence[Pair], settings: Mapping[str, Setting]) -> tuple[list
   """
 
   def look(group: Sequence[str], asked: bool) -> tuple[list[_Sketch], int]:
-    paths = [pair.files[source] for pair in pairs for source in group]
+    paths = [(pair.files[source], pair.palettes.get(source, "off")) for pair in pairs for source in group]
     kept = np.linspace(0, len(paths) - 1, min(len(paths), MOST_FILES)).round().astype(int)
     with ThreadPoolExecutor(_READERS) as pool:
-      sketches = pool.map(lambda index: _sketch_of_file(paths[index], asked), kept)
+      sketches = pool.map(lambda index: _sketch_of_file(paths[index][0], asked, paths[index][1]), kept)
       return [sketch for sketch in sketches if sketch is not None], len(paths)
 
   found, lines = _settled(list(pairs[0].files) if pairs else [], settings, look)
@@ -195,9 +195,9 @@ def _alike(one: _Sketch, other: _Sketch) -> bool:
   return one.kind == other.kind and shared(one.body, other.body) >= _ALIKE
 
 
-def _sketch_of_file(path: Path, asked: bool) -> _Sketch | None:
+def _sketch_of_file(path: Path, asked: bool, palette: str = "off") -> _Sketch | None:
   try:
-    return _sketch(images.read_samples(path)) if asked or _is_deep(path) else None
+    return _sketch(images.read_samples(path, palette)) if asked or _is_deep(path) else None
   except UserError:
     return None
 

@@ -20,6 +20,7 @@ class FuseConfig(DataConfig):
   tile, overlap: see `Fuser`. bit_depth: of the PNGs, 8 or 16; 0 takes the sources' largest.
   described_by: the source whose description (EXIF, a profile of its colours) the fused images keep; empty for none.
   sheet: write a contact sheet of the first pairs. maps: write every weight map as PNG, and what CCF selected per step.
+  colormap: (source, palette) whose colours are laid over the fused images; None for none.
   temperatures: write those of a radiometric source beside every image.
   overwrite: write over results of other flags, weights or sources. conditions: names of CCF's conditions.
   aligner: brings the sources of each pair onto each other; None to take them as they lie.
@@ -38,6 +39,7 @@ class FuseConfig(DataConfig):
   sheet: bool = True
   maps: bool = False
   temperatures: bool = False
+  colormap: tuple[str, str] | None = None
   overwrite: bool = False
   conditions: tuple[str, ...] = ()
   aligner: Aligner | None = None
@@ -63,7 +65,9 @@ class FuseConfig(DataConfig):
     restored = {} if self.restorer is None else {"restored": self.restorer.decisive()}
     aligned = {} if self.aligner is None else {"align": self.aligner.decisive()}
     valid = validity.decisive(self.valid)
-    return {**self.settings, **restored, **aligned, **valid, **{name: getattr(self, name) for name in own}}
+    colours = {"palettes": dict(self.palettes)} if self.palettes else {}
+    colours |= {"colormap": list(self.colormap)} if self.colormap else {}
+    return {**self.settings, **restored, **aligned, **valid, **colours, **{name: getattr(self, name) for name in own}}
 
 
 @dataclasses.dataclass

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from dig2dig_jax.alignment import aligner
-from dig2dig_jax.data import ranges, validity
+from dig2dig_jax.data import overlay, ranges, validity
 from dig2dig_jax.data import told as reading
 from dig2dig_jax.data.images import write_png
 from dig2dig_jax.data.kept import NOTHING
@@ -101,7 +101,7 @@ def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> 
 
 def _programs(config: FuseConfig, identity: ledger.Identity) -> Programs:
   """Those that were kept of what decides the pixels, but for how sources are read, which no program knows."""
-  of_reading = ("ranges", "valid", "align")
+  of_reading = ("ranges", "valid", "align", "palettes", "colormap")
   compiled_in = {name: value for name, value in identity.flags.items() if name not in of_reading}
   program = {name: config.machine.get(name) for name in ("network", "dig_chunk")}
   return Programs(config.program_cache, f"{compiled_in} {identity.weights} {program} {_keeps_steps(config)}")
@@ -210,6 +210,7 @@ class _Run:
     # Of each pair: the noise in its sources [K, 2], in [-1, 1]; how far its gains contradict each other.
     self.noise: dict[str, np.ndarray] = {}
     self.contradictions: dict[str, float] = {}
+    self.coloured: set[str] = set()  # pairs whose source of --colormap has colours of its own
     self.celsius: dict[str, str] = {}  # of each pair: the source whose temperatures were written, empty for none
 
   def fuse(self, todo: list[Pair], *, ahead: int) -> None:
@@ -254,6 +255,9 @@ class _Run:
     report.notes += reading.lines(config.sources, told) + aligner.lines(aligned) + tally.lines() + fuser.notes
     report.notes += blind.told(config.sources, list(self.noise.values())) + blind_restorer.told(config.sources, lost)
     report.notes += _without_temperatures(self.celsius)
+    if self.coloured:
+      report.notes.append(f"{config.colormap[0]}: {len(self.coloured)} of {len(aligned)} images have colours of their "
+                          "own, over which no --colormap is laid")
     report.notes += _contradicting(list(self.contradictions.values()), len(config.sources))
     report.compile_seconds, report.programs = fuser.compile_seconds, fuser.programs
     report.seconds = time.monotonic() - start - fuser.compile_seconds
@@ -321,11 +325,25 @@ class _Run:
                       f"found {one_line(error)}; run the same command again")
     return done, failed
 
+  def _coloured(self, pair: LoadedPair, image: np.ndarray) -> np.ndarray:
+    """With the colours of --colormap, where its source has none of its own."""
+    if self.config.colormap is None:
+      return image
+    source, name = self.config.colormap
+    number = self.config.sources.index(source)
+    if pair.is_colour[number]:
+      self.coloured.add(pair.name)
+      return image
+    area = pair.areas[number]
+    area = None if area is None or not area.any() or area.shape != image.shape[:2] else area
+    return overlay.laid_over(image, pair.sources[number], name, area)
+
   def _write(self, pair: LoadedPair, fused: np.ndarray, kept, curves, seconds: float, tile: int) -> None:
     config, size = self.config, pair.sources.shape[1:3]
     image = crop(fused, size)
     if not any(pair.is_colour):
       image = image[..., :1]
+    image = self._coloured(pair, image)
     path = config.out / f"{pair.name}.png"
     known = ledger.is_own(path, self.entries.get(pair.name, ()))  # asked again: since the start it may have changed
     bit_depth = config.bit_depth or max(pair.bit_depths)

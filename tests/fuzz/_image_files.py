@@ -5,6 +5,7 @@ import struct
 import zlib
 from typing import NamedTuple
 
+import flir_files
 import numpy as np
 import PIL.Image
 import PIL.ImageCms
@@ -29,8 +30,8 @@ class Made(NamedTuple):
 
 def make(rng) -> Made:
   makers = {"png": _png, "jpeg": _jpeg, "tiff": _tiff, "bmp": _bmp, "webp": _webp, "jp2": _jp2, "avif": _avif,
-            "exr": _exr, "heic": _heic}  # fmt: skip
-  kind = rng.choice(list(makers), p=[0.24, 0.16, 0.32, 0.06, 0.07, 0.06, 0.03, 0.04, 0.02])
+            "exr": _exr, "heic": _heic, "flir": _flir}  # fmt: skip
+  kind = rng.choice(list(makers), p=[0.23, 0.15, 0.32, 0.06, 0.07, 0.06, 0.03, 0.04, 0.02, 0.02])
   return makers[kind](rng, int(rng.integers(1, 40)), int(rng.integers(1, 40)))
 
 
@@ -229,6 +230,14 @@ def _heic(rng, height, width):
   samples = _random(rng, height, width, 3)
   pillow_heif.from_bytes(mode="RGB", size=(width, height), data=samples.tobytes()).save(file, quality=50)
   return Made("heic", file.getvalue(), (height, width), True)
+
+
+def _flir(rng, height, width):
+  counts = 12000 + _random(rng, height, width, dtype=np.uint16) // 16
+  options = {"stored": str(rng.choice(["png", "raw"])), "part": int(rng.choice([300, 65000]))}
+  photograph = _random(rng, 2 * height, 2 * width, 3) if rng.random() < 0.5 else None
+  data = flir_files.file(counts, photograph=photograph, placed=(1.5, 3, -2), **options)
+  return Made("flir", data, (height, width), False, str(options))  # its floats need a range of their own
 
 
 def _saved(image, kind, **options):
