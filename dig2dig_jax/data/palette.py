@@ -3,7 +3,7 @@
 Where its colours lie on the curve that a known palette is in the space of colours, each pixel gets the place on the
 curve that is nearest to it. Distances are of luminance and, for what a JPEG loses of it, of 0.6 of chroma. Photographs
 are told from it by how close nearly all of their pixels would have to lie, and by how much of the curve they would have
-to cover; palettes whose curve is common among the colours of things (brown, blue and gray) are asked for by name alone.
+to cover, its hue turning.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Which colours do programs give to numbers? Palettes as tables of 256 colours, the coldest first.
 
-Those of OpenCV come from it. `matlab_jet` is OpenCV's `jet`; matplotlib's differs from it, and so do its `hot` and
-`rainbow`: piecewise linear ramps and waves, computed here from their definitions.
+Those of OpenCV come from it. matplotlib's `jet`, `hot` and `rainbow` differ from OpenCV's: piecewise linear ramps and
+waves, computed here from their definitions. Not there is `cividis`, whose colours are those of many landscapes.
 """
 
 import functools
