@@ -11,6 +11,7 @@ from stat import S_ISDIR, S_ISFIFO, S_ISREG, S_ISSOCK
 from dig2dig_jax.errors import UserError
 
 MARK = b"tEXtSoftware\0dig2dig_jax"  # in a PNG's bytes: this program wrote it
+TIFF_MARK = b"dig2dig_jax\0"  # the same in a TIFF's
 NAMES = ".dig2dig_jax"  # in a folder of results: names of other files there that this program wrote, a line each
 _MARKED_WITHIN = 4096  # bytes; a PNG's texts stand before its pixels
 
@@ -32,13 +33,13 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary.unlink(missing_ok=True)
 
 
-def is_free(path: Path) -> bool:
-  """Whether a PNG may be written at `path`: nothing is there, or a PNG of this program."""
+def is_free(path: Path, mark: bytes = MARK) -> bool:
+  """Whether an image may be written at `path`: nothing is there, or one of this program, which bears its mark."""
   try:
     if not S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
       return False
     with path.open("rb") as file:
-      return MARK in file.read(_MARKED_WITHIN)
+      return mark in file.read(_MARKED_WITHIN)
   except FileNotFoundError:
     return not path.is_symlink()  # a link to nowhere is somebody's too
   except OSError:
@@ -76,6 +77,11 @@ def claim(path: Path, *, known: bool = False) -> None:
   number = os.open(names, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0), 0o666)
   with open(number, "a", encoding="utf-8", errors="surrogateescape") as file:
     file.write(path.name + "\n")
+
+
+def temperatures_of(image: Path) -> Path:
+  """Where the temperatures of a fused image lie."""
+  return image.with_name(f"{image.stem}_celsius.tif")
 
 
 def taken(path: Path) -> UserError:

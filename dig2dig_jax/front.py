@@ -21,11 +21,14 @@ import numpy as np
 
 from dig2dig_jax.alignment import aligner, estimate, frames, ghosts
 from dig2dig_jax.assets import EMBEDDED, ROOT
-from dig2dig_jax.data import filling, guess, validity
-from dig2dig_jax.data.decode import Decoded
+from dig2dig_jax.data import filling, guess, palettes, validity
+from dig2dig_jax.data import told as reading
+from dig2dig_jax.data.decoded import Decoded
 from dig2dig_jax.data.images import Image, read_decoded, to_uint8
 from dig2dig_jax.data.padding import bucket_size, crop, reflect_pad
 from dig2dig_jax.data.pairs import content_id
+from dig2dig_jax.data.palette import WORDS as WORDS_OF_PALETTES
+from dig2dig_jax.data.palette import to_values
 from dig2dig_jax.data.ranges import WORDS, of_arrays
 from dig2dig_jax.data.scaling import Range, is_usable, to_pixels
 from dig2dig_jax.errors import UserError
@@ -101,6 +104,7 @@ def fuse_images(
   reference: int | None = None,
   resize: str = "aspect",
   deghost: str = "",
+  palette: str = "auto",
   **options: Any,
 ) -> np.ndarray:
   """Fuses two or more images of one scene; returns uint8, [H, W, 3], or [H, W] where no source has colour. H and W are
@@ -125,6 +129,8 @@ def fuse_images(
       `stretch`, whatever they are; `off` refuses them.
     deghost: in place of the task's way, what images differ in between which things moved, that are then one image's
       alone: `exposure`, `focus`, or `off`.
+    palette: whose colours a thermal source has, see `data.palette`: `auto` finds known ones, which the log says, `off`,
+      or a name.
     options: of `Dig2DigOptions`, in place of the task's, such as steps=25.
 
   ValueError, naming the argument, for arguments that cannot be; UserError, naming the file, for files. The first call
@@ -152,7 +158,13 @@ def fuse_images(
   if reference is not None and (not isinstance(reference, numbers.Integral) or not 0 <= reference < len(images)):
     raise ValueError(f"reference: expected the number of an image, 0 to {len(images) - 1}, found {reference!r}")
   decoded = {f"images[{number}]": _samples(f"images[{number}]", image) for number, image in enumerate(images)}
-  samples = {name: found.samples for name, found in decoded.items()}
+  if palette not in (*WORDS_OF_PALETTES, *palettes.NAMES):
+    raise ValueError(f"palette: expected {', '.join((*WORDS_OF_PALETTES, *palettes.NAMES))}, found {palette!r}")
+  functional = tuned.options.functional if tuned.options.base == "functional" else -1
+  read = {name: to_values(found.samples, palette if number == functional else "off")
+          for number, (name, found) in enumerate(decoded.items())}  # fmt: skip
+  samples = {name: found for name, (found, _) in read.items()}
+  ways = ["; ".join(filter(None, (found.told, read[name][1]))) for name, found in decoded.items()]
   setting = value_range or tuned.value_range
   if not (setting in ("", *WORDS) if isinstance(setting, str) else _is_pair(setting) and is_usable(*setting)):
     raise ValueError(f"value_range: expected {', '.join(WORDS)} or a pair (black, white), black below white, found "
@@ -160,7 +172,7 @@ def fuse_images(
   setting = setting if isinstance(setting, str) else Range(*setting)
   ranges, told = of_arrays(samples, dict.fromkeys(samples, setting) if setting else {})
   pixels = {name: _pixels(name, array, ranges[name]) for name, array in samples.items()}
-  areas = [validity.find(*found, how=valid or tuned.valid) for found in decoded.values()]
+  areas = [validity.find(found.samples, found.alpha, how=valid or tuned.valid) for found in decoded.values()]
   if not isinstance(prior, Prior):
     prior = _loaded(Path(prior) if prior is not None else EMBEDDED)
   chroma = tuned.chroma_from if chroma_from is None else chroma_from
@@ -189,7 +201,7 @@ def fuse_images(
   tally = validity.Tally(list(decoded))
   tally.add(shares)
   done = aligner.lines([(name or "images", aligned)]) + ghosts.lines([(name or "images", moved)])
-  for line in (*told, *map(_in_python, done), *tally.lines()):
+  for line in (*told, *reading.lines(list(decoded), [ways]), *map(_in_python, done), *tally.lines()):
     _log.warning(line)
   areas = [image.valid for image in found.values()]
   sources = filling.fill(np.stack([image.pixels for image in found.values()]), areas)

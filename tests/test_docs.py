@@ -45,9 +45,11 @@ def test_the_example_of_the_converter_names_what_there_is():
 
 def test_the_evaluation_document_and_the_readme_name_flags_protocols_and_files_that_exist():
   text = (DOCS / "evaluation.md").read_text()
+  own = "\n".join(re.findall(r"^dig2dig .*$", (DOCS / "formats.md").read_text(), re.MULTILINE))
+  assert "--temperatures" in own and {"fuse", "task"} >= {*re.findall(r"dig2dig (\w+)", own)}
   commands = re.findall(r"launch\.py[^`\n]*", text + (DOCS.parent / "README.md").read_text())
-  known = {*flags.FLAGS, "flagfile", "help"}
-  for name in re.findall(r"--(?:no)?([a-z_]+)", "\n".join(commands)):
+  known = {*flags.FLAGS, "flagfile", "help", "task"}
+  for name in re.findall(r"--(?:no)?([a-z_]+)", "\n".join([*commands, own])):
     assert name in known or f"no{name}" in known, name
   for name in re.findall(r"^\| `(\w+)`", text, re.MULTILINE):
     assert name in metrics.PROTOCOLS, name

@@ -3,6 +3,7 @@
 import pathlib
 
 import cv2
+import flir_files
 import numpy as np
 import pytest
 from absl.testing import flagsaver
@@ -11,7 +12,7 @@ import dig2dig_jax as d2d
 import launch
 from dig2dig_jax import front
 from dig2dig_jax.cli import common, flags
-from dig2dig_jax.data import guess
+from dig2dig_jax.data import guess, palettes
 from dig2dig_jax.data.images import read_image, to_uint8
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -184,3 +185,18 @@ def test_where_there_are_no_flag_files(monkeypatch, tmp_path):
   monkeypatch.setattr(front, "ROOT", tmp_path)
   with pytest.raises(d2d.UserError, match=f"{tmp_path}/vif.flags: expected the settings of vif, .*from a clone"):
     d2d.preset("vif")
+
+
+def test_what_thermal_cameras_write_is_read_as_what_they_measured(scene, prior, tmp_path, caplog):
+  infrared, visible = scene
+  gray = d2d.fuse_images([infrared, visible], prior=prior, **QUICK)
+  coloured = palettes.table("jet")[infrared[..., 0]]
+  found = d2d.fuse_images([coloured, visible], prior=prior, **QUICK)
+  assert np.abs(found.astype(int) - gray).max() <= 3 and "the palette jet" in caplog.text
+  assert np.abs(d2d.fuse_images([coloured, visible], prior=prior, palette="off", **QUICK).astype(int) - gray).max() > 20
+  with pytest.raises(ValueError, match="palette: expected auto, off, jet"):
+    d2d.fuse_images([infrared, visible], prior=prior, palette="jot")
+  path = tmp_path / "FLIR.jpg"
+  path.write_bytes(flir_files.file(12000 + 10 * infrared[..., 0].astype(np.uint16)))
+  found = d2d.fuse_images([path, visible], prior=prior, **QUICK)
+  assert found.shape == (40, 56, 3) and "range of images[0]: " in caplog.text and "degrees Celsius" in caplog.text

@@ -115,7 +115,15 @@ def placed(image: Image, matrix: np.ndarray, size: tuple[int, int], path: Path) 
     raise UserError(f"{path}: {error}") from error
   if valid is not None and not valid.any():
     raise UserError(f"{path}: expected to lie on its reference, found none of it there; check the transforms")
-  return image._replace(pixels=pixels, valid=valid)
+  return image._replace(pixels=pixels, valid=valid, celsius=_celsius(image, matrix, size))
+
+
+def _celsius(image: Image, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
+  if image.celsius is None:
+    return None
+  known = np.isfinite(image.celsius)
+  degrees, valid = warp.onto(np.where(known, image.celsius, np.nanmin(image.celsius)), matrix, size, known)
+  return degrees if valid is None else np.where(valid, degrees, np.nan)
 
 
 def lines(

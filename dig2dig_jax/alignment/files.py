@@ -8,7 +8,7 @@ import numpy as np
 from dig2dig_jax.alignment import warp
 from dig2dig_jax.alignment.estimate import Alignment, estimate
 from dig2dig_jax.data import validity
-from dig2dig_jax.data.decode import Decoded
+from dig2dig_jax.data.decoded import Decoded
 from dig2dig_jax.data.images import read_decoded
 from dig2dig_jax.errors import UserError
 
@@ -42,8 +42,8 @@ def align(
   ValueError, naming the argument, for arguments that cannot be; UserError, naming the file, for files.
   """
   decoded = [_decoded(name, image) for name, image in (("reference", reference), ("source", source))]
-  masks = [validity.find(*one, how=valid) for one in decoded]
-  (frame, _), (samples, _) = decoded
+  masks = [validity.find(one.samples, one.alpha, how=valid) for one in decoded]
+  frame, samples = (one.samples for one in decoded)
   found = estimate(frame, samples, model=model, reference_mask=masks[0], source_mask=masks[1])
   if not found.accepted:
     return Aligned(None, None, found)

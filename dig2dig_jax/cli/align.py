@@ -107,7 +107,7 @@ def _aligned(scene: _Scene, model: str) -> int:
   """Writes the images of a scene as they lie on its reference, and how; 0 where all do, else 3."""
   names, files = list(scene.files), scene.files
   decoded = scene.decoded or {name: read(file) for name, file in files.items()}
-  areas = {name: validity.find(*one, how="auto") for name, one in decoded.items()}
+  areas = {name: validity.find(one.samples, one.alpha, how="auto") for name, one in decoded.items()}
   sizes = [one.samples.shape[0] * one.samples.shape[1] for one in decoded.values()]
   first = scene.reference or names[_first(sizes, range(len(names)), names)]
   frame = decoded[first].samples

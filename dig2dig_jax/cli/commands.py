@@ -10,11 +10,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from dig2dig_jax.cli import interrupt, launcher, tasks
+from dig2dig_jax.cli import interrupt, launcher, radiometric, tasks
 from dig2dig_jax.cli.output import say
 from dig2dig_jax.data import guess
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.files import is_free, taken, typed_path
+from dig2dig_jax.files import MARK, TIFF_MARK, is_free, taken, temperatures_of, typed_path
 from dig2dig_jax.volumes import kinds
 
 _ONE_PAGE = {
@@ -131,7 +131,7 @@ def _fuse(words: list[str]) -> int:
     from dig2dig_jax.cli import folder
 
     return _launch(folder.flags(typed_path(places[0]), task, _taken_out(flags, "sources")[0], flags))
-  if len(places) < 2:
+  if len(places) < 2 and not radiometric.is_pair(places):
     found = f"{places[0]}, which is no folder" if places else "nothing"
     raise UserError("dig2dig fuse: expected two or more image files, or a folder with one sub-folder per source, "
                     f"found {found}; see dig2dig --help")  # fmt: skip
@@ -140,7 +140,7 @@ def _fuse(words: list[str]) -> int:
 
 def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:
   """Through a manifest and a folder of its own, so that whatever the job does for folders it does for files."""
-  from dig2dig_jax.data.images import read_image
+  from dig2dig_jax.data.ranges import read_alone
 
   _refuse(flags, _OF_FOLDERS, "no such flag beside files, which say it themselves; leave it out, or give a folder")
   out, flags = _taken_out(flags, "out")
@@ -152,18 +152,24 @@ def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:
     raise UserError(f"--out={out}: expected a .png file, or a folder, found {place.suffix}; results are PNG")
   if single:
     _refuse(flags, _BESIDE, "a folder to write to, found one image; take -o FOLDER")
-  overwrite = "--overwrite" in flags
-  if single and place.exists() and not overwrite:
-    raise UserError(f"{place}: expected nothing there, found a file; choose another name, or add --overwrite")
-  if single and not is_free(place):  # whatever --overwrite says, as in folders
-    raise taken(place)
+  degrees = temperatures_of(place)
+  for written, mark in [(place, MARK), (degrees, TIFF_MARK)][: 1 + ("--temperatures" in flags)] if single else []:
+    if written.exists() and "--overwrite" not in flags:
+      raise UserError(f"{written}: expected nothing there, found a file; choose another name, or add --overwrite")
+    if not is_free(written, mark):  # whatever --overwrite says, as in folders
+      raise taken(written)
   if single and any(file.exists() and place.exists() and file.samefile(place) for file in files):
     raise UserError(f"{place}: expected another file than the sources; choose another name")
   if len({os.path.realpath(file) for file in files}) < len(files):
     raise UserError(f"{files[0]}: expected different files, found one of them twice; name each image of the scene once")
-  found = guess.by_names([file.stem for file in files]) or guess.by_images([read_image(file).pixels for file in files])
-  task, order = tasks.decided(task, found, len(files))
-  names = guess.usual_names(task, len(files))
+  if alone := len(files) == 1:
+    radiometric.check_task(task)
+    task, order = "thermal", (0, 1)
+  else:
+    found = radiometric.guessed(files) or guess.by_names([file.stem for file in files])
+    found = found or guess.by_images([read_alone(file).pixels for file in files])
+    task, order = tasks.decided(task, found, len(files))
+  names = guess.usual_names(task, len(order))
   parent = (place.parent if single else place).absolute()
   importlib.import_module("dig2dig_jax.cli.fuse")  # takes seconds, before anything is written
   interrupt.begins()
@@ -172,6 +178,7 @@ def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix=".dig2dig-", dir=parent) as own:
       name = place.stem if single else files[order[0]].stem
       manifest = Path(own) / "pairs.jsonl"
+      files = [*files, radiometric.second(files[0], Path(own))] if alone else files
       chosen = {source: str(files[k].absolute()) for source, k in zip(names, order, strict=True)}
       manifest.write_text(json.dumps({"id": name, "files": chosen}) + "\n", encoding="utf-8")
       results = Path(own) / "out" if single else place
@@ -184,6 +191,8 @@ def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:
         status = _launch(job)
       fused = results / f"{name}.png"
       if status == 0 and fused.exists():
+        if temperatures_of(fused).exists():
+          os.replace(temperatures_of(fused), degrees)
         os.replace(fused, place)
       say(told.getvalue().replace(str(results), str(place)), end="")
       return status

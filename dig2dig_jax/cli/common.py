@@ -11,7 +11,7 @@ from dig2dig_jax.alignment.frames import Frames
 from dig2dig_jax.assets import DRFUSION, EMBEDDED, ROOT
 from dig2dig_jax.cli import flags
 from dig2dig_jax.cli.output import note, say
-from dig2dig_jax.data import guess, ranges
+from dig2dig_jax.data import guess, overlay, palette, ranges
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.evaluation import folders, lpips
@@ -152,8 +152,14 @@ def fuse_config() -> FuseConfig:
   tile = flags.TILE.value
   if tile and flags.OVERLAP.value > tile // 2:
     raise UserError(f"--overlap={flags.OVERLAP.value}: expected 0 to half of --tile")
+  fuses = flags.JOB.value == "fuse"
+  functional = flags.OPTIONS["functional"].value
+  thermal = [name for name in flags.SOURCES.value if name.casefold() in guess.NAMES["thermal"][0]]
+  looked_for = palette.parse(flags.PALETTE.value, flags.SOURCES.value, [functional] if functional else thermal)
+  last = functional or flags.CHROMA_FROM.value or flags.SOURCES.value[-1]
   return FuseConfig(
-    **vars(data_config()),
+    **vars(data_config()) | {"palettes": looked_for if fuses else {}},
+    colormap=overlay.parse(flags.COLORMAP.value, flags.SOURCES.value, last) if fuses else None,
     out=Path(flags.OUT.value),
     seed=flags.SEED.value,
     batch_size=flags.BATCH_SIZE.value,
@@ -162,8 +168,10 @@ def fuse_config() -> FuseConfig:
     overlap=flags.OVERLAP.value,
     overwrite=flags.OVERWRITE.value,
     bit_depth=flags.BIT_DEPTH.value,
+    described_by=flags.CHROMA_FROM.value or flags.SOURCES.value[-1],
     sheet=flags.SHEET.value,
     maps=flags.MAPS.value,
+    temperatures=flags.TEMPERATURES.value,
     program_cache=Path(flags.CACHE.value) if flags.CACHE.value else None,
   )
 

@@ -82,6 +82,14 @@ VALID = enum(
   "the others stand alone; alpha: the first only; off: all is content. docs/batch_runs.md.",
   "fuse", "benchmark:tables,figures,degraded,unannounced,questions",
 )  # fmt: skip
+PALETTE = string(
+  "palette", "auto", "The palette that a thermal source's colours are of, taken back to the values behind it: auto "
+  "finds known ones, off, or a name; SOURCE:... for one source. docs/formats.md.", "fuse",
+)  # fmt: skip
+COLORMAP = string(
+  "colormap", "", "Palette in whose colours a gray functional source is laid over the fused image, whose luminance "
+  "stays; SOURCE:NAME for another source. docs/formats.md.", "fuse",
+)  # fmt: skip
 OUT = path("out", "out", "Folder for results.", *ALL)
 PRIOR = path("prior", None, "Checkpoint folder of the diffusion prior; the embedded one by default.", *PRIORS)
 CLASS_LABEL = integer(
@@ -111,6 +119,10 @@ CHROMA_FROM = string("chroma_from", None, "Source whose chroma goes onto fused l
 STRETCH = boolean("stretch", False, "Stretch fused images to the full range, as released DDFM and CCF do.", *FUSES)
 SHEET = boolean("sheet", True, "Write a contact sheet of the first pairs.", "fuse")
 MAPS = boolean("maps", False, "Write the weight maps, and CCF's selected conditions, as PNG.", "fuse")
+TEMPERATURES = boolean(
+  "temperatures", False, "Write the temperatures of a radiometric source (FLIR's JPEG) beside each image, as "
+  "NAME_celsius.tif of floats. docs/formats.md.", "fuse",
+)  # fmt: skip
 
 # Without a flag, the method's own paper decides; flag files hold the tuned values.
 group("method")

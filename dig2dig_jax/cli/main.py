@@ -8,6 +8,7 @@ from dig2dig_jax.cli import interrupt
 HELP = """dig2dig: fuse registered images of one scene into one, with a diffusion prior.
 
   dig2dig fuse IR.png VISIBLE.png -o FUSED.png     two or more files (infrared + visible, exposures, ...)
+  dig2dig fuse FLIR.jpg -o FUSED.png               one radiometric file: its temperatures and its photograph
   dig2dig fuse FOLDER -o OUT                       every pair, bracket or stack of a folder, as cameras leave them
   dig2dig fuse CT_FOLDER PET_FOLDER -o OUT.nii.gz  two volumes, DICOM series or NIfTI files
   dig2dig evaluate --data=FOLDER --fused=FOLDER    scores of fused images, of any program

@@ -6,8 +6,10 @@ import numpy as np
 
 from dig2dig_jax import strict_json
 from dig2dig_jax.cli.output import say
-from dig2dig_jax.data import validity
-from dig2dig_jax.data.images import read_decoded, read_image
+from dig2dig_jax.data import kinds as formats
+from dig2dig_jax.data import palette, validity
+from dig2dig_jax.data.images import read_decoded
+from dig2dig_jax.data.ranges import read_alone
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import typed_path
 from dig2dig_jax.volumes import kinds
@@ -48,9 +50,11 @@ def _image(path: Path) -> list[str]:
   from dig2dig_jax.restoration import blind, noise_level, sharpness
 
   decoded = read_decoded(path)
+  with path.open("rb") as file:
+    kind = formats.sniff(file.read(formats.HEAD))
   samples = decoded.samples
   height, width, channels = samples.shape
-  image = read_image(path)
+  image = read_alone(path)
   noise = jax.jit(noise_level.estimate)(image.pixels[..., 1])
   deviation = float(noise.deviation)
   area = validity.find(decoded.samples, decoded.alpha, how="auto")
@@ -58,7 +62,10 @@ def _image(path: Path) -> list[str]:
   removed = ", which is removed before fusion" if deviation > blind.FROM else ""
   return [
     f"{width} x {height}, {'colour' if image.is_colour else 'gray'} in {channels} of {samples.dtype}",
-    f"values {np.min(samples):g} to {np.max(samples):g}, mean {np.mean(samples):.4g}",
+    f"format: {decoded.told or kind}",
+    *([f"colours of the palette {name}"] if (name := palette.recognise(samples)) else []),
+    f"values {np.min(samples):g} to {np.max(samples):g}, mean {np.mean(samples):.4g}"
+    + (", degrees Celsius" if decoded.celsius else ""),
     f"noise of standard deviation {127.5 * deviation:.1f} of 255{removed}",
     f"lost: {lost.stages or 'nothing found'}",
     f"valid: {'everywhere' if area is None else f'{100 * area.mean():.1f} %'}",

@@ -18,8 +18,8 @@ from dig2dig_jax.files import what_lies_at
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
   """What every job that takes pairs is told of them: the arguments of `find`, settings of `data.ranges`, a word of
-  `data.validity`, and what brings sources of other sizes, or that do not lie on each other, into one frame: see
-  `Pair.align`."""
+  `data.validity`, what brings sources of other sizes, or that do not lie on each other, into one frame (`Pair.align`),
+  and of which palettes the colours of sources may be (`data.palette`)."""
 
   data: Path
   sources: tuple[str, ...]
@@ -29,6 +29,7 @@ class DataConfig:
   ranges: Mapping[str, Setting] = dataclasses.field(default_factory=dict)
   valid: str = "auto"
   frames: Callable | None = None
+  palettes: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
   def find(self) -> Found:
     """The pairs as they are to be read, and a line for each file that is in none and about each range. UserError where
@@ -44,7 +45,7 @@ class DataConfig:
   def prepared(self, found: list[Pair]) -> Found:
     """These pairs with the ranges and the way that they are to be read in, and a line about each range. What of them is
     valid is found as they are read: it would take a look at every file."""
-    found, told = assign(found, self.ranges)
+    found, told = assign([pair._replace(palettes=self.palettes) for pair in found], self.ranges)
     return [pair._replace(valid=self.valid, align=self.frames) for pair in found], told
 
   @property

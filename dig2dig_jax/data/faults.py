@@ -27,9 +27,19 @@ def several(count: int) -> DecodeError:
   return DecodeError(f"expected one image, found {count} pages or frames; save the wanted one alone")
 
 
-def camera_raw(kind: str) -> DecodeError:
-  return DecodeError(f"expected a developed image, found a camera raw file ({kind}); "
-                     "develop it first, to 16-bit TIFF or PNG")
+class CameraRaw(DecodeError):
+  """A camera raw file, of which the preview that lies in it must not be taken for the photograph. `maker`: whose."""
+
+  def __init__(self, maker: str, why: str = ""):
+    super().__init__(f"expected a developed image, found a camera raw file ({maker}{why}); develop it first, to 16-bit "
+                     "TIFF or PNG")
+    self.maker = maker
+
+
+def needs(kind: str, extra: str) -> DecodeError:
+  """Of a format that a package reads which is not installed. extra: of this package, that brings it."""
+  return DecodeError(f"expected an image that can be read here, found {kind}, which another package reads; "
+                     f"pip install dig2dig_jax[{extra}], or convert it to PNG")
 
 
 def most_pixels() -> int:

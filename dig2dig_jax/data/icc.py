@@ -17,6 +17,7 @@ import PIL.Image
 import PIL.ImageCms
 
 _BLOCK = 1 << 20  # samples converted at once, so that floats of a large image are never all in memory
+_MADE, _ID = slice(24, 36), slice(84, 100)  # bytes of a profile's header
 _CURVE_TERMS = {0: "g", 1: "gab", 2: "gabc", 3: "gabcd", 4: "gabcdef"}  # of parametricCurveType, in their order
 _LEVELS = np.stack(np.meshgrid(*[np.arange(0, 256, 15)] * 3, indexing="ij"), -1).reshape(1, -1, 3).astype(np.uint8)
 
@@ -32,6 +33,15 @@ def to_srgb(samples: np.ndarray, profile: object) -> np.ndarray:
   if samples.dtype == np.uint8:
     return np.asarray(found.apply(PIL.Image.fromarray(np.ascontiguousarray(samples))))
   return _convert(samples, *found)
+
+
+@functools.lru_cache(maxsize=1)
+def srgb() -> bytes:
+  """sRGB's own profile, the same bytes at every time: LittleCMS writes when it made it."""
+  made = bytearray(PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes())
+  made[_MADE] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
+  made[_ID] = bytes(16)  # a checksum of the rest, which may be left out
+  return bytes(made)
 
 
 @functools.lru_cache(maxsize=16)

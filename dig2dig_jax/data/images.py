@@ -15,36 +15,48 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from dig2dig_jax.data import decode, png, validity
+from dig2dig_jax.data import decode, icc, kinds, png, validity
+from dig2dig_jax.data.decoded import Decoded
+from dig2dig_jax.data.kept import NOTHING, Kept
+from dig2dig_jax.data.palette import to_values
 from dig2dig_jax.data.scaling import Range, to_pixels
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import MARK, is_free, replacing, taken, what_lies_at
 
-EXTENSIONS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
+EXTENSIONS = {
+  ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k", ".exr",
+  ".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".rw2", ".orf", ".pef",
+}  # fmt: skip
 _BGR = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}  # OpenCV's order of channels, by their number
-OTHERS = {".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".exr", ".hdr", ".pgm", ".ppm"}  # that are not read
+OTHERS = {".gif", ".jxl", ".hdr", ".pgm", ".ppm"}  # that are not read
 
 
 class Image(NamedTuple):
   """`pixels` float32 [H, W, 3] in [-1, 1]. `is_colour`: some pixel's channels differ (gray saved as RGB is not colour).
   `bit_depth`: 8 or 16, the PNG depth that keeps the file's precision (1-, 2- and 4-bit count as 8, float as 16).
   `range`: the stored values that are -1 and 1, None for the ends of the file's type. `valid`: bool [H, W], where the
-  image holds a scene; None for everywhere, and where nobody asked."""
+  image holds a scene; None for everywhere, and where nobody asked. `told`: how the file was read, a clause for the user
+  where that was decided here. `kept`: what of its description another image may bear. `celsius`: float32 [H, W] of a
+  radiometric file, NaN where it has no temperature."""
 
   pixels: np.ndarray
   is_colour: bool
   bit_depth: int
   range: Range | None = None
   valid: np.ndarray | None = None
+  told: str = ""
+  kept: Kept = NOTHING
+  celsius: np.ndarray | None = None
 
 
-def read_samples(path: str | os.PathLike) -> np.ndarray:
-  """The samples of the one image in a file as they are stored (`decode`), [H, W, 1] or [H, W, 3].
+def read_samples(path: str | os.PathLike, palette: str = "off") -> np.ndarray:
+  """The samples of the one image in a file as they are stored (`decode`), [H, W, 1] or [H, W, 3], or the values behind
+  its palette.
   UserError names the file, the fault and the remedy."""
-  return read_decoded(path).samples
+  return to_values(read_decoded(path).samples, palette)[0]
 
 
-def read_decoded(path: str | os.PathLike) -> decode.Decoded:
+def read_decoded(path: str | os.PathLike) -> Decoded:
   """The same with alpha."""
   path = Path(path)
   try:
@@ -57,19 +69,28 @@ def read_decoded(path: str | os.PathLike) -> decode.Decoded:
     raise UserError(f"{path}: {error}") from error
 
 
-def read_image(path: str | os.PathLike, ranges: Sequence[Range] = (), valid: str = "off") -> Image:
+def read_image(
+  path: str | os.PathLike, ranges: Sequence[Range] = (), valid: str = "off", palette: str = "off"
+) -> Image:
   """The one image in a file; 16-bit samples are exact. ranges: that its values may be in, of which the one is taken
   that fits its type and its values; none for the whole type. valid: how its valid area is found, see `validity`.
+  palette: `auto`, `off` or the palette that its colours are of, see `data.palette`.
   UserError names the file, the fault and the remedy."""
-  samples, alpha = read_decoded(path)
+  decoded = read_decoded(path)
+  samples, coloured = to_values(decoded.samples, palette)
   try:
     pixels, taken = to_pixels(samples, ranges)
   except ValueError as error:
     raise UserError(f"{path}: {error}") from error
   is_colour = bool(np.any(pixels != pixels[..., :1]))
   bit_depth = 8 if samples.dtype == np.uint8 else 16
-  area = validity.find(samples, alpha, how=valid)
-  return Image(np.repeat(pixels, 3 // pixels.shape[-1], axis=-1), is_colour, bit_depth, taken, area)
+  area = validity.find(samples, decoded.alpha, how=valid)
+  pixels = np.repeat(pixels, 3 // pixels.shape[-1], axis=-1)
+  celsius = None
+  if decoded.celsius:
+    celsius = samples[..., 0] if decoded.alpha is None else np.where(decoded.alpha > 0, samples[..., 0], np.nan)
+  return Image(pixels, is_colour, bit_depth, taken, area, "; ".join(filter(None, (decoded.told, coloured))),
+               decoded.kept, celsius)  # fmt: skip
 
 
 def is_image_file(path: Path) -> bool:
@@ -81,7 +102,7 @@ def is_image_file(path: Path) -> bool:
     if not path.is_file():  # opening a pipe would wait for its other end
       return False
     with path.open("rb") as file:
-      return decode.sniff(file.read(12)) is not None
+      return kinds.sniff(file.read(kinds.HEAD)) is not None
   except OSError:
     return False
 
@@ -134,9 +155,12 @@ def _quantize(pixels: np.ndarray, dtype: type) -> np.ndarray:
   return np.clip(np.rint((np.asarray(pixels, np.float64) + 1) * (top / 2)), 0, top).astype(dtype)
 
 
-def write_png(path: str | os.PathLike, pixels: np.ndarray, *, bit_depth: int = 8, known: bool = False) -> None:
+def write_png(
+  path: str | os.PathLike, pixels: np.ndarray, *, bit_depth: int = 8, known: bool = False, kept: Kept = NOTHING
+) -> None:
   """Write [H, W, 1] (gray) or [H, W, 3] (RGB) in [-1, 1] as PNG of 8 or 16 bits. Creates the folders above it.
-  Colours are said to be sRGB, which is what files are read as.
+  Colours are said to be sRGB, which is what files are read as. kept: of another image's description, what this one is
+  to bear.
 
   Atomic: other processes see the old file, or none, or the whole new one. A file that is there already is replaced only
   where it bears this program's mark, or is `known` to be its own. UserError, naming the path, for any other, for pixels
@@ -150,21 +174,25 @@ def write_png(path: str | os.PathLike, pixels: np.ndarray, *, bit_depth: int = 8
   if bad := int(np.count_nonzero(~np.isfinite(pixels))):
     raise UserError(f"{path}: expected finite pixels, found {bad} NaN or infinite values; nothing was written, "
                     "check the source images and the method's step sizes")
-  write_levels(path, (to_uint8 if bit_depth == 8 else to_uint16)(pixels), known=known)
+  write_levels(path, (to_uint8 if bit_depth == 8 else to_uint16)(pixels), known=known, kept=kept)
 
 
-def write_levels(path: Path, levels: np.ndarray, *, known: bool = False) -> None:
+def write_levels(path: Path, levels: np.ndarray, *, known: bool = False, kept: Kept = NOTHING) -> None:
   """`write_png` of levels uint8 or uint16 [H, W, 1, 3 or 4] as they are stored, the fourth channel alpha."""
   options = [cv2.IMWRITE_PNG_COMPRESSION, 6, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_FILTERED]
   ok, encoded = cv2.imencode(".png", levels[..., _BGR[levels.shape[-1]]], options)
   if not ok:
     raise UserError(f"{path}: expected an image that PNG can hold, found {levels.shape}; crop it")
-  encoded = png.say_srgb(encoded.tobytes()) if levels.shape[-1] > 1 else encoded.tobytes()
+  encoded = encoded.tobytes()
+  if levels.shape[-1] > 1:
+    encoded = png.with_profile(encoded, icc.srgb()) if kept.profile else png.say_srgb(encoded)
+  if kept.exif:
+    encoded = png.with_chunk(encoded, b"eXIf" + kept.exif)
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not (known or is_free(path)):
       raise taken(path)
     with replacing(path) as temporary:
-      temporary.write_bytes(png.with_chunk(encoded, MARK))
+      temporary.write_bytes(png.with_chunk(encoded, MARK))  # in front, where it is looked for
   except OSError as error:
     raise UserError(f"{path}: expected a place to write, found {error.strerror}; choose another output") from error

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from dig2dig_jax.data import filling, images, naming, validity
+from dig2dig_jax.data.kept import Kept
+from dig2dig_jax.data.kinds import KINDS
 from dig2dig_jax.data.naming import matching
 from dig2dig_jax.data.scaling import Range
 from dig2dig_jax.errors import UserError
@@ -30,7 +32,7 @@ class Pair(NamedTuple):
   `valid`: how it is found where a source holds a scene, a word of `data.validity`. `align`: (images, files, enlarge) ->
   (images that lie on each other, what was done to each), all by source; None to take them as they are. `deghost`:
   (images) -> (images, not valid where they show what another does not; what moved in which), by source too; None to
-  look for nothing."""
+  look for nothing. `palettes`: of which a source's colours may be, see `data.palette`; `off` without."""
 
   name: str
   files: dict[str, Path]
@@ -38,11 +40,13 @@ class Pair(NamedTuple):
   valid: str = "off"
   align: Callable[..., tuple[Mapping[str, images.Image], Mapping[str, Any]]] | None = None
   deghost: Callable[..., tuple[Mapping[str, images.Image], Mapping[str, Any]]] | None = None
+  palettes: Mapping[str, str] = MappingProxyType({})
 
   def read(self) -> dict[str, images.Image]:
     """{source: its image}. UserError for a file that cannot be read."""
     return {
-      source: images.read_image(path, self.ranges.get(source, ()), self.valid) for source, path in self.files.items()
+      source: images.read_image(path, self.ranges.get(source, ()), self.valid, self.palettes.get(source, "off"))
+      for source, path in self.files.items()
     }
 
 
@@ -50,7 +54,9 @@ class LoadedPair(NamedTuple):
   """`sources` float32 [K, H, W, 3] in [-1, 1], filled where they are not valid (`data.filling`); the others have one
   entry per source (see `Image`). `valid`: what share of it is valid, None for all. `lost`: what was found lost and
   restored, in the words of `--degradation`, empty for nothing. `aligned`: how sources were brought onto each other.
-  `moved`: what moved in which source, and is left to another."""
+  `moved`: what moved in which source, and is left to another. `told`, `kept`: of each source, see `Image`. `celsius`:
+  of the sources that are temperatures, by name. `areas`: where each source is valid, bool [H, W] of its own size; None
+  for everywhere."""
 
   name: str
   sources: np.ndarray
@@ -61,6 +67,10 @@ class LoadedPair(NamedTuple):
   lost: tuple[str, ...] = ()
   aligned: Mapping[str, Any] = MappingProxyType({})
   moved: Mapping[str, Any] = MappingProxyType({})
+  told: tuple[str, ...] = ()
+  kept: tuple[Kept, ...] = ()
+  celsius: Mapping[str, np.ndarray] = MappingProxyType({})
+  areas: tuple[np.ndarray | None, ...] = ()
 
   @classmethod
   def of(cls, name: str, found: Mapping[str, images.Image], sources: Sequence[np.ndarray] | None = None) -> Self:
@@ -69,7 +79,10 @@ class LoadedPair(NamedTuple):
     rest = zip(*((image.is_colour, image.bit_depth, image.range) for image in found.values()), strict=True)
     areas = [image.valid for image in found.values()]
     filled = filling.fill(np.stack(pixels), areas)
-    return cls(name, filled, *rest, valid=validity.shares(areas))
+    celsius = {source: image.celsius for source, image in found.items() if image.celsius is not None}
+    told, kept = zip(*((image.told, image.kept) for image in found.values()), strict=True)
+    return cls(name, filled, *rest, valid=validity.shares(areas), told=told, kept=kept, celsius=celsius,
+               areas=tuple(areas))  # fmt: skip
 
 
 def find_pairs(root: str | os.PathLike, sources: Sequence[str]) -> tuple[list[Pair], list[str]]:
@@ -250,7 +263,7 @@ def usable(folder: Path, report: list[str]) -> list[Path]:
       found.append(path)
     else:
       other = path.suffix.lower() in images.OTHERS
-      why = "expected PNG, JPEG, TIFF, BMP or WebP; convert it to PNG" if other else "not an image"
+      why = f"expected {KINDS}; convert it to PNG" if other else "not an image"
       report.append(f"{path}: {why}; left out")
   return found
 

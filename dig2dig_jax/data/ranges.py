@@ -15,6 +15,7 @@ source that are encoded alike, so that the frames of a sequence do not flicker a
 `SOURCE:auto` and so on is the setting of one source, without which it has that of all; entries are separated by commas.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 import tifffile
 
-from dig2dig_jax.data import decode, images
+from dig2dig_jax.data import flir, heif, images, kinds, tiff
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.data.scaling import LARGEST, TAIL, Range, extremes, is_bounded, is_usable, shared, without_filling
 from dig2dig_jax.errors import UserError
@@ -89,10 +90,10 @@ def assign(pairs: Sequence[Pair], settings: Mapping[str, Setting]) -> tuple[list
   """
 
   def look(group: Sequence[str], asked: bool) -> tuple[list[_Sketch], int]:
-    paths = [pair.files[source] for pair in pairs for source in group]
+    paths = [(pair.files[source], pair.palettes.get(source, "off")) for pair in pairs for source in group]
     kept = np.linspace(0, len(paths) - 1, min(len(paths), MOST_FILES)).round().astype(int)
     with ThreadPoolExecutor(_READERS) as pool:
-      sketches = pool.map(lambda index: _sketch_of_file(paths[index], asked), kept)
+      sketches = pool.map(lambda index: _sketch_of_file(paths[index][0], asked, paths[index][1]), kept)
       return [sketch for sketch in sketches if sketch is not None], len(paths)
 
   found, lines = _settled(list(pairs[0].files) if pairs else [], settings, look)
@@ -109,6 +110,12 @@ def of_arrays(
     return [sketch for sketch in sketches if sketch is not None], len(group)
 
   return _settled(list(arrays), settings, look)
+
+
+def read_alone(path: str | os.PathLike) -> images.Image:
+  """An image in the range that is found for it alone, where `assign` would find one. UserError as of `read_image`."""
+  sketch = _sketch_of_file(Path(path), False)
+  return images.read_image(path, _found([sketch], 1, asked=False, name="")[0] if sketch else ())
 
 
 def _settled(sources: Sequence[str], settings: Mapping[str, Setting], look):
@@ -188,9 +195,9 @@ def _alike(one: _Sketch, other: _Sketch) -> bool:
   return one.kind == other.kind and shared(one.body, other.body) >= _ALIKE
 
 
-def _sketch_of_file(path: Path, asked: bool) -> _Sketch | None:
+def _sketch_of_file(path: Path, asked: bool, palette: str = "off") -> _Sketch | None:
   try:
-    return _sketch(images.read_samples(path)) if asked or _is_deep(path) else None
+    return _sketch(images.read_samples(path, palette)) if asked or _is_deep(path) else None
   except UserError:
     return None
 
@@ -204,17 +211,23 @@ def _sketch(samples: np.ndarray) -> _Sketch | None:
 
 
 def _is_deep(path: Path) -> bool:
-  """Whether a file's header announces more than 8 bits."""
+  """Whether a file's header announces more than 8 bits of whatever unit. Photographs of more (camera raw, HEIC, AVIF)
+  have their black and white where the camera put them."""
   try:
     if not path.is_file():  # opening a pipe would wait for its other end
       return False
     with open(path, "rb") as file:
-      head = file.read(32)
-    kind = decode.sniff(head)
+      head = file.read(kinds.HEAD)
+    kind = kinds.sniff(head)
     if kind == "TIFF":
-      with tifffile.TiffFile(path) as tiff:
-        return tiff.pages[0].bitspersample > 8
-    return kind == "PNG" and head[24:25] == b"\x10"  # the bit depth of its IHDR chunk
+      with tifffile.TiffFile(path) as file:
+        return tiff.find_page(file).bitspersample > 8
+    if kind == "JPEG2000":
+      return heif.jpeg2000_bits(path.read_bytes()) > 8
+    if kind == "JPEG":
+      with open(path, "rb") as file:
+        return flir.block(file) is not None
+    return kind == "EXR" or kind == "PNG" and head[24:25] == b"\x10"  # the bit depth of its IHDR chunk
   except Exception:  # damaged bytes surface as almost any type, and who loads the file says which
     return False
 

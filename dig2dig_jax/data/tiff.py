@@ -1,7 +1,8 @@
 """Which page of a TIFF file is the image, and is it all there?
 
 A TIFF file is a container: pages in a chain, and further ones below them (SubIFDs). Thumbnails and pyramid levels are
-flagged as reduced and passed over; camera raw files, most of which are TIFF with a small preview in front, are refused.
+flagged as reduced and passed over; camera raw files, most of which are TIFF with a small preview in front, are told
+apart, for `raw` to develop.
 tifffile reads the tags. Its guesses about incomplete files are not wanted, so strips and tiles are counted here and
 decoded in `tiff_samples` or by Pillow, both of which refuse short ones. What cannot be told is a fax-compressed (1-bit)
 strip with too few rows, which libtiff completes.
@@ -14,7 +15,7 @@ import math
 import tifffile
 
 from dig2dig_jax.data import jpeg
-from dig2dig_jax.data.faults import camera_raw, check_size, damaged, several
+from dig2dig_jax.data.faults import CameraRaw, check_size, damaged, several
 
 # tifffile logs what it doubts, which without a handler is printed; all that matters here becomes a DecodeError.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
@@ -41,7 +42,7 @@ def find_page(tiff: tifffile.TiffFile) -> tifffile.TiffPage:
       any(tag in page.tags for tag in _RAW_TAGS) or page.photometric in _RAW_COLOURS
       or page.compression in _RAW_COMPRESSIONS
     ):
-      raise camera_raw(_maker(chain[0]) or "DNG or of its kind")
+      raise CameraRaw(_maker(chain[0]) or "DNG or of its kind")
   whole = [page for page in chain if _is_whole(page)] or [page for page in below if _is_whole(page)] or chain
   if len(whole) > 1:
     raise several(max(len(whole), len(tiff.pages) - len(chain) + len(whole)))

@@ -20,7 +20,10 @@ class FuseConfig(DataConfig):
   """Beside the pairs: out: folder of results.
   bucket: padded sides are multiples of it (pixels). batch_size: pairs per device and call; 0 chooses.
   tile, overlap: see `Fuser`. bit_depth: of the PNGs, 8 or 16; 0 takes the sources' largest.
+  described_by: the source whose description (EXIF, a profile of its colours) the fused images keep; empty for none.
   sheet: write a contact sheet of the first pairs. maps: write every weight map as PNG, and what CCF selected per step.
+  colormap: (source, palette) whose colours are laid over the fused images; None for none.
+  temperatures: write those of a radiometric source beside every image.
   overwrite: write over results of other flags, weights or sources. conditions: names of CCF's conditions.
   frames: brings the sources of each pair onto each other, or into one size; None to take them as they lie.
   deghoster: leaves to one source what moved; None to fuse all that all show.
@@ -35,8 +38,11 @@ class FuseConfig(DataConfig):
   tile: int | None = None
   overlap: int = 128
   bit_depth: int = 8
+  described_by: str = ""
   sheet: bool = True
   maps: bool = False
+  temperatures: bool = False
+  colormap: tuple[str, str] | None = None
   overwrite: bool = False
   conditions: tuple[str, ...] = ()
   frames: Aligner | Frames | None = Frames()
@@ -65,7 +71,10 @@ class FuseConfig(DataConfig):
     aligned = {"align": asked} if asked else {}
     still = {} if self.deghoster is None else {"deghost": self.deghoster.decisive()}
     valid = validity.decisive(self.valid)
-    return {**self.settings, **restored, **aligned, **still, **valid, **{name: getattr(self, name) for name in own}}
+    colours = {"palettes": dict(self.palettes)} if self.palettes else {}
+    colours |= {"colormap": list(self.colormap)} if self.colormap else {}
+    return {**self.settings, **restored, **aligned, **still, **valid, **colours,
+            **{name: getattr(self, name) for name in own}}  # fmt: skip
 
 
 @dataclasses.dataclass

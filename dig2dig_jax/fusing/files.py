@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import jax
 import numpy as np
+import tifffile
 
 from dig2dig_jax.alignment.ghosts import Moved
 from dig2dig_jax.data.images import write_png
 from dig2dig_jax.data.pairs import LoadedPair
 from dig2dig_jax.figures import plots, sheet
-from dig2dig_jax.files import claim
+from dig2dig_jax.files import TIFF_MARK, claim, is_free, replacing, taken, temperatures_of
 from dig2dig_jax.fusing.config import FuseConfig, FuseReport
 from dig2dig_jax.fusing.processes import Place
 from dig2dig_jax.record import environment, explained, write_text
@@ -33,6 +35,35 @@ def write_selection(config: FuseConfig, name: str, steps: Trace) -> None:
   """conditions/NAME.png: which of CCF's conditions acted at which step."""
   plots.write_selection(_selection(config, name), config.conditions, t=steps.t, selected=steps.guidance["selected"],
                         weights=steps.guidance["weights"])
+
+
+def write_temperatures(config: FuseConfig, name: str, pair: LoadedPair) -> str:
+  """NAME_celsius.tif of the first source that has temperatures: float32 degrees Celsius in the frame of the fused
+  image, NaN where there are none. Returns that source's name, empty where no source has any; then nothing is written.
+  UserError where somebody else's file is in its place."""
+  source = next((source for source in config.sources if source in pair.celsius), "")
+  if not source:
+    return ""
+  degrees, size = pair.celsius[source], pair.sources.shape[1:3]
+  if degrees.shape != size:  # the pair was brought to the size of a larger source
+    degrees = cv2.resize(degrees, size[::-1], interpolation=cv2.INTER_LINEAR)
+  path = temperatures_of(config.out / f"{name}.png")
+  with explained(path):
+    if not is_free(path, TIFF_MARK):
+      raise taken(path)
+    with replacing(path) as temporary:
+      degrees = degrees.astype(np.float32)
+      tifffile.imwrite(temporary, degrees, metadata=None, software="dig2dig_jax", description="degrees Celsius")
+  return source
+
+
+def has_temperatures(config: FuseConfig, name: str, line: Mapping[str, Any]) -> bool:
+  """Whether a pair has the temperatures that `config` asks for, of the run that this line of the log tells of, or was
+  found to have no source with any."""
+  if not config.temperatures:
+    return True
+  found = line.get("celsius")
+  return found == "" or isinstance(found, str) and temperatures_of(config.out / f"{name}.png").is_file()
 
 
 def has_maps(config: FuseConfig, name: str, line: Mapping[str, Any]) -> bool:

@@ -18,8 +18,10 @@ import jax
 import numpy as np
 
 from dig2dig_jax.alignment import aligner, ghosts
-from dig2dig_jax.data import ranges, validity
+from dig2dig_jax.data import overlay, ranges, validity
+from dig2dig_jax.data import told as reading
 from dig2dig_jax.data.images import write_png
+from dig2dig_jax.data.kept import NOTHING
 from dig2dig_jax.data.padding import crop
 from dig2dig_jax.data.pairs import LoadedPair, Pair, load_pair
 from dig2dig_jax.errors import UserError, one_line
@@ -100,7 +102,7 @@ def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> 
 
 def _programs(config: FuseConfig, identity: ledger.Identity) -> Programs:
   """Those that were kept of what decides the pixels, but for how sources are read, which no program knows."""
-  of_reading = ("ranges", "valid", "align", "deghost")
+  of_reading = ("ranges", "valid", "align", "deghost", "palettes", "colormap")
   compiled_in = {name: value for name, value in identity.flags.items() if name not in of_reading}
   program = {name: config.machine.get(name) for name in ("network", "dig_chunk")}
   return Programs(config.program_cache, f"{compiled_in} {identity.weights} {program} {_keeps_steps(config)}")
@@ -121,7 +123,8 @@ class _Plan(NamedTuple):
 def _plan(config: FuseConfig, mine: list[shares.Planned], entries: ledger.Entries, identity: ledger.Identity) -> _Plan:
   own = [planned.pair for planned in mine]
   finished = ledger.finished(own, entries, identity, config.out, overwrite=config.overwrite)
-  done = {name for name, line in finished.items() if files.has_maps(config, name, line)}
+  done = {name for name, line in finished.items()
+          if files.has_maps(config, name, line) and files.has_temperatures(config, name, line)}  # fmt: skip
   todo = [pair for pair in own if pair.name not in done]
   kept = {pair.name for pair in outputs.foreign(config.out, todo, entries)}
   return _Plan(len(done), kept, [pair for pair in todo if pair.name not in kept])
@@ -164,6 +167,12 @@ def _contradicting(shares: list[float], sources: int) -> list[str]:
           f"{round(100 * chance)} %: they follow the noise that was drawn; --dig_smoothing or --dig_draws average it"]
 
 
+def _without_temperatures(found: dict[str, str]) -> list[str]:
+  """A line where pairs have no source with temperatures."""
+  count = sum(not source for source in found.values())
+  return [f"{count} of {len(found)} pairs have no radiometric source, and no temperatures"] if count else []
+
+
 def _say_compiling(shape: tuple[int, ...]) -> None:
   size = f"{shape[3]} x {shape[2]} pixels"
   with contextlib.suppress(OSError):  # a line that cannot be written ends no run
@@ -203,6 +212,8 @@ class _Run:
     # Of each pair: the noise in its sources [K, 2], in [-1, 1]; how far its gains contradict each other.
     self.noise: dict[str, np.ndarray] = {}
     self.contradictions: dict[str, float] = {}
+    self.coloured: set[str] = set()  # pairs whose source of --colormap has colours of its own
+    self.celsius: dict[str, str] = {}  # of each pair: the source whose temperatures were written, empty for none
 
   def fuse(self, todo: list[Pair], *, ahead: int) -> None:
     config, report, fuser = self.config, self.report, self.fuser
@@ -211,6 +222,7 @@ class _Run:
     lost: list[tuple[str, ...]] = []
     aligned: list[tuple[str, dict]] = []
     moved: list[tuple[str, Mapping[str, ghosts.Moved]]] = []
+    told: list[tuple[str, ...]] = []
     stream = batches(
       todo,
       batch_size=self._batch_size,
@@ -231,6 +243,7 @@ class _Run:
           for pair in batch.pairs:
             tally.add(pair.valid)
             lost.append(pair.lost)
+            told.append(pair.told)
             aligned.append((pair.name, dict(pair.aligned)))
             moved.append((pair.name, pair.moved))
           self.under_way.append(writers.submit(self._finish, batch, *self._begin(batch)))
@@ -243,8 +256,13 @@ class _Run:
         progress.at(report.done + len(report.failed) - before)
     report.stopped_by = stopped.by
     report.left = len(todo) - report.done - (len(report.failed) - before)
-    report.notes += aligner.lines(aligned) + ghosts.lines(moved) + tally.lines() + fuser.notes
+    report.notes += reading.lines(config.sources, told) + aligner.lines(aligned) + ghosts.lines(moved) + tally.lines()
+    report.notes += fuser.notes
     report.notes += blind.told(config.sources, list(self.noise.values())) + blind_restorer.told(config.sources, lost)
+    report.notes += _without_temperatures(self.celsius)
+    if self.coloured:
+      report.notes.append(f"{config.colormap[0]}: {len(self.coloured)} of {len(aligned)} images have colours of their "
+                          "own, over which no --colormap is laid")
     report.notes += _contradicting(list(self.contradictions.values()), len(config.sources))
     report.compile_seconds, report.programs = fuser.compile_seconds, fuser.programs
     report.seconds = time.monotonic() - start - fuser.compile_seconds
@@ -312,11 +330,25 @@ class _Run:
                       f"found {one_line(error)}; run the same command again")
     return done, failed
 
+  def _coloured(self, pair: LoadedPair, image: np.ndarray) -> np.ndarray:
+    """With the colours of --colormap, where its source has none of its own."""
+    if self.config.colormap is None:
+      return image
+    source, name = self.config.colormap
+    number = self.config.sources.index(source)
+    if pair.is_colour[number]:
+      self.coloured.add(pair.name)
+      return image
+    area = pair.areas[number]
+    area = None if area is None or not area.any() or area.shape != image.shape[:2] else area
+    return overlay.laid_over(image, pair.sources[number], name, area)
+
   def _write(self, pair: LoadedPair, fused: np.ndarray, kept, curves, seconds: float, tile: int) -> None:
     config, size = self.config, pair.sources.shape[1:3]
     image = crop(fused, size)
     if not any(pair.is_colour):
       image = image[..., :1]
+    image = self._coloured(pair, image)
     path = config.out / f"{pair.name}.png"
     known = ledger.is_own(path, self.entries.get(pair.name, ()))  # asked again: since the start it may have changed
     bit_depth = config.bit_depth or max(pair.bit_depths)
@@ -325,7 +357,12 @@ class _Run:
       if config.conditions:
         with sheet.for_show(pair.name, self.report.notes):
           files.write_selection(config, pair.name, kept[1])
-    write_png(path, image, bit_depth=bit_depth, known=known)  # after the maps: whoever finds it finds them too
+    celsius = {}
+    if config.temperatures:
+      celsius = {"celsius": files.write_temperatures(config, pair.name, pair)}
+      self.celsius[pair.name] = celsius["celsius"]
+    own = dict(zip(config.sources, pair.kept, strict=False)).get(config.described_by, NOTHING)
+    write_png(path, image, bit_depth=bit_depth, known=known, kept=own)  # last: whoever finds it finds the rest
     if pair.name in self.rows:
       with sheet.for_show(f"contact sheet, {pair.name}", self.report.notes):
         self.rows[pair.name] = sheet.row(files.tiles(config, pair, image, crop(kept[0], size)))
@@ -341,6 +378,7 @@ class _Run:
       **({"contradiction": round(self.contradictions[pair.name], 3)} if pair.name in self.contradictions else {}),
       "tile": tile,
       **({"maps": True} if config.maps else {}),
+      **celsius,
       "seconds": round(seconds, 3),
       "device": self.fuser.devices[0].device_kind,
       "versions": self.versions,

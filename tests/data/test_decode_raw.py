@@ -1,7 +1,9 @@
-"""Which image of a TIFF container is read, and are camera raw files refused? Files as cameras and scanners lay them."""
+"""Which image of a TIFF container is read, and is the preview of a camera raw file never? Files as cameras and scanners
+lay them."""
 
 import io
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -58,8 +60,23 @@ RAW = {
 
 
 @pytest.mark.parametrize("kind", RAW)
-def test_a_camera_raw_file_is_refused_and_not_its_preview_read(tmp_path, kind):
+def test_without_a_developer_a_camera_raw_file_is_refused_and_not_its_preview_read(tmp_path, kind, monkeypatch):
+  monkeypatch.setitem(sys.modules, "rawpy", None)
   refused(tmp_path, RAW[kind], "NIKON CORPORATION" if kind == "nef" else "camera raw")
+  refused(tmp_path, RAW[kind], r"dig2dig_jax\[raw\]")
+
+
+@pytest.mark.parametrize("kind", RAW)
+def test_a_camera_raw_file_is_developed_or_refused_and_not_its_preview_read(tmp_path, kind):
+  pytest.importorskip("rawpy")
+  path = tmp_path / "IMG_0001.tif"
+  path.write_bytes(RAW[kind])
+  if kind in ("dng_without_preview", "linear"):  # no mosaic that LibRaw could develop
+    refused(tmp_path, RAW[kind], "which LibRaw cannot develop")
+    return
+  found = images.read_decoded(path)
+  assert found.samples.shape[:2] == SENSOR.shape == decode.read_size(path) and found.samples.dtype == np.uint16
+  assert "developed with the camera's white balance" in found.told
 
 
 @pytest.mark.parametrize("head, maker", [

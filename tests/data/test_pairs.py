@@ -29,12 +29,13 @@ def test_pairs_by_name_without_case_in_natural_order(tmp_path):
 def test_a_missing_file_shifts_nothing_and_is_reported(tmp_path):
   make(tmp_path, "ir/1.png", "ir/2.png", "ir/3.png", "vi/2.png", "vi/3.png", "vi/4.png")
   (tmp_path / "vi" / "readme.txt").write_text("x")
-  (tmp_path / "vi" / "5.heic").write_text("x")
+  (tmp_path / "vi" / "5.gif").write_text("x")
   (tmp_path / "vi" / ".DS_Store").write_text("x")
   found, report = pairs.find_pairs(tmp_path, ["ir", "vi"])
   assert [(p.files["ir"].name, p.files["vi"].name) for p in found] == [("2.png", "2.png"), ("3.png", "3.png")]
   assert report == [
-    f"{tmp_path}/vi/5.heic: expected PNG, JPEG, TIFF, BMP or WebP; convert it to PNG; left out",
+    f"{tmp_path}/vi/5.gif: expected PNG, JPEG, TIFF, BMP, WebP, HEIC, AVIF, JPEG 2000, OpenEXR or camera raw; convert "
+    "it to PNG; left out",
     f"{tmp_path}/vi/readme.txt: not an image; left out",
     f"{tmp_path}/ir/1.png: present in ir, missing in vi; left out",
     f"{tmp_path}/vi/4.png: present in vi, missing in ir; left out",

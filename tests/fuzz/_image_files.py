@@ -5,6 +5,7 @@ import struct
 import zlib
 from typing import NamedTuple
 
+import flir_files
 import numpy as np
 import PIL.Image
 import PIL.ImageCms
@@ -28,8 +29,9 @@ class Made(NamedTuple):
 
 
 def make(rng) -> Made:
-  makers = {"png": _png, "jpeg": _jpeg, "tiff": _tiff, "bmp": _bmp, "webp": _webp}
-  kind = rng.choice(list(makers), p=[0.27, 0.18, 0.37, 0.08, 0.1])
+  makers = {"png": _png, "jpeg": _jpeg, "tiff": _tiff, "bmp": _bmp, "webp": _webp, "jp2": _jp2, "avif": _avif,
+            "exr": _exr, "heic": _heic, "flir": _flir}  # fmt: skip
+  kind = rng.choice(list(makers), p=[0.23, 0.15, 0.32, 0.06, 0.07, 0.06, 0.03, 0.04, 0.02, 0.02])
   return makers[kind](rng, int(rng.integers(1, 40)), int(rng.integers(1, 40)))
 
 
@@ -186,6 +188,56 @@ def _webp(rng, height, width):
     options["icc_profile"] = profile(rng)
   data = _saved(frames[0], "WEBP", lossless=bool(rng.random() < 0.5), method=0, **options)
   return Made("webp", data, _turned(height, width, orientation), not animated, mode)
+
+
+def _jp2(rng, height, width):
+  mode = str(rng.choice(["RGB", "L", "RGBA", "I;16"]))
+  samples = _random(rng, height, width, dtype=np.uint16) if mode == "I;16" else _random(rng, height, width, 3)
+  image = PIL.Image.fromarray(samples) if mode == "I;16" else PIL.Image.fromarray(samples).convert(mode)
+  options = {"irreversible": bool(rng.random() < 0.5), "no_jp2": bool(rng.random() < 0.3)}
+  data = _saved(image, "JPEG2000", num_resolutions=1, **options)
+  return Made("jp2", data, (height, width), True, f"{mode} {options}")
+
+
+def _avif(rng, height, width):
+  mode = str(rng.choice(["RGB", "RGBA"]))
+  data = _saved(PIL.Image.fromarray(_random(rng, height, width, 3)).convert(mode), "AVIF", speed=10)
+  return Made("avif", data, (height, width), True, mode)
+
+
+def _exr(rng, height, width):
+  try:
+    import OpenEXR
+  except ImportError:
+    return _jp2(rng, height, width)
+  name = str(rng.choice(["RGB", "RGBA", "Y"]))
+  samples = _random(rng, height, width, len(name)).astype(str(rng.choice(["f2", "f4"]))) / 256
+  samples[..., 3:] = 1  # whatever is divided by it stays in [0, 1]
+  kinds = [OpenEXR.NO_COMPRESSION, OpenEXR.ZIP_COMPRESSION, OpenEXR.ZIPS_COMPRESSION, OpenEXR.PIZ_COMPRESSION]
+  kind = kinds[rng.integers(len(kinds))]
+  file = io.BytesIO()
+  channels = {name: samples[..., 0].copy() if name == "Y" else samples}
+  OpenEXR.File({"compression": kind, "type": OpenEXR.scanlineimage}, channels).write(file)
+  return Made("exr", file.getvalue(), (height, width), True, f"{name} {samples.dtype} {kind}")
+
+
+def _heic(rng, height, width):
+  try:
+    import pillow_heif
+  except ImportError:
+    return _jp2(rng, height, width)
+  file = io.BytesIO()
+  samples = _random(rng, height, width, 3)
+  pillow_heif.from_bytes(mode="RGB", size=(width, height), data=samples.tobytes()).save(file, quality=50)
+  return Made("heic", file.getvalue(), (height, width), True)
+
+
+def _flir(rng, height, width):
+  counts = 12000 + _random(rng, height, width, dtype=np.uint16) // 16
+  options = {"stored": str(rng.choice(["png", "raw"])), "part": int(rng.choice([300, 65000]))}
+  photograph = _random(rng, 2 * height, 2 * width, 3) if rng.random() < 0.5 else None
+  data = flir_files.file(counts, photograph=photograph, placed=(1.5, 3, -2), **options)
+  return Made("flir", data, (height, width), False, str(options))  # its floats need a range of their own
 
 
 def _saved(image, kind, **options):

@@ -17,7 +17,7 @@ def mutate(rng, made) -> tuple[str, bytes]:
   if chance < 0.1:
     return "whole", made.data
   own = {"png": _png_chunks, "tiff": _tiff_tags, "jpeg": _jpeg_segments, "bmp": _bmp_header, "webp": _riff_chunks}
-  if chance < 0.6:
+  if chance < 0.6 and made.format in own:
     return own[made.format](rng, made.data)
   return _bytes(rng, made.data)
 
