@@ -13,6 +13,7 @@ from dig2dig_jax.alignment import frames
 from dig2dig_jax.alignment.frames import Frames
 from dig2dig_jax.data.images import Image
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.evaluation import folders
 from dig2dig_jax.fusing import job
 from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
@@ -112,5 +113,10 @@ def test_the_job_says_and_records_it_and_evaluates_what_was_fused(tmp_path):
               for text in path.read_text().splitlines()]  # fmt: skip
   assert entry["aligned"] == {"ir": {"resized": [2.0, 2.0], "from": [75, 100], "reference": "vi"}}
   assert "align" not in entry["flags"]  # so that results of equal sizes stay as they are
+  pair = next(pair for pair in config.find()[0] if pair.name == "whole")
+  failed: list[str] = []
+  folder = {"fused": tmp_path / "out"}
+  loaded = folders.load(pair, folder, {"fused": folders.index(folder["fused"], [])}, failed)
+  assert not failed and {image.shape[:2] for image in loaded.sources.values()} == {(150, 200)}
   with pytest.raises(UserError, match="align"):
     job.run(config.__class__(**{**vars(config), "frames": Frames("stretch")}), method, conv_params())
