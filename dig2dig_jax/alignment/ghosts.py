@@ -148,6 +148,8 @@ def _band(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray
   counts = np.bincount(bins, minlength=_BINS)
   parts = np.split(second.ravel()[order], np.cumsum(counts)[:-1])
   known = [b for b in range(_BINS) if counts[b] >= _FEWEST]
+  if not known:  # so few pixels that nothing can be said
+    return np.zeros(256), np.full(256, 255.0)
   middles = np.array([np.median(parts[b]) for b in known])
   spreads = [np.median(np.abs(parts[b] - middle)) for b, middle in zip(known, middles, strict=True)]
   at, centres = np.arange(256), (np.array(known) + 0.5) * 256 / _BINS

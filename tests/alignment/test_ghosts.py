@@ -120,6 +120,11 @@ def test_large_images_are_looked_at_reduced():
   assert area.shape == (4 * H, 4 * W) and area[480, 320] and 0.5 < area.sum() / (16 * mask.sum()) < 3
 
 
+def test_a_few_pixels_say_nothing():
+  tiny = exposed(scene()[:9, :7], 0)
+  assert not ghosts.moved(tiny, -tiny).any()
+
+
 def test_published_brackets_are_still(shared_data):
   for path in sorted((shared_data / "mef/mefb/under").glob("*"))[::4]:
     over = next((shared_data / "mef/mefb/over").glob(f"{path.stem}.*"))
