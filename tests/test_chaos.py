@@ -4,8 +4,8 @@ import os
 
 import chaos
 
-# Each kind of fault once; .ci/run asks for more, so that most kinds come a second time, after others.
-ROUNDS = int(os.environ.get("DIG2DIG_CHAOS_ROUNDS", len(chaos.ENDS)))
+# Some of the kinds of fault; .ci/run asks for 20 rounds, so that most kinds come a second time, after others.
+ROUNDS = int(os.environ.get("DIG2DIG_CHAOS_ROUNDS", "4"))
 
 
 def test_whatever_befalls_runs_their_folder_is_sound():

@@ -55,7 +55,8 @@ FUSES = {
 # Slow: a faster preset has most of their program. Presets whose program another one has, but for the names of its
 # sources, run where everything is asked for: 15 s each.
 FULL = bool(os.environ.get("DIG2DIG_FULL"))
-SLOW = {"table1_llvip", "ccf_paper_vif", "dig2dig_quadratic_vif", "dig2dig_quadratic_mff", "accumulated_mif"}
+SLOW = {"table1_llvip", "ccf_paper_vif", "ddfm_paper_vif", "dig2dig_paper_mff", "dig2dig_quadratic_vif",
+        "dig2dig_quadratic_mff", "accumulated_mif"}
 SAME = {"table1_m3fd", "table1_msrs", "table_mefb", "accumulated_mff", "accumulated_mef",
         *(f"{family}_{task}" for family in ("dig2dig_paper", "dig2dig_quadratic") for task in ("mif", "mef"))}
 

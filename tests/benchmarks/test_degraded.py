@@ -23,6 +23,7 @@ from dig2dig_jax.restoration.restorer import Restorer
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
+@pytest.mark.slow
 def test_rows_cases_and_files(tiny_prior, tmp_path):
   data, out = tmp_path / "data", tmp_path / "out"
   write_pair(data, "a", (34, 40), channels={"ir": 1, "vi": 3})

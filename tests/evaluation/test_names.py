@@ -83,6 +83,7 @@ def test_a_benchmark_has_it_in_all_its_tables(data, tmp_path, monkeypatch):
   assert np.ptp(read(tmp_path / "out" / "methods" / "contact_sheet.png")) > 100
 
 
+@pytest.mark.slow
 def test_the_terminal_takes_any_name(data, tmp_path):
   """A damaged pair of that name is told of in one line, and all others are scored."""
   (data / "vi" / f"{NAME}.png").write_bytes(b"")

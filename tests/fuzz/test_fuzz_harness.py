@@ -22,6 +22,7 @@ def test_every_fault_is_a_failure_with_its_case():
   assert [case for case, _ in run("_faulty", [min(result.failures)[0]]).failures] == [min(result.failures)[0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suite", suites())
 def test_every_suite_starts_from_the_command_line(suite, tmp_path):
   env = {**os.environ, "PYTHONPATH": "", "TMPDIR": str(tmp_path)}  # pytest's own path has more in it

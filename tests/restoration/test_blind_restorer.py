@@ -91,6 +91,7 @@ def test_the_job_restores_says_so_and_keeps_it_in_the_log(tiny_prior, sharp, tmp
   assert line["flags"]["restored"]["steps"] == 1
 
 
+@pytest.mark.slow
 def test_one_call_restores_and_says_so(tiny_prior, sharp, caplog):
   images = [np.rint(image).astype(np.uint8) for image in (cv2.GaussianBlur(sharp, (0, 0), 2), sharp)]
   with caplog.at_level(logging.WARNING):

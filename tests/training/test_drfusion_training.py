@@ -179,6 +179,7 @@ def test_dropout_differs_from_example_to_example_and_only_in_training():
   np.testing.assert_allclose(*jax.jit(sampler(module))(params, sources), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_exports_what_the_method_takes(data, tmp_path, monkeypatch):
   def make_step(module, config, *, seed, recompute, full_every, detach):
     def step(state, batch):
