@@ -5,12 +5,13 @@ faster than the other one, most are passed over.
 """
 
 import abc
+import functools
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tifffile
@@ -70,6 +71,7 @@ class Listed(Clip):
   def __init__(self, path: Path, numbers: Sequence[int], rate: Fraction):
     self.path, self.rate, self.time_base = path, rate, 1 / rate
     self._numbers, self.count = numbers, len(numbers)
+    self._last = len(numbers) - 1
     self.size = self.at(0).shape[:2]
 
   @abc.abstractmethod
@@ -79,10 +81,10 @@ class Listed(Clip):
   def frames(self) -> Iterator[Frame]:
     first = self._numbers[0]
     for index, number in enumerate(self._numbers):
-      yield Frame(index, number - first, (number - first) * self.time_base, lambda index=index: self.at(index))
+      yield Frame(index, number - first, (number - first) * self.time_base, functools.partial(self.at, index))
 
   def sample(self, count: int) -> list[np.ndarray]:
-    places = np.unique(np.linspace(0, self.count - 1, min(count, self.count)).round().astype(int))
+    places = np.unique(np.linspace(0, self._last, min(count, self._last + 1)).round().astype(int))
     return [self.at(int(place)) for place in places]
 
 
@@ -108,7 +110,7 @@ class Pages(Listed):
     try:
       self._tiff = tifffile.TiffFile(path)
       pages = self._tiff.pages
-      first = pages[0]
+      first: Any = pages[0]
       check_size(first.imagelength, first.imagewidth, kind="TIFF")
       self._places = [k for k in range(len(pages)) if pages[k].shape[:2] == first.shape[:2]]
     except Exception as error:  # damaged bytes surface as almost any type

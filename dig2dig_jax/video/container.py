@@ -1,6 +1,7 @@
 """Which frames does a video file hold? Decoded by FFmpeg; upright, 8 or 16 bits, gray or RGB."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -31,7 +32,8 @@ class Container(Clip):
         raise UserError(f"{path}: expected a video, found no frame that can be decoded; copy or export it again")
       samples = self._decoded(first)
     if not is_size(*samples.shape[:2]):
-      raise UserError(f"{path}: expected frames of a usual size, found {samples.shape[1]}x{samples.shape[0]}; reduce it")
+      raise UserError(f"{path}: expected frames of a usual size, found {samples.shape[1]}x{samples.shape[0]}; reduce "
+                      "it")
     self.size = samples.shape[:2]
     if self.count is None and self._length is not None:
       self.count = round(self._length * self.rate) or None
@@ -56,7 +58,7 @@ class Container(Clip):
           pts = last + 1
         first = pts if first is None else first
         last = pts
-        yield Frame(number, pts, (pts - first) * self.time_base, lambda frame=frame: self._samples(frame))
+        yield Frame(number, pts, (pts - first) * self.time_base, functools.partial(self._samples, frame))
         number += 1
 
   def sample(self, count: int) -> list[np.ndarray]:

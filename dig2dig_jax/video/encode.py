@@ -1,4 +1,4 @@
-"""How do fused frames become a video file? H.264 in segments that stand alone, joined at the end without encoding again.
+"""How do fused frames become a video file? H.264 in segments that stand alone, joined without encoding again.
 
 A segment begins with a key frame and has no frames that refer to later ones, so that its packets are its frames in
 order; their time stamps are put on when segments are joined. One thread encodes: the same frames are the same bytes.
@@ -103,8 +103,8 @@ def join(
           try:
             sounds[one.index] = container.add_stream_from_template(one)
           except (ValueError, av.error.FFmpegError):
-            notes.append(f"the sound of {sound_of} ({one.codec_context.name}) cannot be put into {out.suffix}; left out, "
-                         "-o FILE.mkv takes most kinds")  # fmt: skip
+            notes.append(f"the sound of {sound_of} ({one.codec_context.name}) cannot be put into {out.suffix}; left "
+                         "out, -o FILE.mkv takes most kinds")  # fmt: skip
         for _, _, packet in heapq.merge(pictures, _sounds(source, sounds, end)):
           container.mux_one(packet)
   return notes

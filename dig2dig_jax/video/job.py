@@ -9,11 +9,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
+from dig2dig_jax.alignment.stored import Transforms
 from dig2dig_jax.data.images import write_levels
 from dig2dig_jax.data.ranges import Setting
-from dig2dig_jax.alignment.stored import Transforms
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import taken, what_lies_at
 from dig2dig_jax.fusing import ledger
@@ -21,7 +22,6 @@ from dig2dig_jax.fusing.processes import stopped_by_signal
 from dig2dig_jax.methods.base import Method
 from dig2dig_jax.priors.prior import Prior
 from dig2dig_jax.record import make_folder
-from dig2dig_jax.restoration.noise_level import Noise
 from dig2dig_jax.video import encode, libraries, pairing, preparing, steady, stream
 from dig2dig_jax.video.clip import Clip
 from dig2dig_jax.video.container import Container
@@ -62,7 +62,8 @@ class VideoConfig:
            for name in ("valid", "restore", "share", "seed", "bucket", "tile", "overlap", "bit_depth", "segment")}
     return {
       "sources": sources,
-      "flags": {**self.settings, **own, "offset": str(self.offset), "rates": [str(clip.rate) for clip in clips.values()],
+      "flags": {**self.settings, **own, "offset": str(self.offset),
+                "rates": [str(clip.rate) for clip in clips.values()],
                 "ranges": {name: str(setting) for name, setting in self.ranges.items()},
                 "transforms": self.transforms.record() if self.transforms else None},
       "weights": ledger.weights_hash(prior.params),
@@ -104,15 +105,16 @@ def flow_of(
   found = preparing.prepared(
     clips, settings=config.ranges, transforms=config.transforms, valid=config.valid, restore=restore
   )
-  for line in (*found.lines, *pairing.lines(*clips.values(), tuple(clips))):
+  for line in (*found.lines, *pairing.lines(clips)):
     tell(line)
   if not is_steady(options):
-    tell("frames are fused each by itself: weights that are carried along time need --dig_window=spectrum and --steps=0")
+    tell("frames are fused each by itself: weights that are carried along time need --dig_window=spectrum and "
+         "--steps=0")
   fused = program(
     method,
     options,
     prior.noise,
-    noise=Noise(*(np.stack(field) for field in zip(*(source.noise for source in found.sources), strict=True))),
+    noise=jax.tree.map(lambda *fields: np.stack(fields), *(source.noise for source in found.sources)),
     gray=tuple(source.gray for source in found.sources),
     seed=config.seed,
     share=config.share,
@@ -178,7 +180,7 @@ def _fuse(flow: stream.Flow, config: VideoConfig, parts: Parts, writer, report: 
     contextlib.closing(stream.fused(flow, first=first, state=parts.state())) as frames,
     writer.open() as segment,
   ):
-    state = None
+    state = flow.start()
     for done in frames:
       if done.number == first:
         begun = time.monotonic()  # the first one waited for the program
@@ -218,7 +220,8 @@ class _Video:
     if encode.even(self._size) == tuple(self._size):
       return []
     height, width = encode.even(self._size)
-    return [f"{self._size[1]} x {self._size[0]} is written as {width} x {height}: H.264 has even sides; -o FOLDER keeps all"]
+    return [f"{self._size[1]} x {self._size[0]} is written as {width} x {height}: H.264 has even sides; -o FOLDER "
+            "keeps all"]
 
   @contextlib.contextmanager
   def open(self):
@@ -293,8 +296,8 @@ def is_file(out: Path) -> bool:
   if out.suffix.lower() in encode.FORMATS and not out.is_dir():
     return True
   if out.suffix and not out.is_dir():
-    raise UserError(f"--out={out}: expected {', '.join(encode.FORMATS)}, or a folder for numbered PNG, found {out.suffix}; "
-                    "choose one")  # fmt: skip
+    raise UserError(f"--out={out}: expected {', '.join(encode.FORMATS)}, or a folder for numbered PNG, found "
+                    f"{out.suffix}; choose one")
   return False
 
 
@@ -304,7 +307,8 @@ def check(out: Path, clips: Mapping[str, Clip], config: VideoConfig, *, overwrit
   if video:
     libraries.pyav(out)
     if config.bit_depth != 8:
-      raise UserError(f"--bit_depth={config.bit_depth}: expected 8 for a video file, found more; take -o FOLDER for PNG")
+      raise UserError(f"--bit_depth={config.bit_depth}: expected 8 for a video file, found more; take -o FOLDER for "
+                      "PNG")
   above = next(folder for folder in out.absolute().parents if folder.exists() or folder.is_symlink())
   if not above.is_dir() or not os.access(above, os.W_OK):
     found = "no permission" if above.is_dir() else what_lies_at(above)

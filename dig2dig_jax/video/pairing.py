@@ -4,7 +4,7 @@ Both clips begin together, or `offset` seconds apart. The result has the visible
 where the infrared one ends.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -38,10 +38,11 @@ def together(infrared: Clip, visible: Clip, offset: Fraction = Fraction(0)) -> I
     yield Together((now, frame), abs(now.time - time))
 
 
-def lines(infrared: Clip, visible: Clip, names: tuple[str, str]) -> list[str]:
-  """For the user: how clips of different rates come together."""
+def lines(clips: Mapping[str, Clip]) -> list[str]:
+  """For the user: how clips of different rates come together, the infrared one first."""
+  names, (infrared, visible) = list(clips), list(clips.values())
   if abs(infrared.rate / visible.rate - 1) <= _ALIKE:
     return []
   rates = [f"{float(clip.rate):.4g}" for clip in (infrared, visible)]
-  return [f"{names[0]}: {rates[0]} frames a second, {names[1]}: {rates[1]}; every frame of {names[1]} is fused with the "
-          f"frame of {names[0]} that is nearest in time"]
+  return [f"{names[0]}: {rates[0]} frames a second, {names[1]}: {rates[1]}; every frame of {names[1]} is fused with "
+          f"the frame of {names[0]} that is nearest in time"]

@@ -1,4 +1,4 @@
-"""What of a video is done? Segments of its frames in a folder beside it, with the weights that the next one begins with.
+"""What of a video is done? Segments of its frames in a folder beside it, and the weights that the next begins with.
 
 A segment counts once its line stands in the log; what was under way when a run ended is done again, to the same bytes.
 """
@@ -69,8 +69,8 @@ class Parts:
     if first is not None and first != self._identity:
       if not self._overwrite:
         what = "unreadable lines" if first == "unreadable" else f"those of other {_difference(first, self._identity)}"
-        raise UserError(f"{self.folder}: expected segments of this run or none, found {what}; add --overwrite, or choose "
-                        "another -o")  # fmt: skip
+        raise UserError(f"{self.folder}: expected segments of this run or none, found {what}; add --overwrite, or "
+                        "choose another -o")  # fmt: skip
       first = None
     if first is None or not self._whole():
       self._clear()
@@ -101,8 +101,10 @@ class Parts:
     """The next segment is done; its video, if it has one, stands."""
     number = len(self.done)
     path = self.path(number)
-    with explained(self.folder), replacing(self.folder / f"{number:06d}.npz") as temporary, temporary.open("wb") as file:
-      np.savez(file, **{name: np.asarray(one) for name, one in steady.as_arrays(state).items()})
+    arrays: dict[str, Any] = {name: np.asarray(one) for name, one in steady.as_arrays(state).items()}
+    with explained(self.folder), replacing(self.folder / f"{number:06d}.npz") as temporary:
+      with temporary.open("wb") as file:
+        np.savez(file, **arrays)
     part = Part(number, pts, cuts, ledger.file_hash(path) if path.is_file() else "")
     self._log.write_line(json.dumps(part._asdict()))
     self.done.append(part)

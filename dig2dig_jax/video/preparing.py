@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import cv2
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dig2dig_jax.alignment import stored, warp
@@ -21,6 +22,7 @@ from dig2dig_jax.video.clip import Clip
 
 SAMPLE = 9  # frames of each clip
 _ASPECT = 0.01  # by which the sides' ratios of two clips may differ and count as one
+
 
 
 class Placing(NamedTuple):
@@ -110,17 +112,17 @@ def prepared(
   looked_at = {name: clip.sample(SAMPLE) for name, clip in clips.items()}
   if empty := [name for name, frames in looked_at.items() if not frames]:
     raise UserError(f"{clips[empty[0]].path}: expected frames that can be decoded, found none; copy or export it again")
-  found, told = _ranges(looked_at, settings)
+  found, told = decided_ranges(looked_at, settings)
   lines += told
   sources = []
   for name, frames in looked_at.items():
     gray = all(not np.any(frame != frame[..., :1]) for frame in frames)
-    source = Source(name, found[name], placings[name], gray, noise_level.Noise(*3 * [np.float32(0)]))
+    source = Source(name, found[name], placings[name], gray, noise_level.Noise(*3 * [jnp.zeros(())]))
     area = _valid(frames, valid, placings[name])
     if area is not None:
-      lines.append(f"{name}: transparent or of one value outside a part of the frame ({100 * (1 - area.mean()):.0f} % of "
-                   "it), in all frames that were looked at; the other source stands alone there; --valid=off counts it "
-                   "as content")  # fmt: skip
+      lines.append(f"{name}: transparent or of one value outside a part of the frame ({100 * (1 - area.mean()):.0f} % "
+                   "of it), in all frames that were looked at; the other source stands alone there; --valid=off counts "
+                   "it as content")  # fmt: skip
     source = source._replace(valid=area)
     if restore:
       source, told = _with_noise(source, frames)
@@ -151,18 +153,18 @@ def _known(clips: Mapping[str, Clip], transforms: stored.Transforms):
   if transforms.reference not in clips:
     raise UserError(f"--transforms: expected the reference {transforms.reference} among {', '.join(clips)}; write it "
                     "again with dig2dig align, --sources names them")  # fmt: skip
-  size = tuple(transforms.size)
+  size = transforms.size
   placings, lines = {}, []
   for name, clip in clips.items():
-    expected = size if name == transforms.reference else None
+    expected = size
     if name != transforms.reference:
       if name not in transforms.sources:
-        raise UserError(f"--transforms: expected a transform of {name}, found those of {', '.join(transforms.sources)}; "
-                        "write it again with dig2dig align")  # fmt: skip
-      expected = tuple(transforms.sources[name].size)
+        raise UserError(f"--transforms: expected a transform of {name}, found those of "
+                        f"{', '.join(transforms.sources)}; write it again with dig2dig align")  # fmt: skip
+      expected = transforms.sources[name].size
     if clip.size != expected:
-      raise UserError(f"{clip.path}: expected frames of {expected[0]}x{expected[1]} (height x width) as in --transforms, "
-                      f"found {clip.size[0]}x{clip.size[1]}; take transforms of such frames")  # fmt: skip
+      raise UserError(f"{clip.path}: expected frames of {expected[0]}x{expected[1]} (height x width) as in "
+                      f"--transforms, found {clip.size[0]}x{clip.size[1]}; take transforms of such frames")  # fmt: skip
     if name == transforms.reference:
       placings[name] = Placing(size)
       continue
@@ -176,8 +178,8 @@ def _known(clips: Mapping[str, Clip], transforms: stored.Transforms):
   return size, placings, lines
 
 
-def _ranges(looked_at: Mapping[str, list[np.ndarray]], settings: Mapping[str, Setting]):
-  """({source: ranges}, lines)."""
+def decided_ranges(looked_at: Mapping[str, list[np.ndarray]], settings: Mapping[str, Setting]):
+  """({source: ranges}, lines) of samples of every source's frames. settings: see `data.ranges`."""
   found, _ = ranges.of_arrays({name: np.concatenate(frames) for name, frames in looked_at.items()}, settings)
   lines = []
   for name, own in found.items():
@@ -191,9 +193,9 @@ def _ranges(looked_at: Mapping[str, list[np.ndarray]], settings: Mapping[str, Se
 def _valid(frames: Sequence[np.ndarray], how: str, placing: Placing) -> np.ndarray | None:
   """Where the source holds a scene in any frame, in the result's frame: an area that is empty in some frames only is
   content."""
-  areas = [validity.find(frame, None, how=how) for frame in frames]
+  areas = [area for frame in frames if (area := validity.find(frame, None, how=how)) is not None and area.any()]
   found = placing.valid
-  if all(area is not None and area.any() for area in areas):
+  if len(areas) == len(frames):
     own = placing(2 * np.logical_or.reduce(areas).astype(np.float32)[..., None] - 1)[..., 0] > 0
     found = own if found is None else found & own
   return found
@@ -203,24 +205,26 @@ def _with_noise(source: Source, frames: Sequence[np.ndarray]) -> tuple[Source, l
   """The source with the noise and the stripes of its frames, and a line for each that there is."""
   planes = [source.pixels(frame)[..., 1] for frame in frames]
   estimate = jax.jit(noise_level.estimate)
-  each = [noise_level.Noise(*map(float, estimate(plane))) for plane in planes]
-  noise = sorted(each, key=lambda one: one.deviation)[len(each) // 2]
-  lines, stripes = [], None
+  each = [jax.device_get(estimate(plane)) for plane in planes]
+  noise = sorted(each, key=lambda one: float(one.deviation))[len(each) // 2]
+  lines: list[str] = []
+  stripes = None
   if source.gray:  # a thermal detector's
-    stripes = _stripes(planes, [one.deviation for one in each])
+    stripes = _stripes(planes, [np.asarray(one.deviation) for one in each])
   if stripes is not None:
-    lines.append(f"{source.name}: stripes of standard deviation {127.5 * stripes.std():.1f} of 255, taken off all frames "
-                 "alike; --restore=off leaves them")  # fmt: skip
+    lines.append(f"{source.name}: stripes of standard deviation {127.5 * stripes.std():.1f} of 255, taken off all "
+                 "frames alike; --restore=off leaves them")  # fmt: skip
   if noise.deviation > blind.FROM:
-    lines.append(f"{source.name}: noise of standard deviation {127.5 * noise.deviation:.1f} of 255, removed from all "
-                 "frames alike; --restore=off leaves it")  # fmt: skip
-  return source._replace(noise=noise_level.Noise(*map(np.float32, noise)), stripes=stripes), lines
+    lines.append(f"{source.name}: noise of standard deviation {127.5 * float(noise.deviation):.1f} of 255, removed "
+                 "from all frames alike; --restore=off leaves it")  # fmt: skip
+  return source._replace(noise=noise, stripes=stripes), lines
 
 
-def _stripes(planes: Sequence[np.ndarray], deviations: Sequence[float]) -> np.ndarray | None:
+def _stripes(planes: Sequence[np.ndarray], deviations: Sequence[np.ndarray]) -> np.ndarray | None:
   """[H, W, 1]: the medians over frames, since a detector's stripes stay where a scene moves."""
   find = jax.jit(noise_level.stripes)
-  columns = np.median([find(plane, deviation) for plane, deviation in zip(planes, deviations, strict=True)], axis=0)
+  columns = np.median([np.asarray(find(plane, deviation))
+                       for plane, deviation in zip(planes, deviations, strict=True)], axis=0)
   rows = np.median([np.asarray(find((plane - columns).T, deviation)).T
                     for plane, deviation in zip(planes, deviations, strict=True)], axis=0)  # fmt: skip
   found = (columns + rows)[..., None].astype(np.float32)

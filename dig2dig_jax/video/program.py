@@ -79,8 +79,8 @@ def program(
     rule = rule_of(options)
     observed, encoded = method.codec.to_fuse(images), method.codec.to_fuse(content)
     weights, bands = spectrum.weigh(observed, encoded, rule)
-    state, cut = steady.carried(weights, encoded, state, share=share)
-    x0 = spectrum.blend(state.weights, bands, encoded, rule).image
+    weights, state, cut = steady.carried(weights, encoded, state, share=share)
+    x0 = spectrum.blend(weights, bands, encoded, rule).image
     fused = method.codec.decode(jnp.broadcast_to(x0, images.shape[1:]), content)
     return Fused(_quantised(fused, bit_depth), cut), state
 

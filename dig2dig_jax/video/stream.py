@@ -3,7 +3,7 @@
 import contextlib
 import queue
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -61,7 +61,9 @@ class Flow(NamedTuple):
     return steady.start(len(self.clips), self.padded, self.bands)
 
 
-def fused(flow: Flow, *, first: int = 0, state: steady.State | None = None) -> Iterator[Done]:
+def fused(
+  flow: Flow, *, first: int = 0, state: steady.State | None = None
+) -> Generator[Done, None, None]:
   """The fused frames from number `first` on, in order. state: after the frame before; needed where `first` is above 0.
 
   Every frame is computed while the next ones are decoded, and the one before is given out. Where this is closed early
@@ -80,7 +82,7 @@ def fused(flow: Flow, *, first: int = 0, state: steady.State | None = None) -> I
       yield _waited(flow, *begun, channels)
 
 
-def _ready(flow: Flow, first: int) -> Iterator[Ready]:
+def _ready(flow: Flow, first: int) -> Generator[Ready, None, None]:
   infrared, visible = flow.clips.values()
   for number, pair in enumerate(pairing.together(infrared, visible, flow.offset)):
     if number >= first:
@@ -103,7 +105,7 @@ def _waited(flow: Flow, ready: Ready, found: Fused, state: steady.State, channel
   return Done(ready.number, ready.pts, crop(image, flow.prepared.size)[..., channels], state, bool(cut))
 
 
-def _ahead(frames: Iterator[Any]) -> Iterator[Any]:
+def _ahead(frames: Generator[Ready, None, None]) -> Generator[Ready, None, None]:
   """The same, drawn by a thread that is up to `AHEAD` frames ahead. Its faults are raised here."""
   waiting: queue.Queue = queue.Queue(AHEAD)
   stopped = threading.Event()
