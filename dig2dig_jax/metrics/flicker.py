@@ -16,7 +16,9 @@ import cv2
 import numpy as np
 
 _AGREE, _SLACK = 0.01, 0.5  # of forward and backward flow: share of their squares, and squared pixels
-_SEEN = 0.3  # least share of the pixels that must be seen in both frames: at a cut hardly any are
+_SEEN = 0.3  # least share of the pixels that must be seen in both frames
+# At a cut no source resembles itself at large, in cells of so many pixels: by the square of the correlation.
+_CELL, _ALIKE = 12, 0.25
 _LEAST = 16  # pixels of a side, below which there is no flow
 
 
@@ -49,7 +51,7 @@ class Flicker:
     if self._before is not None and images.shape != self._before.shape:
       raise ValueError(f"expected images of one size, found {self._before.shape[1:]} and {images.shape[1:]}")
     before, self._before = self._before, images
-    if before is not None:
+    if before is not None and not all(map(_differ, before[:-1], images[:-1])):
       self._compare(before, images)
 
   def _compare(self, before: np.ndarray, now: np.ndarray) -> None:
@@ -90,6 +92,14 @@ class Flicker:
       return Flickers(np.nan, (np.nan,) * count, np.nan, 0)
     *sources, fused, excess = np.sqrt(self._sums / self._pixels).tolist()
     return Flickers(fused, tuple(sources), excess, self._pairs)
+
+
+def _differ(before: np.ndarray, now: np.ndarray) -> bool:
+  size = [max(2, side // _CELL) for side in now.shape[::-1]]
+  one, other = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (before, now))
+  one, other = one - one.mean(), other - other.mean()
+  product = np.square(np.mean(one * other))
+  return bool(product < _ALIKE * np.mean(one**2) * np.mean(other**2))
 
 
 def _places(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ import abc
 import functools
 import os
 import re
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -109,6 +110,7 @@ class Pages(Listed):
   def __init__(self, path: Path, rate: Fraction):
     try:
       self._tiff = tifffile.TiffFile(path)
+      weakref.finalize(self, self._tiff.close)
       pages = self._tiff.pages
       first: Any = pages[0]
       check_size(first.imagelength, first.imagewidth, kind="TIFF")

@@ -278,7 +278,7 @@ class _Images:
     yield self
 
   def add(self, done: stream.Done) -> None:
-    name = self._names[done.number] if self._names is not None else f"{done.number + 1:06d}"
+    name = self._names[done.visible] if self._names is not None else f"{done.visible + 1:06d}"
     write_levels(self._out / f"{name}.png", done.image)
 
   def commit(self) -> None:

@@ -1,7 +1,6 @@
 """Who reads video files? PyAV, which only those install who need it."""
 
 import contextlib
-import logging
 from collections.abc import Iterator
 from types import ModuleType
 
@@ -15,8 +14,7 @@ def pyav(path) -> ModuleType:
   except ImportError:
     raise UserError(f"{path}: expected PyAV to read or write video, found it not installed; pip install "
                     "dig2dig_jax[video]") from None
-  av.logging.set_level(av.logging.PANIC)  # what matters of FFmpeg's doubts is refused here
-  logging.getLogger("libav").setLevel(logging.CRITICAL + 1)
+  # FFmpeg's own lines stay unheard, as PyAV has them: whoever listens makes its threads wait for Python's.
   return av
 
 

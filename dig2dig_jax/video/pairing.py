@@ -1,7 +1,7 @@
 """Which frames belong together? Of every visible frame the infrared one that is nearest in time.
 
-Both clips begin together, or `offset` seconds apart. The result has the visible clip's frames and time stamps, up to
-where the infrared one ends.
+Both clips begin together, or `offset` seconds apart. The result has the visible clip's frames and time stamps, from
+where the infrared one begins to where it ends.
 """
 
 from collections.abc import Iterator, Mapping
@@ -35,6 +35,8 @@ def together(infrared: Clip, visible: Clip, offset: Fraction = Fraction(0)) -> I
       now, following = following, next(others, None)
     if following is None and time - now.time > reach:
       return
+    if now.time - time > reach:  # the infrared clip has not begun
+      continue
     yield Together((now, frame), abs(now.time - time))
 
 

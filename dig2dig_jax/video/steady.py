@@ -16,14 +16,15 @@ from dig2dig_jax.ops.arrays import Array, Images
 from dig2dig_jax.ops.filters import gaussian_blur
 from dig2dig_jax.restoration.noise_level import LEVEL
 
-SHARE = 0.3  # of this frame's weights in the average, where nothing changed
-BANDS = 3  # the finest, whose weights are carried
+SHARE = 0.2  # of this frame's weights in the average, where nothing changed
+BANDS = 2  # the finest, whose weights are carried
 # Changes of a source's brightness, averaged over a neighbourhood, from which weights begin to follow, and do so fully:
 # the grain that is left in good pictures stays below.
 FROM, TO = 3 * LEVEL, 9 * LEVEL
 _NEIGHBOURHOOD = 1.0  # pixels of a level, standard deviation
-_CUT_LEVEL = 4  # of the pyramid: the scene at large
-_CUT, _CUT_SHARE = 24 * LEVEL, 0.4  # change beyond that of the median pixel, and how many pixels of a level have it
+_CUT_LEVEL, _CUT_SIDE = 4, 8  # of the pyramid, and the least side there: the scene at large
+_ALIKE = 0.25  # squared correlation of two frames of a source, below which they are of different scenes,
+_CUT = 3 * LEVEL  # if more than such a deviation of the second is not explained by the first
 
 
 class State(NamedTuple):
@@ -38,8 +39,9 @@ class State(NamedTuple):
 
 def start(count: int, size: tuple[int, int], bands: int) -> State:
   """Before the first frame of `count` sources of this size (height, width), for weights of that many bands."""
-  scene = _scene(jnp.zeros((count, *size, 1)), min(bands, pyramid.max_levels(*size)))
-  return State(scene[: _carried(min(bands, pyramid.max_levels(*size)))], scene, jnp.float32(0))
+  levels = min(bands, pyramid.max_levels(*size))
+  scene = _scene(jnp.zeros((count, *size, 1)), levels)
+  return State(scene[: min(BANDS, levels - 1)], scene, jnp.float32(0))  # the base is never carried
 
 
 def carried(
@@ -64,19 +66,21 @@ def carried(
 
 
 def is_cut(scene: list[Array], before: list[Array]) -> Array:
-  """Whether two frames show different scenes: most of a source changed by more than its median pixel did, which is
-  what a camera's gain changes all of them by."""
-  change = scene[-1] - before[-1]
-  beyond = jnp.abs(change - jnp.median(change, axis=(1, 2), keepdims=True)) > _CUT
-  return jnp.any(jnp.mean(beyond, axis=(1, 2, 3)) > _CUT_SHARE)
-
-
-def _carried(levels: int) -> int:
-  return min(BANDS, levels - 1)  # never the base
+  """Whether two frames show different scenes: at large, no source resembles itself, whatever a camera's gain made of
+  its brightness and contrast. A source in which hardly anything is to be seen says nothing."""
+  one, other = (level[-1] - level[-1].mean(axis=(1, 2, 3), keepdims=True) for level in (before, scene))
+  then, now = jnp.mean(jnp.square(one), axis=(1, 2, 3)), jnp.mean(jnp.square(other), axis=(1, 2, 3))
+  alike = jnp.square(jnp.mean(one * other, axis=(1, 2, 3))) / (then * now + 1e-12)
+  changed = (1 - alike) * now > _CUT**2
+  different = changed & (alike < _ALIKE)
+  return jnp.any(different) & jnp.all(different | ~changed)
 
 
 def _scene(brightness: Array, levels: int) -> list[Array]:
-  return pyramid.gaussian_pyramid(brightness, max(min(_CUT_LEVEL + 1, levels), 1))
+  """Levels of the pyramid down to the one that cuts are seen at."""
+  side = min(brightness.shape[1:3])
+  deepest = min(_CUT_LEVEL, max((side // _CUT_SIDE).bit_length() - 1, 0), levels - 1)
+  return pyramid.gaussian_pyramid(brightness, max(deepest, min(BANDS, levels) - 1) + 1)
 
 
 def as_arrays(state: State) -> dict[str, Array]:

@@ -22,18 +22,20 @@ AHEAD = 3  # frames that wait to be computed
 
 
 class Ready(NamedTuple):
-  """A frame to be fused. images: [K, Hb, Wb, 3], padded."""
+  """A frame to be fused. visible: its number in the visible clip. images: [K, Hb, Wb, 3], padded."""
 
   number: int
+  visible: int
   pts: int
   images: np.ndarray
 
 
 class Done(NamedTuple):
-  """A fused frame. image: uint8 or uint16 [H, W, 1 or 3]. state: after it; of the device. cut: whether a scene begins
-  with it."""
+  """A fused frame. visible: its number in the visible clip. image: uint8 or uint16 [H, W, 1 or 3]. state:
+  after it; of the device. cut: whether a scene begins with it."""
 
   number: int
+  visible: int
   pts: int
   image: np.ndarray
   state: steady.State
@@ -87,7 +89,7 @@ def _ready(flow: Flow, first: int) -> Generator[Ready, None, None]:
   for number, pair in enumerate(pairing.together(infrared, visible, flow.offset)):
     if number >= first:
       images = flow.prepared.images([frame.read() for frame in pair.frames])
-      yield Ready(number, pair.frames[1].pts, reflect_pad(images, flow.padded))
+      yield Ready(number, pair.frames[1].number, pair.frames[1].pts, reflect_pad(images, flow.padded))
 
 
 def _begun(flow: Flow, ready: Ready, state: steady.State) -> tuple[Fused, steady.State]:
@@ -102,7 +104,8 @@ def _waited(flow: Flow, ready: Ready, found: Fused, state: steady.State, channel
     image, cut = jax.device_get((found.image, found.cut))
   except jax.errors.JaxRuntimeError as error:
     raise UserError(faults.line(f"frame {ready.number + 1}", error)) from error
-  return Done(ready.number, ready.pts, crop(image, flow.prepared.size)[..., channels], state, bool(cut))
+  image = crop(image, flow.prepared.size)[..., channels]
+  return Done(ready.number, ready.visible, ready.pts, image, state, bool(cut))
 
 
 def _ahead(frames: Generator[Ready, None, None]) -> Generator[Ready, None, None]:

@@ -34,7 +34,7 @@ class Scene:
     shift = np.float32([[1, 0, -4 - self.drift * time % 40], [0, 1, -4 - 0.4 * self.drift * time % 40]])
     infrared, visible = (cv2.warpAffine(ground, shift, (width, height), borderMode=cv2.BORDER_REFLECT).reshape(
       height, width, -1) for ground in self._ground[scene])
-    walker = _walker(self.size, (0.15 + WALK * time) % 1.2 - 0.1)
+    walker = _walker(self.size, (0.15 + 0.55 * scene + WALK * time) % 1.2 - 0.1)
     infrared = 40 + 90 * infrared + 110 * walker
     infrared = infrared * (1 + self.gain * (int(time * 2) % 2))
     visible = (25 + 110 * visible) * (1 + 0.9 * scene) * (1 - 0.75 * walker)

@@ -3,7 +3,7 @@
 import made
 import numpy as np
 import pytest
-from conftest import OPTIONS  # noqa: F401
+from conftest import OPTIONS
 
 from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.registry import make_method

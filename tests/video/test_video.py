@@ -3,8 +3,10 @@
 import gc
 import itertools
 import os
+import re
 import signal
 import sys
+import threading
 import weakref
 from fractions import Fraction
 
@@ -79,14 +81,14 @@ def test_a_killed_run_goes_on_to_the_same_file(clips, undisturbed, fuse, tmp_pat
   with pytest.raises(Killed):
     fuse(*clips, out, progress=die)
   parts = out.with_name("out.mp4.parts")
-  assert not out.exists() and len(list(parts.glob("*.mp4"))) == at // 7
+  assert not out.exists() and len(list(parts.glob("*.mp4"))) == (at - 1) // 7
   (parts / f".{32 * 'a'}.tmp").write_bytes(b"torn")
   with (parts / "segments.jsonl").open("a") as log:
     log.write('{"number": 9, "pts": [')  # a line whose writer was killed
   with pytest.raises(UserError, match=r"found those of other flags; add --overwrite"):
     fuse(*clips, out, seed=1)
   report = fuse(*clips, out)
-  assert (report.frames, report.before) == (20, at // 7 * 7)
+  assert (report.frames, report.before) == (20, (at - 1) // 7 * 7)
   assert out.read_bytes() == undisturbed[0].read_bytes() and not parts.exists()
 
 
@@ -125,10 +127,11 @@ def test_ctrl_c_says_how_far_and_the_same_command_goes_on(clips, run, tmp_path, 
   out = tmp_path / "new" / "out.mp4"
   status, told, _ = run(*clips, "-o", out)
   assert status == 130 and not out.exists()
-  assert f"stopped by Ctrl-C: 0 of 20 frames are kept; the same command goes on from there; segments in {out}.parts" in told
+  assert "stopped by Ctrl-C: 0 of 20 frames are kept; the same command goes on from there" in told
+  assert f"segments in {out}.parts" in told
   monkeypatch.setattr(Progress, "at", at)
   status, told, notes = run(*clips[::-1], "-o", out, "--score")
-  assert status == 0 and f"20 frames fused" in told and f"written: {out}" in told
+  assert status == 0 and "20 frames fused" in told and f"written: {out}" in told
   assert "warping error: fused" in told and f"note: {clips[0]} is the infrared clip" in notes
   status, _, refused = run(*clips, "-o", out)
   assert status == 2 and "expected nothing there, found a file" in refused
@@ -165,22 +168,26 @@ def test_what_cannot_be_is_one_line_and_status_2(run, clips, tmp_path, monkeypat
   status, told, notes = run(*(word.format(ir=clips[0], vi=clips[1]) for word in words))
   errors = [line for line in notes.splitlines() if not line.startswith("note: ")]
   assert status == 2 and told == "" and len(errors) == 1 and errors[0].startswith("error: "), notes
-  assert __import__("re").search(said, errors[0]), errors[0]
+  assert re.search(said, errors[0]), errors[0]
   assert (tmp_path / "theirs.mp4").read_bytes() == whole and not (tmp_path / "o.mp4").exists()
 
 
 def test_few_frames_live_at_a_time_however_long_the_clips(clips, fuse, tmp_path, monkeypatch):
-  live, most = weakref.WeakSet(), []
+  live, most = [0], []
 
   class Samples(np.ndarray):
-    pass
+    """Can be asked whether it lives."""
+
+  def gone():
+    live[0] -= 1
 
   decoded = container.Container._decoded
 
   def counted(self, frame):
     found = decoded(self, frame).view(Samples)
-    live.add(found)
-    most.append(len(live))
+    weakref.finalize(found, gone)
+    live[0] += 1
+    most.append(live[0])
     return found
 
   monkeypatch.setattr(container.Container, "_decoded", counted)
@@ -200,8 +207,6 @@ def test_few_frames_live_at_a_time_however_long_the_clips(clips, fuse, tmp_path,
 
 
 def test_the_thread_that_reads_ends_with_whoever_stops_early(clips):
-  import threading
-
   frames = stream._ahead(iter_forever())
   assert [next(frames) for _ in range(3)] == [0, 1, 2]
   frames.close()
