@@ -1,5 +1,6 @@
 """`dig2dig video`: an infrared and a visible clip become one, and how much a fused clip flickers."""
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
@@ -91,9 +92,16 @@ def _fuse(clips: Mapping[str, Clip], out: Path, offset: Fraction, share: float) 
   prior = common.network_prior()
   restored = without_restoring(options)
   method = make_method(prior, common.codec(), options=restored)
-  with Progress(list(clips.values())[1].count or 0, "frame") as progress:
-    config = dataclasses.replace(config, progress=lambda done, count: progress.at(done))
-    tell = lambda line: progress.say(f"note: {line}")  # noqa: E731
+  with contextlib.ExitStack() as stack:
+    bars: list[Progress] = []
+
+    def at(done: int, count: int | None) -> None:
+      if not bars:  # once the program is compiled
+        bars.append(stack.enter_context(Progress(count or 0, "frame")))
+      bars[0].at(done)
+
+    config = dataclasses.replace(config, progress=at)
+    tell = lambda line: note(f"note: {line}")  # noqa: E731
     found = job.run(clips, out, config, method, restored, prior, overwrite=flags.OVERWRITE.value, tell=tell)
   for line in found.notes:
     note(f"note: {line}")

@@ -30,6 +30,7 @@ from dig2dig_jax.video.program import is_steady, program
 
 SEGMENT = 50  # frames
 _TOLD = 8  # cuts that a line names
+_ONE_CUT = 3  # frames within which both clips change, where one has fewer frames
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -155,7 +156,7 @@ def run(
     for line in writer.lines():
       tell(line)
     _fuse(flow, config, parts, writer, report)
-    report.cuts = [number for part in parts.done for number in part.cuts]
+    report.cuts = _apart([number for part in parts.done for number in part.cuts])
     if report.stopped_by is None:
       if not parts.done:
         raise UserError(f"{clips[list(clips)[1]].path}: expected frames at the times of those of the other clip, found "
@@ -289,6 +290,15 @@ class _Images:
 
   def finish(self, parts: Parts) -> list[str]:
     return []
+
+
+def _apart(cuts: list[int]) -> list[int]:
+  """Cuts without those that follow another one at once: clips of different rates change a few frames apart."""
+  found: list[int] = []
+  for number in cuts:
+    if not found or number - found[-1] > _ONE_CUT:
+      found.append(number)
+  return found
 
 
 def is_file(out: Path) -> bool:

@@ -2,7 +2,7 @@
 
   python tests/video/made.py FOLDER [SECONDS]      # FOLDER/ir.mp4 (10 frames a second), FOLDER/vi.mp4 (25, with sound)
 
-A warm walker crosses a textured ground that drifts slowly; the infrared camera corrects its gain from time to time;
+A warm walker crosses a textured ground that sways slowly; the infrared camera corrects its gain from time to time;
 both have noise. Where a cut is asked for, another scene begins.
 """
 
@@ -19,7 +19,8 @@ WALK = 0.35  # of the frame's width per second
 
 
 class Scene:
-  """What two cameras see at a time in seconds. noise: standard deviation, of 255. drift: pixels of the ground a second.
+  """What two cameras see at a time in seconds. noise: standard deviation, of 255. drift: most pixels of the ground
+  a second, to and fro.
   gain: how much the infrared camera's gain jumps, as a share. cut: seconds, from which it is another scene."""
 
   def __init__(self, size=(96, 128), *, seed=0, noise=2.0, drift=4.0, gain=0.06, cut=None):
@@ -31,7 +32,8 @@ class Scene:
     """(infrared uint8 [H, W, 1], visible uint8 [H, W, 3]) without noise."""
     scene = int(self.cut is not None and time >= self.cut)
     height, width = self.size
-    shift = np.float32([[1, 0, -4 - self.drift * time % 40], [0, 1, -4 - 0.4 * self.drift * time % 40]])
+    sway = 20 * (1 - np.cos(self.drift * time / 20))  # pixels
+    shift = np.float32([[1, 0, -4 - sway], [0, 1, -4 - 0.4 * sway]])
     infrared, visible = (cv2.warpAffine(ground, shift, (width, height), borderMode=cv2.BORDER_REFLECT).reshape(
       height, width, -1) for ground in self._ground[scene])
     walker = _walker(self.size, (0.15 + 0.55 * scene + WALK * time) % 1.2 - 0.1)

@@ -172,6 +172,26 @@ def test_what_cannot_be_is_one_line_and_status_2(run, clips, tmp_path, monkeypat
   assert (tmp_path / "theirs.mp4").read_bytes() == whole and not (tmp_path / "o.mp4").exists()
 
 
+def test_other_methods_fuse_frame_by_frame_and_say_so(clips, run, tmp_path):
+  words = ("--weights=uniform", "--dig_window=cumulative", "--base=uniform", "--target=0", "--undershoot=-1")
+  status, told, notes = run(*clips, "-o", tmp_path / "out", *words)
+  assert status == 0 and "20 frames fused" in told
+  assert "note: frames are fused each by itself: weights that are carried along time need" in notes
+  assert len(list((tmp_path / "out").glob("*.png"))) == 20
+
+
+def test_noise_is_removed_from_all_frames_alike(fuse, tmp_path):
+  scene = made.Scene((32, 48), noise=14)
+  for name, k in (("ir", 0), ("vi", 1)):
+    frames = [scene.at(number / 25)[k] for number in range(5)]
+    made.write(tmp_path / f"{name}.mp4", frames, rate=25, options={"crf": "0"})
+  places = tmp_path / "ir.mp4", tmp_path / "vi.mp4"
+  restored, plain = fuse(*places, tmp_path / "restored", restore=True), fuse(*places, tmp_path / "plain")
+  assert sum("removed from all frames alike" in note for note in restored.notes) == 2 and not plain.notes
+  images = [open_clip(tmp_path / name).at(2).astype(int) for name in ("restored", "plain")]
+  assert np.abs(images[0] - images[1]).mean() > 1
+
+
 def test_few_frames_live_at_a_time_however_long_the_clips(clips, fuse, tmp_path, monkeypatch):
   live, most = [0], []
 
