@@ -17,7 +17,7 @@ from dig2dig_jax.fusing import processes
 from dig2dig_jax.fusing.progress import Progress
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.video import job, scoring, steady
-from dig2dig_jax.video.clip import Clip, open_clip
+from dig2dig_jax.video.clip import Clip, Listed, open_clip
 from dig2dig_jax.video.options import looks_for_noise, without_restoring
 
 OWN = ("offset", "rate", "steady", "score")  # flags that launch.py does not know
@@ -135,8 +135,8 @@ def _roles(places: Sequence[str], asked: str) -> tuple[list[str], tuple[int, ...
 
 def _clips(places: Sequence[str], names: Sequence[str], rate: Fraction | None) -> dict[str, Clip]:
   clips = {name: open_clip(place, rate) for name, place in zip(names, places, strict=True)}
-  timed = [clip for clip in clips.values() if not hasattr(clip, "at")]
-  without = [name for name, clip in clips.items() if hasattr(clip, "at")]
+  timed = [clip for clip in clips.values() if not isinstance(clip, Listed)]
+  without = [name for name, clip in clips.items() if isinstance(clip, Listed)]
   if without and rate is None:
     if timed:  # a folder beside a video: its rate
       clips = {name: open_clip(place, timed[0].rate) for name, place in zip(names, places, strict=True)}

@@ -33,7 +33,8 @@ class Segment:
   def __enter__(self) -> Self:
     av = self._av = libraries.pyav(self._path)
     self._replacing = replacing(self._path)
-    self._container = av.open(str(self._replacing.__enter__()), "w", format="mp4", options=_REPEATABLE)
+    with libraries.writing(self._path):
+      self._container = av.open(str(self._replacing.__enter__()), "w", format="mp4", options=_REPEATABLE)
     self._stream = self._container.add_stream("libx264", rate=self._rate, options=_OPTIONS)
     self._stream.height, self._stream.width = self._size
     self._stream.pix_fmt, context = "yuv420p", self._stream.codec_context
@@ -44,11 +45,14 @@ class Segment:
     return self
 
   def __exit__(self, kind, error, trace) -> bool | None:
-    try:
-      if kind is None:
-        self._container.mux(self._stream.encode())
-    finally:
-      self._container.close()
+    with libraries.writing(self._path):
+      try:
+        if kind is None:
+          self._container.mux(self._stream.encode())
+        self._container.close()
+      except BaseException as failed:
+        self._replacing.__exit__(type(failed), failed, failed.__traceback__)
+        raise
       self._replacing.__exit__(kind, error, trace)
     return None
 
@@ -60,7 +64,8 @@ class Segment:
     frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
     frame.pts, self._count = self._count, self._count + 1
     frame.time_base = 1 / self._rate
-    self._container.mux(self._stream.encode(frame))
+    with libraries.writing(self._path):
+      self._container.mux(self._stream.encode(frame))
 
 
 def even(size: tuple[int, int]) -> tuple[int, int]:
@@ -85,7 +90,7 @@ def join(
   """
   av = libraries.pyav(out)
   notes: list[str] = []
-  with replacing(out) as temporary, libraries.reading(out, "choose another -o"):
+  with libraries.writing(out), replacing(out) as temporary:
     with av.open(str(temporary), "w", format=FORMATS[out.suffix.lower()], options=_REPEATABLE) as container:
       container.metadata["comment"] = MARK
       with av.open(str(segments[0].path)) as first:

@@ -38,3 +38,14 @@ def reading(path, remedy: str = "copy or export it again") -> Iterator[None]:
   except (ValueError, TypeError, IndexError) as error:  # of frames that cannot be: sizes, formats
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     raise UserError(f"{path}: expected frames that can be decoded, found {reason}; {remedy}") from error
+
+
+@contextlib.contextmanager
+def writing(path) -> Iterator[None]:
+  """The same of a file that is written: a full disk, a stream that a container does not take."""
+  av = pyav(path)
+  try:
+    yield
+  except (OSError, av.error.FFmpegError) as error:
+    raise UserError(f"{path}: expected a place to write a video, found {error.strerror or type(error).__name__}; free "
+                    "space or choose another -o, and run the same command again") from error

@@ -161,8 +161,8 @@ def test_noise_that_is_known_is_restored_as_noise_that_was_found():
   random = np.random.default_rng(9)
   mean = jnp.zeros((32, 32, 3))
   denoise = gaussian.denoiser(mean, 0.05)
-  noisy = [mean + jnp.asarray(LEVEL * deviation * random.normal(size=(32, 32, 1)), jnp.float32) for deviation in (1, 20)]
-  images, key = jnp.clip(jnp.stack(noisy), -1, 1), jax.random.key(0)
+  noise = LEVEL * np.array([1, 20]).reshape(2, 1, 1, 1) * random.normal(size=(2, 32, 32, 1))
+  images, key = jnp.clip(mean[None] + jnp.asarray(noise, jnp.float32), -1, 1), jax.random.key(0)
   found = jax.jit(lambda images: blind.restored(key, images, LEVELS, denoise))(images)
   known = jax.jit(lambda images, noise: blind.known(key, images, noise, (True, True), LEVELS, denoise))
   result = known(found.observed, found.noise)
