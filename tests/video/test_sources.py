@@ -17,6 +17,8 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.video import pairing, preparing
 from dig2dig_jax.video.clip import open_clip
 
+pytest_plugins = ("video_runs",)
+
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):

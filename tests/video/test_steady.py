@@ -3,7 +3,7 @@
 import made
 import numpy as np
 import pytest
-from conftest import OPTIONS
+from video_options import OPTIONS
 
 from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.registry import make_method
@@ -12,6 +12,7 @@ from dig2dig_jax.restoration.noise_level import Noise
 from dig2dig_jax.video import steady
 from dig2dig_jax.video.program import program
 
+pytest_plugins = ("video_runs",)
 pytestmark = pytest.mark.usefixtures("quick_compile")
 SIZE = (48, 64)
 

@@ -23,6 +23,8 @@ from dig2dig_jax.fusing.progress import Progress  # noqa: E402
 from dig2dig_jax.video import container, stream  # noqa: E402
 from dig2dig_jax.video.clip import open_clip  # noqa: E402
 
+pytest_plugins = ("video_runs",)
+
 
 def stamps(path):
   with av.open(str(path)) as file:

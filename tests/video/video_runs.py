@@ -1,12 +1,12 @@
-"""One compiled program for all tests that ask for the same one, and clips that are made once."""
+"""Fixtures, taken as a plugin: one program for all tests that ask for the same one, and clips that are made once."""
 
 import dataclasses
 
 import made
 import numpy as np
 import pytest
+from video_options import OPTIONS
 
-from dig2dig_jax import front
 from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.priors.prior import load_prior
@@ -15,7 +15,6 @@ from dig2dig_jax.video.clip import open_clip
 from dig2dig_jax.video.program import program
 
 SIZE = (32, 48)
-OPTIONS = dataclasses.replace(front.preset("thermal").options, bands=4, restore="off")
 
 
 @pytest.fixture(scope="module")
