@@ -2,7 +2,7 @@
 
 `fuse(method, params, key, images)` is a pure function for one pair; jit it, vmap it over pairs, differentiate it.
 `fuse_images(["ir.png", "vi.png"])` fuses files or arrays with a task's tuned settings, `fuse_volumes("ct", "pet")`
-volumes.
+volumes, `fuse_video("ir.mp4", "vi.mp4")` the frames of two clips.
 
 Names are imported when they are first asked for, so that `dig2dig --help` needs no JAX.
 """
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
   from dig2dig_jax.sampling.schedule import NoiseSchedule, make_schedule
   from dig2dig_jax.sampling.transition import ancestral, ddim, dpm_solver_pp_2m
   from dig2dig_jax.sampling.types import Correction, Denoiser, Guidance, Prediction, StatefulDenoiser, Step, Transition
+  from dig2dig_jax.video.fuse import fuse_video
   from dig2dig_jax.volumes.fuse import fuse_volumes
   from dig2dig_jax.volumes.read import read_volume
   from dig2dig_jax.volumes.volume import Volume
@@ -84,6 +85,7 @@ _HOME = {
   "sampling.schedule": ("NoiseSchedule", "make_schedule"),
   "sampling.transition": ("ancestral", "ddim", "dpm_solver_pp_2m"),
   "sampling.types": ("Correction", "Denoiser", "Guidance", "Prediction", "StatefulDenoiser", "Step", "Transition"),
+  "video.fuse": ("fuse_video",),
   "volumes.fuse": ("fuse_volumes",),
   "volumes.read": ("read_volume",),
   "volumes.volume": ("Volume",),

@@ -69,6 +69,11 @@ class LineFile:
           self._file.truncate(end)
         raise
 
+  def clear(self) -> None:
+    """Takes all lines away."""
+    with self._lock, explained(self.path):
+      self._file.truncate(0)
+
   def touched(self) -> float:
     """The present time, by the clock of the file system that the file is on."""
     with explained(self.path):

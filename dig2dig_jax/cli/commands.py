@@ -39,6 +39,21 @@ _ONE_PAGE["align"] = (
   "  --compile_cache=FOLDER                                  of compiled programs; empty for none\n\n"
   "Exit status: 0 all aligned, 2 bad input, 3 an alignment that cannot be believed: that image is not written."
 )
+_ONE_PAGE["video"] = (
+  "dig2dig video IR VI -o OUT.mp4\n\n"
+  "Two clips, infrared and visible, become one with the frames, time stamps and sound of the visible one. A clip is a "
+  "video file,\na folder of numbered images, or a TIFF file of several pages. -o FOLDER writes numbered PNG. The same "
+  "command goes on where\none was stopped. docs/video.md.\n\n"
+  "  --transforms=FILE     how they lie on each other, as dig2dig align writes it for a frame of each\n"
+  "  --offset=SECONDS      when the infrared clip's first frame was taken, after the visible one's; 0\n"
+  "  --rate=FRAMES         a second, of images, which have no time stamps; 25, or that of the other clip\n"
+  "  --steady=SHARE        of a frame's own weights where nothing moves, the rest is carried from the frames before;\n"
+  "                        --nosteady takes every frame by itself\n"
+  "  --score               tell how much the result flickers; --score=FUSED.mp4 without -o: any fused clip\n"
+  "  --range=, --restore=, --valid=, --prior=, --seed=, --overwrite, --tile=, --bit_depth=, --compile_cache= and the\n"
+  "  method's options      as of dig2dig fuse\n\n"
+  "Exit status: 0 done, 2 bad input, 3 stopped by another signal than Ctrl-C, 130 Ctrl-C."
+)
 _CONVERTERS = ("guided_diffusion", "drfusion", "lpips", "verify")
 _HELP = {"-h", "-help", "--help"}
 _OF_FOLDERS = ("data", "manifest", "dataset", "split", "sources", "list")  # flags that say which files: these are given
@@ -57,6 +72,10 @@ def run(command: str, words: list[str]) -> int:
       from dig2dig_jax.cli import align
 
       return align.run(_out_flag(words))
+    if command == "video":
+      from dig2dig_jax.cli import video
+
+      return video.run(_out_flag(words))
     if command == "show":
       from dig2dig_jax.cli import show
 

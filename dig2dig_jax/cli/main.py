@@ -11,6 +11,7 @@ HELP = """dig2dig: fuse registered images of one scene into one, with a diffusio
   dig2dig fuse FLIR.jpg -o FUSED.png               one radiometric file: its temperatures and its photograph
   dig2dig fuse FOLDER -o OUT                       every pair, bracket or stack of a folder, as cameras leave them
   dig2dig fuse CT_FOLDER PET_FOLDER -o OUT.nii.gz  two volumes, DICOM series or NIfTI files
+  dig2dig video IR.mp4 VISIBLE.mp4 -o OUT.mp4      two clips, with the frames and the sound of the visible one
   dig2dig evaluate --data=FOLDER --fused=FOLDER    scores of fused images, of any program
   dig2dig report --data=FOLDER --fused=FOLDER      the same, as a page with pictures
   dig2dig benchmark --data=FOLDER                  methods and plain fusions, scored
@@ -25,7 +26,7 @@ HELP = """dig2dig: fuse registered images of one scene into one, with a diffusio
 `dig2dig COMMAND --help` lists the flags. Exit status: 0 all done, 2 bad input (one line says what and how to mend it),
 3 some pairs failed, 130 Ctrl-C.
 """
-COMMANDS = ("fuse", "evaluate", "report", "benchmark", "train", "align", "convert", "show")
+COMMANDS = ("fuse", "evaluate", "report", "benchmark", "train", "align", "convert", "show", "video")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

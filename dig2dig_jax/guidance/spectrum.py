@@ -75,6 +75,11 @@ def band_gain(observed: Images, estimate: Images, *, against: str = "clean", win
 def compose(observed: Images, content: Images, rule: Rule) -> Composed:
   """The fused image of sources [K, H, W, C] as observed and as restored; all in [-1, 1], and so is the result but for
   what collapsing overshoots."""
+  return blend(*weigh(observed, content, rule), content, rule)
+
+
+def weigh(observed: Images, content: Images, rule: Rule) -> tuple[list[Array], list[Array]]:
+  """(the weights [K, h, w, 1] of every band, convex over K, finest first; the bands [K, h, w, C] of the content)."""
   levels = min(rule.bands, pyramid.max_levels(*content.shape[1:3]))
   count = content.shape[0]
   if not -count <= rule.functional < count:
@@ -100,6 +105,11 @@ def compose(observed: Images, content: Images, rule: Rule) -> Composed:
     weights.append(jax.nn.softmax(score, axis=0))
   base = base_band.functional(functional) if rule.base == "functional" else getattr(base_band, rule.base)
   weights.append(jnp.broadcast_to(base(bands, content), (*bands[-1].shape[:-1], 1)))
+  return weights, bands
+
+
+def blend(weights: list[Array], bands: list[Array], content: Images, rule: Rule) -> Composed:
+  """The image that these weights make of the bands of the content."""
   image = pyramid.collapse([jnp.sum(w * b, axis=0) for w, b in zip(weights, bands, strict=True)])
   return Composed(_within(image, content, rule), _shown(weights, bands))
 

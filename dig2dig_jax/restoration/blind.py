@@ -73,15 +73,33 @@ def _restored(key, image, levels: Step, denoise: Denoiser) -> Restored:
   striped = jnp.where(gray, columns + rows, 0.0)
   observed = image - striped[..., None]
 
-  def evaluated():
-    share = jnp.clip((noise.deviation - FROM) / (TO - FROM), 0, 1)
-    stable, deviation = noise_level.stabilise(observed, noise)
-    asked = _MARGIN * deviation * jnp.where(gray, jnp.sqrt(3.0), 1.0)
-    index = jnp.argmin(jnp.abs(jnp.log(splitting.deviation_of(levels)) - jnp.log(asked)))
-    step = jax.tree.map(lambda table: table[index], levels)
-    clean = splitting.denoised(key, stable, step, denoise, gray=gray)
-    clean = noise_level.restabilise(clipping.unclipped(clean, stable, deviation), noise)
-    return observed + share * (clean - observed)
-
-  content = jax.lax.cond(noise.deviation > FROM, evaluated, lambda: observed)
+  content = jax.lax.cond(
+    noise.deviation > FROM, lambda: _evaluated(key, observed, noise, gray, levels, denoise), lambda: observed
+  )
   return Restored(observed, content, noise, jnp.std(striped))
+
+
+def known(key: Array, images: Array, noise: Noise, gray: Sequence[bool], levels: Step, denoise: Denoiser) -> Restored:
+  """The same for sources [K, H, W, 3] without stripes whose noise [K] was found before, as of the frames of a sequence;
+  one evaluation of each whose deviation is above `FROM`. gray: whether a source's three channels are equal."""
+
+  def one(source):
+    image, own, is_gray = source
+    return jax.lax.cond(
+      own.deviation > FROM, lambda: _evaluated(key, image, own, is_gray, levels, denoise), lambda: image
+    )
+
+  content = jax.lax.map(one, (images, noise, jnp.asarray(gray)))
+  return Restored(images, content, noise, jnp.zeros(images.shape[0]))
+
+
+def _evaluated(key, observed, noise: Noise, gray, levels: Step, denoise: Denoiser):
+  """The source with as much of the prior's estimate as its noise asks for."""
+  share = jnp.clip((noise.deviation - FROM) / (TO - FROM), 0, 1)
+  stable, deviation = noise_level.stabilise(observed, noise)
+  asked = _MARGIN * deviation * jnp.where(gray, jnp.sqrt(3.0), 1.0)
+  index = jnp.argmin(jnp.abs(jnp.log(splitting.deviation_of(levels)) - jnp.log(asked)))
+  step = jax.tree.map(lambda table: table[index], levels)
+  clean = splitting.denoised(key, stable, step, denoise, gray=gray)
+  clean = noise_level.restabilise(clipping.unclipped(clean, stable, deviation), noise)
+  return observed + share * (clean - observed)

@@ -157,6 +157,20 @@ def test_blind_restoration_by_a_gaussian_prior():
   assert blind.told(("ir", "vi"), []) == []
 
 
+def test_noise_that_is_known_is_restored_as_noise_that_was_found():
+  random = np.random.default_rng(9)
+  mean = jnp.zeros((32, 32, 3))
+  denoise = gaussian.denoiser(mean, 0.05)
+  noise = LEVEL * np.array([1, 20]).reshape(2, 1, 1, 1) * random.normal(size=(2, 32, 32, 1))
+  images, key = jnp.clip(mean[None] + jnp.asarray(noise, jnp.float32), -1, 1), jax.random.key(0)
+  found = jax.jit(lambda images: blind.restored(key, images, LEVELS, denoise))(images)
+  known = jax.jit(lambda images, noise: blind.known(key, images, noise, (True, True), LEVELS, denoise))
+  result = known(found.observed, found.noise)
+  np.testing.assert_allclose(result.content, found.content, atol=1e-5)
+  np.testing.assert_array_equal(result.content[0], found.observed[0])
+  assert float(jnp.std(result.content[1])) < 0.5 * float(jnp.std(images[1]))
+
+
 def test_colour_sources_are_restored_in_colour():
   random = np.random.default_rng(10)
   mean = jnp.broadcast_to(jnp.asarray([0.4, -0.2, 0.1]), (64, 64, 3))

@@ -1,0 +1,7 @@
+"""The settings that tests of video run with: the tuned ones, in fewer bands."""
+
+import dataclasses
+
+from dig2dig_jax import front
+
+OPTIONS = dataclasses.replace(front.preset("thermal").options, bands=4, restore="off")
