@@ -39,8 +39,9 @@ ALLOWED = {
   "evaluation": FUSION | TEXT | {"figures", "fusing", "metrics"},
   "benchmarks": FUSION | TEXT | {"figures", "fusing", "metrics", "evaluation", "porting"},
   "training": FUSION | TEXT | {"figures", "evaluation"},
+  "app": FUSION | {"assets", "figures", "front", "fusing"},
   "cli": FUSION | {
-    "dig2dig_jax", "assets", "escape", "front", "strict_json", "fusing", "training", "evaluation", "benchmarks",
+    "app", "dig2dig_jax", "assets", "escape", "front", "strict_json", "fusing", "training", "evaluation", "benchmarks",
     "metrics", "porting",
   },  # fmt: skip
   "__main__": {"cli"},

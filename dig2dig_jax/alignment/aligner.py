@@ -40,7 +40,7 @@ class Aligner(NamedTuple):
   ) -> tuple[dict[str, Image], dict[str, dict[str, Any]]]:
     """(the images in the reference's frame, what was done to each but the reference, JSON-able). UserError, naming the
     file, for one that cannot be brought there, or is refused."""
-    reference = self._reference(images)
+    reference = self.frame_of(images)
     frame, found, told = images[reference], {}, {}
     for source, image in images.items():
       if source == reference:
@@ -65,7 +65,8 @@ class Aligner(NamedTuple):
       found[source] = image
     return found, told
 
-  def _reference(self, images: Mapping[str, Image]) -> str:
+  def frame_of(self, images: Mapping[str, Image]) -> str:
+    """The source that the others are brought to. UserError where it is not among them."""
     wanted = self.known.reference if self.known is not None else self.reference
     if wanted:
       if wanted not in images:

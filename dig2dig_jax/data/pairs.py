@@ -113,9 +113,10 @@ def match_folders(root: Path, folders: Mapping[str, Path]) -> tuple[list[Pair], 
   return pairs, report
 
 
-def load_pair(pair: Pair) -> LoadedPair:
-  """Read all files of a pair. UserError for an unreadable file, or when sizes differ."""
-  found, aligned = pair.read(), {}
+def load_pair(pair: Pair, found: Mapping[str, images.Image] | None = None) -> LoadedPair:
+  """Read all files of a pair. UserError for an unreadable file, or when sizes differ. found: the images, by source,
+  where they have been read."""
+  found, aligned = pair.read() if found is None else found, {}
   if pair.align is not None:
     found, aligned = pair.align(found, pair.files)
   (first, image), *others = ((pair.files[source], image) for source, image in found.items())

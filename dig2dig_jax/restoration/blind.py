@@ -47,6 +47,16 @@ def told(sources: Sequence[str], found: Sequence[np.ndarray], *, way_out: str = 
   return lines
 
 
+class Measured(NamedTuple):
+  """Of one source [H, W, 3]. observed: without stripes. gray: whether its channels are equal. noise, striped: scalars,
+  as in `Restored`."""
+
+  observed: Array
+  gray: Array
+  noise: Noise
+  striped: Array
+
+
 def restored(key: Array, images: Array, levels: Step, denoise: Denoiser) -> Restored:
   """Every source [K, H, W, 3] in [-1, 1] by itself, gray ones with three equal channels; one evaluation each at most.
 
@@ -63,7 +73,8 @@ def as_they_are(images: Array) -> Restored:
   return Restored(images, images, Noise(zeros, zeros, zeros), zeros)
 
 
-def _restored(key, image, levels: Step, denoise: Denoiser) -> Restored:
+def measured(image: Array) -> Measured:
+  """What noise and what stripes a source [H, W, 3] in [-1, 1] has. No network is asked."""
   gray = jnp.all(image == image[..., :1])
   plane = image[..., 1]
   noise = noise_level.estimate(plane)
@@ -71,17 +82,26 @@ def _restored(key, image, levels: Step, denoise: Denoiser) -> Restored:
   rows = noise_level.stripes((plane - columns).T, noise.deviation).T
   # Stripes are a thermal detector's: of a colour image's, nothing is known.
   striped = jnp.where(gray, columns + rows, 0.0)
-  observed = image - striped[..., None]
+  return Measured(image - striped[..., None], gray, noise, jnp.std(striped))
 
-  def evaluated():
-    share = jnp.clip((noise.deviation - FROM) / (TO - FROM), 0, 1)
-    stable, deviation = noise_level.stabilise(observed, noise)
-    asked = _MARGIN * deviation * jnp.where(gray, jnp.sqrt(3.0), 1.0)
-    index = jnp.argmin(jnp.abs(jnp.log(splitting.deviation_of(levels)) - jnp.log(asked)))
-    step = jax.tree.map(lambda table: table[index], levels)
-    clean = splitting.denoised(key, stable, step, denoise, gray=gray)
-    clean = noise_level.restabilise(clipping.unclipped(clean, stable, deviation), noise)
-    return observed + share * (clean - observed)
 
-  content = jax.lax.cond(noise.deviation > FROM, evaluated, lambda: observed)
-  return Restored(observed, content, noise, jnp.std(striped))
+def cleaned(key: Array, found: Measured, levels: Step, denoise: Denoiser) -> Array:
+  """A source [H, W, 3] without noise, by one evaluation; for those whose noise is above `FROM`. key, levels: see
+  `restored`."""
+  observed, gray, noise = found.observed, found.gray, found.noise
+  share = jnp.clip((noise.deviation - FROM) / (TO - FROM), 0, 1)
+  stable, deviation = noise_level.stabilise(observed, noise)
+  asked = _MARGIN * deviation * jnp.where(gray, jnp.sqrt(3.0), 1.0)
+  index = jnp.argmin(jnp.abs(jnp.log(splitting.deviation_of(levels)) - jnp.log(asked)))
+  step = jax.tree.map(lambda table: table[index], levels)
+  clean = splitting.denoised(key, stable, step, denoise, gray=gray)
+  clean = noise_level.restabilise(clipping.unclipped(clean, stable, deviation), noise)
+  return observed + share * (clean - observed)
+
+
+def _restored(key, image, levels: Step, denoise: Denoiser) -> Restored:
+  found = measured(image)
+  content = jax.lax.cond(
+    found.noise.deviation > FROM, lambda: cleaned(key, found, levels, denoise), lambda: found.observed
+  )
+  return Restored(found.observed, content, found.noise, found.striped)
