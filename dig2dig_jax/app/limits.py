@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dig2dig_jax.data import decode
+from dig2dig_jax.data.images import read_samples
 from dig2dig_jax.errors import UserError
 
 FILES = 50  # of a scene: a focus stack, a bracket
@@ -33,11 +34,11 @@ def check_bytes(name: str, size: int, before: int) -> None:
 
 
 def check_pixels(files: Sequence[Path], names: Sequence[str]) -> None:
-  """By the headers: nothing is decoded. A header that tells no size is the reader's to refuse."""
+  """By the headers: nothing is decoded, but for a file whose header tells no size, which the reader refuses."""
   total = 0
   for path, name in zip(files, names, strict=True):
-    size = decode.read_size(path)
-    total += size[0] * size[1] if size else 0
+    height, width = decode.read_size(path) or read_samples(path).shape[:2]
+    total += height * width
     if total > PIXELS:
       raise UserError(f"{name}: expected at most {PIXELS // 10**6} megapixels in all files together, found more; drop "
                       "fewer or smaller ones, or use dig2dig fuse, which takes images in tiles")

@@ -1,7 +1,7 @@
 """How does a scene become a picture, small at once and whole after? The job's own steps, each kept while it holds."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import jax

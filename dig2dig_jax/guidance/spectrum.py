@@ -48,16 +48,16 @@ class Rule:
   """
 
   bands: int = 7
-  exponent: float = 4.0
+  exponent: float | Array = 4.0
   against: str = "clean"
   band_window: float = 0.6
-  region: float = 0.0
-  brightness: float = 0.0
-  target: float = 0.0
+  region: float | Array = 0.0
+  brightness: float | Array = 0.0
+  target: float | Array = 0.0
   functional: int = -1
   base: str = "uniform"
-  undershoot: float = -1.0
-  overshoot: float = -1.0
+  undershoot: float | Array = -1.0
+  overshoot: float | Array = -1.0
 
 
 class Composed(NamedTuple):

@@ -22,12 +22,12 @@ const place = () => `tabs/${tab}`;
 // Lines of JSON as they come; the last one.
 async function lines(response, each) {
   if (!response.ok) await answer(response);
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  const reader = response.body.getReader(), decoder = new TextDecoder();
   let rest = "", last = null;
   for (;;) {
     const { value, done } = await reader.read();
     if (done) return last;
-    const parts = (rest + value).split("\n");
+    const parts = (rest + decoder.decode(value, { stream: true })).split("\n");
     rest = parts.pop();
     for (const part of parts) each(last = JSON.parse(part));
   }
