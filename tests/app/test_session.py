@@ -7,7 +7,6 @@ import time
 import pytest
 from app.conftest import HOST, TOKEN
 
-
 QUICK = {"bands": 1, "restore": "off"}
 
 

@@ -34,8 +34,7 @@ function row(control) {
   const menu = control.choices.length > 0;
   const input = menu ? make("select", { id }, ...control.choices.map(word => new Option(word, word)))
     : make("input", { type: "range", id, min: control.low, max: control.high, step: control.step });
-  const wait = control.live ? "" : control.off !== null ? " A few seconds when first turned on." : " A few seconds the first time.";
-  const help = make("small", { id: `${id}-help`, textContent: `${control.unit}.${wait}`.replace(/^\./, "").trim() });
+  const help = make("small", { id: `${id}-help` });
   input.setAttribute("aria-describedby", help.id);
   input.title = `--${control.flag}: ${control.help}`;
   reset.setAttribute("aria-label", `Reset ${control.label}`);
@@ -56,6 +55,9 @@ function draw(control) {
     made.querySelector("output").textContent = control.off !== null && value <= control.off ? "off" : value;
     input.setAttribute("aria-valuetext", `${value} ${control.unit}`);
   }
+  const off = control.off !== null && value <= control.off;
+  const wait = control.live || control.off !== null && !off ? "" : off ? "a few seconds when first turned on" : "a few seconds the first time";
+  made.querySelector("small").textContent = [control.unit, wait].filter(Boolean).join("; ");
   made.querySelector(".reset").disabled = value === defaults().values[control.name];
   made.hidden = control.name === "target" && !defaults().two;
 }
