@@ -32,12 +32,13 @@ _PATIENCE = 2  # seconds that open connections are waited for at the end
 
 def run(
   prior: Prior, *, host: str = LOCAL, port: int = 0, cache: Path | None = None, named_prior: str = "",
-  say: Callable[[str], None] = print, note: Callable[[str], None] = print,
+  interrupted: int = 130, say: Callable[[str], None] = print, note: Callable[[str], None] = print,
 ) -> None:
-  """Serves the page until Ctrl-C, which is raised as KeyboardInterrupt.
+  """Serves the page until Ctrl-C, which is raised as KeyboardInterrupt, or ends the process while it compiles.
 
   port: 0 for any that is free. cache: folder of compiled programs. named_prior: what the command has to say for the
-  same prior. say: told the address. note: told of everything else. UserError for an address that cannot be had.
+  same prior. interrupted: the exit status of such an end. say: told the address. note: told of everything else.
+  UserError for an address that cannot be had.
   """
   listening = _listening(host, port)
   port = listening.getsockname()[1]
@@ -58,15 +59,17 @@ def run(
     )  # fmt: skip
     try:
       uvicorn.Server(config).run(sockets=[listening])
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
       if not (worker.busy or ahead.busy):
         raise
+      status = end.code if isinstance(end, SystemExit) else None
   # A compiler at work cannot be stopped but with the process.
   compile_cache.stop()
   with contextlib.suppress(OSError, ValueError):
     sys.stdout.flush()
-    os.write(2, b"stopped\n")
-  os._exit(130)
+    if status is None:
+      os.write(2, b"stopped\n")
+  os._exit(interrupted if status is None else status)
 
 
 def warm(stages: Stages) -> None:
@@ -88,6 +91,7 @@ def _listening(host: str, port: int) -> socket.socket:
     found = socket.socket(family, socket.SOCK_STREAM)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     found.bind(address)
+    found.listen()  # whoever reads the address may use it at once
   except OSError as error:
     raise UserError(f"--host={host} --port={port}: expected an address of this machine that is free, found "
                     f"{error.strerror}; leave --port out for any that is") from error

@@ -50,6 +50,7 @@ def run(words: list[str]) -> int:
   interrupt.begins()
   serve.run(
     prior, host=given.get("host", serve.LOCAL), port=int(port), cache=Path(cache).expanduser() if cache else None,
-    named_prior=Path(given["prior"]).name if "prior" in given else "", say=say, note=note,
+    named_prior=Path(given["prior"]).name if "prior" in given else "", interrupted=interrupt.INTERRUPTED,
+    say=say, note=note,
   )  # fmt: skip
   return 0

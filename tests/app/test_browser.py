@@ -10,7 +10,7 @@ import time
 import cv2
 import numpy as np
 import pytest
-from app.conftest import TOKEN
+from page_client import TOKEN
 
 pytestmark = pytest.mark.slow
 _CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

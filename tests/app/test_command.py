@@ -1,5 +1,6 @@
 """Does `dig2dig app` start, say what it needs, and end with nothing left behind?"""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -59,7 +60,8 @@ def test_it_serves_its_address_to_those_who_know_it_until_it_is_told_to_stop(num
   command = [sys.executable, "-m", "dig2dig_jax.cli.main", "app", f"--prior={tiny_prior}", "--compile_cache="]
   running = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)}, text=True,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
-  try:
+  with running, contextlib.ExitStack() as stack:
+    stack.callback(running.kill)
     line = running.stdout.readline()
     address = re.match(r"(http://127\.0\.0\.1:\d+/)([\w-]{32})/", line)
     with urllib.request.urlopen(address[0], timeout=20) as answer:
@@ -70,7 +72,5 @@ def test_it_serves_its_address_to_those_who_know_it_until_it_is_told_to_stop(num
     assert folder.stat().st_mode & 0o777 == 0o700
     running.send_signal(number)
     told, notes = running.communicate(timeout=60)
-  finally:
-    running.kill()
   assert running.returncode == 128 + number and told == "" and list(tmp_path.iterdir()) == []
   assert notes == ("stopped\n" if number == signal.SIGINT else "")

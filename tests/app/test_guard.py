@@ -5,7 +5,7 @@ import struct
 import zlib
 
 import pytest
-from app.conftest import HOST, TOKEN, png
+from page_client import HOST, TOKEN, png
 from scenes import scene
 
 OURS = {"host": HOST, "origin": f"http://{HOST}"}

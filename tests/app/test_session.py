@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from app.conftest import HOST, TOKEN
+from page_client import HOST, TOKEN
 
 QUICK = {"bands": 1, "restore": "off"}
 

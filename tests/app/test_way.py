@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from absl.testing import flagsaver
-from app.conftest import png
+from page_client import png
 from scenes import scene
 
 from dig2dig_jax.alignment import stored
