@@ -135,7 +135,7 @@ def test_a_pair_from_the_drop_to_the_download(server, browser, pair, tmp_path):
     page.wait_for_selector("#over:not([hidden])")
     assert "weight of ir" in page.inner_text("#legend")
     page.locator("#strip button").nth(1).click()
-    page.wait_for_function("document.getElementById('source').src.includes('/source/1.png')")
+    page.wait_for_selector("#source[src*='/source/1.png']")
     assert page.evaluate(_NAMELESS) == []
     with page.expect_download() as saved:
       page.click("#save-16")

@@ -118,8 +118,8 @@ def test_no_answer_names_a_place_on_the_machine(page, server, pair):
     assert str(server.tabs._folder) not in text and "/tmp" not in text
 
 
-def bomb(side=12_000):
-  """A PNG of 144 megapixels in some kilobytes: all black."""
+def bomb(side=9_000):
+  """A PNG of 81 megapixels in some kilobytes: all black."""
   def chunk(kind, content):
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 

@@ -52,7 +52,7 @@ def test_a_pair_small_at_once_then_whole_and_the_command_does_the_same(page, pai
   tab, opened = page.drop(dict(reversed(pair.items())))  # their order is found
   assert (opened["task"], opened["order"]) == ("thermal", [1, 0])
   assert [one["size"] for one in opened["files"]] == [[56, 40]] * 2
-  small = page.fused(tab, "preview", task="thermal", options=LITTLE)
+  small = page.fused(tab, "preview", task="thermal", options={**LITTLE, "restore": "off"})
   assert small["size"] == [48, 34] and page.ask("GET", f"tabs/{tab}/download/fused-8.png").status_code == 409
   settings = {"task": "thermal", "options": {**LITTLE, "exponent": 7.5, "target": 1.5, "undershoot": 3}}
   done = page.fused(tab, **settings)

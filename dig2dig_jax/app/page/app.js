@@ -51,7 +51,11 @@ async function fuse(kind) {
     } else say("", false);
     if (kind === "preview" && !wanted) later = setTimeout(() => fuse("full"), QUIET);
   } catch (error) {
-    if (error.name !== "AbortError" && mine === number) fail(error.message);
+    if (error.name !== "AbortError" && mine === number) {
+      fail(error.message);
+      open();
+      if (/can be aligned/.test(error.message)) controls.refused(true);
+    }
   } finally {
     if (mine === number) {
       running = null;
@@ -70,9 +74,15 @@ function changed() {
   fuse("preview");
 }
 
-async function show(done) {
+// The settings, to change what went wrong; the picture is there once there is one.
+function open() {
   $("work").hidden = false;
   $("drop").hidden = true;
+}
+
+async function show(done) {
+  open();
+  $("view").hidden = $("after").hidden = false;
   fail("");
   controls.told(done);
   await compare.show(done, place());
@@ -112,6 +122,7 @@ async function take(files) {
     const scene = await send(files, known.most_files, say, own.signal, name => { tab = name; });
     if (mine !== number) return;
     controls.begin(scene);
+    $("view").hidden = $("after").hidden = true;
     ready(false);
     await fuse("preview");
   } catch (error) {

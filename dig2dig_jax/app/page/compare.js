@@ -123,7 +123,8 @@ export async function show(found, place_) {
 function strip(found) {
   $("strip").replaceChildren(...found.sources.map((one, k) => {
     const button = Object.assign(document.createElement("button"), { type: "button", title: one.name });
-    const text = one.range ? `${one.source} ${one.range.map(value => Number(value.toPrecision(6))).join("–")}` : one.source;
+    const own = found.sources.length > 2 ? one.name : one.source;
+    const text = one.range ? `${own} ${one.range.map(value => Number(value.toPrecision(6))).join("–")}` : own;
     const image = Object.assign(document.createElement("img"), { alt: "", loading: "lazy", src: url("thumbnail", k) });
     const name = Object.assign(document.createElement("span"), { textContent: text });
     button.append(image, name);
