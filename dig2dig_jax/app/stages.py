@@ -31,6 +31,8 @@ from dig2dig_jax.sampling import schedule
 
 # Arguments of the third program: always, and where they act, for what does not act would take its time there too.
 LIVE, WHERE_ACTING = ("exponent", "brightness", "target"), {"region": 0.0, "undershoot": -1.0, "overshoot": -1.0}
+# Half of the time that XLA takes to compile for a CPU goes to loops that run no faster here.
+_SIMPLE_LOOPS = {"xla_cpu_use_fusion_emitters": False}
 _NOISE = len(Noise._fields)
 
 
@@ -39,7 +41,8 @@ class Stages:
 
   def __init__(self, prior: Prior, folder: Path | None = None):
     self.prior = prior
-    self._programs = Programs(folder, f"app {prior.config} {prior.noise} {prior.dtype} {prior.label}")
+    options = _SIMPLE_LOOPS if jax.default_backend() == "cpu" else None
+    self._programs = Programs(folder, f"app {prior.config} {prior.noise} {prior.dtype} {prior.label}", options)
     self._compiled: dict[str, jax.stages.Compiled] = {}
     self._locks: dict[str, threading.Lock] = {}  # what one thread makes ready another waits for
     self._levels = schedule.steps_at(prior.noise.tables(), range(prior.noise.num_timesteps))
@@ -88,7 +91,7 @@ class Stages:
     told, devices = f"{size[1]} x {size[0]} pixels", jax.local_devices()[:1]
     found = self._programs.get(
       key, devices, lambda: jax.jit(run), shapes,
-      compiling=lambda: say(f"preparing for {told}, a few seconds the first time"),
+      compiling=lambda: say(f"preparing for {told}, which takes seconds the first time"),
     ).compiled  # fmt: skip
     need, free = memory.needed(found, {}), memory.available(devices)
     if need is not None and free is not None and need > free:

@@ -66,7 +66,7 @@ async function set(image, address) {
 function fit() {
   if (!picture) return;
   const [width, height] = picture.size;
-  const room = Math.max(220, innerHeight * 0.72);
+  const room = Math.max(220, innerHeight * (innerWidth <= 900 ? 0.42 : 0.72));
   $("stage").style.maxWidth = `${Math.max(200, room * width / height)}px`;
   $("stage").style.aspectRatio = `${width} / ${height}`;
 }

@@ -56,7 +56,7 @@ function draw(control) {
     input.setAttribute("aria-valuetext", `${value} ${control.unit}`);
   }
   const off = control.off !== null && value <= control.off;
-  const wait = control.live || control.off !== null && !off ? "" : off ? "a few seconds when first turned on" : "a few seconds the first time";
+  const wait = control.live || control.off !== null && !off ? "" : off ? "takes seconds when first turned on" : "takes seconds the first time";
   made.querySelector("small").textContent = [control.unit, wait].filter(Boolean).join("; ");
   made.querySelector(".reset").disabled = value === defaults().values[control.name];
   made.hidden = control.name === "target" && !defaults().two;
@@ -67,6 +67,7 @@ function drawAll() {
   for (const name of ["task", "align", "range", "valid"]) $(name).value = state[name];
   const two = defaults().two && opened.files.length === 2;
   $("roles").hidden = !two;
+  $("roles-told").textContent ||= "Which image is which";
   $("swap").setAttribute("aria-pressed", String(state.swapped));
   for (const option of $("task").options) option.disabled = known.tasks[option.value].two && opened.files.length > 2;
   $("hand").hidden = state.align !== "hand";
