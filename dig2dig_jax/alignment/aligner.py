@@ -42,8 +42,7 @@ class Aligner(NamedTuple):
   ) -> tuple[dict[str, Image], dict[str, dict[str, Any]]]:
     """(the images in the reference's frame, what was done to each but the reference, JSON-able). enlarge: for sources
     of fewer pixels. UserError, naming the file, for one that cannot be brought there, or is refused."""
-    wanted = self.known.reference if self.known is not None else self.reference
-    reference = frames.reference_of(images, wanted, self.last)
+    reference = self.frame_of(images)
     frame, found, told = images[reference], {}, {}
     for source, image in images.items():
       if source == reference:
@@ -73,6 +72,10 @@ class Aligner(NamedTuple):
         found[source], resized = frames.resized(source, image, size, enlarge)
         told[source] |= resized
     return found, told
+
+  def frame_of(self, images: Mapping[str, Image]) -> str:
+    """The source that the others are brought to. UserError where it is not among them."""
+    return frames.reference_of(images, self.known.reference if self.known is not None else self.reference, self.last)
 
   def _transform(self, frame: Image, image: Image, source: str, files) -> tuple[np.ndarray, float]:
     if self.known is None:

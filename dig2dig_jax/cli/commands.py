@@ -76,6 +76,13 @@ def run(command: str, words: list[str]) -> int:
       from dig2dig_jax.cli import video
 
       return video.run(_out_flag(words))
+    if command == "app":
+      from dig2dig_jax.cli import app
+
+      if _HELP & set(words):
+        say(app.HELP)
+        return 0
+      return app.run(words)
     if command == "show":
       from dig2dig_jax.cli import show
 

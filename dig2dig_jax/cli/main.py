@@ -18,6 +18,7 @@ HELP = """dig2dig: fuse registered images of one scene into one, with a diffusio
   dig2dig train --data=FOLDER --out=FOLDER         train a prior
   dig2dig align IR.png VISIBLE.png -o FOLDER       files brought onto each other, and the transforms of that; or FOLDER
   dig2dig convert guided_diffusion|drfusion|lpips|verify ...   weights of PyTorch programs
+  dig2dig app                                      a page to drop images on, in the browser of this machine
   dig2dig show FILE ...                            what the program sees in an image, a volume, a prior's folder
 
   --task=thermal|medical|focus|exposure            which tuned settings; guessed, and said, if left out
@@ -26,7 +27,7 @@ HELP = """dig2dig: fuse registered images of one scene into one, with a diffusio
 `dig2dig COMMAND --help` lists the flags. Exit status: 0 all done, 2 bad input (one line says what and how to mend it),
 3 some pairs failed, 130 Ctrl-C.
 """
-COMMANDS = ("fuse", "evaluate", "report", "benchmark", "train", "align", "convert", "show", "video")
+COMMANDS = ("fuse", "evaluate", "report", "benchmark", "train", "align", "convert", "show", "video", "app")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

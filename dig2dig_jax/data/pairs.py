@@ -177,10 +177,15 @@ def match_folders(root: Path, folders: Mapping[str, Path]) -> tuple[list[Pair], 
   return pairs, report
 
 
-def load_pair(pair: Pair, enlarge: Callable[..., np.ndarray | None] | None = None) -> LoadedPair:
+def load_pair(
+  pair: Pair,
+  enlarge: Callable[..., np.ndarray | None] | None = None,
+  found: Mapping[str, images.Image] | None = None,
+) -> LoadedPair:
   """Read all files of a pair. enlarge: (source, pixels [h, w, 3], (H, W)) -> [H, W, 3], or None for bicubic pixels:
-  what sources of fewer pixels become. UserError for an unreadable file, or when sizes differ."""
-  found, aligned = in_one_frame(pair, pair.read(), enlarge)
+  what sources of fewer pixels become. found: the images, by source, where they have been read. UserError for an
+  unreadable file, or when sizes differ."""
+  found, aligned = in_one_frame(pair, pair.read() if found is None else found, enlarge)
   valid = validity.shares([image.valid for image in found.values()])  # what moved is seen, though not taken
   found, moved = (found, {}) if pair.deghost is None else pair.deghost(found)
   return LoadedPair.of(pair.name, found)._replace(valid=valid, aligned=aligned, moved=moved)

@@ -8,9 +8,9 @@ unpickled. What was kept is believed once it has run: until then any fault costs
 import contextlib
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from jax import export
@@ -38,10 +38,10 @@ class Program(NamedTuple):
 
 class Programs:
   """StableHLO in `folder`, for one run. identity: everything beside shapes, devices and versions that decides what is
-  compiled: flags, the network's layout, what is kept of a trace. folder None: nothing is kept."""
+  compiled: flags, the network's layout, what is kept of a trace. folder None: nothing is kept. options: of XLA."""
 
-  def __init__(self, folder: Path | None = None, identity: str = ""):
-    self._folder, self._identity = folder, identity
+  def __init__(self, folder: Path | None = None, identity: str = "", options: Mapping[str, Any] | None = None):
+    self._folder, self._identity, self._options = folder, identity, options and dict(options)
     self._said: set[str] = set()
     self.notes: list[str] = []
 
@@ -90,7 +90,7 @@ class Programs:
       with contextlib.suppress(OSError):
         cache.forget(self._title(name, devices))
     with compile_cache.bypassed():
-      return Program(make().lower(*arguments).compile())
+      return Program(make().lower(*arguments).compile(compiler_options=self._options))
 
   def count(self, name: str, make: Callable[[], int]) -> int:
     """What was counted in a traced program, which takes about a second: kept as a program is, a line of text."""
@@ -140,7 +140,7 @@ class Programs:
 
   def _compiled(self, jitted, arguments: Sequence) -> Program:
     before = compile_cache.hits()
-    compiled = jitted.lower(*arguments).compile()
+    compiled = jitted.lower(*arguments).compile(compiler_options=self._options)
     if (cache := compile_cache.active()) is not None:
       cache.publish()
       self.notes += cache.notes

@@ -27,6 +27,7 @@ AGAINST = ("clean", "observed")
 BASES = ("uniform", "brightest", "functional", "exposure")
 _TINY = 1e-6  # energy where no source has detail: an eighth of a grey level, squared
 _REGION = 8.0  # pixels, standard deviation
+_ANY = 1e6  # grey levels
 _HALVINGS, _SMOOTH, _ROUNDS = 3, 2.0, 3  # the base is corrected smoothly over 16 pixels, by rounds
 
 
@@ -41,19 +42,22 @@ class Rule:
   adds where it is above the source's mean. base: a name of `BASES`. undershoot, overshoot: grey levels of 255 by which
   the result may be darker or brighter than every source before the base is corrected; below 0 it is not. The names
   are those of the method's options.
+
+  `exponent`, `region`, `brightness`, `target`, `undershoot` and `overshoot` may be arguments of a compiled program, in
+  place of constants of it: one program then serves all of their values.
   """
 
   bands: int = 7
-  exponent: float = 4.0
+  exponent: float | Array = 4.0
   against: str = "clean"
   band_window: float = 0.6
-  region: float = 0.0
-  brightness: float = 0.0
-  target: float = 0.0
+  region: float | Array = 0.0
+  brightness: float | Array = 0.0
+  target: float | Array = 0.0
   functional: int = -1
   base: str = "uniform"
-  undershoot: float = -1.0
-  overshoot: float = -1.0
+  undershoot: float | Array = -1.0
+  overshoot: float | Array = -1.0
 
 
 class Composed(NamedTuple):
@@ -91,15 +95,15 @@ def weigh(observed: Images, content: Images, rule: Rule) -> tuple[list[Array], l
     for y, x in zip(pyramid.laplacian_pyramid(observed, levels)[:-1], bands[:-1], strict=True)
   ]
   bright = pyramid.gaussian_pyramid(content.mean(axis=-1, keepdims=True), levels)
-  regions = _regions(gains) if rule.region else None
+  regions = _regions(gains) if _acts(rule.region) else None
   weights = []
   for level, gain in enumerate(gains):
     score = rule.exponent * share(gain)
     if regions is not None:
       score += rule.region * jnp.log(regions[level] + 1e-3)
-    if rule.brightness:
+    if _acts(rule.brightness):
       score += rule.brightness * bright[level]
-    if rule.target:
+    if _acts(rule.target):
       shines = jnp.maximum(bright[level][functional] - bright[0][functional].mean(), 0)
       score = score.at[functional].add(rule.target * shines)
     weights.append(jax.nn.softmax(score, axis=0))
@@ -132,17 +136,31 @@ def _regions(gains: list[Array]) -> list[Array]:
 def _within(image: Image, sources: Images, rule: Rule) -> Image:
   """The image with its base corrected where details of one source on the brightness of another left what any has."""
   low, high = sources.min(axis=0), sources.max(axis=0)
+  below, above = _room(rule.undershoot), _room(rule.overshoot)
   for _ in range(_ROUNDS):
-    if rule.undershoot >= 0:
-      image = image + _smoothed(jnp.maximum(low - rule.undershoot / 127.5 - image, 0))
-    if rule.overshoot >= 0:
-      image = image - _smoothed(jnp.maximum(image - high - rule.overshoot / 127.5, 0))
+    if below is not None:
+      image = image + _smoothed(jnp.maximum(low - below / 127.5 - image, 0))
+    if above is not None:
+      image = image - _smoothed(jnp.maximum(image - high - above / 127.5, 0))
   # What is thinner than the correction is cut.
-  if rule.undershoot >= 0:
-    image = jnp.maximum(image, low - 2 * rule.undershoot / 127.5)
-  if rule.overshoot >= 0:
-    image = jnp.minimum(image, high + 2 * rule.overshoot / 127.5)
+  if below is not None:
+    image = jnp.maximum(image, low - 2 * below / 127.5)
+  if above is not None:
+    image = jnp.minimum(image, high + 2 * above / 127.5)
   return image
+
+
+def _acts(amount) -> bool:
+  """Whether a term of this amount is in the program. One that the program gets as an argument is, and is 0 where that
+  is."""
+  return isinstance(amount, jax.Array) or bool(amount)
+
+
+def _room(levels):
+  """Grey levels that are left, None for any number; as an argument of the program, more than there are."""
+  if isinstance(levels, jax.Array):
+    return jnp.where(levels >= 0, levels, _ANY)
+  return levels if levels >= 0 else None
 
 
 def _smoothed(x: Image) -> Image:

@@ -139,6 +139,12 @@ def contradiction(rows: Rows) -> Array:
   return jnp.mean((preferred[1:] != preferred[:-1]).astype(jnp.float32))
 
 
+def composition(found: blind.Restored, encode: Callable, rule: spectrum.Rule) -> Composition:
+  """What a rule makes of sources that have been restored. encode: of the codec."""
+  composed = spectrum.compose(encode(found.observed), encode(found.content), rule)
+  return Composition(composed.image, composed.weights, found.content, found.noise, found.striped)
+
+
 def dig_spectrum(levels: Step, *, rule: spectrum.Rule, restore: bool = True) -> Weighting:
   """Gains in closed form per band, between infinite noise and each source's own: see `spectrum`. One evaluation per
   source, none for one in which no noise is found.
@@ -149,8 +155,7 @@ def dig_spectrum(levels: Step, *, rule: spectrum.Rule, restore: bool = True) -> 
 
   def compose(key, images, encode, denoise):
     found = blind.restored(key, images, levels, denoise) if restore else blind.as_they_are(images)
-    composed = spectrum.compose(encode(found.observed), encode(found.content), rule)
-    return Composition(composed.image, composed.weights, found.content, found.noise, found.striped)
+    return composition(found, encode, rule)
 
   def compute(key, sources, denoise):
     return compose(key, sources, lambda images: images, denoise).weights[None]

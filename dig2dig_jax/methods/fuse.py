@@ -50,7 +50,7 @@ def fuse(method: Method, params: Any, key: Array, images: Images) -> tuple[Image
   Returns:
     (fused [H, W, 3] in [-1, 1], FusionTrace).
   """
-  start_key, weight_key, run_key = jax.random.split(key, 3)
+  start_key, weight_key, run_key = keys(key)
   denoise = method.denoiser(params)
   found = _weighted(method, weight_key, _checked(images), denoise)
   if method.reverse is None:
@@ -59,6 +59,11 @@ def fuse(method: Method, params: Any, key: Array, images: Images) -> tuple[Image
   x0, trace = _reversed(method, method.reverse, params, (start_key, run_key), found, denoise)
   shown = trace.guidance.get("source_weights", found.shown)[..., : images.shape[1], : images.shape[2], :]
   return method.codec.decode(x0, found.images), FusionTrace(shown, trace, found.noise)
+
+
+def keys(key: Array) -> Array:
+  """[3], of a pair's key: for the first x_t, for the weights, for the steps."""
+  return jax.random.split(key, 3)
 
 
 def _weighted(method: Method, key: Array, images: Images, denoise: Denoiser) -> _Weighted:

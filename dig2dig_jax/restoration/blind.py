@@ -47,6 +47,16 @@ def told(sources: Sequence[str], found: Sequence[np.ndarray], *, way_out: str = 
   return lines
 
 
+class Measured(NamedTuple):
+  """Of one source [H, W, 3]. observed: without stripes. gray: whether its channels are equal. noise, striped: scalars,
+  as in `Restored`."""
+
+  observed: Array
+  gray: Array
+  noise: Noise
+  striped: Array
+
+
 def restored(key: Array, images: Array, levels: Step, denoise: Denoiser) -> Restored:
   """Every source [K, H, W, 3] in [-1, 1] by itself, gray ones with three equal channels; one evaluation each at most.
 
@@ -63,7 +73,8 @@ def as_they_are(images: Array) -> Restored:
   return Restored(images, images, Noise(zeros, zeros, zeros), zeros)
 
 
-def _restored(key, image, levels: Step, denoise: Denoiser) -> Restored:
+def measured(image: Array) -> Measured:
+  """What noise and what stripes a source [H, W, 3] in [-1, 1] has. No network is asked."""
   gray = jnp.all(image == image[..., :1])
   plane = image[..., 1]
   noise = noise_level.estimate(plane)
@@ -71,12 +82,7 @@ def _restored(key, image, levels: Step, denoise: Denoiser) -> Restored:
   rows = noise_level.stripes((plane - columns).T, noise.deviation).T
   # Stripes are a thermal detector's: of a colour image's, nothing is known.
   striped = jnp.where(gray, columns + rows, 0.0)
-  observed = image - striped[..., None]
-
-  content = jax.lax.cond(
-    noise.deviation > FROM, lambda: _evaluated(key, observed, noise, gray, levels, denoise), lambda: observed
-  )
-  return Restored(observed, content, noise, jnp.std(striped))
+  return Measured(image - striped[..., None], gray, noise, jnp.std(striped))
 
 
 def known(key: Array, images: Array, noise: Noise, gray: Sequence[bool], levels: Step, denoise: Denoiser) -> Restored:
@@ -85,16 +91,17 @@ def known(key: Array, images: Array, noise: Noise, gray: Sequence[bool], levels:
 
   def one(source):
     image, own, is_gray = source
-    return jax.lax.cond(
-      own.deviation > FROM, lambda: _evaluated(key, image, own, is_gray, levels, denoise), lambda: image
-    )
+    found = Measured(image, is_gray, own, jnp.zeros(()))
+    return jax.lax.cond(own.deviation > FROM, lambda: cleaned(key, found, levels, denoise), lambda: image)
 
   content = jax.lax.map(one, (images, noise, jnp.asarray(gray)))
   return Restored(images, content, noise, jnp.zeros(images.shape[0]))
 
 
-def _evaluated(key, observed, noise: Noise, gray, levels: Step, denoise: Denoiser):
-  """The source with as much of the prior's estimate as its noise asks for."""
+def cleaned(key: Array, found: Measured, levels: Step, denoise: Denoiser) -> Array:
+  """A source [H, W, 3] without noise, by one evaluation; for those whose noise is above `FROM`. key, levels: see
+  `restored`."""
+  observed, gray, noise = found.observed, found.gray, found.noise
   share = jnp.clip((noise.deviation - FROM) / (TO - FROM), 0, 1)
   stable, deviation = noise_level.stabilise(observed, noise)
   asked = _MARGIN * deviation * jnp.where(gray, jnp.sqrt(3.0), 1.0)
@@ -103,3 +110,11 @@ def _evaluated(key, observed, noise: Noise, gray, levels: Step, denoise: Denoise
   clean = splitting.denoised(key, stable, step, denoise, gray=gray)
   clean = noise_level.restabilise(clipping.unclipped(clean, stable, deviation), noise)
   return observed + share * (clean - observed)
+
+
+def _restored(key, image, levels: Step, denoise: Denoiser) -> Restored:
+  found = measured(image)
+  content = jax.lax.cond(
+    found.noise.deviation > FROM, lambda: cleaned(key, found, levels, denoise), lambda: found.observed
+  )
+  return Restored(found.observed, content, found.noise, found.striped)

@@ -1,0 +1,158 @@
+// What happens from the drop to the download? A small picture at once, the full one after, again at every change.
+import * as compare from "./compare.js";
+import * as controls from "./controls.js";
+import { answer, onDrop, send } from "./upload.js";
+
+const $ = id => document.getElementById(id);
+const QUIET = 450;  // milliseconds without a change before the full picture is asked for
+let tab = "", known = null, running = null, wanted = false, later = 0, number = 0;
+
+function say(text, busy = true) {
+  $("status").textContent = text;
+  $("status").classList.toggle("busy", busy && Boolean(text));
+  $("cancel").hidden = !(busy && text);
+}
+function fail(text) {
+  $("error").textContent = text;
+  $("error").hidden = !text;
+  if (text) say("", false);
+}
+const place = () => `tabs/${tab}`;
+
+// Lines of JSON as they come; the last one.
+async function lines(response, each) {
+  if (!response.ok) await answer(response);
+  const reader = response.body.getReader(), decoder = new TextDecoder();
+  let rest = "", last = null;
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return last;
+    const parts = (rest + decoder.decode(value, { stream: true })).split("\n");
+    rest = parts.pop();
+    for (const part of parts) each(last = JSON.parse(part));
+  }
+}
+
+async function fuse(kind) {
+  const mine = ++number, stop = new AbortController(), began = performance.now();
+  running = { kind, stop };
+  clearTimeout(later);
+  try {
+    const body = JSON.stringify({ ...controls.settings(), kind });
+    const response = await fetch(`${place()}/fuse`, { method: "POST", body, signal: stop.signal });
+    const last = await lines(response, line => { if (line.stage) say(kind === "full" ? `full size: ${line.stage}` : line.stage); });
+    if (mine !== number) return;
+    if (last?.error) throw new Error(last.error);
+    if (last?.done) {
+      await show(last.done);
+      const seconds = ((performance.now() - began) / 1000).toFixed(1);
+      const what = `${last.done.size.join(" × ")}${kind === "full" ? "" : ", preview"}`;
+      say(`${what}, ${seconds} s`, false);
+    } else say("", false);
+    if (kind === "preview" && !wanted) later = setTimeout(() => fuse("full"), QUIET);
+  } catch (error) {
+    if (error.name !== "AbortError" && mine === number) {
+      fail(error.message);
+      open();
+      if (/can be aligned/.test(error.message)) controls.refused(true);
+    }
+  } finally {
+    if (mine === number) {
+      running = null;
+      if (wanted) { wanted = false; fuse("preview"); }
+    }
+  }
+}
+
+// A preview under way is let to end, and the latest settings follow it; a full picture is given up.
+function changed() {
+  clearTimeout(later);
+  fail("");
+  ready(false);
+  if (running?.kind === "preview") { wanted = true; return; }
+  if (running) running.stop.abort();
+  fuse("preview");
+}
+
+// The settings, to change what went wrong; the picture is there once there is one.
+function open() {
+  $("work").hidden = false;
+  $("drop").hidden = true;
+}
+
+async function show(done) {
+  open();
+  $("view").hidden = $("after").hidden = false;
+  fail("");
+  controls.told(done);
+  await compare.show(done, place());
+  $("lines").replaceChildren(...done.lines.map(text => Object.assign(document.createElement("li"), { textContent: text })));
+  $("command").textContent = done.command;
+  $("save-transforms").hidden = !done.transforms;
+  ready(done.kind === "full");
+}
+
+function ready(is) {
+  for (const link of document.querySelectorAll("[data-name]")) {
+    link.setAttribute("aria-disabled", String(!is));
+    if (is) { link.href = `${place()}/download/${link.dataset.name}`; link.download = ""; } else link.removeAttribute("href");
+  }
+}
+
+function leave() {
+  stop();
+  if (tab) fetch(`${place()}/close`, { method: "POST", keepalive: true }).catch(() => {});
+  tab = "";
+}
+function stop() {
+  number++;
+  wanted = false;
+  clearTimeout(later);
+  running?.stop.abort();
+  running = null;
+}
+
+async function take(files) {
+  leave();
+  compare.forget();
+  fail("");
+  const mine = ++number, own = new AbortController();
+  running = { kind: "upload", stop: own };
+  try {
+    const scene = await send(files, known.most_files, say, own.signal, name => { tab = name; });
+    if (mine !== number) return;
+    controls.begin(scene);
+    $("view").hidden = $("after").hidden = true;
+    ready(false);
+    await fuse("preview");
+  } catch (error) {
+    if (error.name !== "AbortError" && mine === number) fail(error.message);
+  }
+}
+
+$("cancel").addEventListener("click", () => {
+  stop();
+  if (tab) fetch(`${place()}/cancel`, { method: "POST" }).catch(() => {});
+  say("cancelled", false);
+});
+$("again").addEventListener("click", () => {
+  leave();
+  compare.forget();
+  fail("");
+  $("work").hidden = true;
+  $("drop").hidden = false;
+  say("", false);
+  $("files").focus();
+});
+$("copy").addEventListener("click", async () => {
+  await navigator.clipboard.writeText($("command").textContent);
+  say("command copied", false);
+});
+$("controls").addEventListener("submit", event => event.preventDefault());
+addEventListener("pagehide", leave);
+
+known = await answer(await fetch("controls"));
+controls.setUp(known, changed);
+compare.setUp();
+onDrop(take);
+document.documentElement.dataset.ready = "yes";

@@ -1,0 +1,234 @@
+"""What does the page ask for, and what does it get? The routes."""
+
+import asyncio
+import contextlib
+import json
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from dig2dig_jax.alignment import stored
+from dig2dig_jax.app import command, controls, limits, picture
+from dig2dig_jax.app.jobs import Superseded, Ticket, Worker
+from dig2dig_jax.app.scene import fits, mended
+from dig2dig_jax.app.session import Tab, Tabs, usable
+from dig2dig_jax.app.stages import Stages
+from dig2dig_jax.data import guess
+from dig2dig_jax.data.images import write_png
+from dig2dig_jax.errors import UserError, one_line
+
+ASSETS = {"": ("index.html", "text/html"), **{name: (name, kind) for name, kind in (
+  ("app.css", "text/css"), ("icon.svg", "image/svg+xml"), ("app.js", "text/javascript"),
+  ("compare.js", "text/javascript"), ("controls.js", "text/javascript"), ("upload.js", "text/javascript"),
+)}}  # fmt: skip
+
+
+class Server:
+  """The routes, as methods. bucket: as of the fuse job."""
+
+  def __init__(self, stages: Stages, folder: Path, worker: Worker, *, prior: str = "", bucket: int = picture.BUCKET):
+    self.stages, self.worker, self.bucket, self.prior = stages, worker, bucket, prior
+    self.tabs = Tabs(folder)
+    self._uploads = 0
+
+  def routes(self) -> list[Route]:
+    found = [Route(f"/{path}", self.asset, name=path or "index") for path in ASSETS]
+    return [
+      *found,
+      Route("/controls", self.controls),
+      Route("/tabs", self.open_tab, methods=["POST"]),
+      Route("/tabs/{tab}/files/{number:int}", self.receive, methods=["PUT"]),
+      Route("/tabs/{tab}/open", self.open_scene, methods=["POST"]),
+      Route("/tabs/{tab}/fuse", self.fuse, methods=["POST"]),
+      Route("/tabs/{tab}/cancel", self.cancel, methods=["POST"]),
+      Route("/tabs/{tab}/close", self.close, methods=["POST"]),
+      Route("/tabs/{tab}/{kind}/{version:int}/{what}/{number:int}.png", self.part),
+      Route("/tabs/{tab}/download/{name}", self.download),
+    ]
+
+  async def asset(self, request: Request) -> Response:
+    name, kind = ASSETS[request.url.path.strip("/")]
+    return Response((resources.files("dig2dig_jax.app") / "page" / name).read_bytes(), media_type=kind)
+
+  async def controls(self, request: Request) -> Response:
+    return JSONResponse({**controls.described(), "most_files": limits.FILES, "small": limits.SMALL})
+
+  async def open_tab(self, request: Request) -> Response:
+    return JSONResponse({"tab": self.tabs.open()})
+
+  async def receive(self, request: Request) -> Response:
+    tab, name = self._tab(request), usable(request.query_params.get("name", ""))
+    if self._uploads >= limits.UPLOADS:
+      raise HTTPException(429, f"expected at most {limits.UPLOADS} files at a time, found more; try again")
+    self._uploads += 1
+    try:
+      await tab.receive(request.path_params["number"], name, request.stream())
+    except UserError as error:
+      raise HTTPException(413, str(error)) from None
+    except ClientDisconnect:
+      return Response(status_code=400)  # nobody reads it
+    finally:
+      self._uploads -= 1
+    return JSONResponse({"name": name})
+
+  async def open_scene(self, request: Request) -> Response:
+    """What the files seem to be."""
+    tab = self._tab(request)
+    try:
+      scene = tab.gather()
+      try:
+        tab.opened = await asyncio.wrap_future(self.worker.submit(scene.opened))
+      except UserError as error:
+        raise UserError(mended(error, scene)) from None
+    except UserError as error:
+      raise HTTPException(422, str(error)) from None
+    found = tab.opened
+    files = [{"name": name, "size": list(size)[::-1]} for name, size in zip(scene.names, found.sizes, strict=True)]
+    return JSONResponse({"files": files, "task": found.task, "order": found.order})
+
+  async def fuse(self, request: Request) -> Response:
+    """Lines of JSON while it is computed: {"stage"}, and at the end {"done"}, {"error"} or {"superseded"}."""
+    tab, asked = self._tab(request), await _json(request)
+    kind = asked.get("kind")
+    if kind not in picture.KINDS or tab.opened is None:
+      raise HTTPException(422, "expected files that are opened, and preview or full; drop the files again")
+    ticket, said, loop = tab.newest(), asyncio.Queue(), asyncio.get_running_loop()
+
+    def tell(line: dict | None) -> None:
+      loop.call_soon_threadsafe(said.put_nowait, line)
+
+    def say(stage: str) -> None:
+      ticket.check()
+      tell({"stage": stage})
+
+    def work() -> None:
+      try:
+        tell(self._fused(tab, asked, kind, say, ticket))
+      except Superseded:
+        tell({"superseded": True})
+      except UserError as error:
+        tell({"error": mended(error, tab.scene)})
+      except Exception as error:  # of this request alone: the page says it, the server stays
+        tell({"error": f"expected a fused image, found {one_line(error)[:200]}; the command below tells more"})
+      finally:
+        tell(None)
+
+    async def lines() -> AsyncIterator[str]:
+      self.worker.submit(work)
+      try:
+        while (line := await said.get()) is not None:
+          yield json.dumps(line) + "\n"
+      finally:
+        ticket.cancel()  # done, or nobody listens
+
+    return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+  def _fused(self, tab: Tab, asked: dict, kind: str, say: Callable[[str], None], ticket: Ticket) -> dict:
+    ticket.check()
+    scene, opened = tab.scene, tab.opened
+    asked_for = controls.parse(asked, len(scene.files))
+    settings = fits(asked_for, opened)
+    found = picture.fused(self.stages, scene, opened, settings, kind, say, bucket=self.bucket)
+    ticket.check()
+    version = tab.keep(kind, found)
+    order = scene.ordered(settings, opened)
+    names = guess.usual_names(settings.task, len(order))
+    lines = [f"task {opened.task}, by {opened.why}; --task= says otherwise"] if settings.task == opened.task else []
+    if settings.align != asked_for.align:
+      lines.append(f"images of different sizes: --align={settings.align} brings them onto each other")
+    loaded = found.placed.loaded
+    sources = [
+      {"source": names[k], "name": scene.names[order[k]], "range": None if span is None else list(span[:2]),
+       "valid": share, "aligned": loaded.aligned.get(names[k])}
+      for k, (span, share) in enumerate(zip(loaded.ranges, loaded.valid, strict=True))
+    ]  # fmt: skip
+    return {"done": {
+      "kind": kind, "version": version, "size": list(found.fused.shape[1::-1]), "sources": sources,
+      "lines": [*lines, *found.lines], "align": settings.align,
+      "command": command.command(settings, [scene.names[k] for k in order], prior=self.prior),
+      "transforms": found.placed.transforms is not None and settings.align == "hand",
+    }}  # fmt: skip
+
+  async def cancel(self, request: Request) -> Response:
+    self._tab(request).newest()
+    return Response(status_code=204)
+
+  async def close(self, request: Request) -> Response:
+    self.tabs.close(request.path_params["tab"])
+    return Response(status_code=204)
+
+  async def part(self, request: Request) -> Response:
+    tab, asked = self._tab(request), request.path_params
+    version, found = tab.pictures.get(asked["kind"], (0, None))
+    if found is None or version != asked["version"]:
+      raise HTTPException(404, "expected a picture that is still there, found an older one")
+    try:
+      if asked["what"] == "thumbnail":
+        return Response(await asyncio.to_thread(picture.thumbnail, found, asked["number"]), media_type="image/png")
+      content = await asyncio.to_thread(picture.png, found, asked["what"], asked["number"])
+    except (KeyError, IndexError):
+      raise HTTPException(404, "expected a part of the picture, found none of that name") from None
+    return Response(content, media_type="image/png")
+
+  async def download(self, request: Request) -> Response:
+    tab, name = self._tab(request), request.path_params["name"]
+    _, found = tab.pictures.get("full", (0, None))
+    if found is None:
+      raise HTTPException(409, "expected the full picture, found it not yet there; wait a moment")
+    content = await asyncio.to_thread(_download, tab.folder, name, found)
+    return Response(content, media_type="application/octet-stream",
+                    headers={"Content-Disposition": f'attachment; filename="{_saved(name)}"'})  # fmt: skip
+
+  def _tab(self, request: Request) -> Tab:
+    try:
+      return self.tabs.get(request.path_params["tab"])
+    except KeyError:
+      raise HTTPException(410, "expected a scene that is still open, found none; drop the files again") from None
+
+
+def _saved(name: str) -> str:
+  return "fused.png" if name.startswith("fused") else name
+
+
+def _download(folder: Path, name: str, found: picture.Picture) -> bytes:
+  if name == command.FLAGS:
+    return command.flag_file(found.settings, len(found.placed.areas)).encode()
+  with tempfile.TemporaryDirectory(dir=folder) as place:
+    path = Path(place) / "file"
+    if name == command.TRANSFORMS and found.placed.transforms is not None:
+      stored.write(path, found.placed.transforms)
+    elif name in ("fused-8.png", "fused-16.png"):
+      write_png(path, found.fused, bit_depth=int(name[6:-4]))
+    else:
+      raise HTTPException(404, "expected fused-8.png, fused-16.png, settings.flags or transforms.json")
+    return path.read_bytes()
+
+
+async def _json(request: Request) -> dict[str, Any]:
+  content = b""
+  async for chunk in request.stream():
+    content += chunk
+    if len(content) > limits.JSON_BYTES:
+      raise HTTPException(413, f"expected settings of at most {limits.JSON_BYTES} bytes, found more")
+  with contextlib.suppress(ValueError, RecursionError):
+    found = json.loads(content)
+    if isinstance(found, dict):
+      return found
+  raise HTTPException(422, "expected settings in JSON, found other data")
+
+
+async def _error(request: Request, error: Exception) -> Response:
+  return JSONResponse({"error": getattr(error, "detail", "")}, getattr(error, "status_code", 500))
+
+
+def application(server: Server) -> Starlette:
+  """The routes alone; see `guard.Guard` for who may use them."""
+  return Starlette(routes=server.routes(), exception_handlers={HTTPException: _error})

@@ -1,0 +1,120 @@
+"""What does the server hold for a tab? A private folder with its files, their scene, its latest pictures."""
+
+import contextlib
+import secrets
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from dig2dig_jax.app import limits
+from dig2dig_jax.app.jobs import Ticket
+from dig2dig_jax.app.picture import Picture
+from dig2dig_jax.app.scene import Opened, Scene
+from dig2dig_jax.errors import UserError
+
+
+class Tab:
+  """One scene. files: by their number on the page, (where it lies, its name). pictures: by kind, with their version."""
+
+  def __init__(self, folder: Path):
+    folder.mkdir(mode=0o700)
+    self.folder = folder
+    self.files: dict[int, tuple[Path, str]] = {}
+    self.receiving: set[int] = set()
+    self.bytes = 0
+    self.scene: Scene | None = None
+    self.opened: Opened | None = None
+    self.pictures: dict[str, tuple[int, Picture]] = {}
+    self.version = 0
+    self._ticket = Ticket()
+
+  def newest(self) -> Ticket:
+    """A ticket for a new request; the work of the one before ends."""
+    self._ticket.cancel()
+    self._ticket = Ticket()
+    return self._ticket
+
+  async def receive(self, number: int, name: str, chunks: AsyncIterator[bytes]) -> None:
+    """Takes a file, chunk by chunk. UserError where it is too large, its number is no number of a file, or is taken;
+    what arrived of it is removed then, and where the sender stops."""
+    if not 0 <= number < limits.FILES:
+      raise UserError(f"{name}: expected two to {limits.FILES} images of one scene, found more; drop fewer")
+    if number in self.files or number in self.receiving or self.scene is not None:
+      raise UserError(f"{name}: expected a file that is not there yet, found number {number} twice; drop them again")
+    # Nothing of the name becomes part of a path.
+    path, size = self.folder / f"{number:03d}", 0
+    self.receiving.add(number)
+    try:
+      with path.open("xb") as file:
+        async for chunk in chunks:
+          size += len(chunk)
+          self.bytes += len(chunk)
+          limits.check_bytes(name, size, self.bytes - size)
+          file.write(chunk)
+      self.files[number] = path, name
+    except BaseException:
+      self.bytes -= size
+      path.unlink(missing_ok=True)
+      raise
+    finally:
+      self.receiving.discard(number)
+
+  def gather(self) -> Scene:
+    """The scene of all files that have arrived, in the order of their numbers."""
+    if self.scene is None:
+      numbers = sorted(self.files)
+      limits.check_count(len(numbers))
+      self.scene = Scene([self.files[k][0] for k in numbers], apart([self.files[k][1] for k in numbers]))
+    return self.scene
+
+  def keep(self, kind: str, picture: Picture) -> int:
+    """The version that the picture goes by."""
+    self.version += 1
+    self.pictures[kind] = self.version, picture
+    return self.version
+
+  def close(self) -> None:
+    self._ticket.cancel()
+    shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Tabs:
+  """Those that are open, by names that cannot be guessed. folder: private, of this process."""
+
+  def __init__(self, folder: Path):
+    self._folder = folder
+    self._tabs: dict[str, Tab] = {}
+
+  def open(self) -> str:
+    """A new one's name. The one that was longest unused goes where there are too many."""
+    while len(self._tabs) >= limits.TABS:
+      self.close(next(iter(self._tabs)))
+    name = secrets.token_hex(8)
+    self._tabs[name] = Tab(self._folder / name)
+    return name
+
+  def get(self, name: str) -> Tab:
+    """KeyError where there is none."""
+    tab = self._tabs.pop(name)
+    self._tabs[name] = tab  # the latest to be used
+    return tab
+
+  def close(self, name: str) -> None:
+    with contextlib.suppress(KeyError):
+      self._tabs.pop(name).close()
+
+
+def usable(name: Any) -> str:
+  """A file's name as it may be shown and put into a command: its last part, printable, not too long."""
+  last = str(name).replace("\\", "/").rsplit("/", 1)[-1]
+  text = "".join(sign for sign in last if sign.isprintable()).strip()
+  stem, dot, ending = text.rpartition(".")
+  if len(text) > limits.NAME:
+    text = f"{stem[: limits.NAME - 10]}{dot}{ending[:9]}" if dot else text[: limits.NAME]
+  return text if text.strip(".") else "image"
+
+
+def apart(names: list[str]) -> list[str]:
+  """Files of one name, from several folders, told apart by a number before it, as by a folder."""
+  return [f"{k}/{name}" if names.count(name) > 1 else name for k, name in enumerate(names, start=1)]

@@ -1,0 +1,43 @@
+"""The page's server without a network: its routes behind the guard, the tiny prior, small pictures."""
+
+import warnings
+
+import pytest
+from page_client import HOST, TOKEN, Page, png
+from scenes import scene
+
+
+@pytest.fixture(scope="module")
+def server(tiny_prior, tmp_path_factory, quick_compile):
+  """The `Server` of a file's tests, which share what it compiled. Small pictures are of 48 pixels."""
+  pytest.importorskip("starlette", reason="the page needs the extra [app]: pip install 'dig2dig_jax[app]'")
+  from dig2dig_jax.app import limits
+  from dig2dig_jax.app.jobs import Worker
+  from dig2dig_jax.app.server import Server
+  from dig2dig_jax.app.stages import Stages
+  from dig2dig_jax.priors.prior import load_prior
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(limits, "SMALL", 48)
+    folder = tmp_path_factory.mktemp("app")
+    yield Server(Stages(load_prior(tiny_prior)), folder, Worker(), prior=tiny_prior.name, bucket=8)
+
+
+@pytest.fixture
+def page(server):
+  pytest.importorskip("httpx", reason="the test client needs httpx, of the extra [test]")
+  with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # Starlette's, about the next httpx
+    from starlette.testclient import TestClient
+  from dig2dig_jax.app.guard import Guard
+  from dig2dig_jax.app.server import application
+
+  guarded = Guard(application(server), token=TOKEN, hosts=[HOST])
+  with TestClient(guarded, base_url=f"http://{HOST}", headers={"origin": f"http://{HOST}"}) as client:
+    yield Page(client)
+
+
+@pytest.fixture(scope="session")
+def pair():
+  """{name: bytes} of a noisy infrared and a noisy visible image of 40 x 56 pixels."""
+  return {"ir.png": png(scene(1, 40, 56, 1)), "vi.png": png(scene(2, 40, 56, 3))}

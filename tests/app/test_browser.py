@@ -1,0 +1,169 @@
+"""Does the page work in a browser, by mouse, by keys and on a phone, and does it ask nobody but its own server?"""
+
+import base64
+import contextlib
+import shutil
+import socket
+import threading
+import time
+
+import cv2
+import numpy as np
+import pytest
+from page_client import TOKEN
+
+pytestmark = pytest.mark.slow
+_CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+_DROP = """async files => {
+  const transfer = new DataTransfer();
+  for (const [name, content] of files) {
+    const bytes = Uint8Array.from(atob(content), letter => letter.charCodeAt(0));
+    transfer.items.add(new File([bytes], name, { type: "image/png" }));
+  }
+  for (const kind of ["dragenter", "dragover", "drop"])
+    document.body.dispatchEvent(new DragEvent(kind, { bubbles: true, cancelable: true, dataTransfer: transfer }));
+}"""
+_NAMELESS = """() => [...document.querySelectorAll("button, input, select, a[href], [role=slider]")].filter(one =>
+  one.checkVisibility() && !(one.getAttribute("aria-label") || one.labels?.length || one.textContent.trim()))
+  .map(one => one.outerHTML)"""
+
+
+@contextlib.contextmanager
+def served(server):
+  """The address of the page, behind a real socket."""
+  uvicorn = pytest.importorskip("uvicorn", reason="the page needs the extra [app]")
+  from dig2dig_jax.app.guard import Guard
+  from dig2dig_jax.app.server import application
+
+  listening = socket.create_server(("127.0.0.1", 0))
+  host = f"127.0.0.1:{listening.getsockname()[1]}"
+  guarded = Guard(application(server), token=TOKEN, hosts=[host])
+  running = uvicorn.Server(uvicorn.Config(guarded, log_level="critical", lifespan="off", timeout_graceful_shutdown=1))
+  thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
+  thread.start()
+  try:
+    yield f"http://{host}/{TOKEN}/"
+  finally:
+    running.should_exit = True
+    thread.join(20)
+
+
+@pytest.fixture
+def browser():
+  playwright = pytest.importorskip("playwright.sync_api", reason="a browser is driven by playwright: [test-browser]")
+  if _CHROMIUM is None:
+    pytest.skip("no chromium on this machine")
+  with playwright.sync_playwright() as driver:
+    started = driver.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
+    yield started
+    started.close()
+
+
+class Tab:
+  """A page with its faults."""
+
+  def __init__(self, browser, address, **options):
+    self.page = browser.new_page(viewport={"width": 1280, "height": 860}, **options)
+    self.faults = []
+    self.page.on("console", lambda m: self.faults.append(m.text) if m.type in ("error", "warning") else None)
+    self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+    self.page.on("request", lambda r: None if r.url.startswith(address) else self.faults.append(r.url))
+    self.page.goto(address)
+    self.page.wait_for_selector("html[data-ready]")
+
+  def drop(self, files):
+    self.page.evaluate(_DROP, [[name, base64.b64encode(content).decode()] for name, content in files.items()])
+    self.page.wait_for_selector("#work:not([hidden])", timeout=120_000)
+    self.whole()
+
+  def whole(self):
+    """Waits for the full picture."""
+    self.page.wait_for_selector("#save-8[href]", timeout=120_000)
+
+  def command(self):
+    return self.page.inner_text("#command")
+
+  def turn(self, name, value):
+    self.page.evaluate(
+      "([id, value]) => { const one = document.getElementById(id); one.value = value;"
+      " for (const kind of ['input', 'change']) one.dispatchEvent(new Event(kind, { bubbles: true })); }",
+      [name, value],
+    )  # fmt: skip
+    self.whole()
+
+
+def test_a_pair_from_the_drop_to_the_download(server, browser, pair, tmp_path):
+  with served(server) as address:
+    tab = Tab(browser, address, accept_downloads=True)
+    page = tab.page
+    tab.drop(pair)
+    assert tab.command() == "dig2dig fuse ir.png vi.png -o fused.png --task=thermal --prior=tiny"
+    assert "task thermal, by the names ir and vi" in page.inner_text("#lines")
+    page.locator("summary").nth(0).click()
+    page.locator("summary").nth(1).click()
+    for name, value, flag in (
+      ("c-bands", 2, "--bands=2"), ("c-exponent", 8, "--dig_exponent=8"), ("c-target", 2, "--target=2"),
+      ("c-brightness", 1.5, "--brightness=1.5"), ("c-region", 1, "--dig_region=1"),
+      ("c-undershoot", 0, "--undershoot=0"), ("c-overshoot", 2, "--overshoot=2"),
+      ("c-base", "uniform", "--base=uniform"), ("c-band_window", 1, "--dig_band_window=1"),
+      ("c-restore", "off", "--restore=off"), ("range", "full", "--range=full"), ("valid", "off", "--valid=off"),
+    ):  # fmt: skip
+      before = page.get_attribute("#fused", "src")
+      tab.turn(name, value)
+      assert page.get_attribute("#fused", "src") != before and flag in tab.command(), name
+    page.get_by_label("Reset Detail").click()
+    tab.whole()
+    assert "--dig_exponent" not in tab.command()
+    # By hand, with arrows.
+    tab.turn("align", "hand")
+    page.get_by_role("button", name="Right", exact=True).focus()
+    page.keyboard.press("ArrowRight")
+    tab.whole()
+    assert page.input_value("#hand-dx") == "5" and page.is_visible("#save-transforms")
+    tab.turn("align", "off")
+    # Compared: by keys, by blinking, under a map.
+    page.focus("#divider")
+    page.keyboard.press("Shift+ArrowRight")
+    assert page.get_attribute("#divider", "aria-valuenow") == "60"
+    page.keyboard.press("Home")
+    assert page.get_attribute("#divider", "aria-valuenow") == "0"
+    page.keyboard.press("b")
+    assert page.get_attribute("#blink", "aria-pressed") == "true" and page.is_hidden("#divider")
+    page.keyboard.press("b")
+    page.select_option("#overlay", "weight 0")
+    page.wait_for_selector("#over:not([hidden])")
+    assert "weight of ir" in page.inner_text("#legend")
+    page.locator("#strip button").nth(1).click()
+    page.wait_for_selector("#source[src*='/source/1.png']")
+    assert page.evaluate(_NAMELESS) == []
+    with page.expect_download() as saved:
+      page.click("#save-16")
+    saved.value.save_as(tmp_path / "fused.png")
+    found = cv2.imread(str(tmp_path / "fused.png"), cv2.IMREAD_UNCHANGED)
+    assert saved.value.suggested_filename == "fused.png" and found.dtype == np.uint16 and found.shape == (40, 56, 3)
+    for width in (390, 768):
+      page.set_viewport_size({"width": width, "height": 844})
+      assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.click("#reset-all")
+    tab.whole()
+    assert tab.command().endswith("--task=thermal --prior=tiny")
+    assert tab.faults == []
+
+
+def test_what_is_wrong_is_said_and_other_images_are_taken(server, browser, pair):
+  with served(server) as address:
+    tab = Tab(browser, address, color_scheme="dark", reduced_motion="reduce")
+    tab.page.evaluate(_DROP, [["a.png", ""]])
+    tab.page.wait_for_selector("#error:not([hidden])")
+    assert "expected two or more images" in tab.page.inner_text("#error")
+    before = set(server.tabs._tabs)
+    marked = {"<b>ir.png": pair["ir.png"], "<i>vi.png": pair["vi.png"]}
+    tab.drop(marked)
+    assert "<b>ir.png" in tab.command() and tab.page.locator("#work b, #work i").count() == 0
+    tab.page.click("#again")
+    assert tab.page.is_visible("#drop")
+    end = time.monotonic() + 10
+    while set(server.tabs._tabs) - before and time.monotonic() < end:
+      time.sleep(0.05)
+    assert not set(server.tabs._tabs) - before and tab.faults == []
