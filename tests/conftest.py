@@ -24,6 +24,8 @@ from dig2dig_jax.models.shapes import parameter_shapes
 from dig2dig_jax.priors import checkpoint
 from dig2dig_jax.restoration import blind_restorer, restorer
 
+pytest_plugins = ["page_fixtures"]  # two files of the name conftest cannot both be imported
+
 # Tests measure and count what is compiled: nothing may come from an earlier run.
 jax.config.update("jax_enable_compilation_cache", False)
 # A [3] meeting an [H, W, C] by accident is a bug that no shape check downstream would show.

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 
 pytest.importorskip("av", reason="no PyAV here: pip install dig2dig_jax[video]")
-import made
+import made_clips as made
 
 import dig2dig_jax as d2d
 from dig2dig_jax.alignment import stored

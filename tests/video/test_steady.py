@@ -1,6 +1,6 @@
 """Do carried weights flicker less than single frames', and leave no trail behind what moves or was cut?"""
 
-import made
+import made_clips as made
 import numpy as np
 import pytest
 from video_options import OPTIONS

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 av = pytest.importorskip("av", reason="no PyAV here: pip install dig2dig_jax[video]")
-import made  # noqa: E402
+import made_clips as made  # noqa: E402
 from absl.testing import flagsaver  # noqa: E402
 
 from dig2dig_jax.cli import main  # noqa: E402

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-import made
+import made_clips as made
 import numpy as np
 import pytest
 from video_options import OPTIONS

@@ -1,6 +1,6 @@
 """A made scene in infrared and visible light, as two cameras on one mount see it: files for tests and for a first try.
 
-  python tests/video/made.py FOLDER [SECONDS]      # FOLDER/ir.mp4 (10 frames a second), FOLDER/vi.mp4 (25, with sound)
+  python tests/video/made_clips.py FOLDER [SECONDS]  # FOLDER/ir.mp4 (10 frames a second), FOLDER/vi.mp4 (25, sound)
 
 A warm walker crosses a textured ground that sways slowly; the infrared camera corrects its gain from time to time;
 both have noise. Where a cut is asked for, another scene begins.
