@@ -27,7 +27,9 @@ _BLACK, _OF_BLACK = 10, 0.3  # levels of 255, and the share of the pixels that s
 _COLOURED = 3  # mean spread of the channels, in levels, from which an image has colour: a thermal camera's has none
 _ONE_CAMERA = 0.87  # correlation of ranks from which gray sources are of one camera
 CLEARLY = 0.2  # by which one correlation is above another
-_BRIGHTER = 45  # levels of 255 between the means of exposures
+_BRIGHTER = 45  # levels of 255 between the means of exposures,
+# or, of a scene that is dark in all of them, times and levels: focal planes of one scene (MFFW) stay below 1.35 times.
+_TIMES_BRIGHTER, _AT_LEAST = 1.5, 8
 
 
 class Guess(NamedTuple):
@@ -88,7 +90,8 @@ def by_images(images: Sequence[np.ndarray]) -> Guess:
   coloured = min(_colour(image) for image in levels) >= _COLOURED
   if coloured or alike >= _ONE_CAMERA or len(images) > 2:
     means = [image.mean() for image in gray]
-    if max(means) - min(means) >= _BRIGHTER:
+    apart = max(means) - min(means)
+    if apart >= _BRIGHTER or (apart >= _AT_LEAST and max(means) >= _TIMES_BRIGHTER * min(means)):
       return Guess("exposure", tuple(int(k) for k in np.argsort(means)), "one scene at several brightnesses")
     return Guess("focus", order, "one scene at one brightness")
   return Guess("thermal", order if _colour(levels[0]) <= _colour(levels[1]) else (1, 0), "two views that disagree")

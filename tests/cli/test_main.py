@@ -133,6 +133,8 @@ def test_tasks_are_guessed_by_names_and_by_images():
   other = scene(9, 96, 128).mean(axis=-1, keepdims=True).repeat(3, -1).astype(np.float32) / 127.5 - 1
   assert guess.by_images([view, other])[:2] == ("thermal", (1, 0))
   assert guess.by_images([np.clip(view + 0.4, -1, 1), np.clip(view - 0.4, -1, 1)])[:2] == ("exposure", (1, 0))
+  night = (view + 1) / 8  # two stops and more, and yet all of them dark
+  assert guess.by_images([night - 1, 0.4 * night - 1])[:2] == ("exposure", (1, 0))
   assert guess.by_images([view, cv2.GaussianBlur(view, (0, 0), 3)]).task == "focus"
   scan = np.where(np.hypot(*np.mgrid[-48:48, -64:64])[..., None] < 35, view, -1)
   assert guess.by_images([scan, scan[::-1]]).task == "medical"

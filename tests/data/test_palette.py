@@ -38,6 +38,15 @@ def test_a_palette_is_known_and_taken_back(name):
   assert np.abs(values[..., 0].astype(int) - VALUES).mean() < 10  # of 255: the two kinds of hot differ by 9
 
 
+@pytest.mark.parametrize("name", ["jet", "turbo", "rainbow"])
+def test_a_palette_is_known_where_compression_mixes_its_colours_at_edges(name):
+  """A small image full of edges: at them JPEG's chroma of half the size leaves colours that are of no palette."""
+  values = VALUES.copy()[:120, :160]
+  blocks = np.add.outer(np.arange(120) // 6, np.arange(160) // 6) % 2 == 0
+  values[blocks] = 255 - values[blocks]
+  assert palette.recognise(compressed(palettes.table(name)[values], 80)) == name
+
+
 def test_palettes_are_those_of_matplotlib():
   colormaps = pytest.importorskip("matplotlib").colormaps
   for name, theirs in (("matplotlib_jet", "jet"), ("matplotlib_hot", "hot"), ("matplotlib_rainbow", "rainbow"),
@@ -54,6 +63,7 @@ def test_gray_and_colours_of_other_kinds_are_left_alone():
   for samples in (gray, noise, tinted, fire, gray[..., :1], noise.astype(np.uint16), noise.astype(np.float32)):
     assert palette.recognise(samples) is None
     assert palette.to_values(samples, "auto")[0] is samples
+  assert "; " not in palette.to_values(noise, "auto")[1]  # which told.lines() takes for the end of a clause
   assert palette.to_values(gray, "auto")[1] == "" and "no palette that is known" in palette.to_values(noise, "auto")[1]
   jet = palettes.table("jet")[VALUES]
   assert palette.to_values(jet, "off") == (jet, "")
