@@ -47,6 +47,13 @@ def test_a_palette_is_known_where_compression_mixes_its_colours_at_edges(name):
   assert palette.recognise(compressed(palettes.table(name)[values], 80)) == name
 
 
+def test_a_palette_is_known_where_what_is_flat_has_few_of_its_colours():
+  """As before a sky: how much of the curve is covered is a matter of the whole image."""
+  values = VALUES.copy()
+  values[:140] = 30
+  assert palette.recognise(compressed(palettes.table("jet")[values], 75)) == "jet"
+
+
 def test_palettes_are_those_of_matplotlib():
   colormaps = pytest.importorskip("matplotlib").colormaps
   for name, theirs in (("matplotlib_jet", "jet"), ("matplotlib_hot", "hot"), ("matplotlib_rainbow", "rainbow"),
@@ -65,6 +72,8 @@ def test_gray_and_colours_of_other_kinds_are_left_alone():
     assert palette.to_values(samples, "auto")[0] is samples
   assert "; " not in palette.to_values(noise, "auto")[1]  # which told.lines() takes for the end of a clause
   assert palette.to_values(gray, "auto")[1] == "" and "no palette that is known" in palette.to_values(noise, "auto")[1]
+  flower = np.concatenate([scene(6, 120, 320), np.full((120, 320, 3), palettes.table("hot")[200], np.uint8)])
+  assert palette.recognise(flower) is None  # what is flat is of one colour of a palette, the rest of none
   jet = palettes.table("jet")[VALUES]
   assert palette.to_values(jet, "off") == (jet, "")
 
