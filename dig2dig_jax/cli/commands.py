@@ -166,8 +166,6 @@ def _fuse(words: list[str]) -> int:
 
 def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:
   """Through a manifest and a folder of its own, so that whatever the job does for folders it does for files."""
-  from dig2dig_jax.data.ranges import read_alone
-
   _refuse(flags, _OF_FOLDERS, "no such flag beside files, which say it themselves; leave it out, or give a folder")
   out, flags = _taken_out(flags, "out")
   if out is None:
@@ -193,7 +191,7 @@ def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:
     task, order = "thermal", (0, 1)
   else:
     found = radiometric.guessed(files) or guess.by_names([file.stem for file in files])
-    found = found or guess.by_images([read_alone(file).pixels for file in files])
+    found = found or tasks.by_look(files)
     task, order = tasks.decided(task, found, len(files))
   names = guess.usual_names(task, len(order))
   parent = (place.parent if single else place).absolute()

@@ -7,7 +7,6 @@ from dig2dig_jax.cli import tasks
 from dig2dig_jax.cli.output import note
 from dig2dig_jax.data import guess, layouts
 from dig2dig_jax.data.layouts import Layout
-from dig2dig_jax.data.ranges import read_alone
 from dig2dig_jax.errors import UserError
 
 _ONE_SCENE = 0.2  # correlation of ranks that neighbours of a stack have at least
@@ -52,5 +51,4 @@ def _task(found: Layout, task: str | None) -> tuple[str, tuple[int, ...]]:
     raise UserError(f"{found.root}: expected images of one scene, found {count} that are not alike ({some}; "
                     f"correlation {alike:.2f}); put each scene into a folder of its own, name pairs "
                     "alike (0001_ir, 0001_vi), or say that it is one with --task=")
-  small = [guess.reduced(read_alone(path).pixels) for path in found.first]
-  return tasks.decided(None, guess.by_images(small), count)
+  return tasks.decided(None, tasks.by_look(found.first), count)

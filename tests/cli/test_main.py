@@ -140,6 +140,16 @@ def test_tasks_are_guessed_by_names_and_by_images():
   assert guess.by_images([scan, scan[::-1]]).task == "medical"
 
 
+def test_a_thermal_image_in_a_palette_is_known_by_it(tmp_path):
+  heat = cv2.GaussianBlur(np.random.default_rng(0).random((96, 128)).astype(np.float32), (0, 0), 9)
+  heat = np.uint8(cv2.normalize(heat, None, 0, 255, cv2.NORM_MINMAX))
+  write(tmp_path / "1.png", scene(3, 96, 128))
+  write(tmp_path / "2.png", cv2.applyColorMap(heat, cv2.COLORMAP_JET)[..., ::-1])
+  found = tasks.by_look([tmp_path / "1.png", tmp_path / "2.png"])
+  assert found == ("thermal", (1, 0), "the palette jet in 2.png")
+  assert tasks.by_look([tmp_path / "1.png", tmp_path / "1.png"]).task == "focus"
+
+
 def test_settings_of_a_task_name_its_sources():
   assert "--functional=hot" in tasks.settings("thermal", ["hot", "light"])
   assert tasks.settings("focus", ["1", "2", "3"])[-1] == "--sources=1,2,3"
