@@ -17,7 +17,7 @@ _READERS = 8  # headers wait for disks and networks, not for the processor
 
 
 class Planned(NamedTuple):
-  """A pair with the (height, width) of its largest image and that after padding, both None where no header tells."""
+  """A pair with the (height, width) of its largest image and that after padding, both None where a header has none."""
 
   pair: Pair
   size: tuple[int, int] | None
@@ -35,8 +35,8 @@ def plan(pairs: Sequence[Pair], *, bucket: int) -> list[Planned]:
 
 def _planned(pair: Pair, bucket: int) -> Planned:
   try:
-    sizes = [size for path in pair.files.values() if (size := read_size(path)) is not None]
-    size = max(sizes, key=lambda size: size[0] * size[1], default=None)
+    sizes = [read_size(path) for path in pair.files.values()]
+    size = None if None in sizes else max(filter(None, sizes), key=lambda size: size[0] * size[1])
     return Planned(pair, size, size and bucket_size(*size, multiple=bucket))
   except Exception:  # whatever a damaged header makes of a size: who loads the file tells what is wrong with it
     return Planned(pair, None, None)

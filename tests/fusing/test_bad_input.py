@@ -82,11 +82,11 @@ FAILED = {  # kind -> (bytes of the visible image, what the report says of it)
   "cmyk": (encoded("JPEG", np.asarray(PIL.Image.fromarray(PIXELS).convert("RGB"))), None),  # replaced below
   "int64": (tiff(PIXELS[..., 0].astype(np.int64)), "found 64-bit int64"),
   "nan": (tiff(np.where(GRAY > 0.5, np.nan, GRAY).astype(np.float32)), "expected finite float samples, found 160 NaN"),
-  "smaller": (encoded("PNG", PIXELS[:8]), "found 8x20; add --align=auto, or register"),
+  "smaller": (encoded("PNG", PIXELS[:8]), "found 8x20: their fields of view differ"),
   "transposed": (
-    encoded("PNG", np.ascontiguousarray(PIXELS.swapaxes(0, 1))), "found 20x16; add --align=auto, or register"
+    encoded("PNG", np.ascontiguousarray(PIXELS.swapaxes(0, 1))), "found 16x20: their fields of view differ"
   ),  # fmt: skip
-  "turned_by_exif": (turned(), "found 20x16; add --align=auto, or register"),
+  "turned_by_exif": (turned(), "found 16x20: their fields of view differ"),
 }
 cmyk = io.BytesIO()
 PIL.Image.fromarray(PIXELS).convert("CMYK").save(cmyk, "JPEG")
