@@ -6,6 +6,7 @@ from dig2dig_jax.assets import EMBEDDED
 from dig2dig_jax.cli import flags, interrupt
 from dig2dig_jax.cli.output import note, say
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.files import typed_path
 
 HELP = """dig2dig app
 
@@ -43,13 +44,13 @@ def run(words: list[str]) -> int:
   from dig2dig_jax.priors.prior import load_prior
 
   cache = given.get("compile_cache", flags.cache_folder())
-  if cache and (told := compile_cache.use(Path(cache).expanduser())):
+  if cache and (told := compile_cache.use(typed_path(cache))):
     note(f"note: {told}")
     cache = ""
-  prior = load_prior(Path(given["prior"]).expanduser() if "prior" in given else EMBEDDED)
+  prior = load_prior(typed_path(given["prior"]) if "prior" in given else EMBEDDED)
   interrupt.begins()
   serve.run(
-    prior, host=given.get("host", serve.LOCAL), port=int(port), cache=Path(cache).expanduser() if cache else None,
+    prior, host=given.get("host", serve.LOCAL), port=int(port), cache=typed_path(cache) if cache else None,
     named_prior=Path(given["prior"]).name if "prior" in given else "", interrupted=interrupt.INTERRUPTED,
     say=say, note=note,
   )  # fmt: skip

@@ -88,19 +88,11 @@ def run(command: str, words: list[str]) -> int:
 
       return show.run(words)
     if _HELP & set(words) or command != "fuse":
-      return _launch([f"--job={command}", *_out_flag(words)])
+      return launcher.launch([f"--job={command}", *_out_flag(words)])
     return _fuse(words)
   except UserError as error:
     launcher.refuse(str(error))
     return 2
-
-
-def _launch(flags: Sequence[str]) -> int:
-  try:
-    rest = launcher.parse(["dig2dig", *flags])
-  except SystemExit as end:  # help, or a flag that cannot be read, which has been said
-    return int(end.code or 0)
-  return launcher.main(rest)
 
 
 def _convert(words: list[str]) -> int:
@@ -152,11 +144,11 @@ def _fuse(words: list[str]) -> int:
   own_settings = any(flag.startswith(("--flagfile=", "--data=", "--manifest=")) for flag in flags)
   if not places and own_settings:
     settings = tasks.settings(task, None) if task else ["--job=fuse"]
-    return _launch([*settings, *flags])
+    return launcher.launch([*settings, *flags])
   if len(places) == 1 and typed_path(places[0]).is_dir():
     from dig2dig_jax.cli import folder
 
-    return _launch(folder.flags(typed_path(places[0]), task, _taken_out(flags, "sources")[0], flags))
+    return launcher.launch(folder.flags(typed_path(places[0]), task, _taken_out(flags, "sources")[0], flags))
   if len(places) < 2 and not radiometric.is_pair(places):
     found = f"{places[0]}, which is no folder" if places else "nothing"
     raise UserError("dig2dig fuse: expected two or more image files, or a folder with one sub-folder per source, "
@@ -209,10 +201,10 @@ def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:
       extra = ["--nosheet"] if single else []
       job = [*tasks.settings(task, names), f"--manifest={manifest}", f"--out={results}", *extra, *flags]
       if not single:
-        return _launch(job)
+        return launcher.launch(job)
       told = io.StringIO()  # the job's summary names its own folder
       with contextlib.redirect_stdout(told):
-        status = _launch(job)
+        status = launcher.launch(job)
       fused = results / f"{name}.png"
       if status == 0 and fused.exists():
         if temperatures_of(fused).exists():

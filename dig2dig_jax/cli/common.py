@@ -127,6 +127,12 @@ def prior(*, dtype: str | None = None) -> Prior:
   return load_prior(directory, dtype=dtype or flags.DTYPE.value, label=flags.CLASS_LABEL.value)
 
 
+def say_notes(options) -> None:
+  """What a method's options have to say about themselves."""
+  for line in getattr(options, "notes", tuple)():
+    note(f"note: {line}")
+
+
 def codec() -> Codec:
   if flags.COLOUR.value == "rgb":
     return rgb_codec(stretch=flags.STRETCH.value)

@@ -19,8 +19,7 @@ def run() -> int:
       note(f"note: {line}")
     say(lines, end="")
     return 0
-  for line in getattr(options, "notes", tuple)():
-    note(f"note: {line}")
+  common.say_notes(options)
   place = processes.place(
     flags.DISTRIBUTED.value,
     coordinator=flags.COORDINATOR.value,

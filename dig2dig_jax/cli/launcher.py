@@ -5,7 +5,7 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from absl import app, logging
@@ -95,6 +95,15 @@ def _help(argv) -> str:
 def stopped() -> int:
   print("stopped", file=sys.stderr)
   return interrupt.INTERRUPTED
+
+
+def launch(words: Sequence[str], run: Callable[[], int] | None = None) -> int:
+  """`main` of flags that a command of `dig2dig` stands for; the exit status."""
+  try:
+    rest = parse(["dig2dig", *words])
+  except SystemExit as end:  # help, or a flag that cannot be read, which has been said
+    return int(end.code or 0)
+  return main(rest, run)
 
 
 def main(argv, run: Callable[[], int] | None = None) -> int:

@@ -7,6 +7,7 @@ from dig2dig_jax.cli.output import note
 from dig2dig_jax.data import flir_pair, guess
 from dig2dig_jax.data.images import write_levels
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.files import typed_path
 
 
 def guessed(files: Sequence[Path]) -> guess.Guess | None:
@@ -19,7 +20,7 @@ def guessed(files: Sequence[Path]) -> guess.Guess | None:
 
 def is_pair(places: Sequence[str]) -> bool:
   """Whether these places are one radiometric file."""
-  return len(places) == 1 and flir_pair.is_radiometric(Path(places[0]).expanduser())
+  return len(places) == 1 and flir_pair.is_radiometric(typed_path(places[0]))
 
 
 def second(file: Path, folder: Path) -> Path:

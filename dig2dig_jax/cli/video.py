@@ -1,6 +1,5 @@
 """`dig2dig video`: an infrared and a visible clip become one, and how much a fused clip flickers."""
 
-import contextlib
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
@@ -9,16 +8,16 @@ from pathlib import Path
 
 from dig2dig_jax.alignment import stored
 from dig2dig_jax.assets import ROOT
-from dig2dig_jax.cli import common, flags, interrupt, launcher
+from dig2dig_jax.cli import common, flags, interrupt, launcher, sequence
 from dig2dig_jax.cli.output import note, say
 from dig2dig_jax.data import guess, ranges
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.files import typed_path
 from dig2dig_jax.fusing import processes
-from dig2dig_jax.fusing.progress import Progress
 from dig2dig_jax.methods.registry import make_method
+from dig2dig_jax.methods.sequence import looks_for_noise, without_restoring
 from dig2dig_jax.video import job, scoring, steady
 from dig2dig_jax.video.clip import Clip, Listed, open_clip
-from dig2dig_jax.video.options import looks_for_noise, without_restoring
 
 OWN = ("offset", "rate", "steady", "score")  # flags that launch.py does not know
 # Flags of --job=fuse that mean nothing for two clips, and what is so.
@@ -37,10 +36,7 @@ def run(words: Sequence[str]) -> int:
   places = [word for word in words if not word.startswith("-")]
   given = [word for word in words if word.startswith("-")]
   values = {name: word for word in given for name in [word.lstrip("-").partition("=")[0]]}
-  for expected, refused in _REFUSED.items():
-    for name in refused:
-      if (word := values.get(name) or values.get(f"no{name}")) is not None:
-        raise UserError(f"{word}: expected {expected}, found a flag for images; leave it out")
+  sequence.refuse(values, _REFUSED)
   if len(places) != 2:
     raise UserError(f"dig2dig video: expected two clips, infrared and visible, found {len(places)}; see dig2dig video "
                     "--help")  # fmt: skip
@@ -54,17 +50,13 @@ def run(words: Sequence[str]) -> int:
   offset = _seconds("offset", values.get("offset"))
   clips = _clips([places[k] for k in order], names, _rate(values.get("rate")))
   if not out:
-    return _score(clips, Path(score.partition("=")[2]).expanduser(), offset)
+    return _score(clips, typed_path(score.partition("=")[2]), offset)
   share = _share(values.get("steady"), "nosteady" in values)
   kept = [word for word in given if word.lstrip("-").partition("=")[0] not in (*OWN, "nosteady", "sources")]
-  command = ["dig2dig", f"--flagfile={ROOT / 'vif.flags'}", "--job=fuse", f"--sources={','.join(names)}",
+  command = [f"--flagfile={ROOT / 'vif.flags'}", "--job=fuse", f"--sources={','.join(names)}",
              f"--functional={names[0]}", f"--chroma_from={names[1]}", *kept]  # fmt: skip
-  try:
-    rest = launcher.parse(command)
-  except SystemExit as end:
-    return int(end.code or 0)
-  place = Path(out).expanduser()
-  status = launcher.main(rest, lambda: _fuse(clips, place, offset, share))
+  place = typed_path(out)
+  status = launcher.launch(command, lambda: _fuse(clips, place, offset, share))
   return _score(clips, place, offset) if status == 0 and score is not None else status
 
 
@@ -72,8 +64,7 @@ def _fuse(clips: Mapping[str, Clip], out: Path, offset: Fraction, share: float) 
   """By the flags, which have been read."""
   interrupt.begins()
   options = common.method_options()
-  for line in getattr(options, "notes", tuple)():
-    note(f"note: {line}")
+  common.say_notes(options)
   config = job.VideoConfig(
     ranges=ranges.parse(flags.RANGE.value, flags.SOURCES.value),
     valid=flags.VALID.value,
@@ -92,14 +83,7 @@ def _fuse(clips: Mapping[str, Clip], out: Path, offset: Fraction, share: float) 
   prior = common.network_prior()
   restored = without_restoring(options)
   method = make_method(prior, common.codec(), options=restored)
-  with contextlib.ExitStack() as stack:
-    bars: list[Progress] = []
-
-    def at(done: int, count: int | None) -> None:
-      if not bars:  # once the program is compiled
-        bars.append(stack.enter_context(Progress(count or 0, "frame")))
-      bars[0].at(done)
-
+  with sequence.progress("frame") as at:
     config = dataclasses.replace(config, progress=at)
     tell = lambda line: note(f"note: {line}")  # noqa: E731
     found = job.run(clips, out, config, method, restored, prior, overwrite=flags.OVERWRITE.value, tell=tell)

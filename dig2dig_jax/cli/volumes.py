@@ -1,6 +1,5 @@
 """`dig2dig fuse` of two volumes, DICOM or NIfTI, and what `dig2dig show` says of one."""
 
-import contextlib
 import dataclasses
 import os
 from collections.abc import Sequence
@@ -9,14 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from dig2dig_jax.assets import ROOT
-from dig2dig_jax.cli import common, flags, interrupt, launcher
+from dig2dig_jax.cli import common, flags, interrupt, launcher, sequence
 from dig2dig_jax.cli.output import note, say
 from dig2dig_jax.data import ranges
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.fusing.progress import Progress
+from dig2dig_jax.files import typed_path
 from dig2dig_jax.methods.registry import make_method
+from dig2dig_jax.methods.sequence import looks_for_noise, without_restoring
 from dig2dig_jax.volumes import intensity, roles, write
-from dig2dig_jax.volumes.job import VolumeConfig, fused, looks_for_noise, without_restoring
+from dig2dig_jax.volumes.job import VolumeConfig, fused
 from dig2dig_jax.volumes.read import read_volume
 from dig2dig_jax.volumes.volume import Volume, box, directions
 
@@ -34,10 +34,7 @@ _REFUSED = {
 def run(places: Sequence[str], task: str | None, given: list[str]) -> int:
   """Fuses the volumes at two places and writes the result; the exit status. UserError for what cannot be."""
   names = {word.lstrip("-").partition("=")[0]: word for word in given}
-  for expected, refused in _REFUSED.items():
-    for name in refused:
-      if (word := names.get(name) or names.get(f"no{name}")) is not None:
-        raise UserError(f"{word}: expected {expected}, found a flag for images; leave it out")
+  sequence.refuse(names, _REFUSED)
   if task not in (None, "medical"):
     raise UserError(f"--task={task}: expected medical for volumes; leave it out, or fuse slices as images")
   if len(places) != 2:
@@ -50,7 +47,7 @@ def run(places: Sequence[str], task: str | None, given: list[str]) -> int:
   values = {name: word.partition("=")[2] for name, word in names.items()}
   if not values.get("out"):
     raise UserError("dig2dig fuse: expected -o FUSED.nii.gz, or -o FOLDER for DICOM, found no output; add it")
-  out = Path(values["out"]).expanduser()
+  out = typed_path(values["out"])
   write.kind_of(out)
   volumes = [roles.with_modality(read_volume(place)) for place in places]
   asked = values["sources"].split(",") if "sources" in values else None
@@ -59,13 +56,9 @@ def run(places: Sequence[str], task: str | None, given: list[str]) -> int:
   reference = _reference(values.get("reference", ""), places, sources)
   kept = [word for word in given if word.lstrip("-").partition("=")[0] not in ("sources", "out", "reference")]
   ordered = [sources[k] for k in order]
-  command = ["dig2dig", f"--flagfile={ROOT / 'mif.flags'}", "--job=fuse", f"--sources={','.join(ordered)}",
+  command = [f"--flagfile={ROOT / 'mif.flags'}", "--job=fuse", f"--sources={','.join(ordered)}",
              f"--reference={reference}", f"--out={out}", *kept]  # fmt: skip
-  try:
-    rest = launcher.parse(command)
-  except SystemExit as end:
-    return int(end.code or 0)
-  return launcher.main(rest, lambda: _fuse([volumes[k] for k in order], out))
+  return launcher.launch(command, lambda: _fuse([volumes[k] for k in order], out))
 
 
 def _reference(asked: str, places: Sequence[str], names: Sequence[str]) -> str:
@@ -73,7 +66,7 @@ def _reference(asked: str, places: Sequence[str], names: Sequence[str]) -> str:
   if not asked or asked in names:
     return asked
   for place, name in zip(places, names, strict=True):
-    if os.path.realpath(Path(place).expanduser()) == os.path.realpath(Path(asked).expanduser()):
+    if os.path.realpath(typed_path(place)) == os.path.realpath(typed_path(asked)):
       return name
   raise UserError(f"--reference={asked}: expected {' or '.join(names)}, or one of {', '.join(map(str, places))}")
 
@@ -83,8 +76,7 @@ def _fuse(volumes: list[Volume], out: Path) -> int:
   interrupt.begins()
   write.check(out, volumes, overwrite=flags.OVERWRITE.value)
   options = common.method_options()
-  for line in getattr(options, "notes", tuple)():
-    note(f"note: {line}")
+  common.say_notes(options)
   prior = common.network_prior()
   config = VolumeConfig(
     names=flags.SOURCES.value,
@@ -104,14 +96,7 @@ def _fuse(volumes: list[Volume], out: Path) -> int:
     compiling=lambda shape: note(f"compiling for slices of {shape[3]} x {shape[2]} pixels"),
   )  # fmt: skip
   method = make_method(prior, common.codec(), options=without_restoring(options))
-  with contextlib.ExitStack() as stack:
-    bars: list[Progress] = []
-
-    def at(done: int, count: int) -> None:
-      if not bars:
-        bars.append(stack.enter_context(Progress(count, "slice")))
-      bars[0].at(done)
-
+  with sequence.progress("slice") as at:
     config = dataclasses.replace(config, progress=at)
     found = fused(volumes, config, method, prior, lambda line: note(f"note: {line}"))
   say(f"written: {write.write_volume(out, found, overwrite=flags.OVERWRITE.value)}")

@@ -24,6 +24,8 @@ from dig2dig_jax.sampling.types import StatefulDenoiser
 
 TILES = (1024, 512, 256)  # sides that are tried in turn for an image that does not fit whole
 MOST_PAIRS = 8  # per device, where the batch size is chosen: more gains no speed and costs memory
+# What a program raises: the device's own, and what JAX says of arguments that an earlier run's program does not take.
+_OF_DEVICE = (jax.errors.JaxRuntimeError, ValueError, TypeError)
 
 
 class Plan(NamedTuple):
@@ -93,6 +95,26 @@ class Fuser:
         jax.block_until_ready(self._running)
     self._running = program(self._params, *arguments)
     return self._running
+
+  def begin(self, images: np.ndarray, ids: np.ndarray) -> tuple[jax.Array, Any] | Exception:
+    """Like `start`, but a fault is returned, for `finish`."""
+    try:
+      return self.start(images, ids)
+    except _OF_DEVICE as error:
+      return error
+
+  def finish(self, images: np.ndarray, ids: np.ndarray, begun: tuple[jax.Array, Any] | Exception):
+    """(fused images, what is kept) of what `begin` returned, waited for. A program of an earlier run that fails is made
+    again, once. May be called by threads."""
+    try:
+      if isinstance(begun, Exception):
+        raise begun
+      fused = jax.device_get(begun[0])
+    except _OF_DEVICE as error:
+      begun = self.again(images, ids, error)
+      fused = jax.device_get(begun[0])
+    self.proven(images.shape)
+    return fused, begun[1]
 
   def proven(self, shape: tuple[int, ...]) -> None:
     """Told that a batch of this shape came out well: its program runs, wherever it came from."""

@@ -48,8 +48,6 @@ _AHEAD = 8  # pairs per device that are read in advance, or two batches, and
 _AHEAD_PIXELS = 2**26  # pixels of all of them at most
 _WRITERS = 4
 _CONTRADICTING = 0.7  # of what chance has, from which a run says that its gains contradict each other
-# What a program raises: the device's own, and what JAX says of arguments that an earlier run's program does not take.
-_OF_DEVICE = (jax.errors.JaxRuntimeError, ValueError, TypeError)
 # What a disk says when it will not take the next image either.
 _HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO}
 
@@ -246,7 +244,9 @@ class _Run:
             told.append(pair.told)
             aligned.append((pair.name, dict(pair.aligned)))
             moved.append((pair.name, pair.moved))
-          self.under_way.append(writers.submit(self._finish, batch, *self._begin(batch)))
+          self.under_way.append(
+            writers.submit(self._finish, batch, fuser.begin(batch.images, batch.ids), time.monotonic())
+          )
           self._count(leave=0 if stopped.is_set() else _IN_FLIGHT)
           progress.at(report.done + len(report.failed) - before, compiling=fuser.compile_seconds)
           if stopped.is_set():
@@ -275,24 +275,6 @@ class _Run:
     self._count(leave=0)
     return self.fuser.plan(shape, batch_size=self.config.batch_size).batch
 
-  def _begin(self, batch: Batch):
-    try:
-      return self.fuser.start(batch.images, batch.ids), time.monotonic()
-    except _OF_DEVICE as error:
-      return error, time.monotonic()
-
-  def _result(self, batch: Batch, result):
-    """(fused images, what is kept), waited for. A program of an earlier run that fails is made again, once."""
-    try:
-      if isinstance(result, Exception):
-        raise result
-      fused = jax.device_get(result[0])
-    except _OF_DEVICE as error:
-      result = self.fuser.again(batch.images, batch.ids, error)
-      fused = jax.device_get(result[0])
-    self.fuser.proven(batch.images.shape)
-    return fused, result[1]
-
   def _count(self, *, leave: int) -> None:
     """Takes note of the batches that are written, waiting until at most `leave` are not."""
     while self.under_way and (len(self.under_way) > leave or self.under_way[0].done()):
@@ -303,7 +285,7 @@ class _Run:
   def _finish(self, batch: Batch, result, begun: float) -> tuple[int, list[str]]:
     """Waits for a batch, writes it. Returns how many pairs are done, and a line for each other one."""
     try:
-      fused, (weights, steps, curves, found) = self._result(batch, result)
+      fused, (weights, steps, curves, found) = self.fuser.finish(batch.images, batch.ids, result)
     except jax.errors.JaxRuntimeError as error:
       figures = self.fuser.figures(batch.images.shape)
       return 0, [faults.line(pair.name, error, **figures) for pair in batch.pairs]

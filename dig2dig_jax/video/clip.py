@@ -21,6 +21,7 @@ from dig2dig_jax.data import images
 from dig2dig_jax.data.decode import sniff
 from dig2dig_jax.data.faults import check_size
 from dig2dig_jax.errors import UserError, one_line
+from dig2dig_jax.files import typed_path
 
 RATE = 25  # frames a second of images that have none
 
@@ -132,7 +133,7 @@ class Pages(Listed):
 
 def open_clip(place: str | os.PathLike, rate: Fraction | None = None) -> Clip:
   """The clip at a place, told by its bytes. rate: of images, which have no time stamps. UserError for what is none."""
-  path = Path(place).expanduser()
+  path = typed_path(place)
   if path.is_dir():
     return Folder(path, rate or Fraction(RATE))
   try:

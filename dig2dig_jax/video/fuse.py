@@ -24,11 +24,11 @@ from dig2dig_jax.methods import option
 from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.methods.registry import make_method
+from dig2dig_jax.methods.sequence import looks_for_noise, without_restoring
 from dig2dig_jax.priors.prior import Prior, load_prior
 from dig2dig_jax.video import steady, stream
 from dig2dig_jax.video.clip import open_clip
 from dig2dig_jax.video.job import VideoConfig, flow_of
-from dig2dig_jax.video.options import looks_for_noise, without_restoring
 
 NAMES = ("ir", "vi")
 _KINDS = ("auto", "full")

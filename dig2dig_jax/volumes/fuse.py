@@ -22,9 +22,10 @@ from dig2dig_jax.methods import option
 from dig2dig_jax.methods.codec import luminance_codec, rgb_codec
 from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.methods.registry import make_method
+from dig2dig_jax.methods.sequence import looks_for_noise, without_restoring
 from dig2dig_jax.priors.prior import Prior, load_prior
 from dig2dig_jax.volumes import roles
-from dig2dig_jax.volumes.job import VolumeConfig, fused, looks_for_noise, without_restoring
+from dig2dig_jax.volumes.job import VolumeConfig, fused
 from dig2dig_jax.volumes.read import read_volume, whole
 from dig2dig_jax.volumes.volume import Volume, usable
 

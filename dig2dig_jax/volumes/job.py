@@ -17,7 +17,6 @@ from dig2dig_jax.fusing import ledger
 from dig2dig_jax.fusing.fuser import Fuser
 from dig2dig_jax.fusing.programs import Programs
 from dig2dig_jax.methods.base import Method
-from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.priors.prior import Prior
 from dig2dig_jax.volumes import noise, slices, slicewise
 from dig2dig_jax.volumes.volume import Volume
@@ -118,13 +117,3 @@ def _result(voxels: np.ndarray, volumes: Sequence[Volume], stack: slices.Slices,
   )
   window = (0.0, 255.0 if voxels.dtype == np.uint8 else 65535.0)
   return Volume(voxels, affine, "fused " + " + ".join(stack.names), "", "", window, identity)
-
-
-def looks_for_noise(options: Any) -> bool:
-  """Whether a method's options ask for it."""
-  return isinstance(options, Dig2DigOptions) and options.bandwise and options.restore != "off"
-
-
-def without_restoring(options: Any) -> Any:
-  """The same for slices whose noise was removed by what the whole volume says."""
-  return dataclasses.replace(options, restore="off") if isinstance(options, Dig2DigOptions) else options

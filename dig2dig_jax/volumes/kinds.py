@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.files import typed_path
 
 DICOM, NIFTI = "DICOM", "NIfTI"
 MOST_FILES = 20_000  # below one folder
@@ -28,10 +29,10 @@ def kind(path: Path) -> str | None:
 def split_series(place: str) -> tuple[Path, int | None]:
   """FOLDER:4 as (FOLDER, 4): of several series of DICOM in one folder the one of this number. A path that exists as it
   is written is one."""
-  path = Path(place).expanduser()
+  path = typed_path(place)
   match = re.fullmatch(r"(.+):(\d{1,9})", place)
-  if match and not path.exists() and Path(match[1]).expanduser().is_dir():
-    return Path(match[1]).expanduser(), int(match[2])
+  if match and not path.exists() and typed_path(match[1]).is_dir():
+    return typed_path(match[1]), int(match[2])
   return path, None
 
 

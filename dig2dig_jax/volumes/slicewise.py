@@ -13,9 +13,6 @@ from dig2dig_jax.fusing import faults
 from dig2dig_jax.fusing.fuser import Fuser
 from dig2dig_jax.volumes.slices import Slices
 
-# What a program raises: the device's own, and what JAX says of arguments that an earlier run's program does not take.
-_OF_DEVICE = (jax.errors.JaxRuntimeError, ValueError, TypeError)
-
 
 def fused(
   slices: Slices,
@@ -54,7 +51,7 @@ def fused(
     done(start + count)
 
   for start, count, images in _batches(slices, numbers, batch, size, denoise):
-    begun.append((start, count, images, _begun(fuser, images, ids)))
+    begun.append((start, count, images, fuser.begin(images, ids)))
     if len(begun) > 1:  # the next batch is made ready while this one is computed
       take()
   while begun:
@@ -71,23 +68,9 @@ def _batches(slices, numbers, batch, size, denoise) -> Iterator[tuple[int, int, 
     yield start, len(images), np.stack(images + images[-1:] * (batch - len(images)))
 
 
-def _begun(fuser: Fuser, images: np.ndarray, ids: np.ndarray):
+def _result(fuser: Fuser, images: np.ndarray, ids: np.ndarray, begun) -> np.ndarray:
+  """Waited for."""
   try:
-    return fuser.start(images, ids)
-  except _OF_DEVICE as error:
-    return error
-
-
-def _result(fuser: Fuser, images: np.ndarray, ids: np.ndarray, result) -> np.ndarray:
-  """Waited for. A program of an earlier run that fails is made again, once."""
-  try:
-    if isinstance(result, Exception):
-      raise result
-    fused = jax.device_get(result[0])
-  except _OF_DEVICE as error:
-    try:
-      fused = jax.device_get(fuser.again(images, ids, error)[0])
-    except jax.errors.JaxRuntimeError as failed:
-      raise UserError(faults.line("a slice", failed, **fuser.figures(images.shape))) from failed
-  fuser.proven(images.shape)
-  return fused
+    return fuser.finish(images, ids, begun)[0]
+  except jax.errors.JaxRuntimeError as error:
+    raise UserError(faults.line("a slice", error, **fuser.figures(images.shape))) from error

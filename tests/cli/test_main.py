@@ -112,7 +112,7 @@ def test_help_of_a_command_has_its_own_flags_alone(run):
 
 def test_sources_that_are_named_need_no_other_flag(monkeypatch, tmp_path):
   launched = []
-  monkeypatch.setattr(commands, "_launch", lambda flags: launched.append(list(flags)) or 0)
+  monkeypatch.setattr(commands.launcher, "launch", lambda flags: launched.append(list(flags)) or 0)
   for names, hot in (("a,b", "a"), ("vi,ir", "ir")):
     assert main.main(["fuse", str(tmp_path), f"--sources={names}", "--task=thermal", "-o", "out"]) == 0
     assert f"--functional={hot}" in launched[-1] and launched[-1][-2:] == [f"--sources={names}", "--out=out"]

@@ -1,4 +1,4 @@
-"""What of a method's options is decided for a whole sequence, and not frame by frame?"""
+"""What of a method's options is decided for a whole sequence, of frames or of slices, and not image by image?"""
 
 import dataclasses
 from typing import Any
@@ -12,5 +12,5 @@ def looks_for_noise(options: Any) -> bool:
 
 
 def without_restoring(options: Any) -> Any:
-  """The same for frames whose noise is known, and removed before."""
+  """The same for images whose noise is known, and removed before."""
   return dataclasses.replace(options, restore="off") if isinstance(options, Dig2DigOptions) else options
