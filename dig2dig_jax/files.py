@@ -16,7 +16,7 @@ NAMES = ".dig2dig_jax"  # in a folder of results: names of other files there tha
 _MARKED_WITHIN = 4096  # bytes; a PNG's texts stand before its pixels
 
 
-def typed_path(text: str) -> Path:
+def typed_path(text: str | os.PathLike) -> Path:
   """A path as somebody types it: `~` is the home folder, also behind `--out=`, where a shell leaves it alone."""
   return Path(os.path.expanduser(text))
 
