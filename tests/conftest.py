@@ -1,7 +1,9 @@
 """Where do the tests find their truth? Golden arrays and shared data, by relative path; and how strict is JAX."""
 
 import ctypes
+import functools
 import gc
+import hashlib
 import os
 import pathlib
 import resource
@@ -144,6 +146,32 @@ def tiny_prior(tmp_path_factory):
   return folder
 
 
+_compiled = {}  # {digest of a program and of how it is compiled: what the compiler made of it}
+
+
+def compile_once(compile_or_get_cached):
+  """Within a file the same program is compiled once, as a user's process that runs one command after another would be
+  served by the cache on disk; runs that have that cache go by it."""
+
+  @functools.wraps(compile_or_get_cached)
+  def compiled(backend, computation, devices, compile_options, host_callbacks, *args, **kwargs):
+    run = functools.partial(
+      compile_or_get_cached, backend, computation, devices, compile_options, host_callbacks, *args, **kwargs
+    )
+    if host_callbacks or jax.config.jax_enable_compilation_cache:
+      return run()
+    told = [str(computation), compile_options.SerializeAsString().hex(), str(compile_options.env_option_overrides),
+            str(devices.flatten().tolist())]  # fmt: skip
+    key = hashlib.sha256("\n".join(told).encode()).digest()
+    if key not in _compiled:
+      _compiled[key] = run()
+    return _compiled[key]
+
+  return compiled
+
+
+compiler.compile_or_get_cached = compile_once(compiler.compile_or_get_cached)
+
 LARGEST_MB = 2000  # resident; two such processes are what `make test` asks of a machine
 _growth = {}  # {file: MB that it added to this process's peak}
 
@@ -186,6 +214,7 @@ def free():
   for cached in (metrics._padded, metrics._filling, restorer._program, blind_restorer._program, blind_restorer._factors,
                  front._program):  # fmt: skip
     cached.cache_clear()
+  _compiled.clear()
   jax.clear_caches()
   gc.collect()
   if sys.platform == "linux":
