@@ -176,9 +176,9 @@ LARGEST_MB = 2000  # resident; two such processes are what `make test` asks of a
 _growth = {}  # {file: MB that it added to this process's peak}
 
 
-def compile_quickly():
+def compile_quickly(optimise=False):
   """XLA optimises little and, on CPUs, emits loops in its older and simpler way: half the time and half the memory."""
-  jax.config.update("jax_disable_most_optimizations", True)
+  jax.config.update("jax_disable_most_optimizations", not optimise)
   options_of = compiler.get_compile_options
 
   def quick_options(*args, **kwargs):
@@ -198,6 +198,14 @@ def quick_compile(free_programs):
   yield
   compiler.get_compile_options = options_of
   jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def simple_loops(free_programs):
+  """As quick_compile, but optimised: for few programs that compute much."""
+  options_of = compile_quickly(optimise=True)
+  yield
+  compiler.get_compile_options = options_of
 
 
 @pytest.fixture

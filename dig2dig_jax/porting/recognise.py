@@ -26,7 +26,8 @@ def detect(shapes: Shapes, *, source: str) -> tuple[Official, str]:
 
   Released checkpoints that differ in training alone count as one. Raises ConversionError where none fits, or several.
   """
-  fitting = [official for official in OFFICIAL.values() if _fits(shapes, official.config, source)]
+  fitting = [official for official in OFFICIAL.values()
+             if _begins(shapes, official.config) and _fits(shapes, official.config, source)]  # fmt: skip
   networks = {(dataclasses.replace(official.config, dropout=0.0), official.schedule) for official in fitting}
   if not fitting:
     raise ConversionError(
@@ -38,6 +39,11 @@ def detect(shapes: Shapes, *, source: str) -> tuple[Official, str]:
     raise ConversionError(f"{source}: its tensors are those of {names}; say which with --name")
   words = "one network under several names" if len(fitting) > 1 else "a released network"
   return fitting[0], f"{describe(shapes)}: {words}, {names}; schedule {fitting[0].schedule}"
+
+
+def _begins(shapes: Shapes, config: UNetConfig) -> bool:
+  """Whether the first convolution is of that network. To know all parameters of a large one takes a second."""
+  return tuple(shapes.get("input_blocks.0.0.weight", ()))[:1] == (int(config.channel_mult[0] * config.model_channels),)
 
 
 def _fits(shapes: Shapes, config: UNetConfig, source: str) -> bool:

@@ -20,7 +20,7 @@ from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("simple_loops")
 OPTIONS = Dig2DigOptions(steps=1, window="cumulative", temperature=0.01)
 SIZE, SMALL = (150, 200), (75, 100)
 MATRIX = np.array([[0.5, 0, -0.25], [0, 0.5, -0.25], [0, 0, 1]]) @ made.similarity((4.0, -3.0), 1.04, 1.5)
@@ -118,7 +118,7 @@ def test_stored_transforms_are_taken_as_they_are_and_fit_their_sizes(data, tmp_p
   assert "expected a transform of ir" in run(data, tmp_path / "o3", Aligner(known=none)).failed[0]
 
 
-@pytest.mark.parametrize("otherwise", ["warn", "skip"])
+@pytest.mark.parametrize("otherwise", ["warn", pytest.param("skip", marks=pytest.mark.slow)])
 def test_what_cannot_be_aligned_is_fused_as_it_is_or_left_out(tmp_path, otherwise):
   write(tmp_path / "data" / "vi" / "x.png", made.scene(1)[..., None])
   write(tmp_path / "data" / "ir" / "x.png", made.other_kind(made.scene(8))[..., None])

@@ -9,7 +9,7 @@ from dig2dig_jax.alignment import structure, warp
 from dig2dig_jax.alignment.estimate import estimate
 from dig2dig_jax.alignment.transforms import corner_error
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("simple_loops")
 SIZE = (150, 200)
 MOVED = made.similarity((5.0, -4.0), 1.06, 2.0)
 

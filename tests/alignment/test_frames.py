@@ -19,7 +19,7 @@ from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("simple_loops")
 FILES = {"ir": "ir.png", "vi": "vi.png"}
 
 

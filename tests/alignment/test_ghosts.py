@@ -13,7 +13,7 @@ from dig2dig_jax.alignment import ghosts
 from dig2dig_jax.assets import ROOT
 from dig2dig_jax.data.images import Image, read_image, to_uint8, write_png
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("simple_loops")
 
 H, W = 240, 320
 

@@ -40,9 +40,12 @@ class Prior:
   denoiser, reuse = staticmethod(conv_denoiser), None
 
 
-def run(data, out, *, seed=0, batch_size=2, **options):
+def run(data, out, *, seed=0, batch_size=2, plot=False, **options):
+  """plot: some twenty axes, which take longer than all the rest; one run draws them for all."""
   config = FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=32, batch_size=batch_size, seed=seed)
   with pytest.MonkeyPatch.context() as patch:
+    if not plot:
+      patch.setattr(tables.plots, "write_scores", lambda path, scores: None)
     patch.setitem(ablations.TABLES, "few", few)
     patch.setitem(ablations.TABLES, "none", none)
     return tables.run(Prior, luminance_codec(1), config, TUNED, **{"tables": ("few", "none"), **options})
@@ -54,7 +57,7 @@ def results(quick_compile, tmp_path_factory):
   root = tmp_path_factory.mktemp("benchmark")
   for name, size in (("p", (24, 30)), ("q", (32, 32)), ("r", (24, 30)), ("s", (32, 32))):
     write_pair(root / "data", name, size, channels={"ir": 1, "vi": 3})
-  return root / "data", root / "out", run(root / "data", root / "out", limit=3).text
+  return root / "data", root / "out", run(root / "data", root / "out", limit=3, plot=True).text
 
 
 @pytest.mark.slow
@@ -318,6 +321,6 @@ def test_no_fault_of_a_picture_ends_the_run(toy, monkeypatch):
 
   monkeypatch.setattr(tables.sheet, "_tile", fails)
   monkeypatch.setattr(tables.plots, "write_scores", fails)
-  found = again()
+  found = again(plot=True)
   assert found.failed == [] and list(numbers(root / "out")["fixed"]) == list("abcd")
   assert len(found.notes) == 5 and all("18 GB" in note and "goes without it" in note for note in found.notes)

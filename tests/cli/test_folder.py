@@ -18,7 +18,7 @@ def run(capsys, quick_compile, tiny_prior):
 
   def call(*words):
     with flagsaver.flagsaver():
-      extra = [f"--prior={tiny_prior}", "--compile_cache=", "--bucket=8", "--nosheet"]
+      extra = [f"--prior={tiny_prior}", "--compile_cache=", "--bucket=8", "--nosheet", "--bands=2", "--restore=off"]
       status = main.main(["fuse", *map(str, words), *extra])
     return status, *capsys.readouterr()
 

@@ -23,7 +23,7 @@ def run(capsys, quick_compile, tiny_prior):
 
   def call(*words):
     fuses = words[0] == "fuse" and "--help" not in words
-    extra = [f"--prior={tiny_prior}", "--compile_cache=", "--bucket=8"] if fuses else []
+    extra = [f"--prior={tiny_prior}", "--compile_cache=", "--bucket=8", "--bands=2"] if fuses else []
     with flagsaver.flagsaver():
       status = main.main([*map(str, words), *extra])
     return status, *capsys.readouterr()

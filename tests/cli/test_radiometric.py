@@ -19,7 +19,8 @@ def run(capfd, quick_compile, tiny_prior):
   """dig2dig in this process: run(*words) -> (status, stdout, stderr)."""
 
   def call(*words):
-    extra = [f"--prior={tiny_prior}", "--compile_cache=", "--bucket=8"] if words[0] == "fuse" else []
+    extra = [f"--prior={tiny_prior}", "--compile_cache=", "--bucket=8", "--bands=2", "--restore=off"]
+    extra = extra if words[0] == "fuse" else []
     with flagsaver.flagsaver():
       status = main.main([*map(str, words), *extra])
     return status, *capfd.readouterr()
