@@ -52,6 +52,7 @@ def test_a_source_of_a_third_of_the_pixels_is_found_in_its_own_pixels(image):
   assert found.accepted and corner_error(found.matrix, matrix, *SIZE) < 0.4
 
 
+@pytest.mark.slow
 def test_a_whole_frame_that_was_squeezed_is_found(image):
   squeezed = np.array([[0.4, 0, -0.3], [0, 0.6, -0.2], [0, 0, 1]])
   source, _ = made.moved(made.other_kind(image), squeezed, (90, 80))

@@ -80,7 +80,10 @@ def test_readings_differ_and_hold_the_rows_of_the_papers_tables():
     options.validate(1000)
 
 
-@pytest.mark.parametrize("row", ["DDFM", "shares: DIG-15", "unit, next first: interval 5", "image, ratio: ssim"])
+@pytest.mark.parametrize("row", [
+  *(pytest.param(name, marks=pytest.mark.slow) for name in ("DDFM", "shares: DIG-15", "unit, next first: interval 5")),
+  "image, ratio: ssim",
+])  # fmt: skip
 def test_stepwise_is_the_fuser(row):
   options = published.readings()[row]
   options = dataclasses.replace(options, steps=7) if row == "DDFM" else options

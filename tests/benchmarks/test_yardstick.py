@@ -12,7 +12,7 @@ from dig2dig_jax.benchmarks import metric_speed, yardstick
 SIZE = (171, 180)  # MS-SSIM wants more than 160
 
 
-@pytest.mark.parametrize("plane", [yardstick.toolkit, yardstick.separable])
+@pytest.mark.parametrize("plane", [pytest.param(yardstick.toolkit, marks=pytest.mark.slow), yardstick.separable])
 def test_two_programs_agree(plane, quick_compile):
   images = [scene(seed, *SIZE, 1)[..., 0].astype(np.float64) for seed in range(3)]
   functions = yardstick.measures(plane)

@@ -16,7 +16,7 @@ from dig2dig_jax.cli import main
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "alignment"))
 import made
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("simple_loops")
 NO_CACHE = "--compile_cache="  # tests measure what is compiled
 MATRIX = made.similarity((5.0, -4.0), 1.05, 2.0)
 

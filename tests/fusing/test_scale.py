@@ -25,6 +25,7 @@ def test_two_processes_of_two_devices_give_the_pixels_of_one(reference, tmp_path
   assert {pathlib.Path(path).name for path in tmp_path.glob("run*.json")} == {"run.json", "run-1.json"}
 
 
+@pytest.mark.slow  # test_chaos.py kills and starts again, too
 def test_killed_and_started_again_with_another_number_every_pair_is_there_once(reference, tmp_path):
   data, plain = reference
   running = scale.start(data, tmp_path, 0, 2, pause=0.05)

@@ -70,8 +70,8 @@ def test_golden_run_with_a_known_denoiser(golden):
 @pytest.mark.parametrize(
   "name, count, ties",
   [
-    ("traj_unet_25steps_24x32", "25", TORCH_TIES),
-    ("traj_unet_25steps_24x32_lowest_index_ties", "25", None),
+    pytest.param("traj_unet_25steps_24x32", "25", TORCH_TIES, marks=pytest.mark.slow),
+    pytest.param("traj_unet_25steps_24x32_lowest_index_ties", "25", None, marks=pytest.mark.slow),
     ("traj_unet_10steps_32x48", "10", TORCH_TIES),
   ],
 )

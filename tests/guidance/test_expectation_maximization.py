@@ -103,7 +103,9 @@ def test_golden_run_with_a_known_denoiser(golden):
   check_run(file, steps, denoise, 5e-4)
 
 
-@pytest.mark.parametrize("name, count", [("traj_unet_25steps_24x32", "25"), ("traj_unet_10steps_64x96", "10")])
+@pytest.mark.parametrize("name, count", [
+  ("traj_unet_25steps_24x32", "25"), pytest.param("traj_unet_10steps_64x96", "10", marks=pytest.mark.slow)
+])  # fmt: skip
 def test_golden_runs_with_a_network(golden, name, count):
   file = load(golden, name)
   config, params = recipe.model("adm_uncond_tiny")

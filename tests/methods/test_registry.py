@@ -143,7 +143,7 @@ def test_reuse_is_refused_where_the_network_gives_no_features():
     method("dig2dig", steps=4, window="cumulative", scale=9)
 
 
-@pytest.mark.parametrize("name", ["dig2dig", "ddfm", "ccf"])
+@pytest.mark.parametrize("name", ["dig2dig", "ddfm", pytest.param("ccf", marks=pytest.mark.slow)])
 def test_reuse_through_the_method_itself_is_honoured_or_refused(name):
   kind, constructor = METHODS[name]
   # At full strength the images of Dig2DIG are the blend, whatever the network says.

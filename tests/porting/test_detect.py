@@ -1,7 +1,7 @@
 """Is a network recognised from its tensors where they tell it, and asked for where they do not? Does each of OpenAI's
 manifests lead to our parameters and back?
 
-What is asked of every released layout is asked here: to know the parameters of all takes longer than all that follows.
+What is asked of every released layout is asked here.
 """
 
 import json
@@ -21,14 +21,23 @@ MANIFESTS = {name: dict((n, tuple(s)) for n, s in doc["params"]) for name, doc i
 SAME = {"256x256_diffusion_uncond", "lsun_bedroom", "lsun_cat", "lsun_horse", "lsun_horse_nodropout"}
 
 
-@pytest.mark.parametrize("name", sorted(OFFICIAL))
+# One network of each kind; to know the parameters of all takes longer than all the rest.
+QUICK = {"64x64_diffusion", "64x64_classifier", "64_256_upsampler", "256x256_diffusion_uncond"}
+
+
+def layouts(names):
+  return [pytest.param(name, marks=[pytest.mark.slow] if name in OFFICIAL and name not in QUICK else [])
+          for name in sorted(names)]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", layouts(OFFICIAL))
 def test_every_released_layout_is_recognised(name):
   found, words = recognise.detect(MANIFESTS[name], source="file.pt")
   assert (found.name in SAME) if name in SAME else (found.name == name)
   assert name in words and found.schedule in words and recognise.describe_config(found.config) in words
 
 
-@pytest.mark.parametrize("name", sorted(recipe.manifests()))
+@pytest.mark.parametrize("name", layouts(recipe.manifests()))
 def test_official_manifest_converts_by_shape(name):
   manifest = recipe.manifests()[name]
   shapes = convert_shapes(manifest["params"], parameter_shapes(recipe.config_of(manifest)), source=name)
@@ -36,7 +45,7 @@ def test_official_manifest_converts_by_shape(name):
   assert sum(int(np.prod(shape)) for shape in shapes.values()) == manifest["num_params"]
 
 
-@pytest.mark.parametrize("name", sorted(recipe.manifests()))
+@pytest.mark.parametrize("name", layouts(recipe.manifests()))
 def test_names_and_shapes_of_every_released_layout_go_back(name):
   document = recipe.manifests()[name]
   shapes = parameter_shapes(recipe.config_of(document))

@@ -47,7 +47,7 @@ def test_a_blurred_source_comes_back_sharper_and_a_sharp_one_to_the_bit(sharp):
   assert restorer.restored(sources, "a", (0.9, None))[1] == ("", "")
 
 
-@pytest.mark.parametrize("scale", [1.5, 2.6, 4.0])
+@pytest.mark.parametrize("scale", [2.6, *(pytest.param(x, marks=pytest.mark.slow) for x in (1.5, 4.0))])
 def test_fewer_pixels_are_restored_better_than_enlarged(sharp, scale):
   small = np.asarray(average_downsample(sharp.shape, scale).apply(in_range(sharp)))
   restorer = BlindRestorer(load_prior(d2d.EMBEDDED), steps=4, bucket=64)
