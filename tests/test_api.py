@@ -30,7 +30,7 @@ ALLOWED = {
   "data": {"ops"},
   "alignment": {"data", "ops", "strict_json"},
   "priors": {"assets", "models", "sampling", "strict_json"},
-  "porting": {"priors", "models"},
+  "porting": {"priors", "models", "sampling"},
   "restoration": {"priors", "data", "sampling", "ops"},
   "guidance": {"restoration", "sampling", "ops"},
   "methods": {"guidance", "restoration", "sampling", "ops"},

@@ -152,6 +152,14 @@ def pixel_settings() -> dict:
   }
 
 
+def network_settings(prior: Prior | DrFusionNetwork) -> dict:
+  """What the prior's card says and its weights do not: nothing for a network that predicts noise."""
+  own = getattr(prior, "parametrisation", None)
+  if own is None or own.name == "eps":
+    return {}
+  return {"parametrisation": own.to_dict(), "schedule": prior.noise.name}
+
+
 def fuse_config() -> FuseConfig:
   if flags.BATCH_SIZE.value < 1 and flags.JOB.value != "fuse":
     raise UserError("--batch_size=0: expected at least 1; it chooses in --job=fuse alone")
