@@ -1,4 +1,4 @@
-"""What does a network's output mean, and what is the network given? Noise, image, velocity, flow, and EDM's form.
+"""What does a network's output mean, and what is the network given? Noise, image, velocity, flow, or EDM's.
 
 All are read on the variance-preserving image x_t = sqrt(a) x0 + sqrt(1 - a) eps that the sampler runs on, a = alpha_bar.
 A network that was trained on another mixture of the same x0 and eps is given that mixture and the time that belongs to
@@ -61,7 +61,7 @@ class Parametrisation:
       raise ValueError(f"{error}; write one of {', '.join(NAMES)}, flow=NUMBER or edm=NUMBER") from error
 
   @classmethod
-  def from_dict(cls, fields: Mapping[str, Any]) -> "Parametrisation":
+  def from_dict(cls, fields: Any) -> "Parametrisation":
     """Inverse of `to_dict`. ValueError for what it would not write, but for a number left at its default."""
     if not isinstance(fields, Mapping) or "name" not in fields:
       raise ValueError(f"parametrisation: expected fields by name, 'name' among them, found {repr(fields)[:60]}")
