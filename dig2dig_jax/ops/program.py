@@ -23,15 +23,15 @@ def _of(equation: core.JaxprEqn, measure) -> float:
   if name == "scan":
     return params["length"] * total(params["jaxpr"].jaxpr, measure)
   if name == "cond":
-    return _branch(params, measure)
+    return total(branch(params, measure), measure)
   inner = [value for value in params.values() if isinstance(value, core.Jaxpr | core.ClosedJaxpr)]
   return sum(total(getattr(jaxpr, "jaxpr", jaxpr), measure) for jaxpr in inner)
 
 
-def _branch(params, measure) -> float:
-  counted = [total(branch.jaxpr, measure) for branch in params["branches"]]
-  platforms = params.get("branches_platforms")
+def branch(params, measure: Callable[[core.JaxprEqn], float | None]) -> core.Jaxpr:
+  """Of a condition's parameters the branch that counts: this platform's, or the one of the largest `total`."""
+  branches, platforms = [one.jaxpr for one in params["branches"]], params.get("branches_platforms")
   if not platforms:
-    return max(counted)
+    return max(branches, key=lambda jaxpr: total(jaxpr, measure))
   backend = {"gpu": {"gpu", "cuda", "rocm"}}.get(jax.default_backend(), {jax.default_backend()})
-  return next(count for count, names in zip(counted, platforms, strict=True) if names is None or backend & set(names))
+  return next(jaxpr for jaxpr, names in zip(branches, platforms, strict=True) if names is None or backend & set(names))

@@ -1,6 +1,6 @@
 """What does a network's output mean, and what is the network given? Noise, image, velocity, flow, or EDM's.
 
-All are read on the variance-preserving image x_t = sqrt(a) x0 + sqrt(1 - a) eps that the sampler runs on, a = alpha_bar.
+All are read on the variance-preserving image x_t = sqrt(a) x0 + sqrt(1 - a) eps of the sampler, with a = alpha_bar.
 A network that was trained on another mixture of the same x0 and eps is given that mixture and the time that belongs to
 it: both follow from a, so that any noise schedule may be run with any network.
 
