@@ -31,8 +31,8 @@ _BY_NAME = {"conv_general_dilated": "convolution", "dot_general": "matrix produc
 _SUMS = ("reduce_", "argmax", "argmin")
 # Of the rest, those that read and write whole arrays by themselves.
 _WHOLE = (
-  "fft", "sort", "top_k", "cum", "gather", "scatter", "select_and_scatter", "reduce_window", "while", "triangular_solve",
-  "cholesky", "eigh", "svd", "lu", "ffi_call", "custom_call", "all_", "ppermute", "psum",
+  "fft", "sort", "top_k", "cum", "gather", "scatter", "select_and_scatter", "reduce_window", "while",
+  "triangular_solve", "cholesky", "eigh", "svd", "lu", "ffi_call", "custom_call", "all_", "ppermute", "psum",
 )  # fmt: skip
 _ALIASES = ("reshape", "squeeze", "expand_dims")  # the same bytes, in the same order
 _ELEMENTWISE, _SUM = "element by element", "sum or mean"
@@ -98,8 +98,8 @@ class _Walk:
       outputs = self._equation(equation, [value(variable) for variable in equation.invars], runs)
       for variable, made in zip(equation.outvars, outputs, strict=True):
         known[variable] = made
-        # Read by several and dearer to work out again than to read: it is written down.
-        if not made.kept and uses[variable] > 1 and made.read > made.size:
+        # Read by several and much dearer to work out again than to read: it is written down.
+        if not made.kept and uses[variable] > 1 and made.read > 1.5 * made.size:
           self.keep(made, runs)
     return [value(variable) for variable in jaxpr.outvars]
 

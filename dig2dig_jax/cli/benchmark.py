@@ -105,7 +105,8 @@ def _speed_prior(dtype: str) -> Prior:
   else:
     config, schedule = configured(flags.RANDOM_PRIOR.value)
   noise = NoiseSchedule(schedule, 1000)
-  return random_prior(config, noise, name=f"of random weights, {flags.RANDOM_PRIOR.value}", dtype=dtype)
+  return random_prior(config, noise, name=f"of random weights, {flags.RANDOM_PRIOR.value}", dtype=dtype,
+                      kernels=flags.KERNELS.value)  # fmt: skip
 
 
 def _tuned() -> Dig2DigOptions:

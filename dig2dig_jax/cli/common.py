@@ -124,7 +124,8 @@ def network_prior() -> Prior | DrFusionNetwork:
 def prior(*, dtype: str | None = None) -> Prior:
   """Of --prior. dtype: in place of --dtype."""
   directory = Path(flags.PRIOR.value) if flags.PRIOR.value else EMBEDDED
-  return load_prior(directory, dtype=dtype or flags.DTYPE.value, label=flags.CLASS_LABEL.value)
+  return load_prior(directory, dtype=dtype or flags.DTYPE.value, label=flags.CLASS_LABEL.value,
+                    kernels=flags.KERNELS.value)  # fmt: skip
 
 
 def say_notes(options) -> None:
@@ -153,11 +154,13 @@ def pixel_settings() -> dict:
 
 
 def network_settings(prior: Prior | DrFusionNetwork) -> dict:
-  """What the prior's card says and its weights do not: nothing for a network that predicts noise."""
-  own = getattr(prior, "parametrisation", None)
-  if own is None or own.name == "eps":
+  """What decides pixels and neither the prior's weights nor another flag says; nothing for most."""
+  if isinstance(prior, DrFusionNetwork):
     return {}
-  return {"parametrisation": own.to_dict(), "schedule": prior.noise.name}
+  kernels = {} if prior.kernels == "off" else {"kernels": prior.kernels}
+  if prior.parametrisation.name == "eps":
+    return kernels
+  return {"parametrisation": prior.parametrisation.to_dict(), "schedule": prior.noise.name, **kernels}
 
 
 def fuse_config() -> FuseConfig:
