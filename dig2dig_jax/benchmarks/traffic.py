@@ -89,7 +89,8 @@ class _Walk:
 
   def through(self, jaxpr: core.Jaxpr, inputs: Sequence[_Value], runs: float) -> list[_Value]:
     known = dict(zip((*jaxpr.constvars, *jaxpr.invars), inputs, strict=True))
-    uses = collections.Counter(v for equation in jaxpr.eqns for v in equation.invars if not isinstance(v, core.Literal))
+    read = [*(v for equation in jaxpr.eqns for v in equation.invars), *jaxpr.outvars]
+    uses = collections.Counter(v for v in read if not isinstance(v, core.Literal))
 
     def value(variable):
       return _Value(0, {}, True) if isinstance(variable, core.Literal) else known[variable]
