@@ -70,7 +70,7 @@ def run(
   for dtype in config.dtypes:
     prior = prior_for(dtype)
     peak = matrix_peak(dtype, repeats=config.repeats)
-    machine = machines[dtype] = roofline.Machine(peak, roofline.stream_peak(_timed, repeats=config.repeats))
+    machine = machines[dtype] = roofline.Machine(peak, roofline.stream_peak(timed, repeats=config.repeats))
     for height, width in config.sizes:
       for name, options in methods.items():
         method = make_method(prior, codec, options=options)
@@ -125,7 +125,7 @@ def matrix_peak(dtype: str, *, repeats: int = 3) -> float:
       c = product(a, b)
     return c
 
-  return 2 * side**3 * times / statistics.median(_timed(several, repeats + 1))
+  return 2 * side**3 * times / statistics.median(timed(several, repeats + 1))
 
 
 def pair_flops(prior: Prior, method: Method, options: MethodOptions, height: int, width: int) -> float:
@@ -212,7 +212,7 @@ def _measure(
     traced = jax.jit(fuse_all).trace(*arguments)
     program = traced.lower().compile()
     compile_seconds = time.monotonic() - start
-    seconds = _timed(lambda: program(*arguments), config.repeats)
+    seconds = timed(lambda: program(*arguments), config.repeats)
   except jax.errors.JaxRuntimeError as error:
     if "RESOURCE_EXHAUSTED" not in str(error):
       raise
@@ -228,7 +228,8 @@ def _measure(
   return row, kernels.profile(lambda: program(*arguments)) if config.profile else [], traced.jaxpr.jaxpr
 
 
-def _timed(call: Callable, repeats: int) -> list[float]:
+def timed(call: Callable, repeats: int) -> list[float]:
+  """Seconds of each of `repeats` calls, after one that is not timed; their results are waited for."""
   jax.block_until_ready(call())
   seconds = []
   for _ in range(repeats):

@@ -38,14 +38,14 @@ _ALIASES = ("reshape", "squeeze", "expand_dims")  # the same bytes, in the same 
 _ELEMENTWISE, _SUM = "element by element", "sum or mean"
 
 
-def passes(function: Callable, *arguments) -> list[Pass]:
-  """Of one call with arrays or ShapeDtypeStructs. Loops and conditions count as in `ops.program.total`."""
-  return of_jaxpr(jax.make_jaxpr(function)(*arguments).jaxpr)
+def passes(function: Callable, *arguments, platform: str | None = None) -> list[Pass]:
+  """Of one call with arrays or ShapeDtypeStructs. Loops, conditions and `platform` count as in `ops.program.total`."""
+  return of_jaxpr(jax.make_jaxpr(function)(*arguments).jaxpr, platform)
 
 
-def of_jaxpr(jaxpr: core.Jaxpr) -> list[Pass]:
+def of_jaxpr(jaxpr: core.Jaxpr, platform: str | None = None) -> list[Pass]:
   """Of a program that is traced already."""
-  walk = _Walk()
+  walk = _Walk(platform)
   inputs = [walk.in_memory(variable.aval) for variable in (*jaxpr.constvars, *jaxpr.invars)]
   for value in walk.through(jaxpr, inputs, 1.0):
     walk.keep(value, 1.0)
@@ -71,7 +71,8 @@ class _Value:
 
 
 class _Walk:
-  def __init__(self):
+  def __init__(self, platform: str | None):
+    self._platform = platform
     self.found: list[Pass] = []
     self._arrays = 0
     self._summed: set = set()
@@ -110,7 +111,7 @@ class _Walk:
     if name == "scan":
       return self._scan(params, inputs, avals, runs)
     if name == "cond":
-      branch = program.branch(params, flops.of_equation)
+      branch = program.branch(params, flops.of_equation, self._platform)
       return self._inline(branch, inputs[1:], avals, runs)
     if name == "optimization_barrier":
       for value in inputs:
