@@ -72,7 +72,8 @@ def run(found: Sequence[Task], out: Path, *, seconds: float) -> int:
     except subprocess.TimeoutExpired:
       text, status = "", f"stopped after {min(task.seconds, left):.0f} s"
     (out / f"{task.name}.txt").write_text(f"{' '.join(task.command)}\n\n{text}", encoding="utf-8")
-    print(f"## {task.name}: {time.monotonic() - begun:.0f} s{f', status {status}' if status else ''}\n\n{text}", flush=True)
+    told = f", status {status}" if status else ""
+    print(f"## {task.name}: {time.monotonic() - begun:.0f} s{told}\n\n{text}", flush=True)
     missed += bool(status)
   return missed
 
