@@ -39,7 +39,9 @@ if TYPE_CHECKING:
   from dig2dig_jax.restoration.blind_restorer import BlindRestorer
   from dig2dig_jax.restoration.degradation import Degradation
   from dig2dig_jax.restoration.restorer import Restorer
+  from dig2dig_jax.sampling.denoiser import network_denoiser
   from dig2dig_jax.sampling.mean_colour import mean_colour
+  from dig2dig_jax.sampling.parametrisation import Parametrisation
   from dig2dig_jax.sampling.sampler import sample
   from dig2dig_jax.sampling.schedule import NoiseSchedule, make_schedule
   from dig2dig_jax.sampling.transition import ancestral, ddim, dpm_solver_pp_2m
@@ -80,7 +82,9 @@ _HOME = {
   "restoration.blind_restorer": ("BlindRestorer",),
   "restoration.degradation": ("Degradation",),
   "restoration.restorer": ("Restorer",),
+  "sampling.denoiser": ("network_denoiser",),
   "sampling.mean_colour": ("mean_colour",),
+  "sampling.parametrisation": ("Parametrisation",),
   "sampling.sampler": ("sample",),
   "sampling.schedule": ("NoiseSchedule", "make_schedule"),
   "sampling.transition": ("ancestral", "ddim", "dpm_solver_pp_2m"),

@@ -30,7 +30,7 @@ ALLOWED = {
   "data": {"ops"},
   "alignment": {"data", "ops", "strict_json"},
   "priors": {"assets", "models", "sampling", "strict_json"},
-  "porting": {"priors", "models"},
+  "porting": {"priors", "models", "sampling"},
   "restoration": {"priors", "data", "sampling", "ops"},
   "guidance": {"restoration", "sampling", "ops"},
   "methods": {"guidance", "restoration", "sampling", "ops"},
@@ -40,7 +40,7 @@ ALLOWED = {
   "volumes": FUSION | {"assets", "front", "fusing"},
   "video": FUSION | TEXT | {"assets", "front", "fusing", "metrics"},
   "evaluation": FUSION | TEXT | {"figures", "fusing", "metrics"},
-  "benchmarks": FUSION | TEXT | {"figures", "fusing", "metrics", "evaluation", "porting"},
+  "benchmarks": FUSION | TEXT | {"assets", "figures", "fusing", "metrics", "evaluation", "porting"},
   "training": FUSION | TEXT | {"figures", "evaluation"},
   "app": FUSION | {"assets", "figures", "front", "fusing"},
   "cli": FUSION | {

@@ -18,11 +18,12 @@ import dig2dig_jax as d2d
 from dig2dig_jax import metrics
 from dig2dig_jax.cli import main
 from dig2dig_jax.methods import registry
+from dig2dig_jax.sampling import schedule
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 FOUND = re.findall(r"```python\n(.*?)```", PAGE, re.S)
-BLOCKS = dict(zip(("method", "weighting", "prior", "measure"), FOUND, strict=True))
+BLOCKS = dict(zip(("method", "weighting", "prior", "flow", "measure"), FOUND, strict=True))
 
 
 def names_of(block):
@@ -109,6 +110,17 @@ def test_a_prior_fuses_and_is_the_posterior_mean_of_its_model():
   estimate = found["shrinking"]({})(x_t, step).x0
   # Of a posterior mean, what is left is uncorrelated with it.
   assert abs(float(jnp.mean(estimate * (x0 - estimate)))) < 2e-3
+
+
+def test_a_flow_network_says_what_its_images_are():
+  prior = names_of("flow")["prior"]
+  full = prior.noise.tables()
+  step = jax.tree.map(jnp.asarray, schedule.steps_at(full, 500))
+  level = full.alphas_cumprod[500]
+  x_t = toys.normal(3, 6, 6, 3)
+  gain = 0.25 * level**0.5 / (0.25 * level + 1 - level)
+  found = prior.denoiser({"deviation": 0.5})(x_t, step)
+  np.testing.assert_allclose(found.x0, np.clip(gain * x_t, -1, 1), atol=1e-5)
 
 
 def test_a_measure_is_scored_by_its_name(monkeypatch):

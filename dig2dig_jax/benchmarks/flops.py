@@ -15,10 +15,12 @@ from dig2dig_jax.ops import program
 
 def flops(function: Callable, *arguments) -> float:
   """Of one call with arrays or ShapeDtypeStructs; see `ops.program.total` for loops and conditions."""
-  return program.total(jax.make_jaxpr(function)(*arguments).jaxpr, _equation)
+  return program.total(jax.make_jaxpr(function)(*arguments).jaxpr, of_equation)
 
 
-def _equation(equation: core.JaxprEqn) -> float | None:
+def of_equation(equation: core.JaxprEqn) -> float | None:
+  """Of one equation; None where what it calls, if it calls anything, is to be looked into. A kernel of Pallas counts
+  what its author says of it."""
   name, params = equation.primitive.name, equation.params
   shapes = [variable.aval.shape for variable in equation.invars]
   if name == "conv_general_dilated":
@@ -28,6 +30,8 @@ def _equation(equation: core.JaxprEqn) -> float | None:
   if name == "dot_general":
     (contracted, _), _ = params["dimension_numbers"]
     return 2.0 * math.prod(equation.outvars[0].aval.shape) * math.prod(shapes[0][axis] for axis in contracted)
+  if name == "pallas_call":
+    return float(getattr(params.get("cost_estimate"), "flops", 0) or 0)
   if name.startswith("dot_product_attention"):  # cuDNN's: query [N, T, heads, d], key [N, S, heads, d]
     return 4.0 * math.prod(shapes[0]) * shapes[1][1]
   return None

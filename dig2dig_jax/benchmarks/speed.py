@@ -1,7 +1,8 @@
 """How fast is fusion here, and how near to what the machine can do? A table of methods, sizes, batches and dtypes.
 
 Times are of the compiled program on images that lie on the device, synchronised, without compilation, files and
-scoring; the share of the peak is held against a large matrix product of the same dtype in the same run.
+scoring; the share of the peak is held against a large matrix product of the same dtype in the same run, that of the
+bound against what its operations and bytes take at least (`benchmarks/roofline.py`).
 """
 
 import dataclasses
@@ -10,12 +11,14 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dig2dig_jax.benchmarks import flops, kernels
+from dig2dig_jax.benchmarks import flops, kernels, roofline, traffic
+from dig2dig_jax.errors import one_line
 from dig2dig_jax.escape import table
 from dig2dig_jax.methods.base import Method
 from dig2dig_jax.methods.codec import Codec
@@ -56,17 +59,18 @@ def run(
   peer: Peer | None = None,
   peer_name: str = "peer",
 ) -> str:
-  """Measures every combination, writes `speed.json` and `speed.md` into `config.out`, returns the Markdown, which is a
-  table, and where asked for one of kernels for every row.
+  """Measures every combination, writes `speed.json`, `speed.md` and the plot `roofline.png` into `config.out`, returns
+  the Markdown, which is a table, and where asked for one of kernels for every row.
 
   prior_for: dtype -> Prior. methods: {name: options}. peer: runs last, once per size and with the last dtype's prior.
   A combination that the device's memory cannot hold is a row that says so.
   """
   make_folder(config.out)
-  rows, profiles = [], []
+  rows, profiles, machines = [], [], {}
   for dtype in config.dtypes:
     prior = prior_for(dtype)
     peak = matrix_peak(dtype, repeats=config.repeats)
+    machine = machines[dtype] = roofline.Machine(peak, roofline.stream_peak(timed, repeats=config.repeats))
     for height, width in config.sizes:
       for name, options in methods.items():
         method = make_method(prior, codec, options=options)
@@ -74,13 +78,16 @@ def run(
         for batch in config.batches:
           row = {"method": name, "dtype": dtype, "size": f"{width}x{height}", "batch": batch}
           row |= {"evaluations": evaluations(method, prior.params, SOURCES)}
-          measured, operations = _measure(method, prior.params, (height, width), batch, config)
+          measured, operations, jaxpr = _measure(method, prior.params, (height, width), batch, config)
           row |= measured
           if operations:
             profiles.append(f"\n{name}, {dtype}, {row['size']}, batch {batch}\n\n{kernels.markdown(operations)}")
           if "seconds" in row:
             rate = operations_of_pair / row["seconds"]
             row |= {"tflops": rate / 1e12, "peak_share": rate / peak, "peak_tflops": peak / 1e12}
+            row |= _bound(prior, options, jaxpr, (height, width), batch, machine)
+            row |= {"bound_share": row["bound_seconds"] / row["seconds"]}
+            row |= {"intensity": operations_of_pair / row["bytes"], "peak_bytes": machine.bytes}
           rows.append(row)
   if peer is not None:
     for height, width in config.sizes:
@@ -97,7 +104,10 @@ def run(
     "rows": rows,
     "options": {name: dataclasses.asdict(options) for name, options in methods.items()},
   }
-  text = f"{record['device']}, JAX {jax.__version__}, prior {prior.directory}\n\n{markdown(rows)}{''.join(profiles)}"
+  peaks = "".join(f"{dtype}: {machine.flops / 1e12:.3g} TFLOP/s in a matrix product, {machine.bytes / 1e9:.4g} GB/s in "
+                  "a pass over memory\n" for dtype, machine in machines.items())  # fmt: skip
+  head = f"{record['device']}, JAX {jax.__version__}, prior {prior.directory}\n{peaks}\n"
+  text = f"{head}{markdown(rows)}{''.join(profiles)}{_plotted(config.out / 'roofline.png', rows, machines)}"
   write_text(config.out / "speed.json", json.dumps(record, indent=1, default=str) + "\n")
   write_text(config.out / "speed.md", text)
   return text
@@ -115,7 +125,7 @@ def matrix_peak(dtype: str, *, repeats: int = 3) -> float:
       c = product(a, b)
     return c
 
-  return 2 * side**3 * times / statistics.median(_timed(several, repeats + 1))
+  return 2 * side**3 * times / statistics.median(timed(several, repeats + 1))
 
 
 def pair_flops(prior: Prior, method: Method, options: MethodOptions, height: int, width: int) -> float:
@@ -141,6 +151,44 @@ def pass_flops(prior: Prior, height: int, width: int, *, shallow: bool = False) 
   return flops.flops(lambda params, x, deep: prior.reuse(params).shallow(x, step, deep).eps, shapes, image, features)
 
 
+def _bound(prior: Prior, options: MethodOptions, jaxpr, size, batch: int, machine: roofline.Machine) -> dict:
+  """Of a pair: bytes, least seconds, and what bounds it. Steps that reuse deep features are taken for what they are."""
+  found = traffic.of_jaxpr(jaxpr)
+  moved, limit = traffic.total(found)[1], roofline.bound(found, machine)
+  saved = options.steps - -(-options.steps // options.reuse)
+  if saved:
+    for sign, shallow in ((-1, False), (1, True)):
+      of_pass = _pass_traffic(prior, *size, batch, shallow=shallow)
+      part = roofline.bound(of_pass, machine)
+      moved += sign * saved * traffic.total(of_pass)[1]
+      limit = roofline.Bound(*(now + sign * saved * then for now, then in zip(limit, part, strict=True)))
+  return {"bytes": moved / batch, "bound_seconds": limit.seconds / batch, "bound_by": limit.words}
+
+
+def _pass_traffic(prior: Prior, height: int, width: int, batch: int, *, shallow: bool) -> list[traffic.Pass]:
+  """Of one forward pass on `batch` images, which share the weights."""
+  step = jax.tree.map(jnp.asarray, _last_step(prior))
+  shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), prior.params)
+  images = jax.ShapeDtypeStruct((batch, height, width, 3), jnp.float32)
+  full = lambda params, x: jax.vmap(lambda x: prior.reuse(params).full(x, step))(x)  # noqa: E731
+  if not shallow:
+    return traffic.passes(lambda params, x: full(params, x)[0].eps, shapes, images)
+  _, features = jax.eval_shape(full, shapes, images)
+  one = lambda params, x, deep: prior.reuse(params).shallow(x, step, deep).eps  # noqa: E731
+  return traffic.passes(jax.vmap(one, in_axes=(None, 0, 0)), shapes, images, features)
+
+
+def _plotted(path: Path, rows: list[dict], machines: dict[str, roofline.Machine]) -> str:
+  """Writes the plot, or says why there is none: nobody loses a run to a picture of it."""
+  drawn = [row for row in rows if "intensity" in row]
+  try:
+    if drawn:
+      roofline.write_plot(path, drawn, machines)
+    return ""
+  except (ImportError, OSError, ValueError) as error:
+    return f"\n{path}: expected a picture for show, found {one_line(error)[:300]}; the run goes without it\n"
+
+
 def _last_step(prior: Prior):
   tables = prior.noise.tables()
   return jax.tree.map(lambda table: table[0], schedule.steps_at(tables, [0]))
@@ -148,7 +196,9 @@ def _last_step(prior: Prior):
 
 def _measure(
   method, params, size: tuple[int, int], batch: int, config: SpeedConfig
-) -> tuple[dict, list[kernels.Operation]]:
+) -> tuple[dict, list[kernels.Operation], Any]:
+  """(fields of the row, what a profile tells, the traced program)."""
+
   def fuse_all(params, images, ids):
     one = lambda images, pair: fuse(method, params, jax.random.fold_in(jax.random.key(0), pair), images)[0]  # noqa: E731
     return jax.vmap(one)(images, ids)
@@ -159,13 +209,14 @@ def _measure(
   arguments = params, images, jnp.arange(batch)
   start = time.monotonic()
   try:
-    program = jax.jit(fuse_all).lower(*arguments).compile()
+    traced = jax.jit(fuse_all).trace(*arguments)
+    program = traced.lower().compile()
     compile_seconds = time.monotonic() - start
-    seconds = _timed(lambda: program(*arguments), config.repeats)
+    seconds = timed(lambda: program(*arguments), config.repeats)
   except jax.errors.JaxRuntimeError as error:
     if "RESOURCE_EXHAUSTED" not in str(error):
       raise
-    return {"error": "out of memory"}, []
+    return {"error": "out of memory"}, [], None
   memory = program.memory_analysis()
   held = memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes
   row = {
@@ -174,10 +225,11 @@ def _measure(
     "compile_seconds": compile_seconds,
     "memory_bytes": held,
   }
-  return row, kernels.profile(lambda: program(*arguments)) if config.profile else []
+  return row, kernels.profile(lambda: program(*arguments)) if config.profile else [], traced.jaxpr.jaxpr
 
 
-def _timed(call: Callable, repeats: int) -> list[float]:
+def timed(call: Callable, repeats: int) -> list[float]:
+  """Seconds of each of `repeats` calls, after one that is not timed; their results are waited for."""
   jax.block_until_ready(call())
   seconds = []
   for _ in range(repeats):
@@ -197,6 +249,10 @@ _COLUMNS = {  # heading -> (field, format)
   "spread": ("spread", "{:.2g}"),
   "TFLOP/s": ("tflops", "{:.3g}"),
   "of the peak": ("peak_share", "{:.0%}"),
+  "GB moved": ("bytes", "{:.3g}"),
+  "bound, s": ("bound_seconds", "{:.4g}"),
+  "of the bound": ("bound_share", "{:.0%}"),
+  "bound by": ("bound_by", "{}"),
   "memory, GB": ("memory_bytes", "{:.2f}"),
   "compile, s": ("compile_seconds", "{:.1f}"),
   "times faster than the peer": ("times_faster", "{:.3g}"),
@@ -212,4 +268,4 @@ def markdown(rows: list[dict]) -> str:
 def _cell(row: dict, field: str, form: str) -> str:
   if field not in row:
     return row.get("error", "–") if field == "seconds" else "–"
-  return form.format(row[field] / 1e9 if field == "memory_bytes" else row[field])
+  return form.format(row[field] / 1e9 if field in ("memory_bytes", "bytes") else row[field])

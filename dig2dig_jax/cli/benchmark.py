@@ -11,13 +11,11 @@ from dig2dig_jax.benchmarks import (
   left_out,
   metric_speed,
   questions,
-  speed,
   theory,
   unannounced,
 )
 from dig2dig_jax.benchmarks import tables as benchmark
 from dig2dig_jax.benchmarks.degraded_rows import Runner
-from dig2dig_jax.benchmarks.peer import DdfmPeer
 from dig2dig_jax.benchmarks.rows import TABLES, theory_rows
 from dig2dig_jax.cli import common, flags, usage
 from dig2dig_jax.cli.output import note, say
@@ -25,18 +23,13 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.evaluation import lpips
 from dig2dig_jax.fusing.fuser import Fuser
 from dig2dig_jax.methods.options import Dig2DigOptions, DrFusionOptions
-from dig2dig_jax.methods.registry import METHODS, make_method
-from dig2dig_jax.models.official import OFFICIAL
-from dig2dig_jax.porting.recognise import configured
-from dig2dig_jax.priors.prior import Prior, load_drfusion, random_prior
+from dig2dig_jax.methods.registry import make_method
+from dig2dig_jax.priors.prior import Prior, load_drfusion
 from dig2dig_jax.restoration.restorer import Restorer
-from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 
 def run() -> int:
   suite = usage.job().partition(":")[2]
-  if suite == "speed":
-    return _speed()
   if suite == "metrics":
     say(metric_speed.run(Path(flags.OUT.value), pairs=flags.LIMIT.value or 100))
     return 0
@@ -70,42 +63,6 @@ def run() -> int:
   chosen |= {"middle": flags.MIDDLE.value, "tell": lambda line: note(f"note: {line}")}
   found = benchmark.run(common.prior(), common.codec(), config, options, **chosen)
   return common.finish(found, found.text)
-
-
-def _speed() -> int:
-  sizes = []
-  for text in flags.SIZES.value:
-    width, cross, height = text.partition("x")
-    if not cross:
-      raise UserError(f"--sizes={text}: expected WIDTHxHEIGHT, such as 512x384")
-    sizes.append(tuple(common.integer("sizes", side, most=16384) for side in (height, width)))
-  config = speed.SpeedConfig(
-    out=Path(flags.OUT.value),
-    sizes=tuple(sizes),
-    batches=tuple(common.integer("batch_sizes", text, most=65536) for text in flags.BATCH_SIZES.value),
-    dtypes=tuple(flags.SPEED_DTYPES.value or [flags.DTYPE.value]),
-    repeats=flags.REPEATS.value,
-    profile=flags.PROFILE.value,
-  )
-  methods = {flags.METHOD.value: common.method_options()}
-  peer = None
-  if flags.PEER.value:
-    methods.setdefault("ddfm", METHODS["ddfm"][0]())
-    released = DdfmPeer(Path(flags.PEER.value), measured=flags.PEER_STEPS.value)
-    peer = lambda prior, height, width: released(prior.params, prior.config, height, width)  # noqa: E731
-  say(speed.run(_speed_prior, common.codec(), methods, config, peer=peer, peer_name="ddfm, as released, PyTorch"))
-  return 0
-
-
-def _speed_prior(dtype: str) -> Prior:
-  if not flags.RANDOM_PRIOR.value:
-    return common.prior(dtype=dtype)
-  if flags.RANDOM_PRIOR.value in OFFICIAL:
-    config, schedule = OFFICIAL[flags.RANDOM_PRIOR.value].config, OFFICIAL[flags.RANDOM_PRIOR.value].schedule
-  else:
-    config, schedule = configured(flags.RANDOM_PRIOR.value)
-  noise = NoiseSchedule(schedule, 1000)
-  return random_prior(config, noise, name=f"of random weights, {flags.RANDOM_PRIOR.value}", dtype=dtype)
 
 
 def _tuned() -> Dig2DigOptions:

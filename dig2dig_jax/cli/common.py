@@ -1,6 +1,5 @@
-"""What do several jobs read of the flags? The method's options, the prior, the codec and the data."""
+"""What do several jobs read of the flags? The data, what is done to it, and what `cli.method` reads."""
 
-import dataclasses
 import shlex
 import sys
 from pathlib import Path
@@ -8,49 +7,22 @@ from pathlib import Path
 from dig2dig_jax.alignment import stored
 from dig2dig_jax.alignment.aligner import Aligner
 from dig2dig_jax.alignment.frames import Frames
-from dig2dig_jax.assets import DRFUSION, EMBEDDED, ROOT
+from dig2dig_jax.assets import DRFUSION, ROOT
 from dig2dig_jax.cli import flags
+from dig2dig_jax.cli.method import codec, integer, method_options, number_of, prior, whole
 from dig2dig_jax.cli.output import note, say
 from dig2dig_jax.data import guess, overlay, palette, ranges
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.evaluation import folders, lpips
 from dig2dig_jax.fusing.config import FuseConfig
-from dig2dig_jax.methods.codec import Codec, luminance_codec, rgb_codec
-from dig2dig_jax.methods.dig2dig import one_pass
-from dig2dig_jax.methods.options import Dig2DigOptions, DrFusionOptions, MethodOptions, UserOptions
-from dig2dig_jax.methods.registry import METHODS, user_options
-from dig2dig_jax.priors.prior import DrFusionNetwork, Prior, load_drfusion, load_prior
+from dig2dig_jax.methods.options import Dig2DigOptions
+from dig2dig_jax.priors.prior import DrFusionNetwork, Prior, load_drfusion
 from dig2dig_jax.restoration import degradation
 from dig2dig_jax.restoration.blind_restorer import BlindRestorer
 from dig2dig_jax.restoration.restorer import Restorer
 
-
-def method_options() -> MethodOptions | DrFusionOptions:
-  kind = METHODS[flags.METHOD.value][0] if flags.METHOD.value in METHODS else UserOptions
-  known = {field.name for field in dataclasses.fields(kind)}
-  given = {name: flag.value for name, flag in flags.OPTIONS.items() if flag.value is not None}
-  if "functional" in given:
-    given["functional"] = _number_of("functional", given["functional"])
-  if unused := [f"--{flags.OPTIONS[name].name}" for name in given if name not in known]:
-    note(f"note: --method={flags.METHOD.value} does not use {', '.join(unused)}")
-  if given.get("steps") == 0 and "steps" in known and kind is not Dig2DigOptions:  # of a task's flag file
-    note(f"note: --steps=0, one pass, is of dig2dig alone; --method={flags.METHOD.value} takes {kind().steps}")
-    del given["steps"]
-  given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if name in known}
-  options = user_options(flags.METHOD.value, **given) if kind is UserOptions else kind(**given)
-  if not flags.FAST.value:
-    return options
-  if not isinstance(options, Dig2DigOptions):
-    raise UserError(f"--fast: expected --method=dig2dig, found {flags.METHOD.value}; lower --steps instead")
-  return one_pass(options)
-
-
-def _number_of(flag: str, source: str) -> int:
-  """Among --sources."""
-  if source not in flags.SOURCES.value:
-    raise UserError(f"--{flag}={source}: expected one of --sources={','.join(flags.SOURCES.value)}")
-  return flags.SOURCES.value.index(source)
+__all__ = ["codec", "integer", "method_options", "prior", "whole"]  # of cli.method, for the jobs
 
 
 def data() -> Path:
@@ -80,7 +52,7 @@ def frames() -> Aligner | Frames:
   """Of --align and --transforms, or, without, of --resize."""
   model, file = flags.ALIGN.value, flags.TRANSFORMS.value
   if flags.REFERENCE.value:
-    _number_of("reference", flags.REFERENCE.value)
+    number_of("reference", flags.REFERENCE.value)
   named = guess.by_names(flags.SOURCES.value)  # for jobs that are not told which source is the infrared one
   thermal = flags.SOURCES.value[named.order[0]] if named is not None and named.task == "thermal" else ""
   last = flags.OPTIONS["functional"].value or thermal
@@ -121,23 +93,10 @@ def network_prior() -> Prior | DrFusionNetwork:
   return prior()
 
 
-def prior(*, dtype: str | None = None) -> Prior:
-  """Of --prior. dtype: in place of --dtype."""
-  directory = Path(flags.PRIOR.value) if flags.PRIOR.value else EMBEDDED
-  return load_prior(directory, dtype=dtype or flags.DTYPE.value, label=flags.CLASS_LABEL.value)
-
-
 def say_notes(options) -> None:
   """What a method's options have to say about themselves."""
   for line in getattr(options, "notes", tuple)():
     note(f"note: {line}")
-
-
-def codec() -> Codec:
-  if flags.COLOUR.value == "rgb":
-    return rgb_codec(stretch=flags.STRETCH.value)
-  chroma = flags.CHROMA_FROM.value or flags.SOURCES.value[-1]
-  return luminance_codec(_number_of("chroma_from", chroma), stretch=flags.STRETCH.value)
 
 
 def pixel_settings() -> dict:
@@ -150,6 +109,16 @@ def pixel_settings() -> dict:
     "dtype": flags.DTYPE.value,
     "matmul_precision": flags.PRECISION.value,
   }
+
+
+def network_settings(prior: Prior | DrFusionNetwork) -> dict:
+  """What decides pixels and neither the prior's weights nor another flag says; nothing for most."""
+  if isinstance(prior, DrFusionNetwork):
+    return {}
+  kernels = {} if prior.kernels == "off" else {"kernels": prior.kernels}
+  if prior.parametrisation.name == "eps":
+    return kernels
+  return {"parametrisation": prior.parametrisation.to_dict(), "schedule": prior.noise.name, **kernels}
 
 
 def fuse_config() -> FuseConfig:
@@ -194,16 +163,6 @@ def finish(found, text: str) -> int:
     note(f"failed: {line}")
   say(text)
   return 3 if found.failed else 0
-
-
-def integer(flag: str, text: str, most: int = 10**6) -> int:
-  return whole(flag, text, least=1, most=most)
-
-
-def whole(flag: str, text: str, least: int = 0, most: int = 10**6) -> int:
-  if not text.isdecimal() or len(text) > 9 or not least <= int(text) <= most:
-    raise UserError(f"--{flag}={text}: expected whole numbers from {least} to {most}, such as 1,2,4")
-  return int(text)
 
 
 def fused_arguments() -> tuple[dict[str, Path], DataConfig, dict]:

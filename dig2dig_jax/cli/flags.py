@@ -207,6 +207,10 @@ BUCKET = integer(
 DTYPE = string(
   "dtype", "float32", f"Of the network's torso: {', '.join(DTYPES)}.", *PRIORS, "train", check=one_of(DTYPES)
 )
+KERNELS = enum(
+  "kernels", "off", ["off", "on"], "Normalisations of small maps as one kernel, on a GPU or TPU (docs/performance.md).",
+  *PRIORS,
+)  # fmt: skip
 PRECISION = string("matmul_precision", "default", "JAX's default_matmul_precision.", *ALL)
 CACHE = path("compile_cache", cache_folder(), "Folder of compiled programs; empty for none.", *ALL, empty=True)
 DISTRIBUTED = boolean("distributed", False, "One of several processes, as the cluster tells.", "fuse", "train")

@@ -32,7 +32,8 @@ def run() -> int:
   values = dataclasses.asdict(options)
   machine = {"prior": str(prior.directory), "batch_size": flags.BATCH_SIZE.value, "dig_chunk": values.pop("chunk", 0),
              "network": repr(prior.config), "command": common.command()}  # fmt: skip
-  settings = {"method": flags.METHOD.value, "options": values, **common.pixel_settings()}
+  settings = {"method": flags.METHOD.value, "options": values, **common.pixel_settings(),
+              **common.network_settings(prior)}  # fmt: skip
   conditions = getattr(options, "conditions", ())
   deghost = flags.DEGHOST_BY.value
   deghoster = None if deghost == "off" else Deghoster(deghost, flags.REFERENCE.value)

@@ -118,7 +118,8 @@ def main(argv, run: Callable[[], int] | None = None) -> int:
     usage.check(_typed)
     _set_up_jax()
     # A job's own libraries are imported when it is asked for: together they take as long as JAX itself.
-    run = run or importlib.import_module(f"dig2dig_jax.cli.{flags.JOB.value}").run
+    job = "speed" if usage.job() == "benchmark:speed" else flags.JOB.value
+    run = run or importlib.import_module(f"dig2dig_jax.cli.{job}").run
     interrupt.begins()
     return run()
   except UserError as error:

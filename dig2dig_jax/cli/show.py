@@ -33,6 +33,7 @@ def _volume(word: str) -> list[str]:
 
 
 def _prior(path: Path) -> list[str]:
+  from dig2dig_jax.priors.card import PARAMETRISATION
   from dig2dig_jax.priors.checkpoint import CARD
   card = path / CARD
   if not card.is_file():
@@ -41,7 +42,7 @@ def _prior(path: Path) -> list[str]:
     found = strict_json.parse(card.read_bytes(), most=2**20)
   except (OSError, ValueError) as error:
     raise UserError(f"{card}: expected a card that can be read, found {error}; convert or train it again") from None
-  return [f"{name}: {value}" for name, value in found.items() if not isinstance(value, dict)]
+  return [f"{name}: {value}" for name, value in found.items() if not isinstance(value, dict) or name == PARAMETRISATION]
 
 
 def _image(path: Path) -> list[str]:

@@ -84,7 +84,8 @@ def _fuse(clips: Mapping[str, Clip], out: Path, offset: Fraction, share: float) 
   restored = without_restoring(options)
   method = make_method(prior, common.codec(), options=restored)
   with sequence.progress("frame") as at:
-    config = dataclasses.replace(config, progress=at)
+    settings = dict(config.settings) | common.network_settings(prior)
+    config = dataclasses.replace(config, progress=at, settings=settings)
     tell = lambda line: note(f"note: {line}")  # noqa: E731
     found = job.run(clips, out, config, method, restored, prior, overwrite=flags.OVERWRITE.value, tell=tell)
   for line in found.notes:

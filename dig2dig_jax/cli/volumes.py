@@ -91,7 +91,7 @@ def _fuse(volumes: list[Volume], out: Path) -> int:
     overlap=flags.OVERLAP.value,
     bit_depth=_bit_depth(volumes),
     settings={"method": flags.METHOD.value, "options": dataclasses.asdict(options), **common.pixel_settings(),
-              "tile": flags.TILE.value, "overlap": flags.OVERLAP.value},
+              "tile": flags.TILE.value, "overlap": flags.OVERLAP.value, **common.network_settings(prior)},
     programs=Path(flags.CACHE.value) if flags.CACHE.value else None,
     compiling=lambda shape: note(f"compiling for slices of {shape[3]} x {shape[2]} pixels"),
   )  # fmt: skip

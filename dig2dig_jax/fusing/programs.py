@@ -24,6 +24,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _HASH = 32  # bytes of SHA-256 before the content
 # `jax.export` vouches for these on other versions of JAX no more; a file here is of this very version.
 _ALLOWED = [export.DisabledSafetyCheck.custom_call(f"__cudnn$fmha{kind}Softmax") for kind in ("", "ScaleBias")]
+_ALLOWED.append(export.DisabledSafetyCheck.custom_call("__gpu$xla.gpu.triton"))
 
 for _kind in (Trace, FusionTrace):  # what a program returns
   export.register_namedtuple_serialization(_kind, serialized_name=f"dig2dig_jax.{_kind.__name__}")

@@ -122,7 +122,7 @@ def _attention_factors(image_size: int, attention_resolutions: str) -> tuple[int
 
 def _multipliers(image_size: int, channel_mult: str) -> tuple[float, ...]:
   if channel_mult:
-    return tuple(int(mult) for mult in channel_mult.split(","))
+    return tuple(int(mult) for mult in str(channel_mult).split(","))  # a single one was read as a number
   if image_size not in _DIFFUSION_MULT:
     raise ValueError(f"image_size {image_size} has no default channel_mult; give one, such as '1,2,4'")
   return _DIFFUSION_MULT[image_size]

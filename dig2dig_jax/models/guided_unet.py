@@ -4,6 +4,7 @@ Layout N H W C. Top-level module names are PyTorch's with list indices joined (`
 `input_blocks_1_0`), so that `dig2dig_jax/porting/torch_tree.py` needs one rule and no table.
 """
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -61,34 +62,37 @@ def _time_embedding(config: UNetConfig, timesteps, labels):
   return emb
 
 
-def _encode(config: UNetConfig, x, emb, dtype, train: bool, *, shallow: bool = False):
+def _encode(config: UNetConfig, x, emb, dtype, train: bool, *, shallow: bool = False, kernels: str = "off"):
   """Input and middle blocks, called inside a compact method. Returns the middle features and every input block's;
   shallow: None and those of the first level."""
   h = conv3x3(int(config.channel_mult[0] * config.model_channels), "input_blocks_0_0", dtype=dtype)(x)
+  block = functools.partial(ResBlock, config, dtype=dtype, kernels=kernels)
+  attention = functools.partial(AttentionBlock, config, dtype=dtype, kernels=kernels)
   features = [h]
   factor = 1
   for level, mult in enumerate(config.channel_mult):
     channels = int(mult * config.model_channels)
     for _ in range(config.num_res_blocks):
       name = f"input_blocks_{len(features)}"
-      h = ResBlock(config, channels, dtype, name=f"{name}_0")(h, emb, train=train)
-      if factor in config.attention_ds:
-        h = AttentionBlock(config, _heads(config, channels), dtype, name=f"{name}_1")(h)
+      attends = factor in config.attention_ds
+      h = block(channels, name=f"{name}_0")(h, emb, train=train, apart=attends)
+      if attends:
+        h = attention(_heads(config, channels), name=f"{name}_1")(*h)
       features.append(h)
     if shallow:
       return None, features
     if level != len(config.channel_mult) - 1:
       name = f"input_blocks_{len(features)}_0"
       if config.resblock_updown:
-        h = ResBlock(config, channels, dtype, resample="down", name=name)(h, emb, train=train)
+        h = block(channels, resample="down", name=name)(h, emb, train=train)
       else:
         h = Downsample(channels, dtype, name=name)(h)
       features.append(h)
       factor *= 2
-  h = ResBlock(config, channels, dtype, name="middle_block_0")(h, emb, train=train)
+  h = block(channels, name="middle_block_0")(h, emb, train=train, apart=config.middle_attention)
   if config.middle_attention:
-    h = AttentionBlock(config, _heads(config, channels), dtype, name="middle_block_1")(h)
-  h = ResBlock(config, channels, dtype, name="middle_block_2")(h, emb, train=train)
+    h = attention(_heads(config, channels), name="middle_block_1")(*h)
+  h = block(channels, name="middle_block_2")(h, emb, train=train)
   return h, features
 
 
@@ -119,7 +123,7 @@ class UNet(nn.Module):
 
   __call__(x [N, H, W, C], timesteps [N], labels [N] or None, low_res [N, h, w, C] or None) -> [N, H, W, out_channels]
   in float32. Any H, W: the input is mirrored up to `config.size_multiple` and the output cropped back.
-  `dtype` is the torso's: float32, bfloat16 or float16.
+  `dtype` is the torso's: float32, bfloat16 or float16. kernels: of `layers.KERNELS`.
 
   keep_deep: returns (output, deep features), what the levels below the first hand up to it. deep: such features of
   another call with an image of this size, in place of running those levels: most of a large network's work, whose
@@ -128,6 +132,7 @@ class UNet(nn.Module):
 
   config: UNetConfig
   dtype: Any = jnp.float32
+  kernels: str = "off"
 
   @nn.compact
   def __call__(self, x, timesteps, labels=None, low_res=None, *, train: bool = False, deep=None, keep_deep=False):
@@ -144,8 +149,11 @@ class UNet(nn.Module):
     x = pad_to_multiple(x.astype(jnp.float32), config.size_multiple)
     x = space_to_depth(x, config.patch)
     emb = _time_embedding(config, timesteps, labels)
-    h, skips = _encode(config, x.astype(dtype), emb, dtype, train, shallow=deep is not None)
+    h, skips = _encode(config, x.astype(dtype), emb, dtype, train, shallow=deep is not None,
+                       kernels=self.kernels)  # fmt: skip
 
+    of_level = functools.partial(ResBlock, config, dtype=dtype, kernels=self.kernels)
+    attention = functools.partial(AttentionBlock, config, dtype=dtype, kernels=self.kernels)
     block = 0
     for level, mult in reversed(list(enumerate(config.channel_mult))):
       channels = int(mult * config.model_channels)
@@ -157,14 +165,15 @@ class UNet(nn.Module):
       for i in range(config.num_res_blocks + 1):
         name = f"output_blocks_{block}"
         h = jnp.concatenate([h, skips.pop()], axis=-1)
-        h = ResBlock(config, channels, dtype, name=f"{name}_0")(h, emb, train=train)
+        attends = 2**level in config.attention_ds
+        h = of_level(channels, name=f"{name}_0")(h, emb, train=train, apart=attends)
         child = 1
-        if 2**level in config.attention_ds:
-          h = AttentionBlock(config, _heads(config, channels, up=True), dtype, name=f"{name}_1")(h)
+        if attends:
+          h = attention(_heads(config, channels, up=True), name=f"{name}_1")(*h)
           child = 2
         if level and i == config.num_res_blocks:
           if config.resblock_updown:
-            h = ResBlock(config, channels, dtype, resample="up", name=f"{name}_{child}")(h, emb, train=train)
+            h = of_level(channels, resample="up", name=f"{name}_{child}")(h, emb, train=train)
           else:
             h = Upsample(channels, dtype, name=f"{name}_{child}")(h)
         block += 1

@@ -15,10 +15,13 @@ import jax.numpy as jnp
 
 from dig2dig_jax.models import convolution, known
 from dig2dig_jax.models.config import UNetConfig
+from dig2dig_jax.ops import group_norm
 
 # Attention logits of one image (float32) beyond which queries are taken in chunks. A 256 MB map costs a CPU or GPU
 # little; a 768 x 1024 image at a factor of 8 would ask for 4.8 GB at once.
 ATTENTION_BYTES = 256 * 2**20
+# Of the normalisations: XLA's own, Pallas' where they fit, or those as plain JAX, for tests.
+KERNELS = ("off", "on", "interpret")
 
 
 def timestep_embedding(timesteps: jax.Array, width: int, *, max_period: float = 10000.0) -> jax.Array:
@@ -34,13 +37,35 @@ class GroupNorm32(known.Known, nn.Module):
   """GroupNorm computed in float32 and returned in the input's dtype. epsilon is PyTorch's 1e-5, not Flax's 1e-6."""
 
   groups: int
+  kernels: str = "off"
 
   @nn.compact
-  def __call__(self, x, modulation=None):
-    """x: [N, ..., C]. modulation: [N, 2 C], scales s and shifts b of each image: norm(x) * (1 + s) + b."""
-    channels = x.shape[-1]
+  def __call__(self, x, modulation=None, *, residual=None, silu: bool = False):
+    """x: [N, ..., C]. modulation: [N, 2 C], scales s and shifts b of each image: norm(x) * (1 + s) + b. silu: of what
+    comes out. residual: is added before; returned is then (sum, norm of the sum).
+
+    kernels: of `KERNELS`. With `on`, small maps take one pass over memory where a GPU or TPU can (ops/group_norm.py).
+    """
+    if self.kernels != "off" and (found := self._by_kernel(x, modulation, residual, silu)) is not None:
+      return found[1] if residual is None else found
+    total = x if residual is None else x + residual
+    normal = self._plain(total, modulation)
+    normal = nn.silu(normal) if silu else normal
+    return normal if residual is None else (total, normal)
+
+  def _by_kernel(self, x, modulation, residual, silu: bool):
+    return group_norm.group_norm(
+      x, *self._own(x.shape[-1]), modulation, residual, groups=self.groups, silu=silu,
+      interpret=self.kernels == "interpret",
+    )  # fmt: skip
+
+  def _own(self, channels: int):
     scale = self.param("scale", nn.initializers.ones, (channels,), jnp.float32)
-    bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
+    return scale, self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
+
+  def _plain(self, x, modulation):
+    channels = x.shape[-1]
+    scale, bias = self._own(channels)
     x32 = x.astype(jnp.float32)
     spatial = tuple(range(1, x.ndim - 1))
 
@@ -95,11 +120,14 @@ class ResBlock(nn.Module):
   features: int
   dtype: Any
   resample: str | None = None
+  kernels: str = "off"
 
   @nn.compact
-  def __call__(self, x, emb, *, train: bool = False):
+  def __call__(self, x, emb, *, train: bool = False, apart: bool = False):
+    """apart: the two terms whose sum the block is, for a normalisation that adds them itself."""
     config = self.config
-    h = nn.silu(GroupNorm32(config.norm_groups, name="in_layers_0")(x))
+    norm = functools.partial(GroupNorm32, config.norm_groups, self.kernels)
+    h = norm(name="in_layers_0")(x, silu=True)
     if self.resample == "down":
       h, x = average_pool_2x2(h), average_pool_2x2(x)
     elif self.resample == "up":
@@ -107,13 +135,14 @@ class ResBlock(nn.Module):
     h = conv3x3(self.features, "in_layers_2", dtype=self.dtype)(h)
     width = 2 * self.features if config.use_scale_shift_norm else self.features
     emb_out = known.Dense(width, dtype=jnp.float32, name="emb_layers_1")(nn.silu(emb))
-    norm = GroupNorm32(config.norm_groups, name="out_layers_0")
-    h = norm(h, emb_out) if config.use_scale_shift_norm else norm(h + emb_out.astype(h.dtype)[:, None, None])
-    h = nn.Dropout(config.dropout, deterministic=not train)(nn.silu(h))
+    if not config.use_scale_shift_norm:
+      h, emb_out = h + emb_out.astype(h.dtype)[:, None, None], None
+    h = norm(name="out_layers_0")(h, emb_out, silu=True)
+    h = nn.Dropout(config.dropout, deterministic=not train)(h)
     h = conv3x3(self.features, "out_layers_3", dtype=self.dtype, zero=True)(h)
     if x.shape[-1] != self.features:
       x = conv1x1(self.features, "skip_connection", dtype=self.dtype)(x)
-    return x + h
+    return (x, h) if apart else x + h
 
 
 @functools.cache
@@ -165,11 +194,14 @@ class AttentionBlock(nn.Module):
   config: UNetConfig
   heads: int
   dtype: Any
+  kernels: str = "off"
 
   @nn.compact
-  def __call__(self, x):
+  def __call__(self, x, residual):
+    """Of x + residual [N, H, W, C]."""
     n, h, w, channels = x.shape
-    tokens = GroupNorm32(self.config.norm_groups, name="norm")(x).reshape(n, h * w, channels)
+    x, normal = GroupNorm32(self.config.norm_groups, self.kernels, name="norm")(x, residual=residual)
+    tokens = normal.reshape(n, h * w, channels)
     qkv = known.Dense(3 * channels, dtype=self.dtype, name="qkv")(tokens)
     depth = channels // self.heads
     if self.config.use_new_attention_order:

@@ -27,6 +27,7 @@ from dig2dig_jax.porting.torch_tree import ConversionError, convert_tree, nest
 from dig2dig_jax.priors import card as cards
 from dig2dig_jax.priors import tensor_file
 from dig2dig_jax.priors.checkpoint import CARD, FORMATS, STORAGE_DTYPES, load_checkpoint, save_checkpoint
+from dig2dig_jax.sampling.parametrisation import Parametrisation
 
 VERSION = 2  # of the conversion: raised when the same file would give other parameters
 
@@ -53,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     "--pt", type=typed_path, metavar="FILE", help="the checkpoint; downloaded by --name if it is not given"
   )
   parser.add_argument("--config", metavar="FLAGS", help="network of --pt: FILE.json or image_size=64,num_channels=...")
+  predicts = "what it predicts: eps (noise), x0, v, flow or flow=TIME_SCALE, edm or edm=SIGMA_DATA"
+  parser.add_argument("--parametrisation", metavar="NAME", default="eps", help=predicts)
   parser.add_argument("--out", type=typed_path, metavar="DIR", help="the folder to write (default: checkpoints/NAME)")
   parser.add_argument("--dtype", choices=STORAGE_DTYPES, default="float32", help="of storage")
   parser.add_argument("--format", choices=FORMATS, default="safetensors", help="of the parameters")
@@ -74,6 +77,8 @@ def _export(options) -> int:
   # Turned as they are read, so that no second copy of a large model is ever in memory.
   loaded = load_checkpoint(options.prior, place=to_torch.torch_array)
   to_torch.require_expressible(loaded.config, source=str(options.prior))
+  if (found := cards.parametrisation(loaded.card)).name != "eps":
+    print(f"{options.out}: the file holds no word of it: the network predicts {found.to_dict()}")
   flat = traverse_util.flatten_dict(loaded.params, sep="/")
   to_torch.write(options.out, {to_torch.torch_name(path): leaf for path, leaf in flat.items()})
   print(options.out)
@@ -87,6 +92,10 @@ def _import(options) -> int:
     raise UserError("expected --name of a released checkpoint, or --pt=FILE; see --help")
   out = options.out or Path("checkpoints") / (options.name or options.pt.stem)
   pt = options.pt or _fetched(OFFICIAL[options.name], out)
+  try:
+    parametrisation = Parametrisation.parse(options.parametrisation)
+  except ValueError as error:
+    raise UserError(f"--parametrisation={options.parametrisation}: {error}") from error
   tensors = read_state_dict(pt)
   if options.config:
     (config, schedule), url = recognise.configured(options.config), None
@@ -113,6 +122,7 @@ def _import(options) -> int:
     card=card,
     dtype=options.dtype,
     formats=options.format,
+    parametrisation=parametrisation,
   )
   print(out)
   return 0

@@ -14,6 +14,7 @@ from dig2dig_jax.models.config import UNetConfig, classifier_config, diffusion_c
 from dig2dig_jax.models.official import OFFICIAL, Official
 from dig2dig_jax.models.shapes import parameter_shapes
 from dig2dig_jax.porting.torch_tree import ConversionError, convert_shapes
+from dig2dig_jax.sampling.schedule import BETAS
 
 _KINDS = {
   "diffusion": diffusion_config, "super_resolution": super_resolution_config, "classifier": classifier_config
@@ -57,15 +58,15 @@ def _fits(shapes: Shapes, config: UNetConfig, source: str) -> bool:
 def configured(text: str) -> tuple[UNetConfig, str]:
   """(network, schedule) of `--config`: a JSON file, or key=value pairs, of guided-diffusion's flags.
 
-  `kind` is diffusion (the default), super_resolution or classifier; `noise_schedule` linear (the default) or cosine.
-  Raises UserError for what is no such flag.
+  `kind` is diffusion (the default), super_resolution or classifier; `noise_schedule` linear (the default), cosine, flow
+  or edm. Raises UserError for what is no such flag.
   """
   fields = _json_fields(Path(text)) if text.endswith(".json") else dict(_pair(item) for item in text.split(","))
   kind, schedule = fields.pop("kind", "diffusion"), fields.pop("noise_schedule", "linear")
-  if kind not in _KINDS or schedule not in ("linear", "cosine"):
+  if kind not in _KINDS or schedule not in BETAS:
     raise UserError(
-      f"--config: expected kind among {', '.join(_KINDS)} and noise_schedule linear or cosine, found {kind!r} and "
-      f"{schedule!r}"
+      f"--config: expected kind among {', '.join(_KINDS)} and noise_schedule among {', '.join(BETAS)}, "
+      f"found {kind!r} and {schedule!r}"
     )
   try:
     return _KINDS[kind](**fields), schedule

@@ -14,11 +14,13 @@ from dig2dig_jax import strict_json
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.models import bounds
 from dig2dig_jax.models.shapes import NetworkConfig, config_from_dict
+from dig2dig_jax.sampling.parametrisation import Parametrisation
 
 FORMAT = 1
 STORAGE_DTYPES = ("float32", "bfloat16", "float16")
 # What the card says of the network has a hash of its own: another number of heads would fit the same parameters.
 DESCRIPTION = ("format", "config", "schedule", "parameters", "dtype")
+PARAMETRISATION = "parametrisation"  # of the description too; a card without it is of a network that predicts noise
 # A hundred times as many as any released model has; the tables of so many are a megabyte each.
 MOST_TIMESTEPS = 100_000
 _MOST_BYTES = 2**20  # of a card, which is a page of text
@@ -65,15 +67,23 @@ def described(path: Path, card: dict[str, Any]) -> tuple[NetworkConfig, dict[str
         f"{path}: expected the network and schedule of its 'description_sha256', found others; the card is damaged or "
         "was edited: convert or copy the folder again"
       )
+    parametrisation(card)
     return config_from_dict(card["config"]), _schedule(card["schedule"])
   except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
     what = f"no {error}" if isinstance(error, KeyError) else str(error)
     raise UserError(f"{path}: expected a checkpoint's card, found {what}; convert again") from error
 
 
+def parametrisation(card: Mapping[str, Any]) -> Parametrisation:
+  """What the network's output means; noise where the card does not say. ValueError for what is no parametrisation."""
+  return Parametrisation.from_dict(card.get(PARAMETRISATION, {"name": "eps"}))
+
+
 def description_hash(card: Mapping[str, Any]) -> str:
   """SHA-256 of what a card says of the network, in one spelling: white space and the order of keys do not matter."""
-  text = json.dumps({name: card.get(name) for name in DESCRIPTION}, sort_keys=True)
+  told = {name: card.get(name) for name in DESCRIPTION}
+  told |= {name: card[name] for name in (PARAMETRISATION,) if name in card}
+  text = json.dumps(told, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -25,7 +25,8 @@ from dig2dig_jax.files import replacing, taken
 from dig2dig_jax.models.shapes import NetworkConfig, least_parameters, parameter_shapes
 from dig2dig_jax.priors import card as cards
 from dig2dig_jax.priors import orbax_store, tensor_file
-from dig2dig_jax.priors.card import DESCRIPTION, FORMAT, STORAGE_DTYPES
+from dig2dig_jax.priors.card import DESCRIPTION, FORMAT, PARAMETRISATION, STORAGE_DTYPES
+from dig2dig_jax.sampling.parametrisation import Parametrisation
 
 WEIGHTS, ORBAX, CARD, RUN = "model.safetensors", "orbax", "card.json", "run.json"
 FORMATS = ("safetensors", "orbax", "both")
@@ -51,19 +52,20 @@ def save_checkpoint(
   card: Mapping[str, Any],
   dtype: str = "float32",
   formats: str = "safetensors",
+  parametrisation: Parametrisation | None = None,
 ) -> None:
   """Writes a prior, or replaces one; each file appears whole or not at all.
 
   params: nested or flat parameters of the network of `config`; read one at a time. card: JSON-able facts beside those
   that are always written (format, config, schedule, parameters, dtype, hashes). dtype: of storage, one of
-  `STORAGE_DTYPES`. formats: one of `FORMATS`.
+  `STORAGE_DTYPES`. formats: one of `FORMATS`. parametrisation: what the network's output means; noise if None.
   Raises ValueError for parameters that are not the network's, or not finite in `dtype`.
   """
   if dtype not in STORAGE_DTYPES or formats not in FORMATS:
     raise ValueError(
       f"dtype, formats: expected one of {STORAGE_DTYPES} and one of {FORMATS}, found {dtype!r} and {formats!r}"
     )
-  reserved = (*DESCRIPTION, "description_sha256", "sha256", "orbax_sha256")
+  reserved = (*DESCRIPTION, PARAMETRISATION, "description_sha256", "sha256", "orbax_sha256")
   if clash := sorted(set(reserved) & set(card)):
     raise ValueError(f"card: {clash} are written by save_checkpoint")
   flat = traverse_util.flatten_dict(dict(params), sep="/")
@@ -77,6 +79,8 @@ def save_checkpoint(
     "parameters": sum(int(np.prod(shape)) for shape in shapes.values()),
     "dtype": dtype,
   }
+  if parametrisation is not None and parametrisation.name != "eps":
+    facts[PARAMETRISATION] = parametrisation.to_dict()
   facts["description_sha256"] = cards.description_hash(facts)
   directory = Path(directory)
   _refuse_foreign(directory, shapes)

@@ -17,11 +17,13 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig, DrFusionNet
 from dig2dig_jax.models.guided_unet import UNet
+from dig2dig_jax.models.layers import KERNELS
 from dig2dig_jax.models.shapes import parameter_shapes
-from dig2dig_jax.priors import checkpoint
+from dig2dig_jax.priors import card, checkpoint
 from dig2dig_jax.sampling import schedule
-from dig2dig_jax.sampling.denoiser import eps_denoiser, eps_reuse
+from dig2dig_jax.sampling.denoiser import network_denoiser, network_reuse
 from dig2dig_jax.sampling.joint_observation import noise_and_mask_denoiser
+from dig2dig_jax.sampling.parametrisation import Parametrisation
 from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.sampling.types import Denoiser, Reuse
 
@@ -32,7 +34,9 @@ _TORSO = ("input_blocks", "middle_block", "output_blocks")
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Prior:
   """A diffusion network and its weights. `denoiser(params) -> Denoiser`; `noise`: of the process it was trained on;
-  `label`: class that a class-conditional network is asked for, else None. Equal to itself alone, and hashed so."""
+  `label`: class that a class-conditional network is asked for, else None; `parametrisation`: what its output means;
+  `kernels`: of `models.layers.KERNELS`, whether normalisations run as Pallas' kernels where they fit.
+  Equal to itself alone, and hashed so."""
 
   params: dict
   config: UNetConfig
@@ -40,22 +44,25 @@ class Prior:
   dtype: str
   directory: Path
   label: int | None = None
+  parametrisation: Parametrisation = Parametrisation()
+  kernels: str = "off"
 
   def __repr__(self) -> str:
     return _shown(self)
 
   def denoiser(self, params) -> Denoiser:
-    return eps_denoiser(self._apply, params)
+    return network_denoiser(self._apply, params, self.parametrisation)
 
   def reuse(self, params) -> Reuse:
     """For `--reuse`. UserError for a network of one level, which has nothing deeper to reuse."""
     if len(self.config.channel_mult) == 1:
       raise UserError(f"--reuse: {self.directory} has one level, nothing deeper to reuse; leave it out")
     full = functools.partial(self._apply, keep_deep=True)
-    return eps_reuse(full, lambda weights, x, t, deep: self._apply(weights, x, t, deep=deep), params)
+    shallow = lambda weights, x, t, deep: self._apply(weights, x, t, deep=deep)  # noqa: E731
+    return network_reuse(full, shallow, params, self.parametrisation)
 
   def _apply(self, weights, x, t, **options):
-    network = UNet(self.config, dtype=jnp.dtype(self.dtype))
+    network = UNet(self.config, jnp.dtype(self.dtype), self.kernels)
     labels = None if self.label is None else jnp.full(x.shape[:1], self.label)
     return network.apply({"params": weights}, x, t, labels=labels, **options)
 
@@ -64,11 +71,13 @@ def _shown(network: "Prior | DrFusionNetwork") -> str:
   """One short line: neither weights nor the layout."""
   count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(network.params))
   steps = f"{network.noise.num_timesteps} {network.noise.name} timesteps"
-  return f"{type(network).__name__}({str(network.directory)!r}, {count:,} parameters, {network.dtype}, {steps})"
+  own = getattr(network, "parametrisation", Parametrisation())
+  told = "" if own.name == "eps" else f", predicts {own.name}"
+  return f"{type(network).__name__}({str(network.directory)!r}, {count:,} parameters, {network.dtype}, {steps}{told})"
 
 
 def random_prior(
-  config: UNetConfig, noise: NoiseSchedule, *, name: str, dtype: str = "float32", seed: int = 0
+  config: UNetConfig, noise: NoiseSchedule, *, name: str, dtype: str = "float32", seed: int = 0, kernels: str = "off"
 ) -> Prior:
   """A prior of random weights, normal with variance 1 / fan-in: for measuring time and memory of a layout, which do not
   depend on the weights. name: stands in place of the folder."""
@@ -78,7 +87,7 @@ def random_prior(
     scale = np.float32(1 / math.sqrt(max(1, math.prod(shape[:-1]))))
     values = random.standard_normal(shape, np.float32) * scale
     flat[path] = jax.device_put(values.astype(jnp.dtype(_kept_dtype(path, dtype)), copy=False))
-  return Prior(traverse_util.unflatten_dict(flat, sep="/"), config, noise, dtype, Path(name))
+  return Prior(traverse_util.unflatten_dict(flat, sep="/"), config, noise, dtype, Path(name), kernels=kernels)
 
 
 def _kept_dtype(path: str, dtype: str) -> str:
@@ -86,15 +95,19 @@ def _kept_dtype(path: str, dtype: str) -> str:
   return dtype if convolution else "float32"
 
 
-def load_prior(directory: Path, *, dtype: str = "float32", label: int | None = None) -> Prior:
+def load_prior(
+  directory: Path, *, dtype: str = "float32", label: int | None = None, kernels: str = "off"
+) -> Prior:
   """Reads a checkpoint folder, parameter by parameter onto the default device.
 
   dtype: of the torso. Its convolutions' kernels are kept in it, which computes the same and halves their memory; all
-  other parameters are float32. label: class of a class-conditional network.
+  other parameters are float32. label: class of a class-conditional network. kernels: of `models.layers.KERNELS`.
   Raises UserError for a damaged folder, and for a network that is no diffusion prior.
   """
   if dtype not in DTYPES:
     raise UserError(f"--dtype={dtype}: expected one of {', '.join(DTYPES)}")
+  if kernels not in KERNELS:
+    raise UserError(f"--kernels={kernels}: expected one of {', '.join(KERNELS)}")
 
   def place(path: str, array: np.ndarray) -> Any:
     return jax.device_put(array.astype(jnp.dtype(_kept_dtype(path, dtype)), copy=False))
@@ -118,7 +131,7 @@ def load_prior(directory: Path, *, dtype: str = "float32", label: int | None = N
     schedule.betas(noise.name, noise.num_timesteps)
   except UserError as error:
     raise UserError(f"{directory}: {error}") from error
-  return Prior(loaded.params, config, noise, dtype, Path(directory), label)
+  return Prior(loaded.params, config, noise, dtype, Path(directory), label, card.parametrisation(loaded.card), kernels)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -159,6 +172,8 @@ def load_drfusion(directory: Path = DRFUSION, *, dtype: str = "float32") -> DrFu
       "--flagfile=train_drfusion.flags or convert released ones with dig2dig convert drfusion, then --prior=FOLDER"
     )
   loaded = checkpoint.load_checkpoint(directory, place=lambda path, array: jax.device_put(array.astype(jnp.float32)))
+  if (found := card.parametrisation(loaded.card)).name != "eps":
+    raise UserError(f"{directory}: expected DRFusion's network, found one that predicts {found.name}; convert again")
   if not isinstance(loaded.config, DrFusionConfig):
     raise UserError(f"{directory}: expected DRFusion's network, found a diffusion prior; use another --method")
   if loaded.schedule["num_timesteps"] != loaded.config.steps:

@@ -10,7 +10,6 @@ values below `CUT` of the largest count as zero: inverting them would multiply r
 from collections.abc import Callable
 from typing import NamedTuple
 
-import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -165,6 +164,8 @@ def motion_blur(size: Size, length: int, angle: float) -> Operator:
   """A straight motion of `length` pixels (odd) at `angle` degrees, anticlockwise from the horizontal."""
   if length < 1 or length % 2 == 0:
     raise UserError(f"motion blur: expected an odd length in pixels, found {length}")
+  import cv2  # here alone: what only fuses, or measures how fast, needs no library of images
+
   line = np.zeros((length, length))
   line[length // 2] = 1
   turned = cv2.warpAffine(line, cv2.getRotationMatrix2D((length // 2, length // 2), angle, 1), (length, length))

@@ -8,36 +8,60 @@ import jax.numpy as jnp
 
 from dig2dig_jax.ops.arrays import Image
 from dig2dig_jax.sampling import process
+from dig2dig_jax.sampling.parametrisation import Parametrisation, Reading, reading
 from dig2dig_jax.sampling.types import Denoiser, Prediction, Reuse, StatefulDenoiser, Step
 
+_EPS = Parametrisation()
 
-def eps_denoiser(apply: Callable, params: Any, *, clip: bool = True) -> Denoiser:
-  """Denoiser of an epsilon-predicting network: x0 = (x_t - sqrt(1 - alpha_bar) eps) / sqrt(alpha_bar) (Dig2DIG Eq. 10).
 
-  `apply(params, x [1, H, W, C], t [1]) -> [1, H, W, C or 2C]`; channels beyond C are the learned variance.
+def network_denoiser(
+  apply: Callable, params: Any, parametrisation: Parametrisation = _EPS, *, clip: bool = True
+) -> Denoiser:
+  """Denoiser of a network whose output means what `parametrisation` says (`sampling/parametrisation.py`).
+
+  `apply(params, x [1, H, W, C], t [1]) -> [1, H, W, C or 2C]`; channels beyond C are the learned variance. x and t are
+  the parametrisation's: for `flow` and `edm` another mixture and a time that is no whole number.
   With `clip`, x0 is limited to [-1, 1] and eps re-derived from it, as guided-diffusion does.
   """
 
   def denoise(x_t: Image, step: Step) -> Prediction:
-    return _prediction(apply(params, x_t[None], step.t[None]), x_t, step, clip)
+    call = reading(parametrisation, x_t, step)
+    return _prediction(apply(params, call.x[None], call.time[None]), call, parametrisation, x_t, step, clip)
 
   return denoise
 
 
-def eps_reuse(full: Callable, shallow: Callable, params: Any, *, clip: bool = True) -> Reuse:
+def eps_denoiser(apply: Callable, params: Any, *, clip: bool = True) -> Denoiser:
+  """`network_denoiser` of an epsilon-predicting network: x0 = (x_t - sqrt(1 - alpha_bar) eps) / sqrt(alpha_bar)
+  (Dig2DIG Eq. 10)."""
+  return network_denoiser(apply, params, clip=clip)
+
+
+def network_reuse(
+  full: Callable, shallow: Callable, params: Any, parametrisation: Parametrisation = _EPS, *, clip: bool = True
+) -> Reuse:
   """The same of a network that gives and takes deep features.
 
-  `full(params, x, t) -> (output, features)`, `shallow(params, x, t, features) -> output`; shapes as `eps_denoiser`'s.
+  `full(params, x, t) -> (output, features)`, `shallow(params, x, t, features) -> output`; shapes as
+  `network_denoiser`'s.
   """
 
   def run_full(x_t, step):
-    output, features = full(params, x_t[None], step.t[None])
-    return _prediction(output, x_t, step, clip), features
+    call = reading(parametrisation, x_t, step)
+    output, features = full(params, call.x[None], call.time[None])
+    return _prediction(output, call, parametrisation, x_t, step, clip), features
 
   def run_shallow(x_t, step, features):
-    return _prediction(shallow(params, x_t[None], step.t[None], features), x_t, step, clip)
+    call = reading(parametrisation, x_t, step)
+    output = shallow(params, call.x[None], call.time[None], features)
+    return _prediction(output, call, parametrisation, x_t, step, clip)
 
   return Reuse(run_full, run_shallow)
+
+
+def eps_reuse(full: Callable, shallow: Callable, params: Any, *, clip: bool = True) -> Reuse:
+  """`network_reuse` of an epsilon-predicting network."""
+  return network_reuse(full, shallow, params, clip=clip)
 
 
 def reusing(reuse: Reuse, every: int) -> StatefulDenoiser:
@@ -57,12 +81,15 @@ def reusing(reuse: Reuse, every: int) -> StatefulDenoiser:
   return StatefulDenoiser(init, update)
 
 
-def _prediction(output, x_t: Image, step: Step, clip: bool) -> Prediction:
+def _prediction(
+  output, call: Reading, parametrisation: Parametrisation, x_t: Image, step: Step, clip: bool
+) -> Prediction:
   output = output[0].astype(jnp.float32)
   channels = x_t.shape[-1]
-  eps, variance = output[..., :channels], output[..., channels:]
-  x0 = process.x0_from_eps(x_t, eps, step.alpha_bar)
+  told, variance = output[..., :channels], output[..., channels:]
+  x0 = call.read(told)
   if clip:
     x0 = jnp.clip(x0, -1, 1)
-    eps = process.eps_from_x0(x_t, x0, step.alpha_bar)
-  return Prediction(x0, eps, variance if variance.shape[-1] else None)
+  if clip or parametrisation.name != "eps":
+    told = process.eps_from_x0(x_t, x0, step.alpha_bar)
+  return Prediction(x0, told, variance if variance.shape[-1] else None)

@@ -1,6 +1,6 @@
 """Which noise levels does a run visit? Tables in float64 numpy; row 0 is the least noisy, as in guided-diffusion.
 
-A schedule of T trained timesteps (`linear_betas`, `cosine_betas`) is thinned to the S timesteps of a run
+A schedule of T trained timesteps (`BETAS`) is thinned to the S timesteps of a run
 (`space_timesteps`, `spacing_timesteps`); `make_schedule` re-derives betas and posterior for the thinned chain, and
 `steps` casts it once to float32, noisiest first, as the `xs` of the sampler's scan.
 """
@@ -59,13 +59,31 @@ def cosine_betas(n: int) -> np.ndarray:
   return np.minimum(1 - level[1:] / level[:-1], 0.999)
 
 
-BETAS = {"linear": linear_betas, "cosine": cosine_betas}
+def flow_betas(n: int) -> np.ndarray:
+  """Betas [n] whose shares of noise in a rectified flow, s = sqrt(1 - alpha_bar) / (sqrt(alpha_bar) + sqrt(1 -
+  alpha_bar)), are (t + 1/2) / n: the middles of n equal parts of [0, 1], since s = 1 has no image left."""
+  share = (np.arange(n) + 0.5) / n
+  return _betas_of_levels((1 - share) ** 2 / ((1 - share) ** 2 + share**2))
+
+
+def edm_betas(n: int) -> np.ndarray:
+  """Betas [n] whose noise to signal, sigma = sqrt((1 - alpha_bar) / alpha_bar), goes from 0.002 to 80 evenly in
+  sigma^(1/7) (Karras et al. 2022, Eq. 5)."""
+  sigma = np.linspace(0.002 ** (1 / 7), 80 ** (1 / 7), n) ** 7
+  return _betas_of_levels(1 / (1 + sigma**2))
+
+
+def _betas_of_levels(level: np.ndarray) -> np.ndarray:
+  return 1 - level / np.append(1.0, level[:-1])
+
+
+BETAS = {"linear": linear_betas, "cosine": cosine_betas, "flow": flow_betas, "edm": edm_betas}
 
 
 def betas(name: str, n: int) -> np.ndarray:
   """Betas [n] of the schedule called `name`. UserError for a name that is not in `BETAS`."""
   if name not in BETAS:
-    raise UserError(f"noise schedule: expected {' or '.join(BETAS)}, found {name!r}; use one of these")
+    raise UserError(f"noise schedule: expected {', '.join(BETAS)}, found {name!r}; use one of these")
   return BETAS[name](n)
 
 
@@ -154,7 +172,7 @@ def spacing_timesteps(num_timesteps: int, steps: int, spacing: str, *, name: str
 def make_schedule(
   name: str = "linear", *, num_timesteps: int = 1000, timesteps: Iterable[SupportsIndex] | None = None
 ) -> Schedule:
-  """Tables of the schedule `name` ("linear" | "cosine") thinned to `timesteps` (increasing; None keeps all).
+  """Tables of the schedule `name` (of `BETAS`) thinned to `timesteps` (increasing; None keeps all).
 
   A kept row has alpha_bar of the full schedule and beta_i = 1 - alpha_bar_i / alpha_bar_{i-1} over the kept rows.
   """

@@ -96,6 +96,9 @@ def _latest_step(config: TrainConfig, manager: ocp.CheckpointManager) -> int | N
 def _initial_params(config: TrainConfig):
   if config.init is not None:
     loaded = checkpoint.load_checkpoint(config.init)
+    if (found := card.parametrisation(loaded.card)).name != "eps":
+      raise UserError(f"{config.init}: expected a network that predicts noise, as training has it, found {found.name}; "
+                      "change --init")  # fmt: skip
     if loaded.config != config.model:
       raise UserError(f"{config.init}: expected the network to train, found another configuration; change --init")
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), loaded.params)

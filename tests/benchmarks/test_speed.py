@@ -1,5 +1,6 @@
 """Does the speed suite time what it says, and hold it against the machine and a peer?"""
 
+import dataclasses
 import json
 
 import jax
@@ -7,8 +8,9 @@ import numpy as np
 import pytest
 from toys import conv_denoiser, conv_params
 
-from dig2dig_jax.benchmarks import speed
+from dig2dig_jax.benchmarks import roofline, speed, traffic
 from dig2dig_jax.methods.codec import luminance_codec
+from dig2dig_jax.methods.fuse import fuse
 from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.models.config import UNetConfig
@@ -34,9 +36,11 @@ def report(quick_compile, tmp_path_factory):
   config = speed.SpeedConfig(out=out, sizes=((16, 24),), batches=(1, 2), repeats=1)
   with pytest.MonkeyPatch.context() as patch:
     patch.setitem(speed._SIDE, "cpu", 64)
+    patch.setitem(roofline._STREAM, "cpu", 2**16)
     text = speed.run(
       lambda dtype: Prior, luminance_codec(1), METHODS, config, peer=lambda prior, h, w: (100.0, 50), peer_name="theirs"
     )
+  assert (out / "roofline.png").is_file()
   return text, json.loads((out / "speed.json").read_text()), (out / "speed.md").read_text()
 
 
@@ -58,6 +62,9 @@ def test_rates_follow_from_the_seconds(report):
     # Colours are products of matrices too.
     assert row["tflops"] == pytest.approx(flops * row["evaluations"] / row["seconds"] / 1e12, rel=0.05)
     assert row["peak_share"] == pytest.approx(row["tflops"] / row["peak_tflops"])
+    assert row["bound_share"] == pytest.approx(row["bound_seconds"] / row["seconds"])
+    assert row["intensity"] == pytest.approx(row["tflops"] * 1e12 * row["seconds"] / row["bytes"])
+    assert row["bytes"] > row["evaluations"] * 4 * 16 * 24 * 3 * 2
     assert row["times_faster"] == pytest.approx(100 / row["seconds"])
   assert record["rows"][-1]["times_faster"] == 1
 
@@ -70,6 +77,17 @@ def test_smaller_gains_and_reused_features_cost_less():
   assert 0 < shallow < whole
   expected = 3 * whole + 2 * shallow + 4 * speed.pass_flops(network, 16, 16)
   assert speed.pair_flops(network, method, options, 32, 32) == pytest.approx(expected, rel=0.02)
+
+
+  machine = roofline.Machine(1e12, 1e11)
+  jaxpr = jax.make_jaxpr(lambda params, x: fuse(method, params, jax.random.key(0), x)[0])(
+    network.params, np.zeros((2, 32, 32, 3), np.float32)
+  ).jaxpr
+  reused = speed._bound(network, options, jaxpr, (32, 32), 1, machine)
+  every = speed._bound(network, dataclasses.replace(options, reuse=1), jaxpr, (32, 32), 1, machine)
+  deep, flat = (traffic.total(speed._pass_traffic(network, 32, 32, 1, shallow=way))[1] for way in (False, True))
+  assert reused["bytes"] == pytest.approx(every["bytes"] - 2 * (deep - flat))
+  assert reused["bound_seconds"] < every["bound_seconds"]
 
 
 def layout():

@@ -12,8 +12,11 @@ import toys
 from flax import traverse_util
 
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.models.guided_unet import UNet
 from dig2dig_jax.priors import checkpoint
+from dig2dig_jax.priors.card import description_hash
 from dig2dig_jax.priors.prior import load_prior
+from dig2dig_jax.sampling.parametrisation import Parametrisation, reading
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -51,6 +54,36 @@ def test_what_is_no_prior_is_refused(tmp_path, tiny_prior):
   ):
     with pytest.raises(UserError, match=message):
       load_prior(directory, **options)
+
+
+def test_a_card_says_what_the_network_predicts(tmp_path, tiny_prior):
+  whole = checkpoint.load_checkpoint(tiny_prior)
+  kept = {"params": whole.params, "config": whole.config, "schedule": SCHEDULE, "card": {}}
+  folder = tmp_path / "edm"
+  checkpoint.save_checkpoint(folder, **kept, parametrisation=Parametrisation("edm", sigma_data=0.7))
+  prior = load_prior(folder)
+  assert prior.parametrisation == Parametrisation("edm", sigma_data=0.7) and "predicts edm" in repr(prior)
+  assert load_prior(tiny_prior).parametrisation == Parametrisation("eps")
+  x, step = np.asarray(toys.normal(0, 16, 16, 3), np.float32), toys.row(toys.run_steps(10), 4)
+  call = reading(prior.parametrisation, x, step)
+
+  def both(params):
+    output = UNet(whole.config).apply({"params": params}, call.x[None], call.time[None])[0]
+    return prior.denoiser(params)(x, step).x0, jnp.clip(call.read(output), -1, 1)
+
+  np.testing.assert_allclose(*jax.jit(both)(prior.params), atol=1e-4)
+  card = json.loads((folder / "card.json").read_text())
+  for changed, said in (
+    ({"name": "edm", "sigma_data": 0.5}, "expected the network and schedule of its 'description_sha256', found others"),
+    (None, "expected the network and schedule of its 'description_sha256', found others"),
+    ({"name": "score"}, "parametrisation: expected one of eps, x0, v, flow, edm, found 'score'"),
+  ):
+    edited = {**card, "parametrisation": changed}
+    if said.startswith("parametrisation"):
+      edited["description_sha256"] = description_hash(edited)
+    (folder / "card.json").write_text(json.dumps({name: value for name, value in edited.items() if value is not None}))
+    with pytest.raises(UserError, match=said):
+      load_prior(folder)
 
 
 def test_half_precision_halves_the_torso_and_computes_the_same(tmp_path):

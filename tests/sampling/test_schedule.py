@@ -146,7 +146,7 @@ def test_bad_spacing_is_refused(steps, spacing, message):
 
 @pytest.mark.usefixtures("unchecked")
 def test_bad_schedules_are_refused():
-  with pytest.raises(UserError, match="linear or cosine"):
+  with pytest.raises(UserError, match="expected linear, cosine, flow, edm"):
     schedule.make_schedule("sigmoid")
   with pytest.raises(UserError, match="more than 20"):
     schedule.linear_betas(20)
