@@ -44,8 +44,8 @@ ALLOWED = {
   "training": FUSION | TEXT | {"figures", "evaluation"},
   "app": FUSION | {"assets", "figures", "front", "fusing"},
   "cli": FUSION | {
-    "app", "dig2dig_jax", "assets", "escape", "front", "strict_json", "fusing", "training", "evaluation", "benchmarks",
-    "metrics", "porting", "video", "volumes",
+    "app", "dig2dig_jax", "assets", "escape", "figures", "front", "strict_json", "fusing", "training", "evaluation",
+    "benchmarks", "metrics", "porting", "video", "volumes",
   },  # fmt: skip
   "__main__": {"cli"},
   "convert": {"porting", "benchmarks"},
