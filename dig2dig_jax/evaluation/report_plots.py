@@ -141,7 +141,7 @@ class _Axis:
   def ticks(self, near: float, far: float, *, upright: bool = True) -> list[str]:
     """Grid lines from near to far, with their values at the far end, or, where they lie, at the near one."""
     unit = 10.0 ** math.floor(math.log10(self._span / 3))
-    step = next(unit * factor for factor in (1, 2, 5, 10) if self._span / (unit * factor) <= 4)
+    step = next(unit * factor for factor in (1, 2, 5, 10) if self._span / (unit * factor) <= 5)
     parts = []
     for number in range(math.ceil(self._low / step), math.floor((self._low + self._span) / step) + 1):
       place, text = self.at(number * step), f"{number * step:.6g}"

@@ -61,7 +61,7 @@ def tables(comparison: Comparison) -> dict:
     rows = []
     for method in methods:
       cells = [
-        _cell(summary.mean, compare_table.mean_text(summary), compare_table.spread_text(summary),
+        _cell(summary.mean, _mean(summary), _spread(summary),
               "best" if method in crowned[name] else "beats" if method in beats[name] else "")
         for name, summary in comparison.summaries[method].items()
       ]  # fmt: skip
@@ -71,7 +71,7 @@ def tables(comparison: Comparison) -> dict:
                    "first": rank == first, "rank_of_all": comparison.ranks.get(method)})  # fmt: skip
     groups += [{"plain": plain, "rows": rows}] if rows else []
   tested = compare_table.tested(comparison)
-  beaten = [f"{' and '.join(sorted(methods))} in {name}" for name, methods in beats.items() if methods]
+  beaten = [f"{_joined(sorted(methods))} in {name}" for name, methods in beats.items() if methods]
   return {
     "protocol": comparison.protocol, "images": len(comparison.images), "methods": list(comparison.summaries),
     "columns": columns(comparison), "groups": groups, "plain_rows": bool(comparison.plain),
@@ -120,6 +120,16 @@ def _better_than_all(comparison: Comparison, name: str) -> set[str]:
   best = max(sign * float(f"{mean:.10g}") for mean in own)
   means = {method: sign * float(f"{comparison.summaries[method][name].mean:.10g}") for method in comparison.plain}
   return {method for method, mean in means.items() if mean > best}
+
+
+def _mean(summary: compare.Summary) -> str:
+  return compare_table.number(summary.mean) if math.isnan(summary.mean) else compare_table.mean_text(summary)
+
+
+def _spread(summary: compare.Summary) -> str:
+  if math.isnan(summary.mean):
+    return f"undefined for all {summary.undefined} images"
+  return compare_table.spread_text(summary)
 
 
 def _cell(value: float, text: str, told: str, mark: str) -> dict:

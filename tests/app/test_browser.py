@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import shutil
 import socket
 import threading
 import time
@@ -13,7 +12,6 @@ import pytest
 from page_client import TOKEN
 
 pytestmark = pytest.mark.slow
-_CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 _DROP = """async files => {
   const transfer = new DataTransfer();
@@ -47,17 +45,6 @@ def served(server):
   finally:
     running.should_exit = True
     thread.join(20)
-
-
-@pytest.fixture
-def browser():
-  playwright = pytest.importorskip("playwright.sync_api", reason="a browser is driven by playwright: [test-browser]")
-  if _CHROMIUM is None:
-    pytest.skip("no chromium on this machine")
-  with playwright.sync_playwright() as driver:
-    started = driver.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
-    yield started
-    started.close()
 
 
 class Tab:

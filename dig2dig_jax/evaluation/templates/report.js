@@ -165,7 +165,7 @@ function look(shown) {
 }
 $("rows").tHead.rows[0].append(...["pair", ...data.labels].map(text => element("th", { scope: "col", textContent: text, title: text })));
 data.shown.forEach((name, shown) => {
-  const button = element("button", { type: "button", textContent: name });
+  const button = element("button", { type: "button", textContent: name, title: name });
   button.addEventListener("click", () => look(shown));
   const row = element("tr", {}, element("th", { scope: "row" }, button), ...data.labels.map(() => element("td")));
   row.dataset.shown = shown;

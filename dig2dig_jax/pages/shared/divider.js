@@ -27,6 +27,7 @@ globalThis.Divider = class {
       if (began && !began.drags && tapped) tapped(...at(event));
       began = null;
     });
+    stage.addEventListener("dragstart", event => event.preventDefault());  // else the browser takes the picture away
     stage.addEventListener("pointercancel", () => { began = null; });
     line.addEventListener("keydown", event => {
       const step = event.shiftKey ? 10 : 2, share = this.share;
