@@ -200,7 +200,7 @@ class Server:
 
 
 def _saved(name: str) -> str:
-  return "fused.png" if name.startswith("fused") else name
+  return f"fused{Path(name).suffix}" if name.startswith("fused") else name
 
 
 def _download(folder: Path, name: str, found: picture.Picture) -> bytes:
@@ -212,8 +212,10 @@ def _download(folder: Path, name: str, found: picture.Picture) -> bytes:
       stored.write(path, found.placed.transforms)
     elif name in ("fused-8.png", "fused-16.png"):
       write_png(path, found.fused, bit_depth=int(name[6:-4]))
+    elif name == "fused-16.tif":
+      return picture.tiff(found)
     else:
-      raise HTTPException(404, "expected fused-8.png, fused-16.png, settings.flags or transforms.json")
+      raise HTTPException(404, "expected fused-8.png, fused-16.png, fused-16.tif, settings.flags or transforms.json")
     return path.read_bytes()
 
 
