@@ -1,10 +1,42 @@
 """The page's server without a network: its routes behind the guard, the tiny prior, small pictures."""
 
+import shutil
 import warnings
+from importlib import resources
 
 import pytest
 from page_client import HOST, TOKEN, Page, png
 from scenes import scene
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture
+def browser():
+  """A Chromium of this machine, for pages of `dig2dig app` and for reports."""
+  playwright = pytest.importorskip("playwright.sync_api", reason="a browser is driven by playwright: [test-browser]")
+  if CHROMIUM is None:
+    pytest.skip("no chromium on this machine")
+  with playwright.sync_playwright() as driver:
+    started = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def barriers():
+  """Function of a page that gives what axe-core finds serious or critical in it as it stands."""
+  axe = pytest.importorskip("axe_playwright_python", reason="barriers are found by axe-core: [test-browser]")
+  script = resources.files(axe).joinpath("axe.min.js").read_text(encoding="utf-8")
+
+  def found(page):
+    page.evaluate(script)
+    report = page.evaluate("axe.run()")
+    assert len(report["passes"]) > 10  # it has looked
+    return [(one["id"], node["html"][:200]) for one in report["violations"] if one["impact"] in ("serious", "critical")
+            for node in one["nodes"]]  # fmt: skip
+
+  return found
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from dig2dig_jax.app.controls import Settings, chroma
 from dig2dig_jax.app.scene import NAME, Opened, Placed, Scene, small
 from dig2dig_jax.app.stages import Stages
 from dig2dig_jax.data import guess
-from dig2dig_jax.data.images import to_uint8
+from dig2dig_jax.data.images import to_uint8, to_uint16
 from dig2dig_jax.data.padding import bucket_size, crop, reflect_pad
 from dig2dig_jax.data.pairs import content_id
 from dig2dig_jax.figures.sheet import heat
@@ -25,6 +25,7 @@ BUCKET = 128  # launch.py's: sides are mirrored up to multiples of it
 KINDS = ("preview", "full")
 _SEED = 0  # the command's
 _SHADE = (255, 140, 0)  # over what is not valid
+_DEFLATE = 8  # TIFF's number of that compression
 
 
 class Picture(NamedTuple):
@@ -121,10 +122,17 @@ def thumbnail(picture: Picture, number: int, height: int = 72) -> bytes:
   return _encoded(to_uint8(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)))
 
 
-def _encoded(levels: np.ndarray) -> bytes:
+def tiff(picture: Picture) -> bytes:
+  """The fused image as TIFF of 16 bits, without loss."""
+  return _encoded(to_uint16(picture.fused), ".tif", (cv2.IMWRITE_TIFF_COMPRESSION, _DEFLATE))
+
+
+def _encoded(
+  levels: np.ndarray, ending: str = ".png", options: tuple[int, ...] = (cv2.IMWRITE_PNG_COMPRESSION, 1)
+) -> bytes:
   """Quickly: what is shown is not kept."""
   order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[levels.shape[-1]]
-  ok, encoded = cv2.imencode(".png", np.ascontiguousarray(levels[..., order]), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+  ok, encoded = cv2.imencode(ending, np.ascontiguousarray(levels[..., order]), options)
   if not ok:
-    raise ValueError(f"expected an image that PNG can hold, found {levels.shape}")
+    raise ValueError(f"expected an image that {ending} can hold, found {levels.shape}")
   return encoded.tobytes()

@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from dig2dig_jax import pages
 from dig2dig_jax.alignment import stored
 from dig2dig_jax.app import command, controls, limits, picture
 from dig2dig_jax.app.jobs import Superseded, Ticket, Worker
@@ -29,6 +30,7 @@ ASSETS = {"": ("index.html", "text/html"), **{name: (name, kind) for name, kind 
   ("app.css", "text/css"), ("icon.svg", "image/svg+xml"), ("app.js", "text/javascript"),
   ("compare.js", "text/javascript"), ("controls.js", "text/javascript"), ("upload.js", "text/javascript"),
 )}}  # fmt: skip
+SHARED = {pages.STYLE: "text/css", pages.DIVIDER: "text/javascript"}
 
 
 class Server:
@@ -40,7 +42,7 @@ class Server:
     self._uploads = 0
 
   def routes(self) -> list[Route]:
-    found = [Route(f"/{path}", self.asset, name=path or "index") for path in ASSETS]
+    found = [Route(f"/{path}", self.asset, name=path or "index") for path in (*ASSETS, *SHARED)]
     return [
       *found,
       Route("/controls", self.controls),
@@ -55,7 +57,10 @@ class Server:
     ]
 
   async def asset(self, request: Request) -> Response:
-    name, kind = ASSETS[request.url.path.strip("/")]
+    name = request.url.path.strip("/")
+    if name in SHARED:
+      return Response(pages.text(name), media_type=SHARED[name])
+    name, kind = ASSETS[name]
     return Response((resources.files("dig2dig_jax.app") / "page" / name).read_bytes(), media_type=kind)
 
   async def controls(self, request: Request) -> Response:
@@ -195,7 +200,7 @@ class Server:
 
 
 def _saved(name: str) -> str:
-  return "fused.png" if name.startswith("fused") else name
+  return f"fused{Path(name).suffix}" if name.startswith("fused") else name
 
 
 def _download(folder: Path, name: str, found: picture.Picture) -> bytes:
@@ -207,8 +212,10 @@ def _download(folder: Path, name: str, found: picture.Picture) -> bytes:
       stored.write(path, found.placed.transforms)
     elif name in ("fused-8.png", "fused-16.png"):
       write_png(path, found.fused, bit_depth=int(name[6:-4]))
+    elif name == "fused-16.tif":
+      return picture.tiff(found)
     else:
-      raise HTTPException(404, "expected fused-8.png, fused-16.png, settings.flags or transforms.json")
+      raise HTTPException(404, "expected fused-8.png, fused-16.png, fused-16.tif, settings.flags or transforms.json")
     return path.read_bytes()
 
 

@@ -83,6 +83,13 @@ def run(command: str, words: list[str]) -> int:
         say(app.HELP)
         return 0
       return app.run(words)
+    if command == "figure":
+      from dig2dig_jax.cli import figure
+
+      if _HELP & set(words):
+        say(figure.HELP)
+        return 0
+      return figure.run(_out_flag(words))
     if command == "show":
       from dig2dig_jax.cli import show
 

@@ -152,6 +152,10 @@ def fuse_config() -> FuseConfig:
 
 
 def command() -> str:
+  """What was typed, as it may be typed again."""
+  program = Path(sys.argv[0])
+  if program.name == "dig2dig" or program.name == "__main__.py" and program.parent.name == "dig2dig_jax":
+    return shlex.join(["dig2dig", *sys.argv[1:]])
   return shlex.join(["python", *sys.argv])
 
 

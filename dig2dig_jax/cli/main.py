@@ -14,6 +14,7 @@ HELP = """dig2dig: fuse registered images of one scene into one, with a diffusio
   dig2dig video IR.mp4 VISIBLE.mp4 -o OUT.mp4      two clips, with the frames and the sound of the visible one
   dig2dig evaluate --data=FOLDER --fused=FOLDER    scores of fused images, of any program
   dig2dig report --data=FOLDER --fused=FOLDER      the same, as a page with pictures
+  dig2dig figure SPEC.toml -o FIGURE.pdf           images side by side with enlarged boxes, for a paper
   dig2dig benchmark --data=FOLDER                  methods and plain fusions, scored
   dig2dig train --data=FOLDER --out=FOLDER         train a prior
   dig2dig align IR.png VISIBLE.png -o FOLDER       files brought onto each other, and the transforms of that; or FOLDER
@@ -27,7 +28,7 @@ HELP = """dig2dig: fuse registered images of one scene into one, with a diffusio
 `dig2dig COMMAND --help` lists the flags. Exit status: 0 all done, 2 bad input (one line says what and how to mend it),
 3 some pairs failed, 130 Ctrl-C.
 """
-COMMANDS = ("fuse", "evaluate", "report", "benchmark", "train", "align", "convert", "show", "video", "app")
+COMMANDS = ("fuse", "evaluate", "report", "benchmark", "train", "align", "convert", "show", "video", "app", "figure")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

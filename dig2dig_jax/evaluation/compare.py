@@ -81,6 +81,11 @@ def differences(scores: Scores, reference: str, *, seed: int = 0) -> dict[str, d
   return found
 
 
+def smallest_p(images: int, comparisons: int) -> float:
+  """That Wilcoxon's two-sided test can give, whatever the scores, adjusted by Holm for so many comparisons."""
+  return min(1.0, max(1, comparisons) * 2.0 ** (1 - images))
+
+
 def _difference(values: np.ndarray, base: np.ndarray, seed: int) -> Difference:
   from scipy import stats
 

@@ -1,23 +1,25 @@
 """How does a comparison of methods become text? Markdown, LaTeX and JSON with means, spread, ranks and paired tests.
 
 `Comparison` holds what `evaluation.compare` computed; the functions here only write it down. Metric names print with
-the arrow that says where better is; in the table of means the best of a column is bold and the second underlined
-(LaTeX).
+the arrow that says where better is; in the table of means the best method of a column is bold and the second
+underlined (LaTeX). Fusions without any thought stand apart, and are neither.
 """
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from dig2dig_jax import escape
-from dig2dig_jax.evaluation.compare import LEVEL, RESAMPLES, Difference, Summary
+from dig2dig_jax.evaluation.compare import LEVEL, RESAMPLES, Difference, Summary, smallest_p
 
 
 class Comparison(NamedTuple):
   """images: their names. summaries: {method: {metric: Summary}}; ranks: {method: mean rank}, or empty; reference: the
-  method that `differences` {metric: {method: Difference}} are to."""
+  method that `differences` {metric: {method: Difference}} are to. plain: the rows of fusions without any thought.
+  method_ranks: as `ranks`, among the other rows alone; empty below two."""
 
   protocol: str
   images: list[str]
@@ -27,6 +29,8 @@ class Comparison(NamedTuple):
   reference: str
   differences: dict[str, dict[str, Difference]]
   notes: list[str]
+  plain: tuple[str, ...] = ()
+  method_ranks: Mapping[str, float] = MappingProxyType({})
 
 
 def markdown(comparison: Comparison) -> str:
@@ -47,7 +51,8 @@ def markdown(comparison: Comparison) -> str:
   if others := [method for method in comparison.summaries if method != comparison.reference]:
     rows = [[escape.markdown(method), *(paired_text(comparison, method, name) for name in names)] for method in others]
     reference = escape.markdown(comparison.reference)
-    text += f"\nPaired difference to {reference} with interval; p of Wilcoxon's test, by Holm per metric\n\n"
+    tests = "p of Wilcoxon's test, by Holm per metric" if tested(comparison) else f"no test: {untested(comparison)}"
+    text += f"\nPaired difference to {reference} with interval; {tests}\n\n"
     text += escape.table(["method", *heads], rows)
   return text + "".join(f"\nNote: {escape.markdown(note)}\n" for note in comparison.notes)
 
@@ -55,7 +60,6 @@ def markdown(comparison: Comparison) -> str:
 def latex(comparison: Comparison) -> str:
   """The table of means for booktabs."""
   names = list(comparison.higher_is_better)
-  best, second = leaders(comparison)
   arrows = {True: r"$\uparrow$", False: r"$\downarrow$"}
   heads = [f"{escape.tex(name)} {arrows[comparison.higher_is_better[name]]}" for name in names]
   lines = [
@@ -65,15 +69,26 @@ def latex(comparison: Comparison) -> str:
     " & ".join(["method", *heads, *(["rank"] if comparison.ranks else [])]) + r" \\",
     r"\midrule",
   ]
+  rows = latex_rows(comparison)
+  own = [row for method, row in rows.items() if method not in comparison.plain]
+  plain = [row for method, row in rows.items() if method in comparison.plain]
+  lines += [*own, *([r"\midrule"] if own and plain else []), *plain]
+  return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def latex_rows(comparison: Comparison) -> dict[str, str]:
+  """{method: its line of `latex`}."""
+  best, second = leaders(comparison)
+  lines = {}
   for method, row in comparison.summaries.items():
     cells = [escape.tex(method)]
-    for name in names:
+    for name in row:
       value = number(row[name].mean, "--").replace("inf", r"$\infty$")
       value = rf"\textbf{{{value}}}" if method in best[name] else value
       cells.append(rf"\underline{{{value}}}" if method in second[name] else value)
     rank = [f"{comparison.ranks[method]:.2f}"] if comparison.ranks else []
-    lines.append(" & ".join([*cells, *rank]) + r" \\")
-  return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+    lines[method] = " & ".join([*cells, *rank]) + r" \\"
+  return lines
 
 
 def json_text(comparison: Comparison) -> str:
@@ -86,6 +101,7 @@ def json_text(comparison: Comparison) -> str:
       method: {name: _fields(summary) for name, summary in row.items()} for method, row in comparison.summaries.items()
     },
     "mean_rank": comparison.ranks,
+    "mean_rank_of_methods": dict(comparison.method_ranks),
     "reference": comparison.reference,
     "difference": {
       name: {method: _fields(difference) for method, difference in row.items()}
@@ -99,11 +115,12 @@ def json_text(comparison: Comparison) -> str:
 def leaders(comparison: Comparison) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
   """Per metric the methods with the best and with the second best mean; none where a single method is compared."""
   best, second = {}, {}
+  rows = {method: row for method, row in comparison.summaries.items() if method not in comparison.plain}
   for name, higher in comparison.higher_is_better.items():
-    defined = {method: row[name].mean for method, row in comparison.summaries.items() if not math.isnan(row[name].mean)}
+    defined = {method: row[name].mean for method, row in rows.items() if not math.isnan(row[name].mean)}
     means = {method: float(f"{mean:.10g}") for method, mean in defined.items()}  # equal but for rounding is equal
     values = sorted(set(means.values()), reverse=higher)
-    if len(comparison.summaries) < 2:
+    if len(rows) < 2:
       values = []
     best[name], second[name] = (
       {method for method, mean in means.items() if values[place : place + 1] == [mean]} for place in (0, 1)
@@ -128,10 +145,33 @@ def paired_text(comparison: Comparison, method: str, name: str) -> str:
   difference = comparison.differences[name][method]
   if math.isnan(difference.p):
     return "–"
-  p = "p < 0.001" if difference.adjusted < 0.001 else f"p = {difference.adjusted:.3f}"
+  p = ", p < 0.001" if difference.adjusted < 0.001 else f", p = {difference.adjusted:.3f}"
   count = "" if difference.images == len(comparison.images) else f", {difference.images} images"
   interval = f"[{number(difference.low)}, {number(difference.high)}]"
-  return f"{number(difference.mean)} {interval}, {p}{count}"
+  return f"{number(difference.mean)} {interval}{p * tested(comparison, method)}{count}"
+
+
+def tested(comparison: Comparison, method: str | None = None) -> bool:
+  """Whether there are images enough for a test of this method, or of any, to tell something."""
+  others = [one for one in comparison.summaries if one != comparison.reference]
+  return any(smallest_p(len(comparison.images), _family(comparison, one)) < 1 - LEVEL
+             for one in (others if method is None else [method]))  # fmt: skip
+
+
+def untested(comparison: Comparison) -> str:
+  """Why there are no p-values."""
+  count = len(comparison.images)
+  others = [_family(comparison, one) for one in comparison.summaries if one != comparison.reference]
+  rows = min(others, default=1)
+  fewest = next(n for n in range(2, 64) if smallest_p(n, rows) < 1 - LEVEL)
+  return (f"Wilcoxon's test of {count} image{'s' * (count > 1)}, by Holm over {rows} row{'s' * (rows > 1)}, gives no p "
+          f"below {smallest_p(count, rows):.2g}, whatever the scores; {fewest} images are the fewest")
+
+
+def _family(comparison: Comparison, method: str) -> int:
+  """How many comparisons Holm's adjustment of this row is over: methods and plain rows are asked about apart."""
+  is_plain = method in comparison.plain
+  return sum(one != comparison.reference and (one in comparison.plain) == is_plain for one in comparison.summaries)
 
 
 def number(value: float, undefined: str = "–") -> str:

@@ -109,7 +109,7 @@ def run(
   notes = _notes(fused_folders.counts(folders, pairs), len(pairs), len(names))
   if lpips is None and protocol in ("dig2dig", "all"):
     notes.append(NO_LPIPS)
-  comparison = _compare(protocol, found, names, notes)
+  comparison = _compare(protocol, found, names, notes, plain=tuple(row for row in rows if row not in fused))
   text = compare_table.markdown(comparison)
   write_text(out / "summary.md", text)
   write_text(out / "summary.tex", compare_table.latex(comparison))
@@ -136,13 +136,14 @@ def _notes(counts: Mapping[str, int], pairs: int, scored: int) -> list[str]:
   return [f"{pairs - scored} of {pairs} pairs are left out{found}"]
 
 
-def _compare(protocol: str, found, names: list[str], notes: list[str]) -> compare_table.Comparison:
+def _compare(protocol: str, found, names: list[str], notes: list[str], *, plain: tuple[str, ...]):
   columns = tuple(next(iter(found.values()))[0])
   scores = {method: {name: np.array([row[name] for row in rows]) for name in columns} for method, rows in found.items()}
   better = {name: name in metrics.METRICS and metrics.METRICS[name].higher_is_better for name in columns}
   summaries = {method: {name: compare.summarise(row[name]) for name in columns} for method, row in scores.items()}
   reference = next(iter(scores))
   ranked = {name: better[name] for name in metrics.PROTOCOLS[protocol]}
+  own = {method: row for method, row in scores.items() if method not in plain}
   return compare_table.Comparison(
     protocol=protocol,
     images=names,
@@ -150,6 +151,17 @@ def _compare(protocol: str, found, names: list[str], notes: list[str]) -> compar
     summaries=summaries,
     ranks=compare.mean_ranks(scores, ranked) if len(scores) > 1 else {},
     reference=reference,
-    differences=compare.differences(scores, reference),
+    differences=_differences(scores, reference, plain),
     notes=notes,
+    plain=plain,
+    method_ranks=compare.mean_ranks(own, ranked) if len(own) > 1 else {},
   )
+
+
+def _differences(scores: compare.Scores, reference: str, plain: Sequence[str]):
+  """Methods and plain rows are two questions, each adjusted by itself: rows for scale make no method's p larger."""
+  families = [[method for method in scores if (method in plain) == is_plain] for is_plain in (False, True)]
+  found = [compare.differences({reference: scores[reference]} | {one: scores[one] for one in family}, reference)
+           for family in families]  # fmt: skip
+  return {metric: {one: (found[one in plain])[metric][one] for one in scores if one != reference}
+          for metric in scores[reference]}  # fmt: skip

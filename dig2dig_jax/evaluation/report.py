@@ -1,32 +1,35 @@
 """What does a comparison look like? One HTML page: pictures, scores, plots, and how they were made.
 
-The page is a single file that asks the network for nothing. Its size has a budget (`report_pictures`); pictures in it
-stay text until the reader comes near them.
+The page is a single file that asks the network for nothing and names no place of a machine. Its size has a budget
+(`report_pictures`); pictures in it stay text until the reader comes near them.
 """
 
-import base64
 import importlib.resources
 import json
-import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import jinja2
 import numpy as np
 
+from dig2dig_jax import pages
 from dig2dig_jax.data import images
 from dig2dig_jax.data.datasets import DataConfig
+from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.evaluation import compare, compare_table, folders, report_plots
+from dig2dig_jax.evaluation import compare_table, folders, report_made, report_plots, report_tables
 from dig2dig_jax.evaluation import fused as evaluate_fused
 from dig2dig_jax.evaluation.folders import Fused
 from dig2dig_jax.evaluation.report_pictures import Album, Pictures
+from dig2dig_jax.evaluation.table import csv_text
 from dig2dig_jax.figures import sheet
-from dig2dig_jax.fusing import ledger
 from dig2dig_jax.record import environment, write_text
 
-PAGE = "report.html"
+PAGE, SPEC = "report.html", "figure.toml"
 _NOTES = 8  # lines about what a folder lacks, before the rest is only counted
+_COST = "Means against the network evaluations of a pair; fusions without any thought have none."
+_DOTS = "A dot is an image, a box holds the middle half of them, the line is the median."
 
 
 def run(
@@ -40,7 +43,8 @@ def run(
   limit: int = 0,
   **options,
 ) -> evaluate_fused.Report:
-  """Evaluates as `evaluate_fused.run` does, writing the same files, and writes `report.html` beside them.
+  """Evaluates as `evaluate_fused.run` does, writing the same files, and writes `report.html` beside them, and
+  `figure.toml`, from which `dig2dig figure` draws the first pair.
 
   command: what the reader can type to get this page. budget_mb: megabytes that all pictures may take together. options:
   protocol and lpips, of `evaluate_fused.run`. A folder's own records are shown where it has them: run.json, log/
@@ -52,134 +56,130 @@ def run(
   maps = {method: folder / "weights" for method, folder in fused.items() if (folder / "weights").is_dir()}
   shown_sources = sources[:1] if len(sources) == 2 else sources  # of two, the second map is one minus the first
   # A copy of a source is that source: no picture of its own.
-  labels = [*sources, *fused, *(folders.baseline_names(()) if baselines else ())]
-  labels += [f"weight of {source}, {method}" for method in maps for source in shown_sources]
-  album = Album(pairs=len(pairs), images=len(labels), budget=int(budget_mb * 1e6))
+  plain = folders.baseline_names(()) if baselines else []
+  map_names = [f"weight of {source}, {method}" for method in maps for source in shown_sources]
+  kinds = {**dict.fromkeys(sources, "source"), **dict.fromkeys(fused, "method"), **dict.fromkeys(plain, "plain"),
+           **dict.fromkeys(map_names, "map")}  # fmt: skip
+  album = Album(pairs=len(pairs), images=len(kinds), budget=int(budget_mb * 1e6))
   pictures: dict[str, Pictures] = {}
+  size: dict[str, tuple[int, int]] = {}
   notes: list[str] = []  # what the folders lack
   faults: list[str] = []  # of pictures
 
   def visit(pair: Fused) -> None:
     with sheet.for_show(f"pictures of {pair.name}", faults):
-      tiles = pair.sources | {name: image for name, image in pair.methods.items() if name in labels}
+      tiles = pair.sources | {name: image for name, image in pair.methods.items() if name in kinds}
       for method, folder in maps.items():
         for source in shown_sources:
           tiles[f"weight of {source}, {method}"] = _map(folder, pair, source, notes)
-      judged = list(fused) if len(fused) > 1 else [name for name in pair.methods if name in labels]
+      judged = list(fused) if len(fused) > 1 else [name for name in pair.methods if name in kinds]
       if (found := album.add(tiles, judged)) is not None:
-        pictures[pair.name] = found
+        pictures[pair.name], size[pair.name] = found, next(iter(tiles.values())).shape[:2]
 
   report = evaluate_fused.run(fused, data, out, baselines=baselines, limit=limit, visit=visit, **options)
-  records = {method: _json_file(folder / "run.json", notes) for method, folder in fused.items()}
-  curves = {method: _curves(folder, records[method], sources, notes) for method, folder in fused.items()}
+  records = {method: report_made.json_file(folder / "run.json", notes) for method, folder in fused.items()}
+  curves = {method: report_made.curves(folder, records[method], sources, notes) for method, folder in fused.items()}
   curves = {method: rows for method, rows in curves.items() if rows}
-  plots: list[dict[str, str]] = []
+  plots: list[dict] = []
+  still: list[str] = []
   with sheet.for_show("plots of the page", faults):
-    plots = _plots(report, records, curves, sources, baselines)
+    plots, still = _plots(report, records, curves, sources, plain)
+  spec = ""
+  if pictures and fused:
+    with sheet.for_show(out / SPEC, faults):
+      first = next(iter(pictures))
+      _write_spec(out, next(pair for pair in pairs if pair.name == first), fused, pictures[first], size[first])
+      spec = SPEC
   notes = [*notes[:_NOTES], *([f"and {len(notes) - _NOTES} more like these"] if len(notes) > _NOTES else [])]
+
+  def hide(text: str) -> str:
+    return report_made.placeless(text, [out, *fused.values(), *([Path(data.data)] if data.data != Path() else [])])
+
   page = _template().render(
-    title=f"Image fusion: {', '.join(fused) or 'plain fusions'}",
-    css=_asset("report.css"),
-    js=_asset("report.js"),
-    command=command,
+    title=report_tables.title(report.comparison, sources),
+    lead=report_tables.lead(report.comparison),
+    css=pages.text(pages.STYLE) + _asset("report.css"),
+    scripts=[pages.text(pages.DIVIDER), _asset("report.js"), _asset("figure.js")],
+    command=hide(command),
     environment=environment(),
-    runs=[_run(method, folder, records[method]) for method, folder in fused.items()],
-    failed=report.failed,
-    left_out=report.left_out,
-    notes=[*report.comparison.notes, *notes, *faults],
-    sources=sources,
+    runs=[report_made.of_run(method, records[method], hide) for method in fused],
+    failed=[hide(line) for line in report.failed],
+    left_out=[hide(line) for line in report.left_out],
+    notes=[hide(line) for line in (*report.comparison.notes, *notes, *faults)],
     maps=bool(maps),
     shown=len(pictures),
+    spec=spec,
     plots=plots,
-    data=_script(_page_data(report, labels, pictures, len(sources), len(fused))),
+    still=still,
+    data=_script(_page_data(report, kinds, pictures)),
     albums=[_script(found._asdict()) for found in pictures.values()],
-    **_tables(report.comparison, set(fused)),
+    **report_tables.tables(report.comparison),
   )
   write_text(out / PAGE, page)
   return report._replace(notes=[*report.notes, *faults])
 
 
-def _tables(comparison: compare_table.Comparison, fused: set[str]) -> dict:
-  best, _ = compare_table.leaders(comparison)
-  rows = []
-  for method, row in comparison.summaries.items():
-    cells = [_cell(row[name].mean, compare_table.mean_text(row[name]), compare_table.spread_text(row[name]))
-             | {"best": method in best[name]} for name in row]  # fmt: skip
-    rows.append({"method": method, "baseline": method not in fused, "cells": cells,
-                 "rank": comparison.ranks.get(method)})  # fmt: skip
-  differences = [
-    {"method": method, "cells": [_difference(comparison, method, name) for name in comparison.higher_is_better]}
-    for method in comparison.summaries if method != comparison.reference
-  ]  # fmt: skip
-  return {
-    "protocol": comparison.protocol,
-    "images": comparison.images,
-    "methods": list(comparison.summaries),
-    "heads": _heads(comparison),
-    "level": f"{compare.LEVEL:.0%}",
-    "ranked": bool(comparison.ranks),
-    "reference": comparison.reference,
-    "rows": rows,
-    "differences": differences,
-  }
-
-
-def _difference(comparison: compare_table.Comparison, method: str, name: str) -> dict:
-  found = comparison.differences[name][method]
-  p = "" if math.isnan(found.adjusted) else ", p < 0.001" if found.adjusted < 1e-3 else f", p = {found.adjusted:.3f}"
-  return _cell(found.mean, compare_table.number(found.mean) + p, compare_table.paired_text(comparison, method, name))
-
-
-def _cell(value: float, text: str, title: str) -> dict:
-  return {"value": "" if math.isnan(value) else compare_table.plain(value), "text": text, "title": title}
-
-
-def _heads(comparison: compare_table.Comparison) -> dict[str, str]:
-  return {name: f"{name} {compare_table.arrow(comparison, name)}" for name in comparison.higher_is_better}
-
-
-def _page_data(report: evaluate_fused.Report, labels, pictures: Mapping[str, Pictures], first: int, fused: int) -> dict:
-  names = list(report.comparison.higher_is_better)
+def _page_data(report: evaluate_fused.Report, kinds: Mapping[str, str], pictures: Mapping[str, Pictures]) -> dict:
+  names, labels = list(report.comparison.higher_is_better), list(kinds)
+  first = next((k for k, kind in enumerate(kinds.values()) if kind != "source"), 0)
+  others = [k for k, kind in enumerate(kinds.values()) if kind == "method" and k != first]
   return {
     "labels": labels,
-    "left": first if fused else 0,
-    "right": first + 1 if first + 1 < len(labels) else 0,
+    "kinds": list(kinds.values()),
+    "own": first,
+    "left": others[0] if others else 0,
+    "right": first,
     "shown": list(pictures),
     "full": [bool(found.close_ups) for found in pictures.values()],
     "images": report.comparison.images,
     "methods": list(report.scores),
     "scores": [[[compare_table.plain(row[name]) for row in rows] for name in names] for rows in report.scores.values()],
+    "latex": report_tables.latex(report.comparison),
+    "csv": csv_text(report.scores, images=report.comparison.images),
   }
 
 
-def _plots(report: evaluate_fused.Report, records, curves, sources, baselines: bool) -> list[dict[str, str]]:
+def _plots(report: evaluate_fused.Report, records, curves, sources, plain) -> tuple[list[dict], list[str]]:
   comparison = report.comparison
-  heads = _heads(comparison)
+  heads = {column["name"]: column["head"] for column in report_tables.columns(comparison)}
   scores = {method: {name: np.array([row[name] for row in rows]) for name in heads}
             for method, rows in report.scores.items()}  # fmt: skip
-  plots = [("Distribution over the images", report_plots.distributions(scores, heads))]
+  panels = report_plots.distributions(scores, heads, images=comparison.images, plain=comparison.plain)
+  plots = [{"title": "Distribution over the images", "hint": _DOTS, "panels": panels}]
   cost = {method: record["evaluations"] for method, record in records.items() if record and "evaluations" in record}
-  cost |= {method: 0 for method in folders.baseline_names(()) if baselines}
+  cost |= dict.fromkeys(plain, 0)
   if len(cost) > 1 and any(cost.values()):
     means = {method: {name: row[name].mean for name in row} for method, row in comparison.summaries.items()}
-    text = report_plots.quality_against_cost(cost, means, heads)
-    plots.append(("Quality against network evaluations", text))
-  if curves:
-    plots.append(("Over the run: weight of each source, and its distance from the estimate",
-                  report_plots.curves(curves, sources)))  # fmt: skip
-  encoded = [(title, base64.b64encode(text.encode()).decode("ascii")) for title, text in plots]
-  return [{"title": title, "uri": f"data:image/svg+xml;base64,{code}"} for title, code in encoded]
+    panels, letters = report_plots.quality_against_cost(cost, means, heads, plain=plain)
+    plots.append({"title": "Quality against cost", "hint": f"{_COST} {', '.join(letters)}.", "panels": panels})
+  panels, still = report_plots.curves(curves, sources)
+  if panels:
+    plots.append({"title": "Over the run: weight of each source, and its distance from the estimate", "hint": "",
+                  "panels": panels})  # fmt: skip
+  return plots, still
 
 
-def _run(method: str, folder: Path, record: Mapping | None) -> dict:
-  if record is None:
-    return {"method": method, "folder": folder, "record": None}
-  settings = record.get("settings", {})
-  names = ("method", "prior", "seed", "dtype", "batch_size")
-  facts = {name: settings[name] for name in names if name in settings} | record.get("environment", {})
-  facts |= {name: record[name] for name in ("done", "seconds", "evaluations") if name in record}
-  return {"method": method, "folder": folder, "command": settings.get("command"), "facts": facts,
-          "record": json.dumps(record, indent=1, ensure_ascii=False)}  # fmt: skip
+def _write_spec(out: Path, pair: Pair, fused: Mapping[str, Path], found: Pictures, size: tuple[int, int]) -> None:
+  """The first pair as a figure, its box where the methods differ most; paths from the file's own folder."""
+  height, width = size
+  wide, tall = max(1, width // 5), max(1, min(height, width * 3 // 20))
+  left = max(0, min(width - wide, round(found.focus[0] * width - wide / 2)))
+  top = max(0, min(height - tall, round(found.focus[1] * height - tall / 2)))
+  indexed = {method: folders.index(folder, []) for method, folder in fused.items()}
+  places = dict(pair.files) | folders.files(pair, indexed)
+  images_ = [f"{_toml(label)} = {_toml(os.path.relpath(place, out))}" for label, place in places.items()]
+  lines = [
+    "# Drawn by: dig2dig figure figure.toml -o figure.pdf. What else may stand here: dig2dig figure --help.",
+    f"width = {88.9 if len(places) < 4 else 181}  # millimetres: a column of IEEE's, or both",
+    f"columns = {min(len(places), 6)}", "", "[images]", *images_, "", "[[box]]", f"at = [{left}, {top}]",
+    f"size = [{wide}, {tall}]", "",
+  ]  # fmt: skip
+  write_text(out / SPEC, "\n".join(lines))
+
+
+def _toml(text: str) -> str:
+  """A basic string, whose escapes are those of JSON."""
+  return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _map(folder: Path, pair: Fused, source: str, notes: list[str]) -> np.ndarray:
@@ -194,33 +194,6 @@ def _map(folder: Path, pair: Fused, source: str, notes: list[str]) -> np.ndarray
     notes.append(str(error))
     return np.full((*size, 1), 128, np.uint8)
   return images.to_uint8(sheet.heat(weight))
-
-
-def _json_file(path: Path, notes: list[str]):
-  """What a run left behind; None where it left nothing, with a note where that cannot be read."""
-  if not path.exists():
-    return None
-  try:
-    return json.loads(path.read_text(encoding="utf-8"))
-  except (OSError, ValueError) as error:
-    notes.append(f"{path}: expected JSON, found {error}; the page goes without it")
-    return None
-
-
-def _curves(folder: Path, record: Mapping | None, sources: Sequence[str], notes: list[str]) -> dict[str, dict] | None:
-  """A run's curves with the sources in this page's order; None, with a note, where they are of other sources."""
-  lines = {pair: found[-1] for pair, found in ledger.read(folder, notes).items()}
-  rows = {pair: line["curves"] for pair, line in lines.items() if "curves" in line} or None
-  own = list((record or {}).get("settings", {}).get("sources", sources))
-  if rows and not set(sources) <= set(own):
-    found = ", ".join(own)
-    notes.append(f"{folder}: expected curves of {', '.join(sources)}, found {found}; the page goes without them")
-    return None
-  order = [own.index(source) for source in sources if source in own]
-  return rows and {
-    name: {"t": row["t"], **{field: np.array(row[field])[:, order] for field in ("weight", "residual")}}
-    for name, row in rows.items()
-  }
 
 
 def _template() -> jinja2.Template:

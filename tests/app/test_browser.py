@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import shutil
 import socket
 import threading
 import time
@@ -10,10 +9,12 @@ import time
 import cv2
 import numpy as np
 import pytest
-from page_client import TOKEN
+from page_client import TOKEN, png
+from scenes import scene
+
+from dig2dig_jax.data import palettes
 
 pytestmark = pytest.mark.slow
-_CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 _DROP = """async files => {
   const transfer = new DataTransfer();
@@ -47,17 +48,6 @@ def served(server):
   finally:
     running.should_exit = True
     thread.join(20)
-
-
-@pytest.fixture
-def browser():
-  playwright = pytest.importorskip("playwright.sync_api", reason="a browser is driven by playwright: [test-browser]")
-  if _CHROMIUM is None:
-    pytest.skip("no chromium on this machine")
-  with playwright.sync_playwright() as driver:
-    started = driver.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
-    yield started
-    started.close()
 
 
 class Tab:
@@ -142,6 +132,11 @@ def test_a_pair_from_the_drop_to_the_download(server, browser, pair, tmp_path):
     saved.value.save_as(tmp_path / "fused.png")
     found = cv2.imread(str(tmp_path / "fused.png"), cv2.IMREAD_UNCHANGED)
     assert saved.value.suggested_filename == "fused.png" and found.dtype == np.uint16 and found.shape == (40, 56, 3)
+    with page.expect_download() as saved:
+      page.click("#save-tiff")
+    saved.value.save_as(tmp_path / "fused.tif")
+    assert saved.value.suggested_filename == "fused.tif"
+    assert np.array_equal(cv2.imread(str(tmp_path / "fused.tif"), cv2.IMREAD_UNCHANGED), found)
     for width in (390, 768):
       page.set_viewport_size({"width": width, "height": 844})
       assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -167,3 +162,52 @@ def test_what_is_wrong_is_said_and_other_images_are_taken(server, browser, pair)
     while set(server.tabs._tabs) - before and time.monotonic() < end:
       time.sleep(0.05)
     assert not set(server.tabs._tabs) - before and tab.faults == []
+
+
+def smooth(seed, height=96, width=128):
+  return cv2.GaussianBlur(scene(seed, height, width, 3), (0, 0), 2)
+
+
+def test_a_palette_is_taken_back_and_what_moved_is_one_exposures_alone(server, browser):
+  values = cv2.normalize(smooth(0)[..., 0], None, 0, 255, cv2.NORM_MINMAX)
+  thermal = {"ir.png": png(palettes.table("jet")[values]), "vi.png": png(smooth(1))}
+  under, over = (np.clip(smooth(2) * gain, 0, 255).astype(np.uint8) for gain in (0.5, 1.0))
+  cv2.circle(over, (90, 40), 14, (250, 20, 20), -1)
+  with served(server) as address:
+    tab = Tab(browser, address)
+    tab.drop(thermal)
+    assert "palette jet" in tab.page.inner_text("#lines")
+    tab.page.click("#again")
+    tab.drop({"under.png": png(under), "over.png": png(over)})
+    lines = tab.page.inner_text("#lines")
+    assert "task exposure" in lines and "moved" in lines, lines
+    assert tab.faults == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_there_are_no_barriers(server, browser, pair, barriers, scheme):
+  with served(server) as address:
+    tab = Tab(browser, address, color_scheme=scheme)
+    assert barriers(tab.page) == []
+    tab.drop(pair)
+    for summary in tab.page.locator("summary").all():
+      summary.click()
+    tab.page.select_option("#overlay", "weight 0")
+    tab.page.wait_for_selector("#over:not([hidden])")
+    assert "0" in tab.page.inner_text("#legend") and tab.page.locator("#legend .scale").count() == 1
+    assert barriers(tab.page) == []
+    tab.page.set_viewport_size({"width": 390, "height": 844})
+    assert barriers(tab.page) == []
+
+
+def test_the_divider_follows_a_drag(server, browser, pair):
+  with served(server) as address:
+    tab = Tab(browser, address)
+    tab.drop(pair)
+    box = tab.page.locator("#stage").bounding_box()
+    middle = box["y"] + box["height"] / 2
+    tab.page.mouse.move(box["x"] + box["width"] * 0.7, middle)
+    tab.page.mouse.down()
+    tab.page.mouse.move(box["x"] + box["width"] * 0.3, middle, steps=5)
+    tab.page.mouse.up()
+    assert tab.page.get_attribute("#divider", "aria-valuenow") == "30"

@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+from dig2dig_jax import pages
+
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "dig2dig_jax" / "app" / "page"
 
 
@@ -18,10 +20,11 @@ def luminance(colour):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_words_stand_out_from_what_is_behind_them(scheme):
-  blocks = re.findall(r":root \{(.*?)\}", (PAGE / "app.css").read_text(), re.DOTALL)
+  blocks = re.findall(r":root \{(.*?)\}", pages.text(pages.STYLE), re.DOTALL)
   colours = dict(re.findall(r"--([\w-]+): #(\w+)", blocks[scheme == "dark"]))
   for text, behind in (("ink", "paper"), ("ink", "band"), ("faint", "paper"), ("on", "accent"), ("bad", "bad-band"),
-                       ("bad", "paper"), ("accent", "paper")):  # fmt: skip
+                       ("bad", "paper"), ("accent", "paper"), ("faint", "band"), ("ink", "own"),
+                       ("good", "paper"), ("accent", "own"), ("accent", "band")):  # fmt: skip
     light, dark = sorted((luminance(colours[text]), luminance(colours[behind])), reverse=True)
     assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{scheme}: {text} on {behind}"
 

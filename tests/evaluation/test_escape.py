@@ -62,4 +62,5 @@ def test_plots_take_any_name_and_any_number_of_rows(tmp_path):
   plots.write_scores(tmp_path / "plot.png", {name: [{"EN": 1.0}, {"EN": math.nan}] for name in names})
   assert (tmp_path / "plot.png").stat().st_size < 2e6
   scores = {name: {"EN": np.array([1.0, 2.0])} for name in names}
-  assert "3000" not in report_plots.distributions(scores, {"EN": "EN ↑"})
+  (panel,) = report_plots.distributions(scores, {"EN": "EN ↑"}, images=["<a>", "b"])
+  assert "3000" not in panel and "caf\ufffd" in panel and "<a>" not in panel and "&lt;a&gt;" in panel

@@ -1,56 +1,12 @@
 // How is the fused image held against a source? Under a divider, by blinking, and with maps laid over it.
 const $ = id => document.getElementById(id);
-const still = matchMedia("(prefers-reduced-motion: reduce)");
-let share = 50, timer = 0, only = "", picture = null, against = 0, turn = 0;
-
-function place() {
-  const cut = only === "source" ? 100 : only === "fused" ? 0 : share;
-  $("source").style.clipPath = `inset(0 ${100 - cut}% 0 0)`;
-  $("divider").style.left = `${share}%`;
-  $("divider").hidden = Boolean(only);
-  $("left").hidden = only === "fused";
-  $("right").hidden = only === "source";
-  $("divider").setAttribute("aria-valuenow", Math.round(share));
-  $("divider").setAttribute("aria-valuetext", `${Math.round(share)} % ${$("left").textContent}, the rest fused`);
-}
-function moveTo(value) { share = Math.min(100, Math.max(0, value)); place(); }
+let divider = null, picture = null, against = 0, turn = 0;
 
 export function setUp() {
-  const follow = event => {
-    const box = $("stage").getBoundingClientRect();
-    moveTo(100 * (event.clientX - box.left) / box.width);
-  };
-  $("stage").addEventListener("pointerdown", event => {
-    if (only) return;
-    $("stage").setPointerCapture(event.pointerId);
-    follow(event);
-  });
-  $("stage").addEventListener("pointermove", event => { if ($("stage").hasPointerCapture(event.pointerId)) follow(event); });
-  $("divider").addEventListener("keydown", event => {
-    const step = event.shiftKey ? 10 : 2;
-    const to = { ArrowLeft: share - step, ArrowDown: share - step, ArrowRight: share + step, ArrowUp: share + step, Home: 0, End: 100 }[event.key];
-    if (to === undefined) return;
-    event.preventDefault();
-    moveTo(to);
-  });
-  $("blink").addEventListener("click", blink);
-  document.addEventListener("keydown", event => {
-    const typing = event.target.matches("input, select, textarea");
-    if (event.key === "b" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey && picture) blink();
-  });
+  divider = new Divider({ stage: $("stage"), over: $("source"), line: $("divider"), left: $("left"), right: $("right"), button: $("blink") });
   $("against").addEventListener("change", () => choose(Number($("against").value)));
   $("overlay").addEventListener("change", layOver);
   addEventListener("resize", fit);
-  place();
-}
-
-// Where motion is not wanted, each press shows the other one, and the third ends it.
-function blink() {
-  if (still.matches) only = only === "" ? "source" : only === "source" ? "fused" : "";
-  else if (timer) { clearInterval(timer); timer = 0; only = ""; }
-  else { only = "source"; timer = setInterval(() => { only = only === "source" ? "fused" : "source"; place(); }, 700); }
-  $("blink").setAttribute("aria-pressed", String(Boolean(only)));
-  place();
 }
 
 const url = (what, number) => `${picture.place}/${picture.kind}/${picture.version}/${what}/${number}.png`;
@@ -79,7 +35,7 @@ async function choose(number) {
   $("left").textContent = picture.sources[number].source;
   $("source").alt = `Source ${picture.sources[number].name}`;
   await set($("source"), url("source", number)).catch(error => { if (mine === turn) throw error; });
-  place();
+  divider.place();
 }
 
 async function layOver() {
@@ -106,7 +62,7 @@ export async function show(found, place_) {
   const mine = ++turn;
   picture = { ...found, place: place_ };
   fit();
-  if (first) { against = 0; moveTo(50); }
+  if (first) { against = 0; divider.moveTo(50); }
   const label = one => one.source === one.name ? one.source : `${one.source}: ${one.name}`;
   fill($("against"), found.sources.map((one, k) => [k, label(one)]));
   const partly = found.sources.map((one, k) => [one, k]).filter(([one]) => one.valid !== null);
@@ -135,8 +91,7 @@ function strip(found) {
 
 export function forget() {
   picture = null;
-  if (timer) blink();
-  only = "";
+  divider.rest();
   $("strip").replaceChildren();
-  place();
+  divider.place();
 }
