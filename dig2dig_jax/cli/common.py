@@ -24,6 +24,7 @@ from dig2dig_jax.priors.prior import DrFusionNetwork, Prior, load_drfusion, load
 from dig2dig_jax.restoration import degradation
 from dig2dig_jax.restoration.blind_restorer import BlindRestorer
 from dig2dig_jax.restoration.restorer import Restorer
+from dig2dig_jax.stores.address import redacted, typed_place
 
 
 def method_options() -> MethodOptions | DrFusionOptions:
@@ -55,7 +56,7 @@ def _number_of(flag: str, source: str) -> int:
 
 def data() -> Path:
   if flags.DATA.value:
-    return Path(flags.DATA.value)
+    return typed_place(flags.DATA.value)
   if flags.JOB.value == "fuse" and flags.EXAMPLES.value:
     note(f"note: no --data, so the bundled examples in {flags.EXAMPLES.value} are fused")
     return ROOT / flags.EXAMPLES.value
@@ -69,7 +70,7 @@ def data_config() -> DataConfig:
     sources=tuple(flags.SOURCES.value),
     dataset=flags.DATASET.value,
     split=flags.SPLIT.value,
-    manifest=Path(flags.MANIFEST.value) if flags.MANIFEST.value else None,
+    manifest=typed_place(flags.MANIFEST.value) if flags.MANIFEST.value else None,
     ranges=ranges.parse(flags.RANGE.value, flags.SOURCES.value),
     valid=flags.VALID.value,
     frames=frames(),
@@ -166,7 +167,7 @@ def fuse_config() -> FuseConfig:
   return FuseConfig(
     **vars(data_config()) | {"palettes": looked_for if fuses else {}},
     colormap=overlay.parse(flags.COLORMAP.value, flags.SOURCES.value, last) if fuses else None,
-    out=Path(flags.OUT.value),
+    out=typed_place(flags.OUT.value),
     seed=flags.SEED.value,
     batch_size=flags.BATCH_SIZE.value,
     bucket=flags.BUCKET.value,
@@ -183,7 +184,7 @@ def fuse_config() -> FuseConfig:
 
 
 def command() -> str:
-  return shlex.join(["python", *sys.argv])
+  return shlex.join(["python", *map(redacted, sys.argv)])
 
 
 def finish(found, text: str) -> int:

@@ -12,7 +12,7 @@ from dig2dig_jax.data.ranges import Setting, assign
 from dig2dig_jax.data.readers import READERS, Found
 from dig2dig_jax.data.splits import SPLITS, choose, names_in
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.files import what_lies_at
+from dig2dig_jax.files import as_path, what_lies_at
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,13 +81,13 @@ def find(
                     "name them with --sources=A,B")
   reader, own = READERS[dataset]
   if manifest is None and split in own:
-    return _named_once(*reader(Path(root), tuple(sources), split), root)
+    return _named_once(*reader(as_path(root), tuple(sources), split), root)
   place, own = (f"--dataset={dataset}", own) if manifest is None else ("a manifest", ())
   names = None if split is None else _names(dataset, split, own, place=place)
   if manifest is not None:
-    found, left_out = _read_manifest(Path(manifest), sources), []
+    found, left_out = _read_manifest(as_path(manifest), sources), []
   else:
-    found, left_out = _named_once(*reader(Path(root), tuple(sources), None), root)
+    found, left_out = _named_once(*reader(as_path(root), tuple(sources), None), root)
   return (found if names is None else choose(found, names, where=f"--split={split}")), left_out
 
 

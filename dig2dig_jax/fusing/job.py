@@ -27,7 +27,7 @@ from dig2dig_jax.data.pairs import LoadedPair, Pair, load_pair
 from dig2dig_jax.errors import UserError, one_line
 from dig2dig_jax.figures import sheet
 from dig2dig_jax.files import sweep, taken
-from dig2dig_jax.fusing import faults, files, ledger, outputs, shares
+from dig2dig_jax.fusing import faults, files, ledger, outputs, shares, store_log
 from dig2dig_jax.fusing.batches import Batch, batches
 from dig2dig_jax.fusing.config import FuseConfig, FuseReport
 from dig2dig_jax.fusing.fuser import Fuser
@@ -41,6 +41,7 @@ from dig2dig_jax.methods.fuse import FusionTrace
 from dig2dig_jax.record import make_folder
 from dig2dig_jax.restoration import blind, blind_restorer
 from dig2dig_jax.restoration.restorer import Restorer
+from dig2dig_jax.stores import path as store_path
 
 SHEET_ROWS = 12
 _IN_FLIGHT = 2  # batches that are computed or written while the next one is made ready
@@ -76,7 +77,7 @@ def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> 
   mine = shares.share(shares.plan(pairs, bucket=config.bucket), *place)
   plan = _plan(config, mine, entries, run_identity)
   files.claim_record(config, place, known=bool(entries))
-  with ledger.Ledger(config.out, process=place.process, processes=place.processes) as log:
+  with store_log.opened(config.out, process=place.process, processes=place.processes) as log:
     if ledger.size(config.out) != read:  # a run that had the log until now has done more
       entries = ledger.read(config.out)
       plan = _plan(config, mine, entries, run_identity)
@@ -94,6 +95,7 @@ def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> 
     rows = _first(pairs, plan.todo) if config.sheet else ()
     run_of_it = _Run(config, method, params, report, log, kept, run_identity, entries, rows)
     run_of_it.fuse(plan.todo, ahead=_ahead(config, mine))
+  report.notes += store_path.told()
   files.write_record(config, report, place)
   return report
 
