@@ -177,6 +177,8 @@ def fuse_config() -> FuseConfig:
     bit_depth=flags.BIT_DEPTH.value,
     described_by=flags.CHROMA_FROM.value or flags.SOURCES.value[-1],
     sheet=flags.SHEET.value,
+    results=flags.RESULTS_IN.value,
+    shard=flags.SHARD.value,
     maps=flags.MAPS.value,
     temperatures=flags.TEMPERATURES.value,
     program_cache=Path(flags.CACHE.value) if flags.CACHE.value else None,

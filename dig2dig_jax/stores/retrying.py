@@ -16,7 +16,9 @@ FIRST, LONGEST = 0.25, 20.0  # seconds
 
 _Result = TypeVar("_Result")
 # What another try will not mend.
-_FINAL = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, NotImplementedError, PermissionError)
+_FINAL = (
+  FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, NotImplementedError, PermissionError,
+)  # fmt: skip
 _WITHOUT_CREDENTIALS = ("Credential", "TokenRetrieval", "RefreshError", "ProfileNotFound", "UnauthorizedSSO")
 _OF_A_NETWORK = {"aiohttp", "botocore", "aiobotocore", "gcsfs", "google", "azure", "adlfs", "urllib3", "requests",
                  "http", "paramiko", "s3fs", "ssl", "asyncio"}  # fmt: skip
