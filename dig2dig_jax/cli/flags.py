@@ -12,7 +12,17 @@ from dig2dig_jax.checks import Check, above, at_least, between, one_of
 from dig2dig_jax.cli.choices import ALIGN as ALIGNS
 from dig2dig_jax.cli.choices import ALIGN_OR as ALIGN_ORS
 from dig2dig_jax.cli.choices import (
-  DATASETS, DEGHOST, DTYPES, ENGINES, LAYOUTS, PROTOCOLS, RESIZE, RESULTS, STAGES_HELP, TABLES, VALID,
+  DATASETS,
+  DEGHOST,
+  DTYPES,
+  ENGINES,
+  LAYOUTS,
+  PROTOCOLS,
+  RESIZE,
+  RESULTS,
+  STAGES_HELP,
+  TABLES,
+  VALID,
 )  # fmt: skip
 from dig2dig_jax.cli.declare import boolean, enum, group, integer, names, number, path, paths, string
 from dig2dig_jax.methods.option import declared

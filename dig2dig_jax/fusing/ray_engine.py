@@ -5,8 +5,11 @@ holds back tasks where results wait to be taken. Python's own pickles travel bet
 """
 
 import contextlib
+import inspect
+import logging
 import os
 import pickle
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,7 +19,9 @@ from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError, one_line
 from dig2dig_jax.fusing.engines import Done, Work
 
-TRIES = 20  # of one task, by as many lost workers: one that kills its worker every time ends the run
+# Of one task: each second counts in which its worker is gone and Ray does not know it yet, some tens for every loss. A
+# pair that kills its worker every time ends the run after these; Ray's own way is without end.
+TRIES = 1000
 _SETTINGS = ("jax_default_matmul_precision",)  # of JAX, that decide pixels
 
 
@@ -34,7 +39,10 @@ class RayEngine(NamedTuple):
   def __call__(self, work: Work, tasks: Sequence[Sequence[Pair]]) -> Iterator[Done]:
     ray = _library()
     began = not ray.is_initialized()
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     if began:
+      os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray's C++ tells of every worker that is lost
       with _explained():
         ray.init(log_to_driver=False, logging_level="ERROR", include_dashboard=False if not _address() else None)
     try:
@@ -55,7 +63,12 @@ class RayEngine(NamedTuple):
     own = {names[name]: count for name, count in self.resources.items() if name in names}
     others = {name: count for name, count in self.resources.items() if name not in names}
     rows = [{"task": pickle.dumps([_plain(pair) for pair in task])} for task in tasks]
-    stream = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+    source = ray.data.from_items(rows, override_num_blocks=len(rows))
+    tries = {}
+    if "ray_remote_args_fn" in inspect.signature(source.map_batches).parameters:  # Ray 2.64 is to take it away
+      tries = {"ray_remote_args_fn": lambda: {"max_task_retries": TRIES}}
+      warnings.filterwarnings("ignore", message="`ray_remote_args_fn` is deprecated")
+    stream = source.map_batches(
       _Actor,
       fn_constructor_args=(given,),
       batch_size=None,  # a block, which is a task
@@ -64,8 +77,7 @@ class RayEngine(NamedTuple):
         min_size=min(self.least, len(tasks)), max_size=max(self.least, min(self.most or len(tasks), len(tasks))),
         max_tasks_in_flight_per_actor=2,
       ),
-      max_restarts=-1,
-      max_task_retries=TRIES,
+      **tries,
       **({"resources": others} if others else {}),
       **own,
     )
@@ -121,7 +133,8 @@ def parse_workers(text: str) -> tuple[int, int | None]:
   least, colon, most = text.partition(":")
   if least.isdecimal() and int(least) > 0 and (most.isdecimal() and int(most) >= int(least) or not most):
     return int(least), int(most) if most else None if colon else int(least)
-  raise UserError(f"--engine_workers={text}: expected LEAST:MOST, LEAST: or a number, such as 1:8, found something else")
+  raise UserError(f"--engine_workers={text}: expected LEAST:MOST, LEAST: or a number, such as 1:8, found something "
+                  "else")
 
 
 def _plain(pair: Pair) -> Pair:
