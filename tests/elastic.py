@@ -4,6 +4,7 @@ A Ray cluster on this machine has two workers, each a node of its own. In the mi
 a third joins. Afterwards every pair stands in the log once, and its pixels are those of a run without an engine.
 """
 
+# ruff: noqa: E402  # where packages lie, and how Ray speaks, has to be said before they are imported
 import argparse
 import contextlib
 import io
@@ -77,8 +78,10 @@ def results(out, dataset):
 
 def fuse(data, out, dataset, engine=None, cache=None):
   method = dig2dig(conv_prior(), luminance_codec(1), options=OPTIONS)
-  config = job.FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=16, batch_size=4, dataset=dataset,
-                          results="files" if dataset == "folders" else dataset, shard=SHARD, sheet=False, program_cache=cache)  # fmt: skip
+  config = job.FuseConfig(
+    data=data, out=out, sources=("ir", "vi"), bucket=16, batch_size=4, dataset=dataset, shard=SHARD, sheet=False,
+    results="files" if dataset == "folders" else dataset, program_cache=cache,
+  )  # fmt: skip
   return job.run(config, method, conv_params(), engine=engine)
 
 
@@ -138,7 +141,7 @@ def main():
   parser = argparse.ArgumentParser()
   parser.add_argument("where", choices=["local", "s3", "webdataset"])
   parser.add_argument("--pairs", type=int)
-  parser.add_argument("--every", type=int, default=40, help="requests of which three meet a fault")
+  parser.add_argument("--every", type=int, default=60, help="requests of which three meet a fault")
   asked = parser.parse_args()
   dataset = "webdataset" if asked.where == "webdataset" else "folders"
   count = asked.pairs or {"local": 800, "s3": 300, "webdataset": 3 * SHARD}[asked.where]

@@ -137,6 +137,9 @@ def test_only_the_launcher_reads_flags_and_only_converters_torch():
     assert ("absl" in roots) == (name in ("dig2dig_jax.cli.launcher", "dig2dig_jax.cli.declare")), f"{name} and absl"
     assert "torch" not in roots or name in with_torch, f"{name} imports torch"
     assert "torch" not in {other.split(".")[0] for other in imports(name, top_level=True)}, f"{name}: torch at the top"
+    of_stores = {"array_record", "boto3", "fsspec", "pandas", "pyarrow", "ray", "s3fs", "upath"}
+    at_the_top = {other.split(".")[0] for other in imports(name, top_level=True)}
+    assert not of_stores & at_the_top, f"{name}: what a store or an engine needs, at the top"
     assert "matplotlib" not in {other.split(".")[0] for other in imports(name, top_level=True)}, f"{name}: matplotlib"
 
 

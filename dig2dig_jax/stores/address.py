@@ -63,8 +63,11 @@ def redacted(text: str) -> str:
 
 def library(scheme: str, address: str) -> None:
   """UserError where the package that reads this scheme is not installed, or nobody reads it."""
-  import fsspec
-
+  try:
+    import fsspec
+  except ImportError:
+    raise UserError(f"{address}: expected fsspec to read or write {scheme}://, found it not installed; pip install "
+                    "dig2dig_jax[cloud]") from None
   package, command = _PACKAGES.get(scheme, ("", ""))
   if package:
     try:

@@ -13,8 +13,6 @@ import time
 import uuid
 from typing import Any, NamedTuple
 
-import fsspec
-
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.stores import address
 from dig2dig_jax.stores.retrying import Tries, persistent
@@ -46,6 +44,8 @@ class Store:
     self._lock, self._one_by_one = threading.Lock(), threading.Lock()
 
   def _connected(self, url: str, options: dict[str, Any]):
+    import fsspec
+
     own: dict[str, Any] = {"use_listings_cache": False} if self.scheme in ("s3", "s3a", "gs", "gcs") else {}
     return fsspec.core.url_to_fs(url, **own, **options)
 

@@ -1,15 +1,22 @@
 """How does a tar file hold samples? As WebDataset has it: members `NAME.FIELD`, those of one name behind each other.
 
 NAME ends at the first point of a member's base name: `0001.ir.png` and `0001.vi.jpg` are the fields ir.png and vi.jpg
-of 0001. Members are read by their place in the file, from a store by a request for that range.
+of 0001. Members are read by their place in the file; from a store in blocks, of which the last are kept, since small
+members would cost a request each.
 """
 
 import io
 import tarfile
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dig2dig_jax.stores.shard import AnyPath, Kind, Member, Sample
+
+_BLOCK, _KEPT = 4 << 20, 16  # bytes; blocks
+_blocks: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
+_lock = threading.Lock()
 
 
 def index(path: AnyPath) -> list[Sample]:
@@ -30,10 +37,29 @@ def index(path: AnyPath) -> list[Sample]:
 def read(path: AnyPath, start: int, end: int) -> bytes:
   """The bytes of a member. Raises OSError."""
   if not isinstance(path, Path):
-    return path.read_range(start, end)
+    return path.read_range(start, end) if end - start >= _BLOCK else _of_blocks(path, start, end)
   with path.open("rb") as file:
     file.seek(start)
     return file.read(end - start)
+
+
+def _of_blocks(path, start: int, end: int) -> bytes:
+  size = path.stat().st_size
+  parts = []
+  for number in range(start // _BLOCK, (max(end, start + 1) - 1) // _BLOCK + 1):
+    key = str(path), size, number
+    with _lock:
+      block = _blocks.get(key)
+    if block is None:
+      block = path.read_range(number * _BLOCK, min((number + 1) * _BLOCK, size))
+    with _lock:
+      _blocks[key] = block
+      _blocks.move_to_end(key)
+      while len(_blocks) > _KEPT:
+        _blocks.popitem(last=False)
+    begin = number * _BLOCK
+    parts.append(block[max(0, start - begin):end - begin])
+  return b"".join(parts)
 
 
 def write(samples: Sequence[tuple[str, Mapping[str, bytes]]]) -> bytes:
