@@ -9,6 +9,7 @@ import inspect
 import logging
 import os
 import pickle
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -44,7 +45,7 @@ class RayEngine(NamedTuple):
     if began:
       os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray's C++ tells of every worker that is lost
       with _explained():
-        ray.init(log_to_driver=False, logging_level="ERROR", include_dashboard=False if not _address() else None)
+        ray.init(log_to_driver=False, logging_level="ERROR")
     try:
       if tasks:
         yield from self._streamed(ray, work, tasks)
@@ -83,7 +84,10 @@ class RayEngine(NamedTuple):
     )
     with _explained():
       for batch in stream.iter_batches(batch_size=None, prefetch_batches=0):
-        yield from (pickle.loads(done) for done in batch["done"])
+        for found in map(pickle.loads, batch["done"]):
+          if isinstance(found, UserError):
+            raise found
+          yield found
 
 
 class _Actor:
@@ -102,8 +106,17 @@ class _Actor:
   def __call__(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
     import numpy as np
 
-    done = [pickle.dumps(self._worker(pickle.loads(task))) for task in batch["task"]]
-    return {"done": np.array(done, object)}
+    return {"done": np.array([pickle.dumps(self._done(pickle.loads(task))) for task in batch["task"]], object)}
+
+  def _done(self, pairs: Sequence[Pair]) -> Done | UserError:
+    """A fault is told to the job: Ray would wrap it in its own words, or do the task again."""
+    try:
+      return self._worker(pairs)
+    except UserError as error:
+      return error
+    except Exception as error:
+      return UserError(f"--engine=ray: expected worker {self._worker.name} to do its task, found {one_line(error)} "
+                       f"({_where(error)}); run the same command again, what is done stays done")
 
 
 def pickle_of(value) -> bytes:
@@ -142,8 +155,9 @@ def _plain(pair: Pair) -> Pair:
   return pair._replace(ranges=dict(pair.ranges), palettes=dict(pair.palettes))
 
 
-def _address() -> str | None:
-  return os.environ.get("RAY_ADDRESS")
+def _where(error: BaseException) -> str:
+  last = traceback.extract_tb(error.__traceback__)[-1]
+  return f"{os.path.basename(last.filename)}, line {last.lineno}"
 
 
 def _library():
@@ -157,7 +171,7 @@ def _library():
 
 @contextlib.contextmanager
 def _explained() -> Iterator[None]:
-  """What Ray raises, in one line: a worker's own words where it had some."""
+  """What Ray raises, in one line."""
   import ray
 
   try:
@@ -165,11 +179,5 @@ def _explained() -> Iterator[None]:
   except (UserError, GeneratorExit):
     raise
   except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError) as error:
-    cause: BaseException | None = error
-    while cause is not None:
-      found = getattr(cause, "cause", None)
-      if isinstance(cause, UserError) or isinstance(found, UserError):
-        raise UserError(str(cause if isinstance(cause, UserError) else found)) from None
-      cause = found if isinstance(found, BaseException) else cause.__cause__
     raise UserError(f"--engine=ray: expected a cluster that runs, found {one_line(error)}; run the same command again, "
                     "what is done stays done") from error

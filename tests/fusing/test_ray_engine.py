@@ -23,7 +23,7 @@ def missing(*names):
 def test_a_worker_is_killed_another_joins_and_every_pair_is_done_once(where):
   needed = ("ray", "pandas", *(() if where == "local" else ("moto", "s3fs", "flask")))
   if absent := missing(*needed):
-    pytest.skip(f"not installed: {', '.join(absent)}; pip install dig2dig_jax[ray,cloud]")
+    pytest.skip(f"not installed: {', '.join(absent)}; pip install dig2dig_jax[ray,test-cloud]")
   done = subprocess.run([sys.executable, ELASTIC, where], capture_output=True, text=True, timeout=900)
   assert done.returncode == 0, done.stderr[-2000:]
   told = json.loads(done.stdout.splitlines()[-1])

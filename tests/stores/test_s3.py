@@ -13,7 +13,7 @@ from dig2dig_jax.stores.address import typed_place
 
 for needed in ("moto", "s3fs", "flask"):
   if importlib.util.find_spec(needed) is None:
-    pytest.skip(f"{needed} is not installed; pip install dig2dig_jax[cloud] moto[server]", allow_module_level=True)
+    pytest.skip(f"{needed} is not installed; pip install dig2dig_jax[test-cloud]", allow_module_level=True)
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
