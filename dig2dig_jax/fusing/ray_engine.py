@@ -102,6 +102,8 @@ class _Actor:
     from dig2dig_jax.fusing.worker import Worker
 
     self._worker = Worker(work)
+    node = ray.get_runtime_context().get_node_id()  # of which a host may have several
+    self._worker.name = f"{self._worker.name}@{node[:8]}"
 
   def __call__(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
     import numpy as np
