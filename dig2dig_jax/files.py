@@ -21,10 +21,19 @@ def typed_path(text: str | os.PathLike) -> Path:
   return Path(os.path.expanduser(text))
 
 
+def as_path(place) -> Path:
+  """The `Path` of a text; what is a path already, of this machine or of a store (`stores.path`), as it is."""
+  return Path(place) if isinstance(place, str | os.PathLike) else place
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
   """Yields a temporary path beside `path` that takes its place, by one rename, on a clean exit and is removed on any
   other. Other processes see the old file, or none, or the whole new one. Raises OSError as the file system does."""
+  if not isinstance(path, Path):  # of a store (`stores.path`), which has its own way
+    with path.replacing() as temporary:
+      yield temporary
+    return
   temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")  # the same folder, so that the rename crosses no disk
   try:
     yield temporary
@@ -49,9 +58,9 @@ def is_free(path: Path, mark: bytes = MARK) -> bool:
 def what_lies_at(path: Path) -> str:
   """In words, for messages: "a file", "a folder", "a pipe", "a link that points to nothing", "nothing there"..."""
   try:
-    mode = os.stat(path).st_mode
+    mode = path.stat().st_mode
   except OSError as error:
-    if os.path.islink(path) and not isinstance(error, PermissionError):
+    if isinstance(path, Path) and os.path.islink(path) and not isinstance(error, PermissionError):
       return "a link that points to nothing"
     return "nothing there" if isinstance(error, FileNotFoundError) else error.strerror
   kinds = ((S_ISREG, "a file"), (S_ISDIR, "a folder"), (S_ISFIFO, "a pipe"), (S_ISSOCK, "a socket"))
@@ -64,6 +73,10 @@ def claim(path: Path, *, known: bool = False) -> None:
   UserError where a file of that name lies there already that is not among them, unless it is `known` to be this
   program's by other signs. Raises OSError as the file system does.
   """
+  if not isinstance(path, Path):
+    if not path.claim(known):
+      raise taken(path)
+    return
   names = path.with_name(NAMES)
   if names.is_symlink() or names.exists() and not names.is_file():  # somebody's, whatever it leads to
     raise UserError(f"{names}: expected nothing or this program's list of its files there, found "
@@ -93,6 +106,8 @@ def taken(path: Path) -> UserError:
 def sweep(folder: Path, *, now: float, age: float = 600) -> None:
   """Removes temporary files in a folder that are `age` seconds older than `now`, by the clock of its file system:
   left by processes that were killed, for no writer takes that long."""
+  if not isinstance(folder, Path):
+    return  # stores have none
   for path in folder.glob(".*.tmp"):
     with contextlib.suppress(OSError):  # another process may be sweeping too
       if re.fullmatch(r"\.[0-9a-f]{32}\.tmp", path.name) and _is_old_file(path, now - age):

@@ -16,6 +16,9 @@ from dig2dig_jax.files import claim, replacing
 
 def make_folder(path: Path) -> None:
   """Creates a folder for results and all above it. UserError where that cannot be: asked for before any computing."""
+  if not isinstance(path, Path):
+    path.prepare()
+    return
   with explained(path):
     path.mkdir(parents=True, exist_ok=True)
   if not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):

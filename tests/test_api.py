@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # room -> rooms that its modules may import, beside their own. `errors` is one line that everybody may raise.
 PURE = {"sampling", "models", "ops"}
 FUSION = PURE | {"priors", "data", "alignment", "restoration", "guidance", "methods"}
-TEXT = {"escape", "line_file", "record", "strict_json"}
+TEXT = {"escape", "line_file", "record", "stores", "strict_json"}
 # From what everybody may import, up. One arrow between any two rooms, and none back.
 ALLOWED = {
   "errors": set(),
@@ -24,11 +24,12 @@ ALLOWED = {
   "escape": set(),
   "record": {"escape"},
   "line_file": {"record", "strict_json"},
+  "stores": set(),
   "ops": set(),
   "metrics": {"ops"},
   "models": {"ops"},
   "sampling": {"ops"},
-  "data": {"ops"},
+  "data": {"ops", "stores"},
   "alignment": {"data", "ops", "strict_json"},
   "priors": {"assets", "models", "sampling", "strict_json"},
   "porting": {"priors", "models", "sampling"},
@@ -46,7 +47,7 @@ ALLOWED = {
   "app": FUSION | {"assets", "figures", "front", "fusing", "pages"},
   "cli": FUSION | {
     "app", "dig2dig_jax", "assets", "escape", "figures", "front", "strict_json", "fusing", "training", "evaluation",
-    "benchmarks", "metrics", "porting", "video", "volumes",
+    "benchmarks", "metrics", "porting", "stores", "video", "volumes",
   },  # fmt: skip
   "__main__": {"cli"},
   "convert": {"porting", "benchmarks"},
@@ -137,6 +138,9 @@ def test_only_the_launcher_reads_flags_and_only_converters_torch():
     assert ("absl" in roots) == (name in ("dig2dig_jax.cli.launcher", "dig2dig_jax.cli.declare")), f"{name} and absl"
     assert "torch" not in roots or name in with_torch, f"{name} imports torch"
     assert "torch" not in {other.split(".")[0] for other in imports(name, top_level=True)}, f"{name}: torch at the top"
+    of_stores = {"array_record", "boto3", "fsspec", "pandas", "pyarrow", "ray", "s3fs", "upath"}
+    at_the_top = {other.split(".")[0] for other in imports(name, top_level=True)}
+    assert not of_stores & at_the_top, f"{name}: what a store or an engine needs, at the top"
     assert "matplotlib" not in {other.split(".")[0] for other in imports(name, top_level=True)}, f"{name}: matplotlib"
 
 

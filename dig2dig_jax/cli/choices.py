@@ -5,8 +5,10 @@ TABLES = ("methods", "3", "4", "5", "temperature", "schedule", "noise", "savings
 PROTOCOLS = ("panel", "ddfm", "dig2dig", "targets", "common", "all")
 DATASETS = (
   "folders", "names", "stacks", "llvip", "m3fd", "msrs", "roadscene", "tno", "vifb",
-  "mfifb", "lytro", "mffw", "mefb", "sice", "harvard",
+  "mfifb", "lytro", "mffw", "mefb", "sice", "harvard", "webdataset", "parquet", "array_record",
 )  # fmt: skip
+RESULTS = ("files", "webdataset", "parquet", "array_record")
+ENGINES = ("none", "ray")
 LAYOUTS = ("yolov5", "yolov8", "boxes")
 DTYPES = ("float32", "bfloat16", "float16")
 ALIGN = ("off", "auto", "translation", "similarity", "affine", "homography")

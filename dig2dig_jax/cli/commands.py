@@ -15,6 +15,7 @@ from dig2dig_jax.cli.output import say
 from dig2dig_jax.data import guess
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import MARK, TIFF_MARK, is_free, taken, temperatures_of, typed_path
+from dig2dig_jax.stores.address import is_address, redacted, typed_place
 from dig2dig_jax.volumes import kinds
 
 _ONE_PAGE = {
@@ -152,14 +153,17 @@ def _fuse(words: list[str]) -> int:
   if not places and own_settings:
     settings = tasks.settings(task, None) if task else ["--job=fuse"]
     return launcher.launch([*settings, *flags])
-  if len(places) == 1 and typed_path(places[0]).is_dir():
+  if len(places) == 1 and (place := typed_place(places[0])).is_dir():
     from dig2dig_jax.cli import folder
 
-    return launcher.launch(folder.flags(typed_path(places[0]), task, _taken_out(flags, "sources")[0], flags))
+    return launcher.launch(folder.flags(place, task, _taken_out(flags, "sources")[0], flags))
   if len(places) < 2 and not radiometric.is_pair(places):
     found = f"{places[0]}, which is no folder" if places else "nothing"
     raise UserError("dig2dig fuse: expected two or more image files, or a folder with one sub-folder per source, "
                     f"found {found}; see dig2dig --help")  # fmt: skip
+  if address := next(filter(is_address, places), None):
+    raise UserError(f"{redacted(address)}: expected a file of this machine, found the address of a store; give its "
+                    "folder, or --manifest=")
   return _fuse_files([typed_path(place) for place in places], task, flags)
 
 

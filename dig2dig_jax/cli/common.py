@@ -21,13 +21,14 @@ from dig2dig_jax.priors.prior import DrFusionNetwork, Prior, load_drfusion
 from dig2dig_jax.restoration import degradation
 from dig2dig_jax.restoration.blind_restorer import BlindRestorer
 from dig2dig_jax.restoration.restorer import Restorer
+from dig2dig_jax.stores.address import redacted, typed_place
 
 __all__ = ["codec", "integer", "method_options", "prior", "whole"]  # of cli.method, for the jobs
 
 
 def data() -> Path:
   if flags.DATA.value:
-    return Path(flags.DATA.value)
+    return typed_place(flags.DATA.value)
   if flags.JOB.value == "fuse" and flags.EXAMPLES.value:
     note(f"note: no --data, so the bundled examples in {flags.EXAMPLES.value} are fused")
     return ROOT / flags.EXAMPLES.value
@@ -41,7 +42,7 @@ def data_config() -> DataConfig:
     sources=tuple(flags.SOURCES.value),
     dataset=flags.DATASET.value,
     split=flags.SPLIT.value,
-    manifest=Path(flags.MANIFEST.value) if flags.MANIFEST.value else None,
+    manifest=typed_place(flags.MANIFEST.value) if flags.MANIFEST.value else None,
     ranges=ranges.parse(flags.RANGE.value, flags.SOURCES.value),
     valid=flags.VALID.value,
     frames=frames(),
@@ -135,7 +136,7 @@ def fuse_config() -> FuseConfig:
   return FuseConfig(
     **vars(data_config()) | {"palettes": looked_for if fuses else {}},
     colormap=overlay.parse(flags.COLORMAP.value, flags.SOURCES.value, last) if fuses else None,
-    out=Path(flags.OUT.value),
+    out=typed_place(flags.OUT.value),
     seed=flags.SEED.value,
     batch_size=flags.BATCH_SIZE.value,
     bucket=flags.BUCKET.value,
@@ -145,6 +146,8 @@ def fuse_config() -> FuseConfig:
     bit_depth=flags.BIT_DEPTH.value,
     described_by=flags.CHROMA_FROM.value or flags.SOURCES.value[-1],
     sheet=flags.SHEET.value,
+    results=flags.RESULTS_IN.value,
+    shard=flags.SHARD.value,
     maps=flags.MAPS.value,
     temperatures=flags.TEMPERATURES.value,
     program_cache=Path(flags.CACHE.value) if flags.CACHE.value else None,
@@ -152,11 +155,12 @@ def fuse_config() -> FuseConfig:
 
 
 def command() -> str:
-  """What was typed, as it may be typed again."""
+  """What was typed, as it may be typed again; without what an address should not tell."""
+  words = list(map(redacted, sys.argv[1:]))
   program = Path(sys.argv[0])
   if program.name == "dig2dig" or program.name == "__main__.py" and program.parent.name == "dig2dig_jax":
-    return shlex.join(["dig2dig", *sys.argv[1:]])
-  return shlex.join(["python", *sys.argv])
+    return shlex.join(["dig2dig", *words])
+  return shlex.join(["python", redacted(sys.argv[0]), *words])
 
 
 def finish(found, text: str) -> int:

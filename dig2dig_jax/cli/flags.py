@@ -11,7 +11,19 @@ from typing import Any
 from dig2dig_jax.checks import Check, above, at_least, between, one_of
 from dig2dig_jax.cli.choices import ALIGN as ALIGNS
 from dig2dig_jax.cli.choices import ALIGN_OR as ALIGN_ORS
-from dig2dig_jax.cli.choices import DATASETS, DEGHOST, DTYPES, LAYOUTS, PROTOCOLS, RESIZE, STAGES_HELP, TABLES, VALID
+from dig2dig_jax.cli.choices import (
+  DATASETS,
+  DEGHOST,
+  DTYPES,
+  ENGINES,
+  LAYOUTS,
+  PROTOCOLS,
+  RESIZE,
+  RESULTS,
+  STAGES_HELP,
+  TABLES,
+  VALID,
+)  # fmt: skip
 from dig2dig_jax.cli.declare import boolean, enum, group, integer, names, number, path, paths, string
 from dig2dig_jax.methods.option import declared
 from dig2dig_jax.methods.options import OPTIONS as METHODS
@@ -117,6 +129,11 @@ BIT_DEPTH = integer(
 COLOUR = enum("colour", "luminance", ["luminance", "rgb"], "What is fused: luminance, or all of RGB.", *FUSES)
 CHROMA_FROM = string("chroma_from", None, "Source whose chroma goes onto fused luminance; default: last.", *FUSES)
 STRETCH = boolean("stretch", False, "Stretch fused images to the full range, as released DDFM and CCF do.", *FUSES)
+RESULTS_IN = enum(
+  "results", "files", RESULTS, "What fused images go into: PNG files, or shards of a kind, with the log's lines beside "
+  "them. docs/stores.md.", "fuse",
+)  # fmt: skip
+SHARD = integer("shard", 1000, "Pairs in one shard of --results.", "fuse", check=between(1, 10**6))
 SHEET = boolean("sheet", True, "Write a contact sheet of the first pairs.", "fuse")
 MAPS = boolean("maps", False, "Write the weight maps, and CCF's selected conditions, as PNG.", "fuse")
 TEMPERATURES = boolean(
@@ -223,6 +240,17 @@ PROCESSES = integer(
 )
 PROCESS = integer(
   "process_id", None, "Which of them this is, from 0, where no cluster tells.", "fuse", "train", check=at_least(0)
+)
+
+ENGINE = enum(
+  "engine", "none", ENGINES, "What runs the pairs: this process, or the workers of a Ray cluster (RAY_ADDRESS, or this "
+  "machine). docs/clusters.md.", "fuse",
+)  # fmt: skip
+ENGINE_WORKERS = string(
+  "engine_workers", "1:", "Of --engine: LEAST:MOST workers; without MOST as many as there is room for.", "fuse"
+)
+ENGINE_RESOURCES = string(
+  "engine_resources", "CPU:1", "Of --engine: what one worker takes, such as CPU:4,GPU:1 or TPU:4.", "fuse"
 )
 
 group("evaluate, report")

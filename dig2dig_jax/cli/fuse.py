@@ -6,9 +6,19 @@ from dig2dig_jax.alignment.ghosts import Deghoster
 from dig2dig_jax.cli import common, flags
 from dig2dig_jax.cli.output import note, say
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.fusing import job, processes
+from dig2dig_jax.fusing import engines, job, processes
 from dig2dig_jax.methods.options import UserOptions
 from dig2dig_jax.methods.registry import make_method, where
+
+
+def _engine() -> engines.Engine | None:
+  """Of --engine."""
+  if flags.ENGINE.value == "none":
+    return None
+  from dig2dig_jax.fusing import ray_engine
+
+  resources = ray_engine.parse_resources(flags.ENGINE_RESOURCES.value)
+  return ray_engine.RayEngine(*ray_engine.parse_workers(flags.ENGINE_WORKERS.value), resources)
 
 
 def run() -> int:
@@ -40,7 +50,7 @@ def run() -> int:
   config = dataclasses.replace(config, settings=settings, machine=machine, conditions=conditions, restorer=restorer,
                                deghoster=deghoster)  # fmt: skip
   try:
-    done = job.run(config, method, prior.params, place=place)
+    done = job.run(config, method, prior.params, place=place, engine=_engine())
   except UserError:
     raise
   except Exception as error:

@@ -14,6 +14,7 @@ from absl import flags as absl_flags
 from dig2dig_jax.cli import declare, flags, interrupt, usage
 from dig2dig_jax.cli.output import note, say
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.stores.address import redacted
 
 USAGE = """launch.py: the command dig2dig, in flags.
 
@@ -158,6 +159,7 @@ def _about_flag_file(error: absl_flags.CantOpenFlagFileError) -> str:
 
 def refuse(message: str) -> None:
   """One line, whatever was in the values."""
+  message = redacted(message)
   note(f"error: {message if len(message) <= _LONGEST else f'{message[:_LONGEST]}...'}")
 
 

@@ -12,7 +12,8 @@ from dig2dig_jax.data.ranges import Setting, assign
 from dig2dig_jax.data.readers import READERS, Found
 from dig2dig_jax.data.splits import SPLITS, choose, names_in
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.files import what_lies_at
+from dig2dig_jax.files import as_path, what_lies_at
+from dig2dig_jax.stores.address import is_address, typed_place
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,13 +82,13 @@ def find(
                     "name them with --sources=A,B")
   reader, own = READERS[dataset]
   if manifest is None and split in own:
-    return _named_once(*reader(Path(root), tuple(sources), split), root)
+    return _named_once(*reader(as_path(root), tuple(sources), split), root)
   place, own = (f"--dataset={dataset}", own) if manifest is None else ("a manifest", ())
   names = None if split is None else _names(dataset, split, own, place=place)
   if manifest is not None:
-    found, left_out = _read_manifest(Path(manifest), sources), []
+    found, left_out = _read_manifest(as_path(manifest), sources), []
   else:
-    found, left_out = _named_once(*reader(Path(root), tuple(sources), None), root)
+    found, left_out = _named_once(*reader(as_path(root), tuple(sources), None), root)
   return (found if names is None else choose(found, names, where=f"--split={split}")), left_out
 
 
@@ -119,7 +120,7 @@ def _read_manifest(path: Path, sources: Sequence[str]) -> list[Pair]:
       continue
     try:
       entry = json.loads(line)
-      name, files = entry["id"], {source: path.parent / entry["files"][source] for source in sources}
+      name, files = entry["id"], {source: _file(path, entry["files"][source]) for source in sources}
     except (ValueError, KeyError, TypeError) as error:
       raise UserError(f'{path}, line {number}: expected {{"id": ..., "files": {{"{sources[0]}": ..., ...}}}}, found '
                       f"{type(error).__name__}: {error}; see --list and --sources") from error
@@ -131,6 +132,11 @@ def _read_manifest(path: Path, sources: Sequence[str]) -> list[Pair]:
   if not found:
     raise UserError(f"{path}: expected a line per pair, found none; see --list")
   return list(found.values())
+
+
+def _file(manifest: Path, text: str) -> Path:
+  """Relative to the manifest; or the address of a store."""
+  return typed_place(text) if is_address(text) else manifest.parent / text
 
 
 def _names(dataset: str, split: str, own: Sequence[str], *, place: str) -> list[str]:

@@ -25,6 +25,7 @@ from dig2dig_jax.data import exr, flir, heif, icc, kept, pillow_samples, raw, ti
 from dig2dig_jax.data.decoded import Decoded, upright
 from dig2dig_jax.data.faults import CameraRaw, DecodeError, damaged, is_size, too_large
 from dig2dig_jax.data.kinds import HEAD, KINDS, raw_maker, sniff
+from dig2dig_jax.files import as_path
 
 __all__ = ["LARGEST_FILE", "Decoded", "DecodeError", "decode", "read_bytes", "read_size"]
 
@@ -38,17 +39,17 @@ _TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 _SHORT = 1 << 20  # bytes of a header that are read to tell a size
 
 
-def read_bytes(path: str | os.PathLike) -> bytes:
+def read_bytes(path: Path) -> bytes:
   """All bytes of an image file, to be decoded. DecodeError if it is no file that `decode` would take, as far as its
   kind, its size and its first bytes tell; OSError if it cannot be read. Pipes and devices are not even opened."""
-  found = os.stat(path)
+  found = path.stat()
   if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
     raise DecodeError("expected an image file, found a pipe, socket or device; copy the image into a file")
   if found.st_size > LARGEST_FILE:
     raise DecodeError(f"expected a file of at most {_in_words(LARGEST_FILE)}, found a file of "
                       f"{_in_words(found.st_size)}; crop the image or check what the file is")
   try:
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
       head = file.read(HEAD)
       _kind(head)
       return head + file.read()
@@ -81,11 +82,12 @@ def decode(data: bytes) -> Decoded:
 def read_size(path: str | os.PathLike) -> tuple[int, int] | None:
   """(height, width) that `decode` would find in a file, from its header alone; None where the header does not tell, or
   tells what cannot be. A hint, for planning: the file may still turn out damaged. Never raises."""
+  path = as_path(path)
   try:
-    found = os.stat(path)
+    found = path.stat()
     if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_FILE:
       return None
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
       head = file.read(HEAD)
       kind = _kind(head)
       if kind == "RAW":
@@ -94,11 +96,11 @@ def read_size(path: str | os.PathLike) -> tuple[int, int] | None:
         height, width = _SIZES[kind](head + file.read(_SHORT if kind == "EXR" else -1))
         return (height, width) if is_size(height, width) else None
     if kind == "TIFF":
-      with tifffile.TiffFile(path) as file:
+      with path.open("rb") as opened, tifffile.TiffFile(opened) as file:
         page = tiff.find_page(file)
         height, width, turned = page.imagelength, page.imagewidth, tiff.orientation(page) in _TURNED
     else:
-      with PIL.Image.open(path, formats=[kind]) as image, open(path, "rb") as file:
+      with path.open("rb") as file, PIL.Image.open(file, formats=[kind]) as image:
         (width, height), known = image.size, kind != "PNG" or "exif" in image.info  # else Pillow reads all of a PNG
         turned = known and image.getexif().get(tiff.ORIENTATION, 1) in _TURNED
         if kind == "JPEG" and (thermal := flir.block(file)) is not None:
@@ -114,7 +116,7 @@ def read_size(path: str | os.PathLike) -> tuple[int, int] | None:
 
 def _raw_size(path, maker):
   try:
-    height, width = raw.size(Path(path).read_bytes(), maker)
+    height, width = raw.size(path.read_bytes(), maker)
   except Exception:  # as above
     return None
   return (height, width) if is_size(height, width) else None

@@ -21,7 +21,7 @@ from dig2dig_jax.data.kept import NOTHING, Kept
 from dig2dig_jax.data.palette import to_values
 from dig2dig_jax.data.scaling import Range, to_pixels
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.files import MARK, is_free, replacing, taken, what_lies_at
+from dig2dig_jax.files import MARK, as_path, is_free, replacing, taken, what_lies_at
 
 EXTENSIONS = {
   ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k", ".exr",
@@ -58,7 +58,7 @@ def read_samples(path: str | os.PathLike, palette: str = "off") -> np.ndarray:
 
 def read_decoded(path: str | os.PathLike) -> Decoded:
   """The same with alpha."""
-  path = Path(path)
+  path = as_path(path)
   try:
     return decode.decode(decode.read_bytes(path))
   except FileNotFoundError:
@@ -117,7 +117,7 @@ def list_files(folder: str | os.PathLike, left_out: list[str] | None = None) -> 
   """Files directly in a folder, hidden ones excepted, in natural order. left_out: grows by a line for each link that
   points to nothing, pipe, socket and device, and for each folder that goes by an image's name. UserError if it is no
   readable folder."""
-  folder = Path(folder)
+  folder = as_path(folder)
   files: list[Path] = []
   others: list[Path] = []
   try:
@@ -166,7 +166,7 @@ def write_png(
   where it bears this program's mark, or is `known` to be its own. UserError, naming the path, for any other, for pixels
   that are not finite and for a place that cannot be written.
   """
-  path, pixels = Path(path), np.asarray(pixels)
+  path, pixels = as_path(path), np.asarray(pixels)
   if pixels.ndim != 3 or pixels.shape[-1] not in (1, 3) or pixels.size == 0:
     raise ValueError(f"{path}: expected pixels [H, W, 1] or [H, W, 3], found {pixels.shape}")
   if bit_depth not in (8, 16):

@@ -23,7 +23,7 @@ from dig2dig_jax.data.kinds import KINDS
 from dig2dig_jax.data.naming import matching
 from dig2dig_jax.data.scaling import Range
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.files import what_lies_at
+from dig2dig_jax.files import as_path, what_lies_at
 
 
 class Pair(NamedTuple):
@@ -91,7 +91,7 @@ def find_pairs(root: str | os.PathLike, sources: Sequence[str]) -> tuple[list[Pa
   UserError: `root` or a source's folder is missing, two names mean one folder or one name two, a folder has no images,
   or no name occurs in every folder.
   """
-  root = Path(root)
+  root = as_path(root)
   if len(sources) < 2:
     raise UserError(f"{root}: expected at least two sources to fuse, found {len(sources)}; "
                     "name them with --sources=A,B")

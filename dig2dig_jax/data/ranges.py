@@ -28,6 +28,7 @@ from dig2dig_jax.data import flir, heif, images, kinds, tiff
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.data.scaling import LARGEST, TAIL, Range, extremes, is_bounded, is_usable, shared, without_filling
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.files import as_path
 
 WORDS = ("auto", "shared", "full")
 MOST_FILES = 1000  # of a source that are looked at, evenly over the folder
@@ -114,7 +115,7 @@ def of_arrays(
 
 def read_alone(path: str | os.PathLike) -> images.Image:
   """An image in the range that is found for it alone, where `assign` would find one. UserError as of `read_image`."""
-  sketch = _sketch_of_file(Path(path), False)
+  sketch = _sketch_of_file(as_path(path), False)
   return images.read_image(path, _found([sketch], 1, asked=False, name="")[0] if sketch else ())
 
 
@@ -216,16 +217,16 @@ def _is_deep(path: Path) -> bool:
   try:
     if not path.is_file():  # opening a pipe would wait for its other end
       return False
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
       head = file.read(kinds.HEAD)
     kind = kinds.sniff(head)
     if kind == "TIFF":
-      with tifffile.TiffFile(path) as file:
+      with path.open("rb") as opened, tifffile.TiffFile(opened) as file:
         return tiff.find_page(file).bitspersample > 8
     if kind == "JPEG2000":
       return heif.jpeg2000_bits(path.read_bytes()) > 8
     if kind == "JPEG":
-      with open(path, "rb") as file:
+      with path.open("rb") as file:
         return flir.block(file) is not None
     return kind == "EXR" or kind == "PNG" and head[24:25] == b"\x10"  # the bit depth of its IHDR chunk
   except Exception:  # damaged bytes surface as almost any type, and who loads the file says which

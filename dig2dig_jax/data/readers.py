@@ -14,6 +14,7 @@
 | mfifb, mefb | input/X/X_A.png, X_B.png, beside files of other names | A, B |
 | lytro, mffw | lytro-01-A.jpg, lytro-01-B.jpg, in one folder or in MFIFB's | A, B |
 | sice | 001/1.JPG ... 7.JPG, darkest first, Label/001.JPG | darkest, brightest; more sources: evenly between |
+| webdataset, parquet, array_record | files *.tar, *.parquet, *.array_record; a field per source (`shards`) | as named |
 | harvard | CT-MRI/{CT,MRI}/16003.png, PET-MRI, SPECT-MRI | as named: mri and ct, pet or spect |
 
 The first name of --sources is source 1, whatever it is called; `folders` and `harvard` go by the names. Files match by
@@ -24,7 +25,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dig2dig_jax.data import images, pairs, stacks
+from dig2dig_jax.data import images, pairs, shards, stacks
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.data.splits import choose, names_in
 from dig2dig_jax.errors import UserError
@@ -189,6 +190,10 @@ def _harvard(root: Path, sources: tuple[str, ...], split) -> Found:
                   "check --data, and --sources=mri,ct (or pet, spect)")
 
 
+def _of_shards(kind) -> Callable[..., Found]:
+  return lambda root, sources, split: shards.find(root, sources, kind)
+
+
 # name -> (reader(root, sources, split), the parts that the set itself is divided into)
 READERS: dict[str, tuple[Callable[..., Found], tuple[str, ...]]] = {
   "folders": (lambda root, sources, split: pairs.find_pairs(root, sources), ()),
@@ -206,4 +211,5 @@ READERS: dict[str, tuple[Callable[..., Found], tuple[str, ...]]] = {
   "mefb": (_lettered(), ()),
   "sice": (_sice, ()),
   "harvard": (_harvard, ()),
+  **{name: (_of_shards(kind), ()) for name, kind in shards.KINDS.items()},
 }

@@ -37,7 +37,7 @@ class Shot(NamedTuple):
 def read(path: Path) -> Shot:
   """What EXIF tells of a shot; never raises."""
   try:
-    with PIL.Image.open(path) as image:
+    with path.open("rb") as file, PIL.Image.open(file) as image:
       tags = image.getexif().get_ifd(_EXIF)
     seconds = float(tags.get(_SECONDS, 0) or 0)
     return Shot(path, _time(tags), seconds, _stops(tags, seconds))

@@ -28,6 +28,7 @@ class FuseConfig(DataConfig):
   frames: brings the sources of each pair onto each other, or into one size; None to take them as they lie.
   deghoster: leaves to one source what moved; None to fuse all that all show.
   restorer: of degraded sources, as they were told or as they are found; None to take sources as they are.
+  results: what holds the fused images, `files` or shards of a kind (`sharded`); shard: pairs in one.
   settings: flags that decide pixels, for the record and to tell runs apart. machine: others, for the record
   and to find programs by. program_cache: folder of compiled programs, None for none."""
 
@@ -44,6 +45,8 @@ class FuseConfig(DataConfig):
   temperatures: bool = False
   colormap: tuple[str, str] | None = None
   overwrite: bool = False
+  results: str = "files"
+  shard: int = 1000
   conditions: tuple[str, ...] = ()
   frames: Aligner | Frames | None = Frames()
   deghoster: Deghoster | None = None

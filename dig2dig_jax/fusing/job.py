@@ -7,19 +7,17 @@ talking to each other (`shares`).
 
 import collections
 import contextlib
+import dataclasses
 import errno
 import sys
 import time
-from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from dig2dig_jax.alignment import aligner, ghosts
-from dig2dig_jax.data import overlay, ranges, validity
-from dig2dig_jax.data import told as reading
+from dig2dig_jax.data import overlay, ranges
 from dig2dig_jax.data.images import write_png
 from dig2dig_jax.data.kept import NOTHING
 from dig2dig_jax.data.padding import crop
@@ -27,9 +25,11 @@ from dig2dig_jax.data.pairs import LoadedPair, Pair, load_pair
 from dig2dig_jax.errors import UserError, one_line
 from dig2dig_jax.figures import sheet
 from dig2dig_jax.files import sweep, taken
-from dig2dig_jax.fusing import faults, files, ledger, outputs, shares
+from dig2dig_jax.fusing import faults, files, ledger, outputs, sharded, shares
 from dig2dig_jax.fusing.batches import Batch, batches
 from dig2dig_jax.fusing.config import FuseConfig, FuseReport
+from dig2dig_jax.fusing.engines import Engine, Work, collect
+from dig2dig_jax.fusing.facts import Facts
 from dig2dig_jax.fusing.fuser import Fuser
 from dig2dig_jax.fusing.processes import ALONE, Place, stopped_by_signal
 from dig2dig_jax.fusing.programs import Programs
@@ -39,15 +39,14 @@ from dig2dig_jax.methods.base import Method
 from dig2dig_jax.methods.cost import evaluations
 from dig2dig_jax.methods.fuse import FusionTrace
 from dig2dig_jax.record import make_folder
-from dig2dig_jax.restoration import blind, blind_restorer
 from dig2dig_jax.restoration.restorer import Restorer
+from dig2dig_jax.stores import path as store_path
 
 SHEET_ROWS = 12
 _IN_FLIGHT = 2  # batches that are computed or written while the next one is made ready
 _AHEAD = 8  # pairs per device that are read in advance, or two batches, and
 _AHEAD_PIXELS = 2**26  # pixels of all of them at most
 _WRITERS = 4
-_CONTRADICTING = 0.7  # of what chance has, from which a run says that its gains contradict each other
 # What a disk says when it will not take the next image either.
 _HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO}
 
@@ -58,31 +57,35 @@ def listed(config: FuseConfig) -> tuple[str, list[str]]:
   return shares.manifest(shares.plan(pairs, bucket=config.bucket)), left_out
 
 
-def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> FuseReport:
-  """Fuses the pairs of `config.data` that are this process's and not done. A pair that fails is reported and the others
-  are done.
+def run(
+  config: FuseConfig, method: Method, params, *, place: Place = ALONE, engine: Engine | None = None
+) -> FuseReport:
+  """Fuses the pairs of `config.data` that are this process's and not done, on its devices or by an engine's workers. A
+  pair that fails is reported and the others are done.
 
   Raises UserError when no pair can be found at all, when results of other flags are in the way, and when nothing more
   can be read or written; what was finished before that stays finished.
   """
   if config.bit_depth not in (0, 8, 16):
     raise UserError(f"--bit_depth={config.bit_depth}: expected 8, 16 or 0 for the sources' own")
+  sharded.refuse(config.results, maps=config.maps, temperatures=config.temperatures, overwrite=config.overwrite)
   pairs, left_out = config.find_files()
+  plain, config = config, dataclasses.replace(config, out=sharded.place_of(config.out, config.results, config.shard))
   outputs.refuse_sources(config.out, pairs)
   make_folder(config.out)
   pairs, notes = config.prepared(pairs)
   run_identity = ledger.identity(config.decisive() | ranges.decisive(pairs), params)
-  read, entries = ledger.size(config.out), ledger.read(config.out, notes)
+  read, (entries, unlogged) = ledger.size(config.out), sharded.read(config.out, notes)
   mine = shares.share(shares.plan(pairs, bucket=config.bucket), *place)
   plan = _plan(config, mine, entries, run_identity)
   files.claim_record(config, place, known=bool(entries))
-  with ledger.Ledger(config.out, process=place.process, processes=place.processes) as log:
+  with sharded.opened(config.out, unlogged, process=place.process, processes=place.processes) as log:
     if ledger.size(config.out) != read:  # a run that had the log until now has done more
-      entries = ledger.read(config.out)
+      entries, _ = sharded.read(config.out)
       plan = _plan(config, mine, entries, run_identity)
     report = FuseReport(left_out=left_out, skipped=plan.done, notes=notes)
     report.failed += [str(taken(config.out / f"{name}.png")) for name in sorted(plan.kept)]
-    kept = _programs(config, run_identity)
+    kept = programs(config, run_identity)
     if plan.todo:
       count = len(config.sources)
       report.evaluations = kept.count(f"evaluations of {count}", lambda: evaluations(method, params, count))
@@ -91,14 +94,19 @@ def run(config: FuseConfig, method: Method, params, *, place: Place = ALONE) -> 
     if place.process == 0:
       for folder in (config.out, config.out / "weights", config.out / "conditions"):
         sweep(folder, now=log.touched())
-    rows = _first(pairs, plan.todo) if config.sheet else ()
-    run_of_it = _Run(config, method, params, report, log, kept, run_identity, entries, rows)
-    run_of_it.fuse(plan.todo, ahead=_ahead(config, mine))
+    ahead = _ahead(config, mine)
+    if engine is None:
+      rows = _first(pairs, plan.todo) if config.sheet else ()
+      run_of_it = Run(config, method, params, report, log, kept, run_identity, entries, rows)
+      run_of_it.fuse(plan.todo, ahead=ahead)
+    else:
+      collect(engine, Work(plain, method, params, run_identity, ahead), mine, plan.todo, report, log)
+  report.notes += store_path.told()
   files.write_record(config, report, place)
   return report
 
 
-def _programs(config: FuseConfig, identity: ledger.Identity) -> Programs:
+def programs(config: FuseConfig, identity: ledger.Identity) -> Programs:
   """Those that were kept of what decides the pixels, but for how sources are read, which no program knows."""
   of_reading = ("ranges", "valid", "align", "deghost", "palettes", "colormap")
   compiled_in = {name: value for name, value in identity.flags.items() if name not in of_reading}
@@ -154,33 +162,17 @@ def _told(sources: tuple[str, ...], pair: LoadedPair) -> dict[str, dict]:
   return {name: found for name, found in told if found}
 
 
-def _contradicting(shares: list[float], sources: int) -> list[str]:
-  """A line where gains prefer another source from one update to the next nearly as often as chance would."""
-  chance = 1 - 1 / sources
-  if not shares or np.mean(shares) < _CONTRADICTING * chance:
-    return []
-  low, high = (round(100 * share) for share in (min(shares), max(shares)))
-  span = f"{low}" if low == high else f"{low} to {high}"
-  return [f"gains of neighbouring updates prefer different sources at {span} % of the pixels, where chance has "
-          f"{round(100 * chance)} %: they follow the noise that was drawn; --dig_smoothing or --dig_draws average it"]
-
-
-def _without_temperatures(found: dict[str, str]) -> list[str]:
-  """A line where pairs have no source with temperatures."""
-  count = sum(not source for source in found.values())
-  return [f"{count} of {len(found)} pairs have no radiometric source, and no temperatures"] if count else []
-
-
 def _say_compiling(shape: tuple[int, ...]) -> None:
   size = f"{shape[3]} x {shape[2]} pixels"
   with contextlib.suppress(OSError):  # a line that cannot be written ends no run
     print(f"compiling for {size} (first time for this size, about 20 s)", file=sys.stderr, flush=True)
 
 
-class _Run:
+class Run:
   """One run: what its threads share."""
 
-  def __init__(self, config, method, params, report, log, kept, identity, entries, rows):
+  def __init__(self, config, method, params, report, log, kept, identity, entries, rows, *, fuser=None, tells=True):
+    """fuser: of a run before this one. tells: what its pairs have in common is said in the report, by `facts`."""
     keep_steps = _keeps_steps(config)
 
     def keep(trace: FusionTrace):  # the last update's weights: what the final image was blended with
@@ -192,7 +184,8 @@ class _Run:
 
     self.config, self.report, self.log, self.identity, self.entries = config, report, log, identity, entries
     self.rows: dict[str, np.ndarray | None] = dict.fromkeys(rows)
-    self.fuser = Fuser(
+    self.tells = tells
+    self.fuser = fuser or Fuser(
       method,
       params,
       seed=config.seed,
@@ -207,20 +200,12 @@ class _Run:
     self.versions = ledger.versions()
     self.pairs: dict[str, Pair] = {}
     self.under_way: collections.deque[Future] = collections.deque()
-    # Of each pair: the noise in its sources [K, 2], in [-1, 1]; how far its gains contradict each other.
-    self.noise: dict[str, np.ndarray] = {}
-    self.contradictions: dict[str, float] = {}
-    self.coloured: set[str] = set()  # pairs whose source of --colormap has colours of its own
-    self.celsius: dict[str, str] = {}  # of each pair: the source whose temperatures were written, empty for none
+    self.facts = Facts()
 
   def fuse(self, todo: list[Pair], *, ahead: int) -> None:
     config, report, fuser = self.config, self.report, self.fuser
     self.pairs = {pair.name: pair for pair in todo}
-    start, before, tally = time.monotonic(), len(report.failed), validity.Tally(config.sources)
-    lost: list[tuple[str, ...]] = []
-    aligned: list[tuple[str, dict]] = []
-    moved: list[tuple[str, Mapping[str, ghosts.Moved]]] = []
-    told: list[tuple[str, ...]] = []
+    start, before, compiling = time.monotonic(), len(report.failed), fuser.compile_seconds
     stream = batches(
       todo,
       batch_size=self._batch_size,
@@ -239,11 +224,7 @@ class _Run:
       try:
         for batch in stream:
           for pair in batch.pairs:
-            tally.add(pair.valid)
-            lost.append(pair.lost)
-            told.append(pair.told)
-            aligned.append((pair.name, dict(pair.aligned)))
-            moved.append((pair.name, pair.moved))
+            self.facts.add(pair)
           self.under_way.append(
             writers.submit(self._finish, batch, fuser.begin(batch.images, batch.ids), time.monotonic())
           )
@@ -256,16 +237,9 @@ class _Run:
         progress.at(report.done + len(report.failed) - before)
     report.stopped_by = stopped.by
     report.left = len(todo) - report.done - (len(report.failed) - before)
-    report.notes += reading.lines(config.sources, told) + aligner.lines(aligned) + ghosts.lines(moved) + tally.lines()
-    report.notes += fuser.notes
-    report.notes += blind.told(config.sources, list(self.noise.values())) + blind_restorer.told(config.sources, lost)
-    report.notes += _without_temperatures(self.celsius)
-    if self.coloured:
-      report.notes.append(f"{config.colormap[0]}: {len(self.coloured)} of {len(aligned)} images have colours of their "
-                          "own, over which no --colormap is laid")
-    report.notes += _contradicting(list(self.contradictions.values()), len(config.sources))
+    report.notes += self.facts.lines(config, fuser.notes) if self.tells else fuser.notes
     report.compile_seconds, report.programs = fuser.compile_seconds, fuser.programs
-    report.seconds = time.monotonic() - start - fuser.compile_seconds
+    report.seconds = time.monotonic() - start - (fuser.compile_seconds - compiling)
     rows = [row for row in self.rows.values() if row is not None]
     if rows and (not report.skipped or not (config.out / "report" / "contact_sheet.png").exists()):
       sheet.try_write(config.out / "report" / "contact_sheet.png", rows, report.notes)
@@ -300,9 +274,9 @@ class _Run:
       try:
         own = jax.tree.map(lambda leaf, i=i: leaf[i], (kept, curves))
         if "noise" in found:
-          self.noise[pair.name] = found["noise"][i]
+          self.facts.noise[pair.name] = found["noise"][i]
         if "contradiction" in found:
-          self.contradictions[pair.name] = float(found["contradiction"][i])
+          self.facts.contradictions[pair.name] = float(found["contradiction"][i])
         self._write(pair, fused[i], *own, seconds, tile)
         done += 1
       except Exception as error:
@@ -319,14 +293,14 @@ class _Run:
     source, name = self.config.colormap
     number = self.config.sources.index(source)
     if pair.is_colour[number]:
-      self.coloured.add(pair.name)
+      self.facts.coloured.add(pair.name)
       return image
     area = pair.areas[number]
     area = None if area is None or not area.any() or area.shape != image.shape[:2] else area
     return overlay.laid_over(image, pair.sources[number], name, area)
 
   def _write(self, pair: LoadedPair, fused: np.ndarray, kept, curves, seconds: float, tile: int) -> None:
-    config, size = self.config, pair.sources.shape[1:3]
+    config, facts, size = self.config, self.facts, pair.sources.shape[1:3]
     image = crop(fused, size)
     if not any(pair.is_colour):
       image = image[..., :1]
@@ -342,7 +316,7 @@ class _Run:
     celsius = {}
     if config.temperatures:
       celsius = {"celsius": files.write_temperatures(config, pair.name, pair)}
-      self.celsius[pair.name] = celsius["celsius"]
+      self.facts.celsius[pair.name] = celsius["celsius"]
     own = dict(zip(config.sources, pair.kept, strict=False)).get(config.described_by, NOTHING)
     write_png(path, image, bit_depth=bit_depth, known=known, kept=own)  # last: whoever finds it finds the rest
     if pair.name in self.rows:
@@ -356,8 +330,8 @@ class _Run:
       "bytes": path.stat().st_size,
       "size": size,
       **_told(config.sources, pair),
-      **({"noise": np.round(127.5 * self.noise[pair.name], 2).tolist()} if pair.name in self.noise else {}),
-      **({"contradiction": round(self.contradictions[pair.name], 3)} if pair.name in self.contradictions else {}),
+      **({"noise": np.round(127.5 * facts.noise[pair.name], 2).tolist()} if pair.name in facts.noise else {}),
+      **({"contradiction": round(facts.contradictions[pair.name], 3)} if pair.name in facts.contradictions else {}),
       "tile": tile,
       **({"maps": True} if config.maps else {}),
       **celsius,

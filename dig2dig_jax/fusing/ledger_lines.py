@@ -19,11 +19,12 @@ def lines(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
   """The entries of a file, with at least id, bytes, sha256, sources, fingerprint, flags and weights. A last line
   without an end is passed over: its process is at work, or was killed. Raises OSError."""
   bad, first, damaged_curves = 0, 0, 0
-  number = _descriptor(path)
-  if number is None:
+  if not isinstance(path, Path):  # of a store, which knows no links
+    number = path.open("rb")
+  elif (number := _descriptor(path)) is None:
     notes.append(f"{path}: expected a log, found a link or no plain file; passed over")
     return
-  with os.fdopen(number, "rb") as file:
+  with os.fdopen(number, "rb") if isinstance(number, int) else number as file:
     for count, line in enumerate(_whole_lines(file), 1):
       entry = None if line is None else _entry(line)
       if entry is None:

@@ -1,0 +1,208 @@
+"""How do results go into shards? So many pairs to a file: NAME.png and NAME.json, its line of the log, which appears
+whole when it is full, and at the end.
+
+The log has a pair once its shard stands. Where a process was killed between the two, the lines are read back from the
+shard itself: no pair is made again, and none stands in two shards.
+"""
+
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import tempfile
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from dig2dig_jax.data.shards import KINDS
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.files import replacing
+from dig2dig_jax.fusing import ledger, store_log
+from dig2dig_jax.record import explained, make_folder
+from dig2dig_jax.stores.path import Stat
+from dig2dig_jax.stores.shard import Kind, samples
+
+FILES = "files"
+CONTAINERS = (FILES, *KINDS)
+
+
+class ShardFolder:
+  """A folder of results whose images lie in shards. It stands in for its path: what is asked of `folder / "NAME.png"`
+  is asked of an image in a shard, all else of the folder.
+
+  Args:
+    folder: where the shards lie.
+    kind: of them. size: pairs in one. name: what the name of each begins with.
+  """
+
+  def __init__(self, folder, kind: Kind, size: int, name: str):
+    self.folder, self.kind, self.size = folder, kind, size
+    self.name, self.number = name, 0
+    self.pending: dict[str, bytes] = {}  # images that are in no shard yet
+    self.standing: dict[str, int] = {}  # bytes of images in shards that stand, by name
+    self._rows: list[dict[str, Any]] = []
+    self._lock = threading.Lock()
+
+  def __truediv__(self, name: str):
+    return Slot(self, name) if name.endswith(".png") else self.folder / name
+
+  def __str__(self) -> str:
+    return str(self.folder)
+
+  def mkdir(self, **options) -> None:
+    """`prepare` has made it."""
+
+  def prepare(self) -> None:
+    make_folder(self.folder)
+
+  def look(self, entries: ledger.Entries) -> list[dict[str, Any]]:
+    """Takes note of the shards that stand. Returns the lines of theirs that the log lacks: such pairs are done."""
+    with explained(self.folder):
+      there = {path.name: path for path in self.folder.glob(f"*{self.kind.suffix}")}
+    counts: dict[str, int] = {}
+    for line in (line for lines in entries.values() for line in lines if line.get("shard") in there):
+      self.standing[line["id"]] = line["bytes"]
+      counts[line["shard"]] = counts.get(line["shard"], 0) + 1
+      if counts[line["shard"]] == line.get("in_shard"):
+        there.pop(line["shard"])
+    unlogged = []
+    for path in there.values():  # whose writer was killed
+      for sample in samples(path, self.kind):
+        if (text := next((sample.members[name] for name in ("json", "log") if name in sample.members), None)) is None:
+          continue
+        line = json.loads(text.read_bytes())
+        if line["id"] not in self.standing:
+          self.standing[line["id"]] = line["bytes"]
+          unlogged.append(line)
+    return unlogged
+
+  def add(self, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Takes a pair's line, whose image has been written. The lines of the shard that this filled, which now stands."""
+    with self._lock:
+      self._rows.append(dict(entry))
+      return self._put() if len(self._rows) >= self.size else []
+
+  def close(self) -> list[dict[str, Any]]:
+    """The lines of the last shard, which now stands, full or not."""
+    with self._lock:
+      return self._put() if self._rows else []
+
+  def _put(self) -> list[dict[str, Any]]:
+    name = f"{self.name}-{self.number:06d}{self.kind.suffix}"
+    rows = [{**row, "shard": name, "in_shard": len(self._rows)} for row in self._rows]
+    image, text = (("image.png", "log.json") if self.kind.suffix != ".tar" else ("png", "json"))
+    content = self.kind.write([(row["id"], {image: self.pending[row["id"]], text: json.dumps(row).encode()})
+                               for row in rows])  # fmt: skip
+    path = self.folder / name
+    with explained(path), replacing(path) as temporary:
+      temporary.write_bytes(content)
+    for row in rows:
+      self.standing[row["id"]] = len(self.pending.pop(row["id"]))
+    self._rows, self.number = [], self.number + 1
+    return rows
+
+
+class Slot:
+  """The path of an image in a shard, as far as who writes one asks."""
+
+  def __init__(self, parent: ShardFolder, name: str):
+    self.parent, self.name, self._id = parent, name, name.removesuffix(".png")
+
+  def __str__(self) -> str:
+    return f"{self.parent}/{self.name}"
+
+  def is_symlink(self) -> bool:
+    return False
+
+  def is_file(self) -> bool:
+    return self._id in self.parent.pending or self._id in self.parent.standing
+
+  exists = is_file
+
+  def stat(self) -> Stat:
+    if (data := self.parent.pending.get(self._id)) is not None:
+      return Stat(0o100644, len(data), -3, 0)
+    if (size := self.parent.standing.get(self._id)) is not None:
+      return Stat(0o100644, size, -3, 0)
+    raise FileNotFoundError(errno.ENOENT, "nothing there")
+
+  def open(self, how: str = "rb"):
+    """What has been written and is in no shard yet."""
+    if (data := self.parent.pending.get(self._id)) is None:
+      raise OSError(errno.EACCES, "an image in a shard that stands, which is not written over")
+    return io.BytesIO(data)
+
+  @contextlib.contextmanager
+  def replacing(self) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="dig2dig-") as folder:
+      yield (temporary := Path(folder) / self.name)
+      self.parent.pending[self._id] = temporary.read_bytes()
+
+
+class ShardLog:
+  """The log of a run that writes shards: a pair's line is handed on when its shard stands."""
+
+  def __init__(self, folder: ShardFolder, log, unlogged: list[dict[str, Any]]):
+    self._folder, self._log, self._unlogged = folder, log, unlogged
+
+  def __enter__(self) -> Self:
+    self._log.__enter__()
+    self._hand_on(self._unlogged)
+    return self
+
+  def __exit__(self, *exception) -> None:
+    try:
+      self._hand_on(self._folder.close())
+    finally:
+      self._log.__exit__(*exception)
+
+  def append(self, entry: dict[str, Any]) -> None:
+    """An engine's worker has written the shard of its pairs itself, and says so in their lines."""
+    self._hand_on([entry] if "shard" in entry else self._folder.add(entry))
+
+  def touched(self) -> float:
+    return self._log.touched()
+
+  def _hand_on(self, lines: list[dict[str, Any]]) -> None:
+    for line in lines:
+      self._log.append(line)
+
+
+def place_of(out, container: str, size: int, *, name: str = ""):
+  """Where results go: `out` itself, or its shards. name: what shards are called, of their own where it is empty."""
+  if container == FILES:
+    return out
+  return ShardFolder(out, KINDS[container], size, name or f"fused-{uuid.uuid4().hex[:12]}")
+
+
+def refuse(container: str, *, maps: bool, temperatures: bool, overwrite: bool) -> None:
+  """UserError for what cannot be had together with shards."""
+  asked = {"--maps": maps, "--temperatures": temperatures, "--overwrite": overwrite}
+  if container != FILES and (wrong := [flag for flag, there in asked.items() if there]):
+    raise UserError(f"{', '.join(wrong)}: expected --results=files beside it, found --results={container}, which holds "
+                    "fused images alone and is not written over; leave it out or change --out")
+
+
+def read(out, notes: list[str] | None = None) -> tuple[ledger.Entries, list[dict[str, Any]]]:
+  """(the lines of all logs by pair, of them those that only shards have)."""
+  entries = ledger.read(out, notes)
+  unlogged = out.look(entries) if isinstance(out, ShardFolder) else []
+  for line in unlogged:
+    entries.setdefault(line["id"], []).append(line)
+  return entries, unlogged
+
+
+def opened(out, unlogged: list[dict[str, Any]], *, process: int, processes: int):
+  """The log of a folder of results, wherever that is and in whatever form."""
+  if not isinstance(out, ShardFolder):
+    return store_log.opened(out, process=process, processes=processes)
+  return ShardLog(out, store_log.opened(out.folder, process=process, processes=processes), unlogged)
+
+
+def task_name(names: list[str], fingerprint: str) -> str:
+  """Of the shards that these pairs make, the same whenever they are made again."""
+  text = "\0".join([fingerprint, *names])
+  return f"fused-{hashlib.sha256(text.encode()).hexdigest()[:16]}"

@@ -1,0 +1,61 @@
+"""What does a worker of an engine do? Compiles once per shape, and fuses the pairs of one task after the other."""
+
+import dataclasses
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from dig2dig_jax.data.pairs import Pair
+from dig2dig_jax.fusing import compile_cache, job, sharded
+from dig2dig_jax.fusing.config import FuseReport
+from dig2dig_jax.fusing.engines import Done, Work
+
+
+class Worker:
+  """`Work` on the devices of this process. Call with the pairs of a task."""
+
+  def __init__(self, work: Work):
+    self._work, self._fuser = work, None
+    notes = []
+    if work.config.program_cache is not None and (told := compile_cache.use(work.config.program_cache)):
+      notes.append(told)
+    self._notes = notes
+    self.name = f"{socket.gethostname()}:{os.getpid()}"
+
+  def __call__(self, pairs: Sequence[Pair]) -> Done:
+    work, config = self._work, self._work.config
+    lines = _Lines()
+    name = sharded.task_name([pair.name for pair in pairs], work.identity.fingerprint)
+    out = sharded.place_of(config.out, config.results, len(pairs), name=name)
+    config = dataclasses.replace(config, out=out)
+    log = sharded.ShardLog(out, lines, []) if isinstance(out, sharded.ShardFolder) else lines
+    report = FuseReport(notes=self._notes)
+    self._notes = []
+    kept = job.programs(config, work.identity)
+    with log:
+      run = job.Run(config, work.method, work.params, report, log, kept, work.identity, {}, (), fuser=self._fuser,
+                    tells=False)  # fmt: skip
+      compiled, seconds = run.fuser.programs, run.fuser.compile_seconds
+      run.fuse(list(pairs), ahead=work.ahead)
+    self._fuser = run.fuser
+    report.programs -= compiled
+    report.compile_seconds -= seconds
+    self._fuser.notes.clear()
+    return Done(lines.lines, report, run.facts, self.name)
+
+
+class _Lines:
+  """A log in memory, for who writes the real one."""
+
+  def __init__(self):
+    self.lines: list[dict[str, Any]] = []
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *exception) -> None:
+    pass
+
+  def append(self, entry: dict[str, Any]) -> None:
+    self.lines.append(entry)

@@ -1,0 +1,170 @@
+"""What does a store hold, and how is it read and written? fsspec's file systems, with patience and whole objects.
+
+Listings are kept for a while, since a job asks for the size of every file. An object appears by one put where the store
+itself makes a put whole or nothing; where it writes as it goes, under another name that is then moved.
+"""
+
+import contextlib
+import errno
+import io
+import stat
+import threading
+import time
+import uuid
+from typing import Any, NamedTuple
+
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.stores import address
+from dig2dig_jax.stores.retrying import Tries, persistent
+
+_WHOLE = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "memory"}  # a put is seen when it is complete
+_ARCHIVES = {"zip", "tar", "libarchive"}  # one file that all readers of a process share
+_READ_ONLY = _ARCHIVES | {"http", "https", "github", "git"}
+_KEPT = 60.0  # seconds that a listing is believed
+
+
+class Found(NamedTuple):
+  """size: bytes, of a folder 0."""
+
+  size: int
+  is_folder: bool
+
+
+class Store:
+  """One file system of fsspec. address: as it was typed; options: for it, never shown."""
+
+  def __init__(self, url: str, options: dict[str, Any]):
+    first, *rest = url.split("::")
+    self.scheme = first.partition("://")[0].lower()
+    # What is read is kept by this class, or not at all: the libraries' own listings know no age.
+    self.fs, self.begin = persistent(lambda: self._connected(url, options), tries=Tries())
+    self._chain = "".join(f"::{address.redacted(part)}" for part in rest)
+    self.tries = Tries()
+    self._listings: dict[str, tuple[float, dict[str, Found]]] = {}
+    self._lock, self._one_by_one = threading.Lock(), threading.Lock()
+
+  def _connected(self, url: str, options: dict[str, Any]):
+    import fsspec
+
+    own: dict[str, Any] = {"use_listings_cache": False} if self.scheme in ("s3", "s3a", "gs", "gcs") else {}
+    return fsspec.core.url_to_fs(url, **own, **options)
+
+  def key_of(self, url: str) -> str:
+    """Of an address in this store."""
+    return self.begin if self._chain else self.fs._strip_protocol(url)
+
+  def told(self) -> list[str]:
+    """A line where requests had to be tried again."""
+    return self.tries.lines(self.shown(self.begin).partition("://")[0] + "://")
+
+  def shown(self, key: str) -> str:
+    """The address of a key, without what is secret."""
+    text = key if "://" in key else f"{self.scheme}://{key.lstrip('/')}"
+    return address.redacted(text) + self._chain
+
+  def listed(self, folder: str) -> dict[str, Found]:
+    """{name: what it is} directly in a folder. Raises FileNotFoundError where there is none, and OSError."""
+    with self._lock:
+      age, found = self._listings.get(folder, (0.0, {}))
+      if time.monotonic() - age < _KEPT:
+        return dict(found)
+    rows = persistent(lambda: self.fs.ls(folder, detail=True), tries=self.tries)
+    found = {}
+    for row in rows:
+      name = row["name"].rstrip("/").rpartition("/")[2]
+      inside = row["name"].rstrip("/") != folder.rstrip("/")  # some stores list a folder's own marker in it
+      if name and inside:
+        found[name] = Found(int(row.get("size") or 0), row["type"] == "directory")
+    with self._lock:
+      self._listings[folder] = (time.monotonic(), found)
+    return dict(found)
+
+  def found(self, folder: str, name: str) -> Found:
+    """What lies at folder/name. Raises FileNotFoundError for nothing, and OSError."""
+    key = f"{folder}/{name}" if name else folder
+    if name and self.scheme not in ("http", "https"):  # a page need not list what it has
+      try:
+        if name in (there := self.listed(folder)):
+          return there[name]
+        raise FileNotFoundError(errno.ENOENT, "nothing there")
+      except PermissionError:
+        pass  # a key may be readable where its folder cannot be listed
+    row = persistent(lambda: self.fs.info(key), tries=self.tries)
+    return Found(int(row.get("size") or 0), row["type"] == "directory")
+
+  def read(self, key: str, start: int | None = None, end: int | None = None) -> bytes:
+    """An object's bytes, from `start` to before `end`. Raises OSError."""
+    with self._one_by_one if self.scheme in _ARCHIVES else contextlib.nullcontext():
+      return persistent(lambda: self.fs.cat_file(key, start=start, end=end), tries=self.tries)
+
+  def put(self, folder: str, name: str, data: bytes) -> None:
+    """Writes an object: others see the old one, or none, or the whole new one. Raises OSError."""
+    if self.scheme in _READ_ONLY:
+      raise OSError(errno.EROFS, "a place that can only be read")
+    key = f"{folder}/{name}"
+    if self.scheme in _WHOLE:
+      persistent(lambda: self.fs.pipe_file(key, data), tries=self.tries)
+    else:
+      persistent(lambda: self._moved(folder, key, data), tries=self.tries)
+    with self._lock:
+      if folder in self._listings:
+        self._listings[folder][1][name] = Found(len(data), False)
+      for above in [place for place in self._listings if folder.startswith(f"{place}/")]:
+        del self._listings[above]  # the folder may be new in it
+
+  def _moved(self, folder: str, key: str, data: bytes) -> None:
+    temporary = f"{folder}/.{uuid.uuid4().hex}.tmp"
+    self.fs.makedirs(folder, exist_ok=True)
+    try:
+      self.fs.pipe_file(temporary, data)
+      self.fs.mv(temporary, key)
+    except BaseException:
+      if self.fs.exists(temporary):
+        self.fs.rm_file(temporary)
+      raise
+
+  def check(self, key: str) -> None:
+    """UserError where there is no bucket, or no way to write into it."""
+    if self.scheme in _READ_ONLY:
+      raise UserError(f"{self.shown(key)}: expected a place to write to, found one that can only be read "
+                      f"({self.scheme}://); change --out")
+    if self.scheme not in ("s3", "s3a", "gs", "gcs"):
+      return
+    bucket = key.split("/")[0]
+    if not persistent(lambda: self.fs.exists(bucket), tries=self.tries):
+      raise UserError(f"{self.shown(key)}: expected a bucket to write to, found none called {bucket}; create it or "
+                      "change --out")
+
+
+class Ranged(io.RawIOBase):
+  """An object as a file: what is asked for is read, and no more."""
+
+  def __init__(self, store: Store, key: str, size: int):
+    self._store, self._key, self._size, self._at = store, key, size, 0
+
+  def readable(self) -> bool:
+    return True
+
+  def seekable(self) -> bool:
+    return True
+
+  def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+    self._at = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence])
+    return self._at
+
+  def tell(self) -> int:
+    return self._at
+
+  def readinto(self, buffer) -> int:
+    count = min(len(buffer), self._size - self._at)
+    if count <= 0:
+      return 0
+    data = self._store.read(self._key, self._at, self._at + count)
+    buffer[: len(data)] = data
+    self._at += len(data)
+    return len(data)
+
+
+def mode(found: Found) -> int:
+  """As `os.stat` has it."""
+  return (stat.S_IFDIR if found.is_folder else stat.S_IFREG) | 0o644

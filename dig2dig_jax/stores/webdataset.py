@@ -1,0 +1,78 @@
+"""How does a tar file hold samples? As WebDataset has it: members `NAME.FIELD`, those of one name behind each other.
+
+NAME ends at the first point of a member's base name: `0001.ir.png` and `0001.vi.jpg` are the fields ir.png and vi.jpg
+of 0001. Members are read by their place in the file; from a store in blocks, of which the last are kept, since small
+members would cost a request each.
+"""
+
+import io
+import tarfile
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dig2dig_jax.stores.shard import AnyPath, Kind, Member, Sample
+
+_BLOCK, _KEPT = 4 << 20, 16  # bytes; blocks
+_blocks: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
+_lock = threading.Lock()
+
+
+def index(path: AnyPath) -> list[Sample]:
+  """The samples of a tar file, uncompressed. Raises OSError and tarfile.TarError."""
+  found: dict[str, dict[str, Member]] = {}
+  with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+    for entry in tar:
+      folder, _, base = entry.name.removeprefix("./").rpartition("/")
+      stem, _, field = base.partition(".")
+      if not entry.isfile() or not stem:  # hidden ones have no stem
+        continue
+      place = entry.offset_data, entry.offset_data + entry.size
+      member = Member(path, entry.name.removeprefix("./"), read, place, entry.size)
+      found.setdefault(f"{folder}/{stem}" if folder else stem, {})[field] = member
+  return [Sample(name, members) for name, members in found.items()]
+
+
+def read(path: AnyPath, start: int, end: int) -> bytes:
+  """The bytes of a member. Raises OSError."""
+  if not isinstance(path, Path):
+    return path.read_range(start, end) if end - start >= _BLOCK else _of_blocks(path, start, end)
+  with path.open("rb") as file:
+    file.seek(start)
+    return file.read(end - start)
+
+
+def _of_blocks(path, start: int, end: int) -> bytes:
+  size = path.stat().st_size
+  parts = []
+  for number in range(start // _BLOCK, (max(end, start + 1) - 1) // _BLOCK + 1):
+    key = str(path), size, number
+    with _lock:
+      block = _blocks.get(key)
+    if block is None:
+      block = path.read_range(number * _BLOCK, min((number + 1) * _BLOCK, size))
+    with _lock:
+      _blocks[key] = block
+      _blocks.move_to_end(key)
+      while len(_blocks) > _KEPT:
+        _blocks.popitem(last=False)
+    begin = number * _BLOCK
+    parts.append(block[max(0, start - begin):end - begin])
+  return b"".join(parts)
+
+
+def write(samples: Sequence[tuple[str, Mapping[str, bytes]]]) -> bytes:
+  """A tar file of these samples: the same bytes for the same samples."""
+  whole = io.BytesIO()
+  with tarfile.open(fileobj=whole, mode="w", format=tarfile.PAX_FORMAT) as tar:
+    for name, fields in samples:
+      for field, data in fields.items():
+        # A point would end the name; who needs it finds it in the sample's own text.
+        entry = tarfile.TarInfo(f"{name.replace('.', '_')}.{field}")
+        entry.size, entry.mode = len(data), 0o644
+        tar.addfile(entry, io.BytesIO(data))
+  return whole.getvalue()
+
+
+KIND = Kind(".tar", "WebDataset", index, write)

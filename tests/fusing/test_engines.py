@@ -1,0 +1,154 @@
+"""Does a job that an engine runs make what it makes by itself, though tasks come in any order, twice or not at all?"""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+from scenes import read, write_pair
+from toys import conv_params, conv_prior
+
+from dig2dig_jax.data.shards import KINDS, files
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.fusing import engines, job, ledger, sharded
+from dig2dig_jax.fusing.worker import Worker
+from dig2dig_jax.methods.codec import luminance_codec
+from dig2dig_jax.methods.dig2dig import dig2dig
+from dig2dig_jax.methods.options import Dig2DigOptions
+from dig2dig_jax.stores.address import typed_place
+from dig2dig_jax.stores.shard import samples
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+NAMES = tuple(f"p{i:02d}" for i in range(10))
+OPTIONS = Dig2DigOptions(steps=2, strength=0.8, window="cumulative", temperature=0.01)
+
+
+@pytest.fixture(scope="module")
+def method():
+  return dig2dig(conv_prior(), luminance_codec(1), options=OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+  root = tmp_path_factory.mktemp("engines")
+  for name in NAMES:
+    write_pair(root / "data", name, (32, 32), channels={"ir": 1, "vi": 1})
+  return root
+
+
+def fuse(method, data, out, *, engine=None, **changes):
+  config = job.FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=16, **{"sheet": False} | changes)
+  return job.run(config, method, conv_params(), engine=engine)
+
+
+@pytest.fixture(scope="module")
+def plain(root, method, quick_compile):
+  report = fuse(method, root / "data", root / "plain")
+  assert report.done == len(NAMES)
+  return root / "plain"
+
+
+def backwards(fuser, *, lost=(), twice=()):
+  """An engine of one worker, in this process: the last task first, some without an answer, some with two. fuser: a list
+  that keeps what was compiled."""
+
+  def run(work, tasks):
+    worker = Worker(work)
+    worker._fuser = fuser[0] if fuser else None
+    for number, task in reversed(list(enumerate(tasks))):
+      done = worker(task)
+      fuser[:] = [worker._fuser]
+      pickle.dumps((done.lines, done.report, done.facts))  # as it has to travel
+      for _ in range(0 if number in lost else 2 if number in twice else 1):
+        yield done
+
+  return run
+
+
+def same(out, reference):
+  return all(np.array_equal(read(out / f"{name}.png"), read(reference / f"{name}.png")) for name in NAMES)
+
+
+@pytest.fixture(scope="module")
+def fuser():
+  return []
+
+
+def test_a_pair_is_logged_once_and_what_no_task_told_of_is_left(root, method, plain, fuser):
+  out = root / "engine"
+  report = fuse(method, root / "data", out, engine=backwards(fuser, lost={0}, twice={1}))
+  assert (report.done, report.left) == (2, 8)  # tasks of 8 and of 2
+  report = fuse(method, root / "data", out, engine=backwards(fuser, twice={0}))
+  assert (report.done, report.skipped, report.left) == (8, 2, 0)
+  entries = ledger.read(out)
+  assert sorted(entries) == sorted(NAMES) and all(len(lines) == 1 for lines in entries.values())
+  assert same(out, plain)
+  assert any("1 worker fused 8 pairs" in note for note in report.notes)
+
+
+def test_tasks_are_of_one_size_and_of_what_is_to_be_done():
+  planned = [engines.shares.Planned(engines.Pair(name, {}), (1, 1), bucket)
+             for name, bucket in zip("abcdefg", [(16, 16)] * 4 + [(32, 32)] * 3, strict=True)]  # fmt: skip
+  todo = [one.pair for one in planned if one.pair.name != "b"]
+  found = [[pair.name for pair in task] for task in engines.tasks(planned, todo, 2)]
+  assert found == [["a", "c"], ["d"], ["e", "f"], ["g"]]
+
+
+def shard_rows(out, kind):
+  return [(path.name, sample) for path in files(out, KINDS[kind]) for sample in samples(path, KINDS[kind])]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_results_lie_in_shards_that_are_whole(root, method, plain, fuser, kind):
+  out = root / kind
+  report = fuse(method, root / "data", out, engine=backwards(fuser), results=kind, shard=4)
+  assert report.done == len(NAMES) and report.failed == []
+  rows = shard_rows(out, kind)
+  assert sorted(sample.name for _, sample in rows) == sorted(NAMES) and len({name for name, _ in rows}) == 3
+  image = "png" if kind == "webdataset" else "image"
+  for _, sample in rows:
+    assert sample.members[image].read_bytes() == (plain / f"{sample.name}.png").read_bytes()
+  assert not list(out.glob("*.png"))
+  assert fuse(method, root / "data", out, results=kind, shard=4).skipped == len(NAMES)
+
+
+def test_a_shard_that_its_writer_did_not_live_to_log_is_logged_by_the_next_run(root, method, plain, fuser):
+  out = root / "webdataset-killed"
+  fuse(method, root / "data", out, engine=backwards(fuser), results="webdataset", shard=4)
+  log = next((out / "log").glob("*.jsonl"))
+  log.write_text("".join(log.read_text().splitlines(keepends=True)[:5]))  # a whole shard and a part of another
+  (lost := sorted(out.glob("*.tar"))[0]).unlink()
+  gone = {line["id"] for line in map(json.loads, log.read_text().splitlines()) if line["shard"] == lost.name}
+  report = fuse(method, root / "data", out, engine=backwards(fuser), results="webdataset", shard=4)
+  left = shard_rows(out, "webdataset")
+  assert sorted(sample.name for _, sample in left) == sorted(NAMES)
+  assert report.done in (2, 4) and set(ledger.read(out)) == set(NAMES) | gone
+
+
+def test_what_cannot_be_in_shards_is_refused(root, method):
+  for changes in ({"maps": True}, {"temperatures": True}, {"overwrite": True}):
+    with pytest.raises(UserError, match=f"--{next(iter(changes))}: expected --results=files"):
+      fuse(method, root / "data", root / "refused", results="webdataset", **changes)
+  assert sharded.CONTAINERS == ("files", "webdataset", "parquet", "array_record")
+
+
+def test_sources_and_results_in_a_store_and_in_shards_there(root, method, plain, fuser):
+  pytest.importorskip("fsspec")
+  place = typed_place("memory://engines")
+  rows = [(name, {f"{source}.png": (root / "data" / source / f"{name}.png").read_bytes() for source in ("ir", "vi")})
+          for name in NAMES]  # fmt: skip
+  (place / "shards" / "a.tar").write_bytes(KINDS["webdataset"].write(rows))
+  for name, fields in rows:
+    for field, data in fields.items():
+      (place / "data" / field.removesuffix(".png") / f"{name}.png").write_bytes(data)
+  report = fuse(method, place / "data", place / "out", engine=backwards(fuser))
+  assert report.done == len(NAMES)
+  for name in NAMES:
+    assert (place / "out" / f"{name}.png").read_bytes() == (plain / f"{name}.png").read_bytes()
+  again = fuse(method, place / "data", place / "out")
+  assert (again.done, again.skipped) == (0, len(NAMES))
+  report = fuse(method, place / "shards", place / "packed", engine=backwards(fuser), dataset="webdataset",
+                results="webdataset", shard=5)  # fmt: skip
+  assert report.done == len(NAMES) and len(shard_rows(place / "packed", "webdataset")) == len(NAMES)
+  with pytest.raises(UserError, match="expected a folder beside the images, found the sources' own"):
+    fuse(method, place / "data", place / "data" / "ir")
