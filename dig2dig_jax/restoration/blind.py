@@ -14,7 +14,7 @@ import numpy as np
 from dig2dig_jax.ops.arrays import Array
 from dig2dig_jax.restoration import clipping, noise_level, splitting
 from dig2dig_jax.restoration.noise_level import LEVEL, Noise
-from dig2dig_jax.sampling.types import Denoiser, Step
+from dig2dig_jax.sampling.types import Denoiser, GrayDenoiser, Step
 
 # Between these deviations the prior's estimate takes the source's place: the grain of good pictures stays below.
 FROM, TO = 3.5 * LEVEL, 5 * LEVEL
@@ -87,26 +87,39 @@ def measured(image: Array) -> Measured:
 
 def known(key: Array, images: Array, noise: Noise, gray: Sequence[bool], levels: Step, denoise: Denoiser) -> Restored:
   """The same for sources [K, H, W, 3] without stripes whose noise [K] was found before, as of the frames of a sequence;
-  one evaluation of each whose deviation is above `FROM`. gray: whether a source's three channels are equal."""
-
-  def one(source):
-    image, own, is_gray = source
-    found = Measured(image, is_gray, own, jnp.zeros(()))
-    return jax.lax.cond(own.deviation > FROM, lambda: cleaned(key, found, levels, denoise), lambda: image)
-
-  content = jax.lax.map(one, (images, noise, jnp.asarray(gray)))
-  return Restored(images, content, noise, jnp.zeros(images.shape[0]))
+  one evaluation of each whose deviation is above `FROM`. noise: NumPy's, so that what is the same for all frames is
+  worked out while the program is traced. gray: whether a source's three channels are equal."""
+  content = []
+  for image, is_gray, *fields in zip(images, gray, *map(np.asarray, noise), strict=True):
+    own = Noise(*(np.float32(field) for field in fields))
+    if own.deviation > FROM:
+      with jax.ensure_compile_time_eval():
+        step = _asked(own, is_gray, levels)
+        asked = float(splitting.deviation_of(step))
+      one = denoise.at(asked) if isinstance(denoise, GrayDenoiser) else denoise
+      image = _cleaned(key, Measured(image, bool(is_gray), own, jnp.zeros(())), step, one)
+    content.append(image)
+  return Restored(images, jnp.stack(content), noise, jnp.zeros(images.shape[0]))
 
 
 def cleaned(key: Array, found: Measured, levels: Step, denoise: Denoiser) -> Array:
   """A source [H, W, 3] without noise, by one evaluation; for those whose noise is above `FROM`. key, levels: see
   `restored`."""
+  return _cleaned(key, found, _asked(found.noise, found.gray, levels), denoise)
+
+
+def _asked(noise: Noise, gray: bool | Array, levels: Step) -> Step:
+  """The level at which the denoiser is asked about an image with this noise."""
+  _, deviation = noise_level.stabilise(jnp.zeros(()), noise)
+  asked = _MARGIN * deviation * jnp.where(gray, jnp.sqrt(3.0), 1.0)
+  index = jnp.argmin(jnp.abs(jnp.log(splitting.deviation_of(levels)) - jnp.log(asked)))
+  return jax.tree.map(lambda table: table[index], levels)
+
+
+def _cleaned(key: Array, found: Measured, step: Step, denoise: Denoiser) -> Array:
   observed, gray, noise = found.observed, found.gray, found.noise
   share = jnp.clip((noise.deviation - FROM) / (TO - FROM), 0, 1)
   stable, deviation = noise_level.stabilise(observed, noise)
-  asked = _MARGIN * deviation * jnp.where(gray, jnp.sqrt(3.0), 1.0)
-  index = jnp.argmin(jnp.abs(jnp.log(splitting.deviation_of(levels)) - jnp.log(asked)))
-  step = jax.tree.map(lambda table: table[index], levels)
   clean = splitting.denoised(key, stable, step, denoise, gray=gray)
   clean = noise_level.restabilise(clipping.unclipped(clean, stable, deviation), noise)
   return observed + share * (clean - observed)

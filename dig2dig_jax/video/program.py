@@ -72,7 +72,7 @@ def program(
   def run(params, images, state: steady.State):
     content = images
     if noisy:
-      content = blind.known(key, images, Noise(*map(jnp.asarray, noise)), gray, levels, denoiser(params)).content
+      content = blind.known(key, images, Noise(*map(np.asarray, noise)), gray, levels, denoiser(params)).content
     if not carries:
       fused, _ = fuse(method, params, key, jnp.clip(content, -1, 1))
       return Fused(_quantised(fused, bit_depth), jnp.bool_(False)), state
