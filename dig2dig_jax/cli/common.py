@@ -21,6 +21,7 @@ from dig2dig_jax.methods.dig2dig import one_pass
 from dig2dig_jax.methods.options import Dig2DigOptions, DrFusionOptions, MethodOptions, UserOptions
 from dig2dig_jax.methods.registry import METHODS, user_options
 from dig2dig_jax.priors.prior import DrFusionNetwork, Prior, load_drfusion, load_prior
+from dig2dig_jax.priors.swift import Swift, with_swift
 from dig2dig_jax.restoration import degradation
 from dig2dig_jax.restoration.blind_restorer import BlindRestorer
 from dig2dig_jax.restoration.restorer import Restorer
@@ -39,6 +40,11 @@ def method_options() -> MethodOptions | DrFusionOptions:
     del given["steps"]
   given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if name in known}
   options = user_options(flags.METHOD.value, **given) if kind is UserOptions else kind(**given)
+  if flags.GAINS.value == "swift":
+    one_band = isinstance(options, Dig2DigOptions) and options.bandwise and (options.steps == 0 or flags.FAST.value)
+    if not one_band:
+      raise UserError("--gains=swift: expected gains per band in one pass, found another method or reverse steps; add "
+                      "--dig_window=spectrum --steps=0, or leave it out")  # fmt: skip
   if not flags.FAST.value:
     return options
   if not isinstance(options, Dig2DigOptions):
@@ -107,11 +113,17 @@ def restorer(prior: Prior | DrFusionNetwork, options) -> Restorer | BlindRestore
     return blind_restorer_of(prior) if finds and not asked else None
   if isinstance(prior, DrFusionNetwork):
     raise UserError("--degradation, --sigma: DRFusion's network restores what it was trained for; leave them out")
-  return Restorer(prior, given, steps=flags.RESTORE_STEPS.value, seed=flags.SEED.value)
+  return Restorer(_whole(prior), given, steps=flags.RESTORE_STEPS.value, seed=flags.SEED.value)
 
 
 def blind_restorer_of(prior: Prior) -> BlindRestorer:
-  return BlindRestorer(prior, steps=flags.RESTORE_STEPS.value, seed=flags.SEED.value, bucket=flags.BUCKET.value)
+  options = {"steps": flags.RESTORE_STEPS.value, "seed": flags.SEED.value, "bucket": flags.BUCKET.value}
+  return BlindRestorer(_whole(prior), **options)
+
+
+def _whole(prior: Prior) -> Prior:
+  """What restores more than noise, by several evaluations."""
+  return prior.whole if isinstance(prior, Swift) and prior.whole is not None else prior
 
 
 def network_prior() -> Prior | DrFusionNetwork:
@@ -124,7 +136,8 @@ def network_prior() -> Prior | DrFusionNetwork:
 def prior(*, dtype: str | None = None) -> Prior:
   """Of --prior. dtype: in place of --dtype."""
   directory = Path(flags.PRIOR.value) if flags.PRIOR.value else EMBEDDED
-  return load_prior(directory, dtype=dtype or flags.DTYPE.value, label=flags.CLASS_LABEL.value)
+  found = load_prior(directory, dtype=dtype or flags.DTYPE.value, label=flags.CLASS_LABEL.value)
+  return with_swift(found) if flags.GAINS.value == "swift" and flags.JOB.value != "train" else found
 
 
 def say_notes(options) -> None:

@@ -91,6 +91,10 @@ COLORMAP = string(
   "stays; SOURCE:NAME for another source. docs/formats.md.", "fuse",
 )  # fmt: skip
 OUT = path("out", "out", "Folder for results.", *ALL)
+GAINS = enum(
+  "gains", "prior", ["prior", "swift"], "Who is asked about noisy sources: the prior, or a small network that learned "
+  "from it, in a fraction of the time; docs/video.md.", *FUSES, "evaluate:prior",
+)  # fmt: skip
 PRIOR = path(
   "prior", None, "Checkpoint folder of the diffusion prior; the embedded one by default.", *PRIORS, "train:swift"
 )

@@ -259,6 +259,8 @@ class _Run:
     report.notes += reading.lines(config.sources, told) + aligner.lines(aligned) + ghosts.lines(moved) + tally.lines()
     report.notes += fuser.notes
     report.notes += blind.told(config.sources, list(self.noise.values())) + blind_restorer.told(config.sources, lost)
+    if config.learned is not None:
+      report.notes += blind.beyond(config.sources, list(self.noise.values()), config.learned)
     report.notes += _without_temperatures(self.celsius)
     if self.coloured:
       report.notes.append(f"{config.colormap[0]}: {len(self.coloured)} of {len(aligned)} images have colours of their "
