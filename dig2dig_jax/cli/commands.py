@@ -72,6 +72,16 @@ def run(command: str, words: list[str]) -> int:
       from dig2dig_jax.cli import align
 
       return align.run(_out_flag(words))
+    if command in ("export", "live"):
+      own = importlib.import_module(f"dig2dig_jax.cli.{command}")
+      if _HELP & set(words):
+        say(own.HELP)
+        return 0
+      return own.run(_out_flag(words))
+    if command == "evaluate" and any(word.lstrip("-") == "video" for word in words):
+      from dig2dig_jax.cli import video
+
+      return video.evaluate(words)
     if command == "video":
       from dig2dig_jax.cli import video
 

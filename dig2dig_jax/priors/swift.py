@@ -62,18 +62,7 @@ class SwiftDenoiser:
     return jax.lax.cond((deviation >= low) & (deviation <= high), network, prior)
 
   def _estimate(self, image: Image, step: Step, *, gray: bool | Array) -> Image:
-    """[H, W, 3], in [-1, 1]."""
-    net, variables = SwiftNet(self.config), {"params": self.params}
-    level = (_deviation(step) / np.sqrt(3))[None]
-    height, width = image.shape[:2]
-    image = pad_to_multiple(image[None], self.config.size_multiple)
-    if isinstance(gray, bool) and gray:
-      mean, _ = net.apply(variables, image[..., :1], level)
-      found = jnp.repeat(mean, 3, axis=-1)
-    else:
-      mean, colour = net.apply(variables, *_with_level(swift.planes(image), level))
-      found = jnp.where(jnp.asarray(gray), jnp.repeat(mean, 3, axis=-1), swift.pixels(mean, colour))
-    return jnp.clip(found[0, :height, :width], -1, 1)
+    return estimate(self.config, self.params, image, _deviation(step) / np.sqrt(3), gray=gray)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -90,6 +79,21 @@ class Swift(Prior):
   def reuse(self, params):
     assert self.whole is not None
     return self.whole.reuse(params["prior"])
+
+
+def estimate(config: SwiftConfig, params: Any, image: Image, deviation: Array, *, gray: bool | Array) -> Image:
+  """The clean image [H, W, 3] in [-1, 1] behind a noisy one. deviation: of the noise in the mean over the channels,
+  which are equal where gray."""
+  net, variables, level = SwiftNet(config), {"params": params}, deviation[None]
+  height, width = image.shape[:2]
+  image = pad_to_multiple(image[None], config.size_multiple)
+  if isinstance(gray, bool) and gray:
+    found = jnp.repeat(net.apply(variables, image[..., :1], level)[0], 3, axis=-1)
+  else:
+    mean, colour = swift.planes(image)
+    mean, colour = net.apply(variables, mean, level, colour)
+    found = jnp.where(jnp.asarray(gray), jnp.repeat(mean, 3, axis=-1), swift.pixels(mean, colour))
+  return jnp.clip(found[0, :height, :width], -1, 1)
 
 
 def with_swift(prior: Prior, directory: Path = SWIFT) -> Swift:
@@ -125,6 +129,3 @@ def _bounds(config: SwiftConfig) -> tuple[float, float]:
 def _deviation(step: Step) -> Array:
   return jnp.sqrt((1 - step.alpha_bar) / step.alpha_bar)
 
-
-def _with_level(planes: tuple[Array, Array], level: Array) -> tuple[Array, Array, Array]:
-  return planes[0], level, planes[1]
