@@ -94,7 +94,8 @@ class Page:
     config = uvicorn.Config(guarded, log_level="critical", access_log=False, server_header=False, lifespan="off",
                             timeout_graceful_shutdown=1)  # fmt: skip
     self._server = uvicorn.Server(config)
-    self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, name="page", daemon=True)
+    run, sockets = self._server.run, {"sockets": [self._socket]}
+    self._thread = threading.Thread(target=run, kwargs=sockets, name="page", daemon=True)
 
   def __enter__(self) -> "Page":
     self._thread.start()

@@ -25,7 +25,8 @@ def run(words: Sequence[str]) -> int:
   for word in words:
     name, equals, value = word.removeprefix("--").partition("=")
     if not word.startswith("--") or not equals or not value or name not in ("out", "size", "swift"):
-      raise UserError(f"dig2dig export: expected -o FOLDER, --size= or --swift=, found {word}; see dig2dig export --help")
+      raise UserError(f"dig2dig export: expected -o FOLDER, --size= or --swift=, found {word}; see dig2dig export "
+                      "--help")  # fmt: skip
     given[name] = value
   if "out" not in given:
     raise UserError("dig2dig export: expected -o FOLDER, found no output; add it")

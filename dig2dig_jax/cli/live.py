@@ -1,4 +1,5 @@
-"""`dig2dig live`: two cameras, pipes or files that play, fused as they run, on a page of this machine or into a pipe."""
+"""`dig2dig live`: two cameras, pipes or files that play, fused as they run, on a page of this machine or into a
+pipe."""
 
 import contextlib
 import dataclasses
@@ -22,7 +23,7 @@ Two sources that run, infrared and visible, fused frame by frame as they come: o
 ones are passed over. Every few seconds a line says how many frames a second, and how late. A source is
 
   /dev/video0                 a camera
-  raw:PATH:WxH:CHANNELS       frames of bytes, one after the other, from a named pipe or a file; PATH - is standard input
+  raw:PATH:WxH:CHANNELS       frames of bytes, one after the other, of a named pipe or a file; PATH -: standard input
   FILE or FOLDER              what dig2dig video takes, played at its own pace
 
   -o -                        raw frames, three bytes a pixel, to standard output; else a page, whose address is printed
@@ -135,7 +136,8 @@ def source(place: str):
     try:
       return live.Raw(Path(path), typed_path(path).open("rb"), size, channels)
     except OSError as error:
-      raise UserError(f"{path}: expected a pipe or a file of raw frames, found {error.strerror}; check the name") from error
+      raise UserError(f"{path}: expected a pipe or a file of raw frames, found {error.strerror}; check the "
+                    "name") from error  # fmt: skip
   path = typed_path(place)
   with contextlib.suppress(OSError):
     if stat.S_ISCHR(path.stat().st_mode):

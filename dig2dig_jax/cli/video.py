@@ -73,7 +73,8 @@ def evaluate(words: Sequence[str]) -> int:
   names, order = _roles(places[:2], values.get("sources", "").partition("=")[2])
   offset = _seconds("offset", values.get("offset"))
   clips = _clips([places[k] for k in order], names, _rate(values.get("rate")))
-  say(f"| clip | warping error | {' | '.join(names)} | excess | pairs of frames |\n| --- |{' ---: |' * (3 + len(names))}")
+  say(f"| clip | warping error | {' | '.join(names)} | excess | pairs of frames |\n"
+      f"| --- |{' ---: |' * (3 + len(names))}")  # fmt: skip
   for place in places[2:]:
     found = scoring.flicker(*clips.values(), open_clip(typed_path(place)), offset)
     sources = " | ".join(f"{error:.2f}" for error in found.sources)

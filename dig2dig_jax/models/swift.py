@@ -2,8 +2,8 @@
 
 It gives in one pass what one evaluation of the prior gives: the clean image behind known noise. A colour image is taken
 apart into the mean over its channels, m, and two planes of colour, u = (R - B) / sqrt(2) and v = (R - 2 G + B) /
-sqrt(6); noise that is independent over channels with a standard deviation of sqrt(3) d has d in m and sqrt(3) d in u and
-v. The part for m sees nothing of colour, so that a gray image, whose channels are equal, needs that part alone.
+sqrt(6); noise that is independent over channels with a standard deviation of sqrt(3) d has d in m and sqrt(3) d in u
+and v. The part for m sees nothing of colour, so that a gray image, whose channels are equal, needs that part alone.
 
 No layer has a bias: of an image and a noise level both scaled, the estimate is scaled too, and levels between those
 that were learned come out as they should (Mohan et al. 2020, arXiv 1906.05478). Layout N H W C.

@@ -22,7 +22,8 @@ def write(path: Path, config: SwiftConfig, params: Any, *, gray: bool) -> None:
   try:
     import onnx
   except ImportError:
-    raise UserError(f"{path}: expected the package onnx, found it not installed; pip install dig2dig_jax[export]") from None
+    raise UserError(f"{path}: expected the package onnx, found it not installed; pip install "
+                    "dig2dig_jax[export]") from None  # fmt: skip
   graph = _Graph(onnx, {name: np.asarray(leaf, np.float32) for name, leaf in
                         traverse_util.flatten_dict(params, sep="/").items()})  # fmt: skip
   graph.estimate(gray)

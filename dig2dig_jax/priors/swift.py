@@ -85,10 +85,13 @@ def estimate(config: SwiftConfig, params: Any, image: Image, deviation: Array, *
   """The clean image [H, W, 3] in [-1, 1] behind a noisy one. deviation: of the noise in the mean over the channels,
   which are equal where gray."""
   net, variables, level = SwiftNet(config), {"params": params}, deviation[None]
+  mean: Any
+  colour: Any
   height, width = image.shape[:2]
   image = pad_to_multiple(image[None], config.size_multiple)
   if isinstance(gray, bool) and gray:
-    found = jnp.repeat(net.apply(variables, image[..., :1], level)[0], 3, axis=-1)
+    mean, _ = net.apply(variables, image[..., :1], level)
+    found = jnp.repeat(mean, 3, axis=-1)
   else:
     mean, colour = swift.planes(image)
     mean, colour = net.apply(variables, mean, level, colour)

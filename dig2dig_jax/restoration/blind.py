@@ -62,11 +62,11 @@ def beyond(sources: Sequence[str], found: Sequence[np.ndarray], learned: tuple[f
 
 
 class Measured(NamedTuple):
-  """Of one source [H, W, 3]. observed: without stripes. gray: whether its channels are equal. noise, striped: scalars,
-  as in `Restored`."""
+  """Of one source [H, W, 3]. observed: without stripes. gray: whether its channels are equal; True where that is known
+  while the program is traced. noise, striped: scalars, as in `Restored`."""
 
   observed: Array
-  gray: Array
+  gray: bool | Array
   noise: Noise
   striped: Array
 
@@ -104,8 +104,8 @@ def known(key: Array, images: Array, noise: Noise, gray: Sequence[bool], levels:
   one evaluation of each whose deviation is above `FROM`. noise: NumPy's, so that what is the same for all frames is
   worked out while the program is traced. gray: whether a source's three channels are equal."""
   content = []
-  for image, is_gray, *fields in zip(images, gray, *map(np.asarray, noise), strict=True):
-    own = Noise(*(np.float32(field) for field in fields))
+  for number, (image, is_gray) in enumerate(zip(images, gray, strict=True)):
+    own = jax.tree.map(lambda field, number=number: np.float32(field[number]), noise)
     if own.deviation > FROM:
       with jax.ensure_compile_time_eval():
         step = _asked(own, is_gray, levels)

@@ -110,7 +110,8 @@ def _write_pairs(config: TrainConfig, apply, params, step: int) -> None:
 def _write_estimates(config: TrainConfig, apply, params, step: int) -> None:
   """`sheets/estimates_STEP.png`: of the first examples a row each: noisy, the prior's estimate, this network's."""
   asked = swift_examples.ExamplesConfig(swift_examples.CHUNK, config.crop.size)
-  first = swift_examples.examples(config.out / "examples", config.data, config.teacher, config.model, asked, config.seed)
+  place = config.out / "examples", config.data
+  first = swift_examples.examples(*place, config.teacher, config.model, asked, config.seed)
   batch = np.asarray(first[0][:_SHEET_CROPS], np.float32)
   found = np.concatenate(apply(params, batch[..., :1], batch[:, 0, 0, 6], batch[..., 1:3]), axis=-1)
   found[..., 1:] *= np.any(batch[..., 1:3], axis=(1, 2, 3), keepdims=True)

@@ -1,9 +1,9 @@
 """What does the prior say of noisy crops? Asked once, kept in files, and drawn from by every step of the swift network.
 
 An example is float16 [size, size, 7]: the noisy planes (mean, u, v of `models.swift`), the prior's estimate of the
-clean ones, and the deviation of the mean's noise. Gray crops have zeros for u and v. Half of the noisy crops are clipped
-to [-1, 1], as cameras do. Example number i depends on (folder, seed, i) and on the prior only, batch number i on those
-and the seed.
+clean ones, and the deviation of the mean's noise. Gray crops have zeros for u and v. Half of the noisy crops are
+clipped to [-1, 1], as cameras do. Example number i depends on (folder, seed, i) and on the prior only, batch number i
+on those and the seed.
 """
 
 import dataclasses

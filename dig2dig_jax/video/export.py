@@ -2,8 +2,8 @@
 
 `clean(image [1, H, W, C], deviation [1]) -> [1, H, W, C]`: one source, of any size of multiples of 16, float32 in
 [-1, 1]; deviation is that of the noise in every channel. `fused(infrared uint8 [H, W, 1], visible uint8 [H, W, 3],
-deviations float32 [2]) -> uint8 [H, W, 3]`: a whole frame, of one size, by itself: with the tuned settings of `thermal`,
-each source restored as far as its noise asks for it.
+deviations float32 [2]) -> uint8 [H, W, 3]`: a whole frame, of one size, by itself: with the tuned settings of
+`thermal`, each source restored as far as its noise asks for it.
 """
 
 from collections.abc import Callable

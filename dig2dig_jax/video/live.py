@@ -4,6 +4,7 @@ A thread per source keeps its newest frame. Every new frame of the visible sourc
 frames that come while one is computed are passed over, and counted.
 """
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -63,7 +64,11 @@ class Live(Clip):
     for number, samples in enumerate(self._rest):
       samples = self.checked(samples, str(self.path))
       past = Fraction(time.monotonic() - start).limit_denominator(10**6)
-      yield Frame(number, int(past * 1000), past, lambda samples=samples: samples)
+      yield Frame(number, int(past * 1000), past, functools.partial(_as_it_is, samples))
+
+
+def _as_it_is(samples: np.ndarray) -> np.ndarray:
+  return samples
 
 
 class Raw(Live):

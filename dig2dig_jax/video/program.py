@@ -73,7 +73,7 @@ def program(
     images = jnp.stack([_floats(image, is_gray) for image, is_gray in zip(images, gray, strict=True)])
     content = images
     if noisy:
-      content = blind.known(key, images, Noise(*map(np.asarray, noise)), gray, levels, denoiser(params)).content
+      content = blind.known(key, images, jax.tree.map(np.asarray, noise), gray, levels, denoiser(params)).content
     if not carries:
       fused, _ = fuse(method, params, key, jnp.clip(content, -1, 1))
       return Fused(_quantised(fused, bit_depth), jnp.bool_(False)), state
