@@ -62,7 +62,8 @@ def test_planes_are_those_of_the_channels():
   image = jnp.asarray(np.random.default_rng(0).normal(size=(5, 6, 3)), jnp.float32)
   mean, colour = planes(image)
   np.testing.assert_allclose(mean[..., 0], image.mean(axis=-1), atol=1e-6)
-  np.testing.assert_allclose(jnp.square(colour).sum(-1) + 3 * jnp.square(mean[..., 0]), jnp.square(image).sum(-1), rtol=1e-5)
+  energy = jnp.square(colour).sum(axis=-1) + 3 * jnp.square(mean[..., 0])
+  np.testing.assert_allclose(energy, jnp.square(image).sum(axis=-1), rtol=1e-5)
   np.testing.assert_allclose(pixels(mean, colour), image, atol=1e-6)
 
 
