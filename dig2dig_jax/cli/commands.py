@@ -50,6 +50,7 @@ _ONE_PAGE["video"] = (
   "  --steady=SHARE        of a frame's own weights where nothing moves, the rest is carried from the frames before;\n"
   "                        --nosteady takes every frame by itself\n"
   "  --score               tell how much the result flickers; --score=FUSED.mp4 without -o: any fused clip\n"
+  "  --gains=swift         a small network in place of the prior for noisy clips; as fast as it is less exact\n"
   "  --range=, --restore=, --valid=, --prior=, --seed=, --overwrite, --tile=, --bit_depth=, --compile_cache= and the\n"
   "  method's options      as of dig2dig fuse\n\n"
   "Exit status: 0 done, 2 bad input, 3 stopped by another signal than Ctrl-C, 130 Ctrl-C."
