@@ -29,7 +29,7 @@ ALLOWED = {
   "sampling": {"ops"},
   "data": {"ops"},
   "alignment": {"data", "ops", "strict_json"},
-  "priors": {"assets", "models", "sampling", "strict_json"},
+  "priors": {"assets", "models", "ops", "sampling", "strict_json"},
   "porting": {"priors", "models"},
   "restoration": {"priors", "data", "sampling", "ops"},
   "guidance": {"restoration", "sampling", "ops"},

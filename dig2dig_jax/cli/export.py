@@ -35,14 +35,13 @@ def run(words: Sequence[str]) -> int:
   from dig2dig_jax.models.swift import SwiftConfig
   from dig2dig_jax.porting import swift_onnx
   from dig2dig_jax.priors import checkpoint
-  from dig2dig_jax.record import make_folder
   from dig2dig_jax.video import export
 
   folder = typed_path(given["swift"]) if "swift" in given else SWIFT
   loaded = checkpoint.load_checkpoint(folder)
   if not isinstance(loaded.config, SwiftConfig):
     raise UserError(f"{folder}: expected a swift network, found another; train one with --flagfile=train_swift.flags")
-  make_folder(out)
+  export.make_folder(out)
   written: list[Path] = []
   for kind in ("gray", "colour"):
     written += [out / f"swift_{kind}.onnx", out / f"swift_{kind}.jax"]

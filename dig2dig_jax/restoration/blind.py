@@ -105,8 +105,10 @@ def known(key: Array, images: Array, noise: Noise, gray: Sequence[bool], levels:
   worked out while the program is traced. gray: whether a source's three channels are equal."""
   content = []
   for number, (image, is_gray) in enumerate(zip(images, gray, strict=True)):
-    own = jax.tree.map(lambda field, number=number: np.float32(field[number]), noise)
-    if own.deviation > FROM:
+    with jax.ensure_compile_time_eval():
+      own = jax.tree.map(lambda field, number=number: jnp.float32(field[number]), noise)
+      loud = bool(own.deviation > FROM)
+    if loud:
       with jax.ensure_compile_time_eval():
         step = _asked(own, is_gray, levels)
         level = asked(own, is_gray, levels)

@@ -22,6 +22,7 @@ from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.dig2dig import rule_of
 from dig2dig_jax.models.swift import SwiftConfig
 from dig2dig_jax.priors import swift
+from dig2dig_jax.record import make_folder as make_folder
 from dig2dig_jax.restoration import blind, clipping
 
 PLATFORMS = ("cpu", "cuda")
