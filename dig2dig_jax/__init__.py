@@ -36,6 +36,7 @@ if TYPE_CHECKING:
   from dig2dig_jax.metrics import METRICS, score
   from dig2dig_jax.priors.checkpoint import load_checkpoint, save_checkpoint
   from dig2dig_jax.priors.prior import CustomPrior, DrFusionNetwork, Prior, load_drfusion, load_prior
+  from dig2dig_jax.priors.swift import Swift, with_swift
   from dig2dig_jax.restoration.blind_restorer import BlindRestorer
   from dig2dig_jax.restoration.degradation import Degradation
   from dig2dig_jax.restoration.restorer import Restorer
@@ -79,6 +80,7 @@ _HOME = {
   "metrics": ("METRICS", "score"),
   "priors.checkpoint": ("load_checkpoint", "save_checkpoint"),
   "priors.prior": ("CustomPrior", "DrFusionNetwork", "Prior", "load_drfusion", "load_prior"),
+  "priors.swift": ("Swift", "with_swift"),
   "restoration.blind_restorer": ("BlindRestorer",),
   "restoration.degradation": ("Degradation",),
   "restoration.restorer": ("Restorer",),

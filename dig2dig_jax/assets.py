@@ -8,3 +8,4 @@ ROOT = _PACKAGE / "assets" if (_PACKAGE / "assets").is_dir() else _PACKAGE.paren
 CHECKPOINTS = ROOT / "checkpoints"
 EMBEDDED = CHECKPOINTS / "embedded"
 DRFUSION = CHECKPOINTS / "drfusion"
+SWIFT = CHECKPOINTS / "swift"

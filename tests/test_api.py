@@ -31,7 +31,7 @@ ALLOWED = {
   "sampling": {"ops"},
   "data": {"ops", "stores"},
   "alignment": {"data", "ops", "strict_json"},
-  "priors": {"assets", "models", "sampling", "strict_json"},
+  "priors": {"assets", "models", "ops", "sampling", "strict_json"},
   "porting": {"priors", "models", "sampling"},
   "restoration": {"priors", "data", "sampling", "ops"},
   "guidance": {"restoration", "sampling", "ops"},

@@ -51,6 +51,7 @@ _ONE_PAGE["video"] = (
   "  --steady=SHARE        of a frame's own weights where nothing moves, the rest is carried from the frames before;\n"
   "                        --nosteady takes every frame by itself\n"
   "  --score               tell how much the result flickers; --score=FUSED.mp4 without -o: any fused clip\n"
+  "  --gains=swift         a small network in place of the prior for noisy clips; as fast as it is less exact\n"
   "  --range=, --restore=, --valid=, --prior=, --seed=, --overwrite, --tile=, --bit_depth=, --compile_cache= and the\n"
   "  method's options      as of dig2dig fuse\n\n"
   "Exit status: 0 done, 2 bad input, 3 stopped by another signal than Ctrl-C, 130 Ctrl-C."
@@ -73,6 +74,16 @@ def run(command: str, words: list[str]) -> int:
       from dig2dig_jax.cli import align
 
       return align.run(_out_flag(words))
+    if command in ("export", "live"):
+      own = importlib.import_module(f"dig2dig_jax.cli.{command}")
+      if _HELP & set(words):
+        say(own.HELP)
+        return 0
+      return own.run(_out_flag(words))
+    if command == "evaluate" and any(word.lstrip("-") == "video" for word in words):
+      from dig2dig_jax.cli import video
+
+      return video.evaluate(words)
     if command == "video":
       from dig2dig_jax.cli import video
 

@@ -18,6 +18,7 @@ from dig2dig_jax.evaluation import folders, lpips
 from dig2dig_jax.fusing.config import FuseConfig
 from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.priors.prior import DrFusionNetwork, Prior, load_drfusion
+from dig2dig_jax.priors.swift import Swift
 from dig2dig_jax.restoration import degradation
 from dig2dig_jax.restoration.blind_restorer import BlindRestorer
 from dig2dig_jax.restoration.restorer import Restorer
@@ -80,11 +81,17 @@ def restorer(prior: Prior | DrFusionNetwork, options) -> Restorer | BlindRestore
     return blind_restorer_of(prior) if finds and not asked else None
   if isinstance(prior, DrFusionNetwork):
     raise UserError("--degradation, --sigma: DRFusion's network restores what it was trained for; leave them out")
-  return Restorer(prior, given, steps=flags.RESTORE_STEPS.value, seed=flags.SEED.value)
+  return Restorer(_whole(prior), given, steps=flags.RESTORE_STEPS.value, seed=flags.SEED.value)
 
 
 def blind_restorer_of(prior: Prior) -> BlindRestorer:
-  return BlindRestorer(prior, steps=flags.RESTORE_STEPS.value, seed=flags.SEED.value, bucket=flags.BUCKET.value)
+  options = {"steps": flags.RESTORE_STEPS.value, "seed": flags.SEED.value, "bucket": flags.BUCKET.value}
+  return BlindRestorer(_whole(prior), **options)
+
+
+def _whole(prior: Prior) -> Prior:
+  """What restores more than noise, by several evaluations."""
+  return prior.whole if isinstance(prior, Swift) and prior.whole is not None else prior
 
 
 def network_prior() -> Prior | DrFusionNetwork:

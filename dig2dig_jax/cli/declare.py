@@ -21,7 +21,7 @@ VARIANTS = {
   "benchmark": (
     "tables", "figures", "speed", "metrics", "theory", "degraded", "unannounced", "left_out", "questions", "alignment",
   ),  # fmt: skip
-  "train": ("prior", "drfusion"),
+  "train": ("prior", "drfusion", "swift"),
 }
 _PART, _PATH = 255, 4095  # bytes of a file's name and of a path, on the common file systems
 

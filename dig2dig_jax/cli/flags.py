@@ -103,7 +103,13 @@ COLORMAP = string(
   "stays; SOURCE:NAME for another source. docs/formats.md.", "fuse",
 )  # fmt: skip
 OUT = path("out", "out", "Folder for results.", *ALL)
-PRIOR = path("prior", None, "Checkpoint folder of the diffusion prior; the embedded one by default.", *PRIORS)
+GAINS = enum(
+  "gains", "prior", ["prior", "swift"], "Who is asked about noisy sources: the prior, or a small network that learned "
+  "from it, in a fraction of the time; docs/video.md.", *FUSES, "evaluate:prior",
+)  # fmt: skip
+PRIOR = path(
+  "prior", None, "Checkpoint folder of the diffusion prior; the embedded one by default.", *PRIORS, "train:swift"
+)
 CLASS_LABEL = integer(
   "class_label", None, "Class that a class-conditional prior is asked for.", *PRIORS, check=at_least(0)
 )
@@ -313,7 +319,13 @@ PEER = path("peer", None, "Checkout of MMIF-DDFM to run beside, in PyTorch.", SP
 PEER_STEPS = integer("peer_steps", 100, "Steps really run of the peer's 100.", SPEED, check=between(1, 100))
 
 group("train")
-NETWORK = enum("network", "prior", ["prior", "drfusion"], "A diffusion prior, or DRFusion's.", "train")
+NETWORK = enum(
+  "network", "prior", ["prior", "drfusion", "swift"], "A diffusion prior, DRFusion's, or the one that stands in for a "
+  "prior where it must be quick (--gains=swift).", "train",
+)  # fmt: skip
+CACHED = integer(
+  "cached_crops", 3072, "Crops that the prior is asked about, once.", "train:swift", check=between(64, 10**6)
+)
 LEARNING_RATE = number("learning_rate", 5e-4, "Peak of the schedule.", "train", check=above(0))
 CROP_SIZE = integer("crop_size", 64, "Side of a crop in pixels.", "train", check=between(1, 8192))
 SAVE_EVERY = integer("save_every", 500, "Steps between checkpoints.", "train", check=at_least(1))

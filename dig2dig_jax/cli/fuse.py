@@ -9,6 +9,7 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing import engines, job, processes
 from dig2dig_jax.methods.options import UserOptions
 from dig2dig_jax.methods.registry import make_method, where
+from dig2dig_jax.priors.swift import Swift
 
 
 def _engine() -> engines.Engine | None:
@@ -45,10 +46,11 @@ def run() -> int:
   settings = {"method": flags.METHOD.value, "options": values, **common.pixel_settings(),
               **common.network_settings(prior)}  # fmt: skip
   conditions = getattr(options, "conditions", ())
+  learned = (prior.quick.least, prior.quick.most) if isinstance(prior, Swift) else None
   deghost = flags.DEGHOST_BY.value
   deghoster = None if deghost == "off" else Deghoster(deghost, flags.REFERENCE.value)
   config = dataclasses.replace(config, settings=settings, machine=machine, conditions=conditions, restorer=restorer,
-                               deghoster=deghoster)  # fmt: skip
+                               deghoster=deghoster, learned=learned)  # fmt: skip
   try:
     done = job.run(config, method, prior.params, place=place, engine=_engine())
   except UserError:

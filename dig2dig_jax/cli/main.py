@@ -12,6 +12,7 @@ HELP = """dig2dig: fuse registered images of one scene into one, with a diffusio
   dig2dig fuse FOLDER -o OUT                       every pair, bracket or stack of a folder, as cameras leave them
   dig2dig fuse CT_FOLDER PET_FOLDER -o OUT.nii.gz  two volumes, DICOM series or NIfTI files
   dig2dig video IR.mp4 VISIBLE.mp4 -o OUT.mp4      two clips, with the frames and the sound of the visible one
+  dig2dig live /dev/video0 /dev/video1             two cameras, pipes or files, on a page of this machine
   dig2dig evaluate --data=FOLDER --fused=FOLDER    scores of fused images, of any program
   dig2dig report --data=FOLDER --fused=FOLDER      the same, as a page with pictures
   dig2dig figure SPEC.toml -o FIGURE.pdf           images side by side with enlarged boxes, for a paper
@@ -20,6 +21,7 @@ HELP = """dig2dig: fuse registered images of one scene into one, with a diffusio
   dig2dig align IR.png VISIBLE.png -o FOLDER       files brought onto each other, and the transforms of that; or FOLDER
   dig2dig convert guided_diffusion|drfusion|lpips|verify ...   weights of PyTorch programs
   dig2dig app                                      a page to drop images on, in the browser of this machine
+  dig2dig export -o FOLDER                         the swift path as files that run without this package
   dig2dig show FILE ...                            what the program sees in an image, a volume, a prior's folder
 
   --task=thermal|medical|focus|exposure            which tuned settings; guessed, and said, if left out
@@ -28,7 +30,8 @@ HELP = """dig2dig: fuse registered images of one scene into one, with a diffusio
 `dig2dig COMMAND --help` lists the flags. Exit status: 0 all done, 2 bad input (one line says what and how to mend it),
 3 some pairs failed, 130 Ctrl-C.
 """
-COMMANDS = ("fuse", "evaluate", "report", "benchmark", "train", "align", "convert", "show", "video", "app", "figure")
+COMMANDS = ("fuse", "evaluate", "report", "benchmark", "train", "align", "convert", "show", "video", "app", "figure",
+            "live", "export")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,6 +13,7 @@ from dig2dig_jax.methods.dig2dig import one_pass
 from dig2dig_jax.methods.options import Dig2DigOptions, DrFusionOptions, MethodOptions, UserOptions
 from dig2dig_jax.methods.registry import METHODS, user_options
 from dig2dig_jax.priors.prior import Prior, load_prior
+from dig2dig_jax.priors.swift import with_swift
 
 
 def method_options() -> MethodOptions | DrFusionOptions:
@@ -28,6 +29,11 @@ def method_options() -> MethodOptions | DrFusionOptions:
     del given["steps"]
   given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if name in known}
   options = user_options(flags.METHOD.value, **given) if kind is UserOptions else kind(**given)
+  if flags.GAINS.value == "swift":
+    one_band = isinstance(options, Dig2DigOptions) and options.bandwise and (options.steps == 0 or flags.FAST.value)
+    if not one_band:
+      raise UserError("--gains=swift: expected gains per band in one pass, found another method or reverse steps; add "
+                      "--dig_window=spectrum --steps=0, or leave it out")  # fmt: skip
   if not flags.FAST.value:
     return options
   if not isinstance(options, Dig2DigOptions):
@@ -45,8 +51,9 @@ def number_of(flag: str, source: str) -> int:
 def prior(*, dtype: str | None = None) -> Prior:
   """Of --prior. dtype: in place of --dtype."""
   directory = Path(flags.PRIOR.value) if flags.PRIOR.value else EMBEDDED
-  return load_prior(directory, dtype=dtype or flags.DTYPE.value, label=flags.CLASS_LABEL.value,
-                    kernels=flags.KERNELS.value)  # fmt: skip
+  found = load_prior(directory, dtype=dtype or flags.DTYPE.value, label=flags.CLASS_LABEL.value,
+                     kernels=flags.KERNELS.value)  # fmt: skip
+  return with_swift(found) if flags.GAINS.value == "swift" and flags.JOB.value != "train" else found
 
 
 def codec() -> Codec:

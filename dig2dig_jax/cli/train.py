@@ -1,4 +1,4 @@
-"""--job=train: a diffusion prior, or DRFusion's network."""
+"""--job=train: a diffusion prior, DRFusion's network, or the swift one that stands in for a prior."""
 
 import dataclasses
 from pathlib import Path
@@ -11,6 +11,7 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing import processes
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig
 from dig2dig_jax.models.shapes import NetworkConfig
+from dig2dig_jax.models.swift import SwiftConfig
 from dig2dig_jax.training import config as train_config
 from dig2dig_jax.training import job
 from dig2dig_jax.training.step import StepConfig
@@ -46,12 +47,16 @@ def run() -> int:
     sample_size=flags.SAMPLE_SIZE.value,
     resume=flags.RESUME.value,
     init=Path(flags.INIT.value) if flags.INIT.value else None,
+    teacher=common.prior() if flags.NETWORK.value == "swift" else None,
+    examples=flags.CACHED.value,
   )
   say(f"prior written to {job.train(config)}")
   return 0
 
 
 def _network() -> NetworkConfig:
+  if flags.NETWORK.value == "swift":
+    return SwiftConfig()
   if flags.NETWORK.value == "drfusion":
     given = {"width": flags.WIDTH.value, "groups": flags.NORM_GROUPS.value, "dropout": flags.DROPOUT.value}
     try:

@@ -60,6 +60,28 @@ def run(words: Sequence[str]) -> int:
   return _score(clips, place, offset) if status == 0 and score is not None else status
 
 
+def evaluate(words: Sequence[str]) -> int:
+  """`dig2dig evaluate --video IR VI FUSED ...`: the flicker of fused clips beside their sources'."""
+  places = [word for word in words if not word.startswith("-")]
+  values = {word.lstrip("-").partition("=")[0]: word for word in words if word.startswith("-")}
+  if unknown := sorted(set(values) - {"video", "offset", "rate", "sources"}):
+    raise UserError(f"{values[unknown[0]]}: expected --offset=, --rate= or --sources= beside --video, found another "
+                    "flag; leave it out")  # fmt: skip
+  if len(places) < 3:
+    raise UserError(f"dig2dig evaluate --video: expected IR VI FUSED, two clips and what was fused of them, found "
+                    f"{len(places)} of these")  # fmt: skip
+  names, order = _roles(places[:2], values.get("sources", "").partition("=")[2])
+  offset = _seconds("offset", values.get("offset"))
+  clips = _clips([places[k] for k in order], names, _rate(values.get("rate")))
+  say(f"| clip | warping error | {' | '.join(names)} | excess | pairs of frames |\n"
+      f"| --- |{' ---: |' * (3 + len(names))}")  # fmt: skip
+  for place in places[2:]:
+    found = scoring.flicker(*clips.values(), open_clip(typed_path(place)), offset)
+    sources = " | ".join(f"{error:.2f}" for error in found.sources)
+    say(f"| {Path(place).name} | {found.error:.2f} | {sources} | {found.excess:.2f} | {found.pairs} |")
+  return 0
+
+
 def _fuse(clips: Mapping[str, Clip], out: Path, offset: Fraction, share: float) -> int:
   """By the flags, which have been read."""
   interrupt.begins()

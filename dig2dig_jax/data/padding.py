@@ -24,8 +24,9 @@ def reflect_pad(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   (height, width), (new_height, new_width) = image.shape[-3:-1], size
   if new_height < height or new_width < width:
     raise ValueError(f"cannot pad {height}x{width} to the smaller {new_height}x{new_width}")
-  rows, columns = _mirrored(height, new_height), _mirrored(width, new_width)
-  return image[..., rows[:, None], columns, :]
+  if new_height != height:
+    image = image[..., _mirrored(height, new_height), :, :]
+  return image if new_width == width else image[..., _mirrored(width, new_width), :]
 
 
 def crop(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

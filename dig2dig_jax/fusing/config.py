@@ -27,6 +27,7 @@ class FuseConfig(DataConfig):
   overwrite: write over results of other flags, weights or sources. conditions: names of CCF's conditions.
   frames: brings the sources of each pair onto each other, or into one size; None to take them as they lie.
   deghoster: leaves to one source what moved; None to fuse all that all show.
+  learned: noise that a network in the prior's place knows, see `blind.beyond`; None where there is none.
   restorer: of degraded sources, as they were told or as they are found; None to take sources as they are.
   results: what holds the fused images, `files` or shards of a kind (`sharded`); shard: pairs in one.
   settings: flags that decide pixels, for the record and to tell runs apart. machine: others, for the record
@@ -51,6 +52,7 @@ class FuseConfig(DataConfig):
   frames: Aligner | Frames | None = Frames()
   deghoster: Deghoster | None = None
   restorer: Restorer | BlindRestorer | None = None
+  learned: tuple[float, float] | None = None
   settings: dict = dataclasses.field(default_factory=dict)
   machine: dict = dataclasses.field(default_factory=dict)
   program_cache: Path | None = None

@@ -55,6 +55,8 @@ class Facts:
     lines = told.lines(config.sources, self.told) + aligner.lines(self.aligned) + ghosts.lines(self.moved)
     lines += tally.lines() + of_fuser
     lines += blind.told(config.sources, list(self.noise.values())) + blind_restorer.told(config.sources, self.lost)
+    if config.learned is not None:
+      lines += blind.beyond(config.sources, list(self.noise.values()), config.learned)
     lines += _without_temperatures(self.celsius)
     if self.coloured and config.colormap is not None:
       lines.append(f"{config.colormap[0]}: {len(self.coloured)} of {len(self.aligned)} images have colours of their "

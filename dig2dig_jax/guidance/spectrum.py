@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from dig2dig_jax.guidance import base_band
-from dig2dig_jax.ops import pyramid
+from dig2dig_jax.ops import pyramid, sources
 from dig2dig_jax.ops.arrays import Array, Image, Images, Weights
 from dig2dig_jax.ops.filters import gaussian_blur
 
@@ -106,7 +106,7 @@ def weigh(observed: Images, content: Images, rule: Rule) -> tuple[list[Array], l
     if _acts(rule.target):
       shines = jnp.maximum(bright[level][functional] - bright[0][functional].mean(), 0)
       score = score.at[functional].add(rule.target * shines)
-    weights.append(jax.nn.softmax(score, axis=0))
+    weights.append(sources.softmax(score))
   base = base_band.functional(functional) if rule.base == "functional" else getattr(base_band, rule.base)
   weights.append(jnp.broadcast_to(base(bands, content), (*bands[-1].shape[:-1], 1)))
   return weights, bands
@@ -114,13 +114,13 @@ def weigh(observed: Images, content: Images, rule: Rule) -> tuple[list[Array], l
 
 def blend(weights: list[Array], bands: list[Array], content: Images, rule: Rule) -> Composed:
   """The image that these weights make of the bands of the content."""
-  image = pyramid.collapse([jnp.sum(w * b, axis=0) for w, b in zip(weights, bands, strict=True)])
+  image = pyramid.collapse([sources.total(w * b) for w, b in zip(weights, bands, strict=True)])
   return Composed(_within(image, content, rule), _shown(weights, bands))
 
 
 def share(gain: Weights) -> Weights:
   """Of each source, [K, h, w, 1] in [0, 1]: of gains, or of energies."""
-  return gain / (jnp.sum(gain, axis=0, keepdims=True) + _TINY)
+  return gain / (sources.total(gain)[None] + _TINY)
 
 
 def _regions(gains: list[Array]) -> list[Array]:
@@ -133,9 +133,9 @@ def _regions(gains: list[Array]) -> list[Array]:
   return pyramid.gaussian_pyramid(share(gaussian_blur(total, _REGION)), len(gains))
 
 
-def _within(image: Image, sources: Images, rule: Rule) -> Image:
+def _within(image: Image, content: Images, rule: Rule) -> Image:
   """The image with its base corrected where details of one source on the brightness of another left what any has."""
-  low, high = sources.min(axis=0), sources.max(axis=0)
+  low, high = sources.least(content), sources.greatest(content)
   below, above = _room(rule.undershoot), _room(rule.overshoot)
   for _ in range(_ROUNDS):
     if below is not None:
@@ -175,10 +175,10 @@ def _shown(weights: list[Array], bands: list[Array]) -> Weights:
   """Weights per pixel, from those per band."""
   parts = None
   for weight, band in zip(reversed(weights[:-1]), reversed(bands[:-1]), strict=True):
-    energy = jnp.sum(jnp.mean(jnp.square(band), axis=-1, keepdims=True), axis=0, keepdims=True)
+    energy = sources.total(jnp.mean(jnp.square(band), axis=-1, keepdims=True))[None]
     energy = gaussian_blur(energy, 1.0) + _TINY / weight.shape[0]
     coarser = 0 if parts is None else pyramid.expand(parts, *band.shape[1:3])
     parts = coarser + weight * energy
   if parts is None:  # too small for a detail band
     return weights[-1]
-  return parts / jnp.sum(parts, axis=0, keepdims=True)
+  return parts / sources.total(parts)[None]

@@ -54,9 +54,10 @@ def luminance_codec(chroma_from: int, *, stretch: bool = False) -> Codec:
     return jnp.repeat(color.luma(images), 3, axis=-1)
 
   def decode(x0, images):
-    chroma = color.rgb_to_ycbcr(images[chroma_from])[..., 1:]
+    # Of one chroma, two colours differ by their luminance in every channel.
+    coloured = images[chroma_from]
     luma = _into_range(color.luma(x0), stretch)
-    return jnp.clip(color.ycbcr_to_rgb(jnp.concatenate([luma, chroma], axis=-1)), -1, 1)
+    return jnp.clip(coloured + (luma - color.luma(coloured)), -1, 1)
 
   return Codec(encode, decode, gray=True)
 

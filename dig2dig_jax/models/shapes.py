@@ -11,20 +11,25 @@ from dig2dig_jax.models import bounds, known
 from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig, DrFusionNet
 from dig2dig_jax.models.guided_unet import NoisyClassifier, UNet
+from dig2dig_jax.models.swift import SwiftConfig, SwiftNet
 
-NetworkConfig = UNetConfig | DrFusionConfig
+NetworkConfig = UNetConfig | DrFusionConfig | SwiftConfig
+_NAMED = {"drfusion": DrFusionConfig, "swift": SwiftConfig}  # what their cards say
 
 
 def config_from_dict(values: dict[str, Any]) -> NetworkConfig:
-  """The configuration that `to_dict` of either kind wrote. KeyError, TypeError or ValueError for what is none."""
+  """The configuration that `to_dict` of any kind wrote. KeyError, TypeError or ValueError for what is none."""
   if not isinstance(values, dict):
     raise TypeError(f"network configuration: expected fields by name, found {bounds.shown(values)}")
-  return (DrFusionConfig if values.get("network") == "drfusion" else UNetConfig).from_dict(values)
+  name = values.get("network")
+  return (_NAMED.get(name, UNetConfig) if isinstance(name, str) else UNetConfig).from_dict(values)
 
 
-def network(config: NetworkConfig, *, dtype: Any = jnp.float32) -> UNet | NoisyClassifier | DrFusionNet:
-  """The module of a configuration: DRFusion's, a classifier where it has a pool, else a U-Net. `dtype` is the
-  torso's."""
+def network(config: NetworkConfig, *, dtype: Any = jnp.float32) -> UNet | NoisyClassifier | DrFusionNet | SwiftNet:
+  """The module of a configuration: DRFusion's, the swift one, a classifier where it has a pool, else a U-Net. `dtype`
+  is the torso's; the swift one is float32."""
+  if isinstance(config, SwiftConfig):
+    return SwiftNet(config)
   if isinstance(config, DrFusionConfig):
     return DrFusionNet(config, dtype)
   return (UNet if config.pool is None else NoisyClassifier)(config, dtype)
@@ -37,6 +42,9 @@ def _flat_shapes(config: NetworkConfig) -> tuple[tuple[str, tuple[int, ...]], ..
 
   if isinstance(config, DrFusionConfig):
     inputs: dict[str, Any] = {"x": struct((1, 8, 8, 3)), "timesteps": struct((1,))}
+  elif isinstance(config, SwiftConfig):
+    side = config.size_multiple
+    inputs = {"mean": struct((1, side, side, 1)), "deviation": struct((1,)), "colour": struct((1, side, side, 2))}
   else:
     # A U-Net's parameters do not depend on the image; an attention pool's belong to one size.
     size = config.size_multiple if config.pool is None else config.image_size
@@ -64,6 +72,8 @@ def least_parameters(config: NetworkConfig) -> tuple[int, int]:
   """
   if isinstance(config, DrFusionConfig):
     return 300, 2 * 9 * (8 * config.width) ** 2
+  if isinstance(config, SwiftConfig):
+    return 15, 9 * sum(2 * width**2 for width in config.widths)
   blocks = config.num_res_blocks + (0 if config.pool else config.num_res_blocks + 1)
   widths = [int(mult * config.model_channels) for mult in config.channel_mult]
   return 10 * config.blocks, 9 * (sum(blocks * width**2 for width in widths) + 2 * widths[-1] ** 2)

@@ -19,6 +19,7 @@ from dig2dig_jax.models.drfusion_unet import DrFusionConfig, DrFusionNet
 from dig2dig_jax.models.guided_unet import UNet
 from dig2dig_jax.models.layers import KERNELS
 from dig2dig_jax.models.shapes import parameter_shapes
+from dig2dig_jax.models.swift import SwiftConfig
 from dig2dig_jax.priors import card, checkpoint
 from dig2dig_jax.sampling import schedule
 from dig2dig_jax.sampling.denoiser import network_denoiser, network_reuse
@@ -116,6 +117,9 @@ def load_prior(
   config = loaded.config
   if isinstance(config, DrFusionConfig):
     raise UserError(f"{directory}: expected a diffusion model, found DRFusion's network; use --method=drfusion")
+  if isinstance(config, SwiftConfig):
+    raise UserError(f"{directory}: expected a diffusion model, found a swift network, which stands in for one; "
+                    "--gains=swift takes it")  # fmt: skip
   for wrong, kind in ((config.pool is not None, "a classifier"), (config.super_resolution, "a super-resolution model")):
     if wrong:
       raise UserError(f"{directory}: expected a diffusion model of whole images, found {kind}; choose another --prior")

@@ -14,7 +14,7 @@ import numpy as np
 from dig2dig_jax.ops.arrays import Array
 from dig2dig_jax.restoration import clipping, noise_level, splitting
 from dig2dig_jax.restoration.noise_level import LEVEL, Noise
-from dig2dig_jax.sampling.types import Denoiser, Step
+from dig2dig_jax.sampling.types import Denoiser, GrayDenoiser, Step
 
 # Between these deviations the prior's estimate takes the source's place: the grain of good pictures stays below.
 FROM, TO = 3.5 * LEVEL, 5 * LEVEL
@@ -47,12 +47,26 @@ def told(sources: Sequence[str], found: Sequence[np.ndarray], *, way_out: str = 
   return lines
 
 
+def beyond(sources: Sequence[str], found: Sequence[np.ndarray], learned: tuple[float, float]) -> list[str]:
+  """A line per source some of whose noise a network of `learned` levels leaves to the prior. found: as of `told`.
+  learned: the least and the largest standard deviation, of 255, in an image of one channel."""
+  lines = []
+  for number, source in enumerate(sources):
+    own = np.asarray([one[number][0] for one in found]) / LEVEL
+    outside = own[(own * LEVEL > FROM) & ((own * _MARGIN < learned[0]) | (own * _MARGIN > learned[1]))]
+    if len(outside):
+      lines.append(f"{source}: noise of {len(outside)} of {len(own)} images, up to {outside.max():.0f} of 255, is "
+                   f"outside of what --gains=swift learned ({learned[0]:g} to {learned[1]:g}); the prior was asked "
+                   "there")  # fmt: skip
+  return lines
+
+
 class Measured(NamedTuple):
-  """Of one source [H, W, 3]. observed: without stripes. gray: whether its channels are equal. noise, striped: scalars,
-  as in `Restored`."""
+  """Of one source [H, W, 3]. observed: without stripes. gray: whether its channels are equal; True where that is known
+  while the program is traced. noise, striped: scalars, as in `Restored`."""
 
   observed: Array
-  gray: Array
+  gray: bool | Array
   noise: Noise
   striped: Array
 
@@ -87,29 +101,53 @@ def measured(image: Array) -> Measured:
 
 def known(key: Array, images: Array, noise: Noise, gray: Sequence[bool], levels: Step, denoise: Denoiser) -> Restored:
   """The same for sources [K, H, W, 3] without stripes whose noise [K] was found before, as of the frames of a sequence;
-  one evaluation of each whose deviation is above `FROM`. gray: whether a source's three channels are equal."""
+  one evaluation of each whose deviation is above `FROM`. noise: NumPy's, so that what is the same for all frames is
+  worked out while the program is traced. gray: whether a source's three channels are equal."""
+  content = []
+  for number, (image, is_gray) in enumerate(zip(images, gray, strict=True)):
+    with jax.ensure_compile_time_eval():
+      own = jax.tree.map(lambda field, number=number: jnp.float32(field[number]), noise)
+      loud = bool(own.deviation > FROM)
+    if loud:
+      with jax.ensure_compile_time_eval():
+        step = _asked(own, is_gray, levels)
+        level = asked(own, is_gray, levels)
+      one = denoise.at(level) if isinstance(denoise, GrayDenoiser) else denoise
+      image = _cleaned(key, Measured(image, bool(is_gray), own, jnp.zeros(())), step, one)
+    content.append(image)
+  return Restored(images, jnp.stack(content), noise, jnp.zeros(images.shape[0]))
 
-  def one(source):
-    image, own, is_gray = source
-    found = Measured(image, is_gray, own, jnp.zeros(()))
-    return jax.lax.cond(own.deviation > FROM, lambda: cleaned(key, found, levels, denoise), lambda: image)
 
-  content = jax.lax.map(one, (images, noise, jnp.asarray(gray)))
-  return Restored(images, content, noise, jnp.zeros(images.shape[0]))
+def asked(noise: Noise, gray: bool, levels: Step) -> float:
+  """The level at which a denoiser is asked about a source with this noise: the standard deviation of independent
+  channels, in [-1, 1]."""
+  return float(splitting.deviation_of(_asked(noise, gray, levels)))
 
 
 def cleaned(key: Array, found: Measured, levels: Step, denoise: Denoiser) -> Array:
   """A source [H, W, 3] without noise, by one evaluation; for those whose noise is above `FROM`. key, levels: see
   `restored`."""
+  return _cleaned(key, found, _asked(found.noise, found.gray, levels), denoise)
+
+
+def _asked(noise: Noise, gray: bool | Array, levels: Step) -> Step:
+  """The level at which the denoiser is asked about an image with this noise."""
+  _, deviation = noise_level.stabilise(jnp.zeros(()), noise)
+  wanted = _MARGIN * deviation * jnp.where(gray, jnp.sqrt(3.0), 1.0)
+  index = jnp.argmin(jnp.abs(jnp.log(splitting.deviation_of(levels)) - jnp.log(wanted)))
+  return jax.tree.map(lambda table: table[index], levels)
+
+
+def _cleaned(key: Array, found: Measured, step: Step, denoise: Denoiser) -> Array:
   observed, gray, noise = found.observed, found.gray, found.noise
+  if isinstance(gray, bool) and gray:  # one channel stands for all three
+    observed = observed[..., :1]
   share = jnp.clip((noise.deviation - FROM) / (TO - FROM), 0, 1)
   stable, deviation = noise_level.stabilise(observed, noise)
-  asked = _MARGIN * deviation * jnp.where(gray, jnp.sqrt(3.0), 1.0)
-  index = jnp.argmin(jnp.abs(jnp.log(splitting.deviation_of(levels)) - jnp.log(asked)))
-  step = jax.tree.map(lambda table: table[index], levels)
-  clean = splitting.denoised(key, stable, step, denoise, gray=gray)
+  three = jnp.broadcast_to(stable, found.observed.shape)
+  clean = splitting.denoised(key, three, step, denoise, gray=gray)[..., : stable.shape[-1]]
   clean = noise_level.restabilise(clipping.unclipped(clean, stable, deviation), noise)
-  return observed + share * (clean - observed)
+  return jnp.broadcast_to(observed + share * (clean - observed), found.observed.shape)
 
 
 def _restored(key, image, levels: Step, denoise: Denoiser) -> Restored:

@@ -20,7 +20,7 @@ from dig2dig_jax.ops.arrays import Array, Image, Scalar
 from dig2dig_jax.restoration.operators import Operator
 from dig2dig_jax.sampling import schedule
 from dig2dig_jax.sampling.schedule import NoiseSchedule
-from dig2dig_jax.sampling.types import Denoiser, Step
+from dig2dig_jax.sampling.types import Denoiser, GrayDenoiser, Step
 
 # Noise levels between which an operator is inverted, as standard deviations of images in [-1, 1]: 49 and 1 of 255.
 COARSE, FINE = 49 / 127.5, 1 / 127.5
@@ -58,9 +58,15 @@ def denoised(
 ) -> Array:
   """The prior's estimate of the clean image from `image` [H, W, 3] with noise of the step's level (of that level /
   sqrt(3), if gray)."""
-  image = jnp.where(gray, lift(key, image, deviation_of(step)), image)
-  x0 = denoise(jnp.sqrt(step.alpha_bar) * image, step).x0
-  return jnp.where(gray, x0.mean(axis=-1, keepdims=True), x0)
+
+  def lifted(denoise: Denoiser) -> Image:
+    independent = jnp.where(gray, lift(key, image, deviation_of(step)), image)
+    x0 = denoise(jnp.sqrt(step.alpha_bar) * independent, step).x0
+    return jnp.where(gray, x0.mean(axis=-1, keepdims=True), x0)
+
+  if isinstance(denoise, GrayDenoiser):
+    return denoise.estimate(image, step, gray=gray, otherwise=lifted)
+  return lifted(denoise)
 
 
 def restore(

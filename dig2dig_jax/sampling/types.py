@@ -5,7 +5,7 @@ Shapes: K sources, S steps, U weight updates, H x W pixels, C channels; images a
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from dig2dig_jax.ops.arrays import Array, Image, Images, Map
 
@@ -33,6 +33,24 @@ class Prediction(NamedTuple):
 
 
 Denoiser = Callable[[Image, Step], Prediction]  # (x_t, step) -> Prediction
+
+
+@runtime_checkable
+class GrayDenoiser(Protocol):
+  """A denoiser that takes gray images as they are, three equal channels with equal noise.
+
+  `estimate(image [H, W, 3], step, gray=..., otherwise=...) -> x0 [H, W, 3]` of an image with noise of the step's level,
+  of that level / sqrt(3) where gray; `otherwise(denoiser)` is the way of a denoiser that does not, for where it asks
+  one. `at(deviation) -> Denoiser`: for a level that is known before anything is compiled.
+  """
+
+  def __call__(self, x_t: Image, step: Step) -> Prediction: ...
+
+  def estimate(
+    self, image: Image, step: Step, *, gray: bool | Array, otherwise: Callable[[Denoiser], Image]
+  ) -> Image: ...
+
+  def at(self, deviation: float) -> Denoiser: ...
 
 
 class StatefulDenoiser(NamedTuple):

@@ -9,9 +9,11 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig
 from dig2dig_jax.models.shapes import NetworkConfig
-from dig2dig_jax.priors.prior import DTYPES
+from dig2dig_jax.models.swift import SwiftConfig
+from dig2dig_jax.priors.prior import DTYPES, Prior
 from dig2dig_jax.sampling.schedule import NoiseSchedule
 from dig2dig_jax.training.step import StepConfig
+from dig2dig_jax.training.swift_examples import CHUNK
 
 # The compact layout of the embedded prior: a 2 x 2 space-to-depth stem halves the resolution of every convolution, and
 # no block attends, so that time and memory grow with the number of pixels only.
@@ -37,7 +39,9 @@ class TrainConfig:
 
   A DrFusionConfig trains DRFusion on the pairs of `folders` (data is the first) by `sources`, degraded by `degraded`,
   whose crop size is that of `crop`. recompute: its network is evaluated again for its gradient, a quarter more time
-  for a third of the memory. full_every, detach: see `training.drfusion_step.make_drfusion_step`."""
+  for a third of the memory. full_every, detach: see `training.drfusion_step.make_drfusion_step`.
+
+  A SwiftConfig trains the swift network on what `teacher` says of so many `examples`, crops of the images in data."""
 
   data: Path
   out: Path
@@ -61,6 +65,8 @@ class TrainConfig:
   sample_size: int = 128
   resume: bool = False
   init: Path | None = None
+  teacher: Prior | None = None
+  examples: int = 3072
 
 
 def noise_of(model: NetworkConfig) -> NoiseSchedule:
@@ -86,6 +92,9 @@ def validate(config: TrainConfig, devices: int) -> None:
     (config.save_every >= 1, "save_every", config.save_every, "at least 1 step"),
     (config.sheet_every >= 0, "sheet_every", config.sheet_every, "at least 0 steps"),
     (config.dtype in DTYPES, "dtype", config.dtype, f"one of {', '.join(DTYPES)}"),
+    (config.examples >= CHUNK and config.examples % CHUNK == 0, "examples", config.examples, f"a multiple of {CHUNK}"),
+    (not isinstance(config.model, SwiftConfig) or config.dtype == "float32", "dtype", config.dtype,
+     "float32 for the swift network"),
   ):  # fmt: skip
     if not ok:
       raise UserError(f"--{flag}={found}: expected {expected}")

@@ -13,10 +13,12 @@ from dig2dig_jax.data.degraded_pairs import degraded_batches
 from dig2dig_jax.data.images import write_png
 from dig2dig_jax.evaluation import samples
 from dig2dig_jax.files import claim
+from dig2dig_jax.models import swift
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig
 from dig2dig_jax.priors import checkpoint
 from dig2dig_jax.record import explained, write_text
 from dig2dig_jax.sampling.denoiser import eps_denoiser
+from dig2dig_jax.training import swift_examples
 from dig2dig_jax.training.config import NOISE, TrainConfig, noise_of
 from dig2dig_jax.training.step import TrainState
 
@@ -25,6 +27,12 @@ _SHEET_CROPS = 8
 
 
 def _recipe(config: TrainConfig) -> dict:
+  """What a card tells of how its weights came about."""
+  if isinstance(config.model, swift.SwiftConfig):
+    teacher = None if config.teacher is None else config.teacher.directory.name
+    known = {"teacher": teacher, "examples": config.examples, "crop_size": config.crop.size}
+    return {"data": config.data.name, **known, "batch_size": config.batch_size, "seed": config.seed,
+            "step": dataclasses.asdict(config.step)}  # fmt: skip
   pairs = {
     "data": [folder.name for folder in config.folders],
     "sources": config.sources,
@@ -70,6 +78,8 @@ def write_sheets(config: TrainConfig, apply, state: TrainState) -> None:
   params, step = jax.device_get(state.ema), int(state.step)
   if isinstance(config.model, DrFusionConfig):
     return _write_pairs(config, apply, params, step)
+  if isinstance(config.model, swift.SwiftConfig):
+    return _write_estimates(config, apply, params, step)
   denoiser = lambda params: eps_denoiser(apply, params)  # noqa: E731
   one_by_one = crop_batches(config.data, config=config.crop, batch_size=1, seed=config.seed + 1)
   crops = np.concatenate(list(itertools.islice(one_by_one, _SHEET_CROPS)))
@@ -95,6 +105,19 @@ def _write_pairs(config: TrainConfig, apply, params, step: int) -> None:
   tiles = np.concatenate([batch[:, :2], restored, batch[:, 2:], fused], axis=1) * 2 - 1
   tiles = np.repeat(np.clip(tiles, -1, 1).reshape(-1, *tiles.shape[2:]), 3, axis=-1)
   write_png(config.out / "sheets" / f"fused_{step:06d}.png", samples.tiled(tiles, columns=7))
+
+
+def _write_estimates(config: TrainConfig, apply, params, step: int) -> None:
+  """`sheets/estimates_STEP.png`: of the first examples a row each: noisy, the prior's estimate, this network's."""
+  asked = swift_examples.ExamplesConfig(swift_examples.CHUNK, config.crop.size)
+  place = config.out / "examples", config.data
+  first = swift_examples.examples(*place, config.teacher, config.model, asked, config.seed)
+  batch = np.asarray(first[0][:_SHEET_CROPS], np.float32)
+  found = np.concatenate(apply(params, batch[..., :1], batch[:, 0, 0, 6], batch[..., 1:3]), axis=-1)
+  found[..., 1:] *= np.any(batch[..., 1:3], axis=(1, 2, 3), keepdims=True)
+  tiles = [np.asarray(swift.pixels(x[..., :1], x[..., 1:])) for x in (batch[..., :3], batch[..., 3:6], found)]
+  tiles = np.clip(np.stack(tiles, axis=1).reshape(-1, *batch.shape[1:3], 3), -1, 1)
+  write_png(config.out / "sheets" / f"estimates_{step:06d}.png", samples.tiled(tiles, columns=3))
 
 
 def export(config: TrainConfig, state: TrainState) -> Path:

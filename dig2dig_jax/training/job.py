@@ -22,13 +22,17 @@ from dig2dig_jax.data.degraded_pairs import degraded_batches
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.models.drfusion_unet import DrFusionConfig, DrFusionNet
 from dig2dig_jax.models.guided_unet import UNet
+from dig2dig_jax.models.shapes import network
+from dig2dig_jax.models.swift import SwiftConfig, SwiftNet
 from dig2dig_jax.priors import card, checkpoint
 from dig2dig_jax.record import make_folder
+from dig2dig_jax.training import swift_examples
 from dig2dig_jax.training.config import NOISE, TrainConfig, validate
 from dig2dig_jax.training.distributed import Team, team
 from dig2dig_jax.training.drfusion_step import initial_params, make_drfusion_step, sampler
 from dig2dig_jax.training.files import LOG, cut_log, export, write_run, write_sheets
 from dig2dig_jax.training.step import TrainState, init_state, make_step
+from dig2dig_jax.training.swift_step import make_swift_step
 
 
 def train(config: TrainConfig) -> Path:
@@ -62,22 +66,37 @@ def _batches(config: TrainConfig, group: Team, *, first_batch: int):
   if isinstance(config.model, DrFusionConfig):
     degraded = dataclasses.replace(config.degraded, size=config.crop.size)
     return degraded_batches(config.folders, config.sources, config=degraded, **options)
+  if isinstance(config.model, SwiftConfig):
+    return swift_examples.batches(examples_of(config), **options)
   return crop_batches(config.data, config=config.crop, **options)
+
+
+def examples_of(config: TrainConfig) -> list[np.ndarray]:
+  """Of a run of the swift network: the prior's estimates, kept in `out/examples`."""
+  assert isinstance(config.model, SwiftConfig) and config.teacher is not None
+  asked = swift_examples.ExamplesConfig(config.examples, config.crop.size)
+  return swift_examples.examples(
+    config.out / "examples", config.data, config.teacher, config.model, asked, config.seed
+  )
 
 
 def _compiled(config: TrainConfig):
   """(what the sheets run, the jitted step)."""
+  if isinstance(config.model, SwiftConfig):
+    swift = SwiftNet(config.model)
+    step = make_swift_step(swift, config.step, seed=config.seed)
+    return jax.jit(lambda params, *planes: swift.apply({"params": params}, *planes)), jax.jit(step, donate_argnums=0)
   if isinstance(config.model, DrFusionConfig):
     module = DrFusionNet(config.model, dtype=jnp.dtype(config.dtype))
     options = {name: getattr(config, name) for name in ("seed", "recompute", "full_every", "detach")}
     step = make_drfusion_step(module, config.step, **options)
     step_fn = jax.jit(step, donate_argnums=0)
     return jax.jit(sampler(module)), step_fn
-  network = UNet(config.model, dtype=jnp.dtype(config.dtype))
+  unet = UNet(config.model, dtype=jnp.dtype(config.dtype))
   tables = NOISE.tables()
-  apply = lambda params, x, t: network.apply({"params": params}, x, t, train=True)  # noqa: E731
+  apply = lambda params, x, t: unet.apply({"params": params}, x, t, train=True)  # noqa: E731
   step_fn = jax.jit(make_step(apply, tables.alphas_cumprod, config.step, seed=config.seed), donate_argnums=0)
-  return lambda params, x, t: network.apply({"params": params}, x, t), step_fn
+  return lambda params, x, t: unet.apply({"params": params}, x, t), step_fn
 
 
 def _latest_step(config: TrainConfig, manager: ocp.CheckpointManager) -> int | None:
@@ -104,10 +123,12 @@ def _initial_params(config: TrainConfig):
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), loaded.params)
   if isinstance(config.model, DrFusionConfig):
     return initial_params(config.model, seed=config.seed)
-  network = UNet(config.model)
   size = config.model.size_multiple
+  if isinstance(config.model, SwiftConfig):
+    planes = jnp.zeros((1, size, size, 1)), jnp.zeros((1,)), jnp.zeros((1, size, size, 2))
+    return jax.jit(network(config.model).init)(jax.random.key(config.seed), *planes)["params"]
   x = jnp.zeros((1, size, size, 3))
-  return jax.jit(network.init)(jax.random.key(config.seed), x, jnp.zeros((1,), jnp.int32))["params"]
+  return jax.jit(UNet(config.model).init)(jax.random.key(config.seed), x, jnp.zeros((1,), jnp.int32))["params"]
 
 
 def _run(config: TrainConfig, step_fn, apply, state: TrainState, batches, group: Team, manager) -> TrainState:

@@ -21,7 +21,10 @@ from dig2dig_jax.fusing import ledger
 from dig2dig_jax.fusing.processes import stopped_by_signal
 from dig2dig_jax.methods.base import Method
 from dig2dig_jax.priors.prior import Prior
+from dig2dig_jax.priors.swift import Swift, knows, told
 from dig2dig_jax.record import make_folder
+from dig2dig_jax.restoration import blind
+from dig2dig_jax.sampling import schedule
 from dig2dig_jax.video import encode, libraries, pairing, preparing, steady, stream
 from dig2dig_jax.video.clip import Clip
 from dig2dig_jax.video.container import Container
@@ -108,6 +111,10 @@ def flow_of(
   )
   for line in (*found.lines, *pairing.lines(clips)):
     tell(line)
+  for source in found.sources if isinstance(prior, Swift) else ():
+    deviation = float(source.noise.deviation)
+    if deviation > blind.FROM and not knows(prior.quick, blind.asked(source.noise, source.gray, _levels(prior))):
+      tell(told(prior.quick, source.name, deviation))
   if not is_steady(options):
     tell("frames are fused each by itself: weights that are carried along time need --dig_window=spectrum and "
          "--steps=0")
@@ -125,6 +132,11 @@ def flow_of(
   )
   bands = options.bands if is_steady(options) else 1
   return stream.Flow(clips, found, fused, prior.params, bands, config.bucket, config.offset)
+
+
+def _levels(prior: Prior) -> schedule.Step:
+  """All that it was trained on."""
+  return schedule.steps_at(prior.noise.tables(), range(prior.noise.num_timesteps))
 
 
 def run(

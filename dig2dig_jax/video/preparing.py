@@ -57,6 +57,14 @@ class Source(NamedTuple):
   stripes: np.ndarray | None = None
   valid: np.ndarray | None = None
 
+  def frame(self, samples: np.ndarray) -> np.ndarray:
+    """[H, W, 1 or 3]: uint8 whose ends are black and white, or float32 in [-1, 1]."""
+    as_it_is = samples.dtype == np.uint8 and self.placing.matrix is None and samples.shape[:2] == self.placing.size
+    whole = all(tuple(one[:2]) == extremes("uint8") for one in self.ranges if one.kind in ("", "uint8"))
+    if as_it_is and whole and self.stripes is None:
+      return samples
+    return self.pixels(samples)[..., : 1 if self.gray else 3]
+
   def pixels(self, samples: np.ndarray) -> np.ndarray:
     """[H, W, 3] in [-1, 1]."""
     try:
@@ -82,6 +90,12 @@ class Prepared(NamedTuple):
   def is_colour(self) -> bool:
     """Whether any source is in colour."""
     return not all(source.gray for source in self.sources)
+
+  def frames(self, samples: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Of one frame of every clip what `video.program` takes: the same, in as few bytes as may be."""
+    if any(source.valid is not None for source in self.sources):
+      return tuple(self.images(samples))
+    return tuple(source.frame(own) for source, own in zip(self.sources, samples, strict=True))
 
   def images(self, samples: Sequence[np.ndarray]) -> np.ndarray:
     """[K, H, W, 3] float32 in [-1, 1] of one frame of every clip."""

@@ -1,6 +1,6 @@
 """How is one frame fused? By one compiled program for all frames, which hands the weights on to the next one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -28,7 +28,7 @@ class Fused(NamedTuple):
   cut: Array
 
 
-Program = Callable[[Any, np.ndarray, steady.State], tuple[Fused, steady.State]]
+Program = Callable[[Any, Sequence[np.ndarray], steady.State], tuple[Fused, steady.State]]
 
 
 def is_steady(options: Any) -> bool:
@@ -49,7 +49,7 @@ def program(
   tile: int = 0,
   overlap: int = 0,
 ) -> Program:
-  """`(params, images [K, H, W, 3], State) -> (Fused, State)`, jitted.
+  """`(params, images, State) -> (Fused, State)`, jitted; images: K times [H, W, 1 or 3], uint8 or floats in [-1, 1].
 
   Args:
     method, options: what is run; of options that are not `is_steady` every frame by itself.
@@ -70,9 +70,10 @@ def program(
   method = method.replace(denoiser=denoiser)
 
   def run(params, images, state: steady.State):
+    images = jnp.stack([_floats(image, is_gray) for image, is_gray in zip(images, gray, strict=True)])
     content = images
     if noisy:
-      content = blind.known(key, images, Noise(*map(jnp.asarray, noise)), gray, levels, denoiser(params)).content
+      content = blind.known(key, images, jax.tree.map(np.asarray, noise), gray, levels, denoiser(params)).content
     if not carries:
       fused, _ = fuse(method, params, key, jnp.clip(content, -1, 1))
       return Fused(_quantised(fused, bit_depth), jnp.bool_(False)), state
@@ -85,6 +86,15 @@ def program(
     return Fused(_quantised(fused, bit_depth), cut), state
 
   return jax.jit(run)
+
+
+def _floats(image: Array, gray: bool) -> Image:
+  """[H, W, 3] in [-1, 1]."""
+  if image.dtype == jnp.uint8:
+    image = image.astype(jnp.float32) * (1 / 127.5) - 1
+  if gray and image.shape[-1] == 3:
+    image = (image[..., :1] + image[..., 1:2] + image[..., 2:]) / 3
+  return jnp.broadcast_to(image, (*image.shape[:2], 3))
 
 
 def _quantised(image: Image, bit_depth: int) -> Array:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from dig2dig_jax.ops import pyramid
+from dig2dig_jax.ops import pyramid, sources
 from dig2dig_jax.ops.arrays import Array, Images
 from dig2dig_jax.ops.filters import gaussian_blur
 from dig2dig_jax.restoration.noise_level import LEVEL
@@ -59,7 +59,7 @@ def carried(
   cut = is_cut(scene, state.scene)
   found = []
   for own, before, now, then in zip(weights, state.weights, scene, state.scene, strict=False):
-    change = gaussian_blur(jnp.abs(now - then), _NEIGHBOURHOOD).max(axis=0, keepdims=True)
+    change = sources.greatest(gaussian_blur(jnp.abs(now - then), _NEIGHBOURHOOD))[None]
     follow = share + (1 - share) * jnp.clip((change - FROM) / (TO - FROM), 0, 1)
     found.append(jnp.where((state.begun == 0) | cut, own, before + follow * (own - before)))
   return [*found, *weights[len(found) :]], State(found, scene, jnp.ones_like(state.begun)), cut & (state.begun > 0)

@@ -22,12 +22,13 @@ AHEAD = 3  # frames that wait to be computed
 
 
 class Ready(NamedTuple):
-  """A frame to be fused. visible: its number in the visible clip. images: [K, Hb, Wb, 3], padded."""
+  """A frame to be fused. visible: its number in the visible clip. images: K times [Hb, Wb, 1 or 3], padded, see
+  `Prepared.frames`."""
 
   number: int
   visible: int
   pts: int
-  images: np.ndarray
+  images: tuple[np.ndarray, ...]
 
 
 class Done(NamedTuple):
@@ -88,8 +89,9 @@ def _ready(flow: Flow, first: int) -> Generator[Ready, None, None]:
   infrared, visible = flow.clips.values()
   for number, pair in enumerate(pairing.together(infrared, visible, flow.offset)):
     if number >= first:
-      images = flow.prepared.images([frame.read() for frame in pair.frames])
-      yield Ready(number, pair.frames[1].number, pair.frames[1].pts, reflect_pad(images, flow.padded))
+      images = flow.prepared.frames([frame.read() for frame in pair.frames])
+      padded = tuple(reflect_pad(image, flow.padded) for image in images)
+      yield Ready(number, pair.frames[1].number, pair.frames[1].pts, padded)
 
 
 def _begun(flow: Flow, ready: Ready, state: steady.State) -> tuple[Fused, steady.State]:

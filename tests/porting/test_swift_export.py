@@ -1,0 +1,91 @@
+"""Do the files of `dig2dig export` give what the package does, and at once, where the package is not?"""
+
+import resource
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dig2dig_jax.cli import main
+from dig2dig_jax.models.swift import SwiftConfig
+from dig2dig_jax.priors import checkpoint, swift
+from dig2dig_jax.video import export
+
+onnx = pytest.importorskip("onnx", reason="no onnx: pip install dig2dig_jax[export]")
+pytest.importorskip("onnxruntime", reason="no onnxruntime: pip install dig2dig_jax[export]")
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+ALONE = """
+import numpy, onnxruntime, sys
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1
+network = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+image = numpy.load(sys.argv[2])
+clean, = network.run(None, {"image": image, "deviation": numpy.float32([0.08])})
+numpy.save(sys.argv[3], clean)
+assert not {"jax", "flax", "dig2dig_jax"} & set(sys.modules)
+"""
+
+
+@pytest.fixture(scope="module")
+def network():
+  loaded = checkpoint.load_checkpoint(swift.SWIFT)
+  assert isinstance(loaded.config, SwiftConfig)
+  return loaded
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  out = tmp_path_factory.mktemp("export")
+  assert main.main(["export", "-o", str(out)]) == 0
+  return out
+
+
+@pytest.mark.parametrize("kind", ["gray", "colour"])
+def test_files_agree_with_the_package(folder, network, kind, tmp_path):
+  rng = np.random.default_rng(0)
+  gray = kind == "gray"
+  image = np.clip(rng.normal(0, 0.4, (1, 32, 48, 1 if gray else 3)), -1, 1).astype(np.float32)
+  level = jnp.float32(0.08 if gray else 0.08 / np.sqrt(3))
+  three = jnp.broadcast_to(image[0], (32, 48, 3))
+  run = jax.jit(lambda image, level: swift.estimate(network.config, network.params, image, level, gray=gray))
+  expected = np.asarray(run(three, level))[None, ..., : image.shape[-1]]
+  assert np.abs(expected - image).max() > 0.05  # it does something
+  np.save(tmp_path / "image.npy", image)
+  before = resource.getrusage(resource.RUSAGE_CHILDREN)
+  command = [sys.executable, "-c", ALONE, folder / f"swift_{kind}.onnx", tmp_path / "image.npy", tmp_path / "out.npy"]
+  subprocess.run(list(map(str, command)), check=True, cwd=tmp_path)
+  after = resource.getrusage(resource.RUSAGE_CHILDREN)
+  # Of the processor's time: how long others keep a machine busy says nothing of these files.
+  assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0
+  np.testing.assert_allclose(np.clip(np.load(tmp_path / "out.npy"), -1, 1), expected, atol=1e-4)
+  kept = jax.export.deserialize(bytearray((folder / f"swift_{kind}.jax").read_bytes()))
+  np.testing.assert_allclose(kept.call(image, np.float32([0.08])), expected, atol=1e-4)
+  larger = np.zeros((1, 48, 16, image.shape[-1]), np.float32)
+  assert kept.call(larger, np.float32([0.08])).shape == larger.shape  # sizes are left open
+
+
+@pytest.mark.slow
+def test_a_kept_frame_program_is_the_package_s(network, tmp_path):
+  assert main.main(["export", "-o", str(tmp_path), "--size=48x32"]) == 0
+  rng = np.random.default_rng(1)
+  infrared, visible = (rng.integers(0, 256, (32, 48, channels), np.uint8) for channels in (1, 3))
+  kept = jax.export.deserialize(bytearray((tmp_path / "fused_48x32.jax").read_bytes()))
+  run = jax.jit(export.frame_program(network.config, network.params))
+  found = {}
+  for deviation in (0.0, 0.2):
+    arguments = infrared, visible, np.float32([deviation, deviation])
+    found[deviation] = np.asarray(kept.call(*arguments), np.int32)
+    assert np.abs(found[deviation] - np.asarray(run(*arguments), np.int32)).max() <= 1
+  assert found[0.2].std() < 0.8 * found[0.0].std()  # noise is removed where it is told
+
+
+def test_what_cannot_be_is_said_in_a_line(capsys, tmp_path):
+  wrong = (["--size=640"], "expected WIDTHxHEIGHT"), (["--colour=1"], "found --colour=1"), ([], "-o FOLDER")
+  for words, expected in wrong:
+    out = ["-o", str(tmp_path / "x")] if words else []
+    assert main.main(["export", *out, *words]) == 2
+    assert expected in capsys.readouterr().err
