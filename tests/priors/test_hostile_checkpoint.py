@@ -166,7 +166,7 @@ def test_the_rest_of_a_card(folder, changes, words):
 @pytest.mark.parametrize(
   ("schedule", "words"),
   [
-    ({"name": "sigmoid", "num_timesteps": 1000}, "noise schedule: expected linear or cosine, found 'sigmoid'"),
+    ({"name": "sigmoid", "num_timesteps": 1000}, "noise schedule: expected linear, cosine, flow, edm, found 'sigmoid'"),
     ({"name": "linear", "num_timesteps": 20}, "expected more than 20 timesteps, found 20"),
   ],
 )
