@@ -5,6 +5,7 @@ What is missing, superfluous, unreadable or of another size is named, never pass
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -13,16 +14,19 @@ from dig2dig_jax import metrics
 from dig2dig_jax.data import images
 from dig2dig_jax.data.pairs import Pair, by_name, load_pair, matching
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.evaluation import signs
 
 Folders = Mapping[str, Mapping[str, Path]]  # {method: {matching name: file}}
 
 
 class Fused(NamedTuple):
-  """A pair's images, uint8 [H, W, 1 or 3] of one size: `sources` {source: image}, `methods` {method: image}."""
+  """A pair's images, uint8 [H, W, 1 or 3] of one size: `sources` {source: image}, `methods` {method: image}. `signs`:
+  {method: what its file says of it}, see `evaluation.signs`."""
 
   name: str
   sources: dict[str, np.ndarray]
   methods: dict[str, np.ndarray]
+  signs: Mapping[str, list[str]] = MappingProxyType({})
 
 
 def named(folders: Sequence[str | Path]) -> dict[str, Path]:
@@ -98,6 +102,7 @@ def load(
     failed.append(str(error))
     return None
   found: dict[str, np.ndarray] = {}
+  told: dict[str, list[str]] = {}
   size = loaded.sources.shape[1:3]
   for method, files in folders.items():
     path = files.get(matching(pair.name))
@@ -115,13 +120,14 @@ def load(
                     f"{_why_other(size, image.pixels.shape[:2])}; left out for all methods")
       continue
     found[method] = levels(image.pixels, image.is_colour)
+    told[method] = signs.of_file(path, image, loaded.bit_depths)
   if len(found) < len(folders):
     return None
   sources = {
     name: levels(pixels, colour)
     for name, pixels, colour in zip(pair.files, loaded.sources, loaded.is_colour, strict=True)
   }
-  return Fused(pair.name, sources, found)
+  return Fused(pair.name, sources, found, told)
 
 
 def with_baselines(fused: Fused) -> Fused:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from dig2dig_jax import escape, metrics
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.evaluation import conventions
+from dig2dig_jax.evaluation import conventions, signs
 from dig2dig_jax.evaluation import folders as fused_folders
 from dig2dig_jax.evaluation.conventions import FAMILIES, PREPARATIONS, Measure
 from dig2dig_jax.fusing.outputs import refuse_sources
@@ -60,11 +60,13 @@ class Candidate(NamedTuple):
 
 
 class Report(NamedTuple):
-  """text: Markdown. left_out, failed: as of `evaluation.fused`. candidates: {folder: {family: all of them}}."""
+  """text: Markdown. left_out, failed: as of `evaluation.fused`. notes: signs of a mishap. candidates: {folder: {family:
+  all of them}}."""
 
   text: str
   left_out: list[str]
   failed: list[str]
+  notes: list[str]
   candidates: dict[str, dict[str, list[Candidate]]]
 
 
@@ -106,25 +108,25 @@ def run(
     method: {family: {} for family in families} for method in fused
   }
   failed: list[str] = []
-  count = 0
+  told: dict[str, dict[str, list[str]]] = {}
   for pair in tqdm(pairs, unit="pair", disable=None):
     images = fused_folders.load(pair, fused, folders, failed, fused_folders.fractions)
     if images is None:
       continue
-    count += 1
+    told[pair.name] = signs.of_pair(images.sources, images.methods, images.signs)
     for method, image in images.methods.items():
       prepared = prepare(images.sources, image)
       for family in families:
         for convention, value in _values(FAMILIES[family], prepared).items():
           values[method][family].setdefault(convention, []).append(value)
-  if not count:
+  if not told:
     raise UserError(f"{data.place}: expected images that all of {', '.join(fused)} have, found none; {failed[0]}")
   found = {method: {family: candidates(of) for family, of in rows.items()} for method, rows in values.items()}
   make_folder(out)
-  text = _markdown(found, printed, count, len(pairs))
+  text = _markdown(found, printed, len(told), len(pairs))
   write_text(out / "conventions.md", text)
   write_text(out / "conventions.csv", _csv(found))
-  return Report(text, left_out, failed, found)
+  return Report(text, left_out, failed, signs.lines(told), found)
 
 
 Prepared = dict[str, tuple[dict[str, np.ndarray], np.ndarray]]
