@@ -149,16 +149,16 @@ def _only_below(off: np.ndarray, least: int) -> bool:
   if off.size < least:
     return False
   below, above = np.mean((off < 0) & (off >= -1)), np.mean(off > 0)
-  return bool(below >= 0.05 and above <= 0.002 and below + np.mean(off == 0) >= 0.99)
+  return bool(below >= 0.02 and above <= 0.002 and below + np.mean(off == 0) >= 0.99)
 
 
 def _wraps(stack: np.ndarray, fused: np.ndarray) -> bool:
-  """Pixels over 100 levels beyond all sources, to the other end of the range than a neighbour, in smooth places."""
+  """Pixels well beyond all sources, at the other end of the range than a neighbour, where the sources are smooth."""
   low, high = texture.neighbours(fused)
   smooth = np.ones(fused.shape, bool)
   for source in stack:
     darkest, brightest = texture.neighbours(source)
     smooth &= brightest - darkest < 64
-  to_dark = (fused < stack.min(axis=0) - 100) & (high > 207)
-  to_bright = (fused > stack.max(axis=0) + 100) & (low < 48)
+  to_dark = (fused < np.minimum(stack.min(axis=0) - 20, 48)) & (high > 207)
+  to_bright = (fused > np.maximum(stack.max(axis=0) + 20, 207)) & (low < 48)
   return bool(np.sum((to_dark | to_bright) & smooth) >= 10)

@@ -65,12 +65,13 @@ def fine(image: np.ndarray) -> Fine:
 
 
 def is_soft(fused: Fine, sources: Sequence[Fine]) -> bool:
-  """Whether it lacks fine detail that all sources have: the average of two has a quarter of what is in one
-  alone, here there is less than a quarter of the softest's, and a tenth of the finest's. Not where sources' detail is
-  noise, which a fusion may well remove, nor where it is of the size of rounding."""
-  energies = [source.energy for source in sources]
-  structured = all(source.whiteness < 0.6 for source in sources)
-  return structured and min(energies) > 1 and fused.energy < min(0.25 * min(energies), 0.1 * max(energies))
+  """Whether it lacks fine detail that a source has and not as noise, which a fusion may well remove.
+
+  The average of two sources has a quarter of the energy that is in one alone. Here there is less than a quarter of what
+  the softest source has, and a tenth of what the finest one has that is no noise, and that is more than rounding."""
+  structure = max((source.energy for source in sources if source.whiteness < 0.6), default=0.0)
+  softest = min(source.energy for source in sources)
+  return min(structure, softest) > 1 and fused.energy < min(0.25 * softest, 0.1 * structure)
 
 
 def neighbours(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
