@@ -7,11 +7,13 @@ import math
 import cv2
 import numpy as np
 import pytest
+from absl.testing import flagsaver
 from conftest import golden_path
 from scenes import read, write, write_pair
 from skimage.metrics import structural_similarity
 
 from dig2dig_jax import metrics
+from dig2dig_jax.cli import main
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.evaluation import conventions, saturated, which_convention
@@ -131,6 +133,14 @@ def test_what_no_convention_gives_is_told_with_the_nearest(found):
   assert fitting(one, of) == []
   near = nearest(one, of)
   assert len(near) == 3 and abs(near[0].value - 99.99) == min(abs(c.value - 99.99) for c in of)
+
+
+def test_the_command_takes_printed_numbers(data, found, tmp_path, capsys):
+  words = ["evaluate", f"--data={data}", f"--fused={data.parent / 'ours'}", f"--out={tmp_path}", "--compile_cache="]
+  with flagsaver.flagsaver():
+    assert main.main([*words, "--which_convention=SD:0.1,SCD:9"]) == 0
+  told = capsys.readouterr().out
+  assert "ours: SD 0.1: " in told and "ours: SCD 9: none of " in told and (tmp_path / "conventions.csv").exists()
 
 
 def test_a_number_is_rounded_as_it_is_printed():
