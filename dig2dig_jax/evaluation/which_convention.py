@@ -26,6 +26,7 @@ from dig2dig_jax.fusing.outputs import refuse_sources
 from dig2dig_jax.record import make_folder, write_text
 
 NEAREST = 3  # told where none fits
+_DIGITS = 30  # that a printed number may have
 
 
 class Printed(NamedTuple):
@@ -83,7 +84,7 @@ def parse(words: Sequence[str]) -> list[Printed]:
       number = Decimal(text.strip())
     except InvalidOperation:
       number = Decimal("NaN")
-    if not colon or not number.is_finite():
+    if not colon or not number.is_finite() or not -_DIGITS <= int(number.as_tuple().exponent) <= _DIGITS:
       raise UserError(f"--which_convention={word}: expected a number as it is printed behind {name}:, found "
                       f"{text.strip() or 'nothing'}; write MEASURE:NUMBER, as VIF:0.69")
     found.append(Printed(family, number))
@@ -223,7 +224,11 @@ def _markdown(found, printed: Sequence[Printed], count: int, pairs: int) -> str:
       verb = "rounds" if len(fit) == 1 else "round"
       told = f"{len(fit)} of {len(of)} conventions {verb} to it" if fit else (
         f"none of {len(of)} conventions rounds to it; the nearest:")  # fmt: skip
+      if not of:
+        told = "undefined on these images by every convention (too small for its windows, or flat)"
       text += f"\n{escape.markdown(method)}: {one.family} {one.number}: {told}\n\n"
+      if not of:
+        continue
       # Decimals of the print and two more, so that a reader sees how well it fits.
       digits = max(0, -int(one.number.as_tuple().exponent)) + 2
       rows = [[escape.markdown(name) for name in candidate.convention] + [_number(candidate, digits)]

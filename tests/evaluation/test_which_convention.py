@@ -143,6 +143,11 @@ def test_the_command_takes_printed_numbers(data, found, tmp_path, capsys):
   assert "ours: SD 0.1: " in told and "ours: SCD 9: none of " in told and (tmp_path / "conventions.csv").exists()
 
 
+def test_what_is_defined_nowhere_is_told():
+  report = which_convention._markdown({"ours": {"VIF": []}}, parse(["VIF:0.69"]), 1, 1)
+  assert "ours: VIF 0.69: undefined on these images by every convention" in report and "|" not in report
+
+
 def test_a_number_is_rounded_as_it_is_printed():
   two, none, three = parse(["VIF:0.69", "MSE:1464", "Q^{AB/F}:0.690"])
   assert two.fits(0.6851) and two.fits(0.6949) and not two.fits(0.6952) and not two.fits(0.6848)
@@ -154,6 +159,7 @@ def test_a_number_is_rounded_as_it_is_printed():
   ("VIF", "--which_convention=VIF: expected a number as it is printed behind VIF:, found nothing"),
   ("VIF:high", "expected a number as it is printed behind VIF:, found high"),
   ("VIF:inf", "expected a number"),
+  ("VIF:1e400", "expected a number"),
   ("BRISQUE:20", "--which_convention=BRISQUE:20: expected one of EN, SD, .*, found BRISQUE"),
 ])  # fmt: skip
 def test_what_is_no_printed_number_is_refused(word, message):
