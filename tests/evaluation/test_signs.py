@@ -12,6 +12,7 @@ from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.data.images import read_image, to_uint8
 from dig2dig_jax.evaluation import fused as evaluate_fused
 from dig2dig_jax.evaluation import signs, which_convention
+from dig2dig_jax.evaluation.candidates import parse
 
 EXAMPLES = {"vif": ("ir", "vi"), "mff": ("a", "b"), "mef": ("over", "under")}
 
@@ -147,7 +148,7 @@ def test_evaluate_tells_of_signs_and_remembers_them(tmp_path, quick_compile, mon
     report = evaluate_fused.run(ours, data, tmp_path / "out", protocol="toy", baselines=False)
     assert told in report.comparison.notes and f"Note: {told}" in (tmp_path / "out" / "summary.md").read_text()
   assert "were scored before" in report.notes[0]
-  printed = which_convention.parse(["MSE:0"])
+  printed = parse(["MSE:0"])
   assert which_convention.run(ours, data, tmp_path / "other", printed).notes == [told]
   write(tmp_path / "ours" / "1.png", cv2.resize(copy, (24, 20))[..., None])
   write_pair(tmp_path / "data", "2", (40, 48), channels={"ir": 1, "vi": 1})

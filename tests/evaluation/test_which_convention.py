@@ -16,8 +16,8 @@ from dig2dig_jax import metrics
 from dig2dig_jax.cli import main
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.evaluation import conventions, saturated, which_convention
-from dig2dig_jax.evaluation.which_convention import candidates, fitting, nearest, parse
+from dig2dig_jax.evaluation import candidates_table, conventions, saturated, which_convention
+from dig2dig_jax.evaluation.candidates import Convention, candidates, fitting, nearest, parse
 
 SIZE = (48, 56)
 NAMES = ("1", "2")
@@ -123,7 +123,7 @@ def test_numbers_of_one_run_tell_how_its_images_were_prepared(data, found):
 
   words = "fused image stretched to 0..255"
   together = parse([f"SD:{value('SD', words):.4f}", f"SSIM:{value('SSIM', words):.4f}"])
-  told = which_convention._common(families, together)
+  told = candidates_table.common(families, together)
   assert told == f"all numbers together fit images that are {words}"
 
 
@@ -144,7 +144,7 @@ def test_the_command_takes_printed_numbers(data, found, tmp_path, capsys):
 
 
 def test_what_is_defined_nowhere_is_told():
-  report = which_convention._markdown({"ours": {"VIF": []}}, parse(["VIF:0.69"]), 1, 1)
+  report = candidates_table.markdown({"ours": {"VIF": []}}, parse(["VIF:0.69"]), 1, 1)
   assert "ours: VIF 0.69: undefined on these images by every convention" in report and "|" not in report
 
 
@@ -188,7 +188,7 @@ def test_colours_and_sixteen_bits_are_cut_off_or_rounded():
 
 
 def test_what_is_the_same_on_all_images_is_told_once():
-  convention = which_convention.Convention
+  convention = Convention
   found = candidates({
     convention("VIF", "a", STORED): [0.5, 0.7], convention("VIF_cdd", "b", STORED): [0.5, 0.7],
     convention("VIFF", "c", STORED): [math.nan, 0.4], convention("x", "d", STORED): [math.nan, math.nan],
