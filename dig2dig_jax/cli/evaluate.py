@@ -5,7 +5,7 @@ from pathlib import Path
 from dig2dig_jax.cli import common, flags, usage
 from dig2dig_jax.cli.output import say
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.evaluation import denoising, detection, fused, samples
+from dig2dig_jax.evaluation import candidates, denoising, detection, fused, samples, which_convention
 from dig2dig_jax.evaluation.detector import Detector
 
 
@@ -28,6 +28,11 @@ def run() -> int:
 
 
 def _evaluate_fused() -> int:
+  if flags.WHICH_CONVENTION.value:
+    printed = candidates.parse(flags.WHICH_CONVENTION.value)
+    folders, data, arguments = common.fused_arguments()
+    told = which_convention.run(folders, data, Path(flags.OUT.value), printed, limit=arguments["limit"])
+    return common.finish(told, told.text)
   folders, data, arguments = common.fused_arguments()
   found = fused.run(folders, data, Path(flags.OUT.value), **arguments)
   return common.finish(found, found.text)

@@ -265,6 +265,10 @@ PROTOCOL = names(
   "protocol", None, f"One of {', '.join(PROTOCOLS)} (panel); benchmark: one or more (panel,common).",
   "evaluate:fused", "report", "benchmark:tables",
 )  # fmt: skip
+WHICH_CONVENTION = names(
+  "which_convention", [], "Printed numbers, as VIF:0.69,SSIM:0.91: by which definitions --fused gives them, in place "
+  "of scores. docs/evaluation.md.", "evaluate:fused",
+)  # fmt: skip
 BASELINES = boolean("baselines", True, "Rows of trivial fusions, for comparison.", *SCORES)
 LPIPS = path(
   "lpips", None, "Weights of LPIPS, of dig2dig convert lpips.", "evaluate:fused", "report", "benchmark:tables"

@@ -3,8 +3,9 @@
 What is missing, superfluous, unreadable or of another size is named, never passed over.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -13,16 +14,19 @@ from dig2dig_jax import metrics
 from dig2dig_jax.data import images
 from dig2dig_jax.data.pairs import Pair, by_name, load_pair, matching
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.evaluation import signs
 
 Folders = Mapping[str, Mapping[str, Path]]  # {method: {matching name: file}}
 
 
 class Fused(NamedTuple):
-  """A pair's images, uint8 [H, W, 1 or 3] of one size: `sources` {source: image}, `methods` {method: image}."""
+  """A pair's images, uint8 [H, W, 1 or 3] of one size: `sources` {source: image}, `methods` {method: image}. `signs`:
+  {method: what its file says of it}, see `evaluation.signs`."""
 
   name: str
   sources: dict[str, np.ndarray]
   methods: dict[str, np.ndarray]
+  signs: Mapping[str, list[str]] = MappingProxyType({})
 
 
 def named(folders: Sequence[str | Path]) -> dict[str, Path]:
@@ -70,10 +74,27 @@ def files(pair: Pair, folders: Folders) -> dict[str, Path]:
   return {method: found[key] for method, found in folders.items() if key in found}
 
 
-def load(pair: Pair, paths: Mapping[str, Path], folders: Folders, failed: list[str]) -> Fused | None:
+def eight_bits(pixels: np.ndarray, is_colour: bool) -> np.ndarray:
+  """[-1, 1] [H, W, 3] -> uint8 [H, W, 1 or 3]."""
+  return images.to_uint8(pixels if is_colour else pixels[..., :1])
+
+
+def fractions(pixels: np.ndarray, is_colour: bool) -> np.ndarray:
+  """The same, float64 in 0..255 and not rounded to whole levels: 16 bits keep theirs."""
+  pixels = (pixels if is_colour else pixels[..., :1]).astype(np.float64)
+  return np.round((pixels + 1) * 127.5, 4)  # levels of 16 bits are 1/257 apart; float32 knows whole ones to 2e-5
+
+
+def load(
+  pair: Pair,
+  paths: Mapping[str, Path],
+  folders: Folders,
+  failed: list[str],
+  levels: Callable[[np.ndarray, bool], np.ndarray] = eight_bits,
+) -> Fused | None:
   """A pair with every method's image; None when one is missing or of another size, each fault a line in `failed`.
 
-  paths: {method: folder}, for the message alone.
+  paths: {method: folder}, for the message alone. levels: `eight_bits`, or `fractions` for images that are not uint8.
   """
   try:
     loaded = load_pair(pair._replace(valid="off"))  # scores are of the files as they are
@@ -81,6 +102,7 @@ def load(pair: Pair, paths: Mapping[str, Path], folders: Folders, failed: list[s
     failed.append(str(error))
     return None
   found: dict[str, np.ndarray] = {}
+  told: dict[str, list[str]] = {}
   size = loaded.sources.shape[1:3]
   for method, files in folders.items():
     path = files.get(matching(pair.name))
@@ -94,18 +116,18 @@ def load(pair: Pair, paths: Mapping[str, Path], folders: Folders, failed: list[s
       continue
     if image.pixels.shape[:2] != size:
       expected, there = ("x".join(map(str, shape)) for shape in (size, image.pixels.shape[:2]))
-      failed.append(
-        f"{path}: expected {expected} (height x width) as the sources, found {there}; left out for all methods"
-      )
+      failed.append(f"{path}: expected {expected} (height x width) as the sources, found {there}"
+                    f"{_why_other(size, image.pixels.shape[:2])}; left out for all methods")
       continue
-    found[method] = _levels(image.pixels, image.is_colour)
+    found[method] = levels(image.pixels, image.is_colour)
+    told[method] = signs.of_file(path, image, loaded.bit_depths)
   if len(found) < len(folders):
     return None
   sources = {
-    name: _levels(pixels, colour)
+    name: levels(pixels, colour)
     for name, pixels, colour in zip(pair.files, loaded.sources, loaded.is_colour, strict=True)
   }
-  return Fused(pair.name, sources, found)
+  return Fused(pair.name, sources, found, told)
 
 
 def with_baselines(fused: Fused) -> Fused:
@@ -121,5 +143,11 @@ def baseline_names(sources: Sequence[str]) -> list[str]:
   return [*metrics.BASELINES, *(f"copy of {name}" for name in sources)]
 
 
-def _levels(pixels: np.ndarray, is_colour: bool) -> np.ndarray:
-  return images.to_uint8(pixels if is_colour else pixels[..., :1])
+def _why_other(size: tuple[int, int], found: tuple[int, int]) -> str:
+  """What another size looks like, where it is plain; a clause."""
+  if found == size[::-1]:
+    return ", which is on its side"
+  # To the next whole pixel of the same shape. Enlarged again it would have lost what the measures look for.
+  if abs(found[0] * size[1] - found[1] * size[0]) <= max(size) and min(found) > 16:
+    return ", which is resized: fuse at the sources' size, or compare at that size with the sources resized alike"
+  return ""

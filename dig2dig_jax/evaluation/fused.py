@@ -15,7 +15,7 @@ from tqdm import tqdm
 from dig2dig_jax import metrics
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError, one_line
-from dig2dig_jax.evaluation import compare, compare_table
+from dig2dig_jax.evaluation import compare, compare_table, signs
 from dig2dig_jax.evaluation import folders as fused_folders
 from dig2dig_jax.evaluation.folders import Fused
 from dig2dig_jax.evaluation.scores import Scores, stamps
@@ -76,7 +76,8 @@ def run(
   measures = metrics.PROTOCOLS[protocol]
   rows = [*fused, *(fused_folders.baseline_names(data.sources) if baselines else ())]
   columns = dict.fromkeys(rows, (*measures, *(() if lpips is None else ("LPIPS",))))
-  settings = {"job": "evaluate", "lpips": lpips and getattr(lpips, "identity", uuid.uuid4().hex)}
+  weights = lpips and getattr(lpips, "identity", uuid.uuid4().hex)
+  settings = {"job": "evaluate", "signs": signs.VERSION, "lpips": weights}
   failed: list[str] = []
   names: list[str] = []
   with Scores(out, settings, columns) as log:
@@ -90,6 +91,7 @@ def run(
         images = fused_folders.load(pair, fused, folders, failed)
         if images is None:
           continue
+        own = {} if pair.name in done else signs.of_pair(images.sources, images.methods, images.signs)
         if baselines:
           images = fused_folders.with_baselines(images)
         scored = None if pair.name in done else _score(images, measures, lpips)
@@ -97,16 +99,17 @@ def run(
         failed.append(f"{pair.name}: expected scores, found {one_line(error)}; left out for all methods")
         continue
       if scored is not None:
-        log.append(pair.name, files[pair.name], scored)
+        log.append(pair.name, files[pair.name], scored, own)
       names.append(pair.name)
       if visit is not None:
         visit(images)
     found = log.load(names)
+    told = signs.lines(log.signs(names))
   if not names:
     methods = ", ".join(fused) or data.place
     raise UserError(f"{data.place}: expected images that all of {methods} have, found none; {failed[0]}")
   write_text(out / "scores.csv", csv_text(found, images=names))
-  notes = _notes(fused_folders.counts(folders, pairs), len(pairs), len(names))
+  notes = _notes(fused_folders.counts(folders, pairs), len(pairs), len(names)) + told
   if lpips is None and protocol in ("dig2dig", "all"):
     notes.append(NO_LPIPS)
   comparison = _compare(protocol, found, names, notes, plain=tuple(row for row in rows if row not in fused))

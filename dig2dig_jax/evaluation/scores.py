@@ -76,10 +76,18 @@ class Scores(LineFile):
       self.notes.append(f"{self.path}: {len(found)} of {len(wanted)} pairs were scored before by the same settings")
     return found
 
-  def append(self, name: str, files: Mapping[str, Stamp], rows: Mapping[str, Row]) -> None:
-    """One line, by one write, handed to the operating system before it returns."""
+  def append(
+    self,
+    name: str,
+    files: Mapping[str, Stamp],
+    rows: Mapping[str, Row],
+    signs: Mapping[str, Sequence[str]] = MappingProxyType({}),
+  ) -> None:
+    """One line, by one write, handed to the operating system before it returns. signs: {row: words on its image}, see
+    `evaluation.signs`."""
     scores = {row: {column: plain(value) for column, value in found.items()} for row, found in rows.items()}
     entry = {"id": name, "fingerprint": self.fingerprint, "files": files, "scores": scores}
+    entry |= {"signs": {row: list(words) for row, words in signs.items()}} if signs else {}
     self.write_line(json.dumps(entry, allow_nan=False))
 
   def load(self, names: Sequence[str]) -> dict[str, list[Row]]:
@@ -89,6 +97,14 @@ class Scores(LineFile):
       if entry is not None and entry["fingerprint"] == self.fingerprint and entry["id"] in found:
         found[entry["id"]] = entry["scores"]
     return {row: [found[name][row] for name in names] for row in self._columns}
+
+  def signs(self, names: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+    """{pair: {row: words on its image}} of pairs as in `load`."""
+    found: dict[str, dict[str, list[str]]] = {name: {} for name in names}
+    for entry in self._entries():
+      if entry is not None and entry["fingerprint"] == self.fingerprint and entry["id"] in found:
+        found[entry["id"]] = entry["signs"]
+    return found
 
   def _entries(self) -> Iterable[dict | None]:
     """Every line: what it holds, of any run; None for what is no line of scores."""
@@ -102,12 +118,13 @@ class Scores(LineFile):
       name, fingerprint, files, scores = (entry[field] for field in ("id", "fingerprint", "files", "scores"))
       if not (isinstance(name, str) and isinstance(fingerprint, str) and isinstance(files, dict)):
         return None
+      signs = {row: [str(word) for word in words] for row, words in entry.get("signs", {}).items()}
       rows = {row: {column: _value(value) for column, value in found.items()} for row, found in scores.items()}
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
       return None  # edited by hand
     if fingerprint == self.fingerprint and {row: frozenset(found) for row, found in rows.items()} != self._columns:
       return None
-    return {"id": name, "fingerprint": fingerprint, "files": files, "scores": rows}
+    return {"id": name, "fingerprint": fingerprint, "files": files, "scores": rows, "signs": signs}
 
 
 def _value(value: Any) -> float:
