@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import tempfile
+import weakref
 from array import array
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
@@ -42,6 +43,7 @@ class Manifest(Sequence[Pair]):
       self._file = _opened(path)
     except OSError as error:
       raise UserError(f"{path}: expected a manifest, found {error.strerror}; check --manifest") from error
+    weakref.finalize(self, self._file.close)
     try:
       at = 0
       for number, line in enumerate(self._file, 1):

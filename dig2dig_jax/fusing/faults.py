@@ -18,6 +18,9 @@ class Failure(str):
     found.pair, found.kind = pair, kind
     return found
 
+  def __getnewargs__(self) -> tuple[str, str, str]:  # for copies
+    return self.pair, self.kind, str(self)
+
 
 def failure(name: str, error: Exception, **figures: float | None) -> Failure:
   """Of the device, see `line`."""

@@ -143,11 +143,11 @@ class Index:
   def refresh(self) -> set[str]:
     """Reads what the logs have had appended since they were read; the names of the pairs that it is about."""
     with self._lock:
-      return self._read_on()
+      return self._read_on(told=True)
 
-  def _read_on(self) -> set[str]:
+  def _read_on(self, *, told: bool = False) -> set[str]:
+    """The names only where they are to be `told`."""
     names: set[str] = set()
-    collect = self._taken.lines > 0 or self._indexed > 0
     with explained(self.folder):
       for path in sorted(self.folder.glob("*.jsonl")):
         if path.is_symlink() or not path.is_file():
@@ -161,7 +161,7 @@ class Index:
         end = log.size
         for start, end, entry in ledger_lines.lines(path, log.size):  # noqa: B007
           self._taken.line(start, entry)
-          if collect and entry is not None and "id" in entry:
+          if told and entry is not None and "id" in entry:
             names.add(entry["id"])
         self._logs[path.name] = _Log(log.number, end, _probe(path, end))
         self._taken.end(end, self._logs[path.name].probe)

@@ -20,6 +20,7 @@ from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.fusing.processes import Place
 
 FEW = 20_000  # pairs whose sizes every process reads at its start, where nobody tells them
+_LARGEST = 2**30  # of a side, for planning
 _READERS = 8  # headers wait for disks and networks, not for the processor
 
 
@@ -77,7 +78,8 @@ def deal(pairs: Sequence[Pair], place: Place, *, bucket: int) -> Dealt:
   if len(pairs) <= FEW:
     with ThreadPoolExecutor(_READERS) as pool:
       planned = pool.map(lambda pair: _planned(pair, bucket), pairs)
-      return _by_size(np.array([entry.size or (0, 0) for entry in planned], np.int64).reshape(-1, 2), place, bucket)
+      sizes = [[min(side, _LARGEST) for side in entry.size or (0, 0)] for entry in planned]
+    return _by_size(np.array(sizes, np.int64).reshape(-1, 2), place, bucket)
   if isinstance(pairs, Manifest):
     hashes = pairs.hashes
   else:
