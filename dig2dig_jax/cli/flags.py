@@ -111,6 +111,8 @@ group("fuse")
 LIST = boolean("list", False, "Print the pairs, a JSON line each, and run nothing.", "fuse")
 EXAMPLES = path("examples", None, "Folder of pairs to take when --data is not given.", "fuse")
 OVERWRITE = boolean("overwrite", False, "Write over results of other flags, weights or sources.", "fuse")
+ONLY = enum("only", None, ["failed"], "Of the pairs that are to be done: `failed`, those that failed in an earlier "
+            "run and were not done since.", "fuse")  # fmt: skip
 BIT_DEPTH = integer(
   "bit_depth", 8, "Of the fused PNGs: 8, 16, or 0 for the deepest source's.", "fuse", check=one_of((8, 16, 0))
 )

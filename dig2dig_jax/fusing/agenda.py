@@ -26,6 +26,7 @@ class Agenda:
   """The pairs of a process that are to be done. Iterating gives them in the order to do them in, each made ready by
   `prepare`; `skipped` are done, and the images of those named in `kept` have a place that a foreign file has.
 
+  order: of all pairs, where it is known already.
   UserError for results of other flags, weights or sources, and where results would lie among sources.
   """
 
@@ -38,14 +39,16 @@ class Agenda:
     index: Index,
     identity: Identity,
     *,
+    order: shares.Order | None = None,
     say: Callable[[str], None] = lambda line: None,
   ):
     self._config, self._pairs, self._prepare, self._index, self._identity = config, pairs, prepare, index, identity
-    dealt = shares.deal(pairs, place, bucket=config.bucket)
-    self.share, self._ordered, self.largest = len(dealt.indices), dealt.ordered, dealt.largest
+    order = shares.order(pairs, bucket=config.bucket) if order is None else order
+    share = shares.deal(order, place)
+    self.share, self._ordered, self.largest = len(share), order.by_size, order.largest
     self.skipped, self.kept = 0, list[str]()
     only = {found.name for found in index.failed()} if config.only == "failed" else None
-    self.todo = self._remaining(dealt.indices, only, say)
+    self.todo = self._remaining(share, only, say)
     if not self._ordered:
       self.largest = self._sampled_largest()
 
@@ -74,21 +77,22 @@ class Agenda:
   def look_again(self, names: set[str]) -> None:
     """Takes away what another process has done since: it is among these names."""
     if names and len(self.todo):
-      again = np.array([self.named(number).name in names for number in self.todo.tolist()], bool)
+      blocks = [self.todo[at : at + _BLOCK] for at in range(0, len(self.todo), _BLOCK)]
+      again = np.array([pair.name in names for block in blocks for pair in self._named(block)], bool)
       rest = self._remaining(self.todo[again], None, lambda line: None)
       self.todo = self.todo[~again | np.isin(self.todo, rest)]
 
-  def named(self, number: int) -> Named:
+  def _named(self, block: np.ndarray) -> list[Named]:
     if isinstance(self._pairs, Manifest):
-      return Named(*self._pairs.entry(number))
-    pair = self._pairs[number]
-    return Named(pair.name, list(pair.files.values()))
+      return [Named(*entry) for entry in self._pairs.entries(block)]
+    pairs = [self._pairs[number] for number in block.tolist()]
+    return [Named(pair.name, list(pair.files.values())) for pair in pairs]
 
   def _remaining(self, indices: np.ndarray, only: set[str] | None, say: Callable[[str], None]) -> np.ndarray:
     todo = []
     for at in range(0, len(indices), _BLOCK):
       block = indices[at : at + _BLOCK]
-      named = [(number, self.named(number)) for number in block.tolist()]
+      named = list(zip(block.tolist(), self._named(block), strict=True))
       if only is not None:
         named = [(number, pair) for number, pair in named if pair.name in only]
       todo.append(np.array(self._undone(named), np.int64))
@@ -100,12 +104,12 @@ class Agenda:
     config = self._config
     finished = done.finished([pair for _, pair in named], self._index, self._identity, config.out,
                              overwrite=config.overwrite)  # fmt: skip
-    undone = []
+    undone, plain = [], not config.maps and not config.temperatures
     for number, pair in named:
       row = finished.get(pair.name)
-      if row is not None and files.has_maps(config, pair.name, row.marks) and (
+      if row is not None and (plain or files.has_maps(config, pair.name, row.marks) and (
         files.has_temperatures(config, pair.name, row.marks)
-      ):
+      )):  # fmt: skip
         self.skipped += 1
       else:
         undone.append((number, pair))

@@ -1,5 +1,6 @@
 """Which of these pairs need not be fused again? Asked of the index, and of the files as they are now."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,15 +29,15 @@ def finished(
   UserError for the first pair that has an image of other flags, weights or sources, unless `overwrite`: that pair is
   then to be done. Images without a line are no results of this job, and to be done.
   """
-  done, rows = {}, index.rows([pair.name for pair in pairs])
+  done, rows, beginning = {}, index.rows([pair.name for pair in pairs]), os.path.join(folder, "")
   for pair in pairs:
     known = rows.get(pair.name)
     if not known:
       continue
-    image = f"{folder}/{pair.name}.png"
+    image = f"{beginning}{pair.name}.png"
     size = file_bytes(image)
     lines = [row for row in known if row.bytes == size]
-    if len({row.run for row in lines}) > 1:  # several settings in turn: which one does the image show?
+    if len(lines) > 1 and len({row.run for row in lines}) > 1:  # several settings in turn: which one does the image show?
       sha256 = file_hash(Path(image))
       lines = [row for row in lines if _sha256(index, row) == sha256]
     if not lines:

@@ -62,40 +62,43 @@ def share(planned: Sequence[Planned], process: int, processes: int) -> list[Plan
   return list(planned[process::processes])
 
 
-class Dealt(NamedTuple):
-  """A process's pairs by their numbers in the list, int64 [n]; whether they are in the order to do them in, equal
-  padded sizes together, or in that of the list; pixels of the largest, 0 where that is not known."""
+class Order(NamedTuple):
+  """All pairs by their numbers in the list, in the order that they are dealt out in, int64 [N]; whether that is the one
+  to do them in, equal padded sizes together; pixels of the largest, 0 where that is not known."""
 
   indices: np.ndarray
-  ordered: bool
+  by_size: bool
   largest: int
 
 
-def deal(pairs: Sequence[Pair], place: Place, *, bucket: int) -> Dealt:
-  """The share of a process. Reads the headers of all files where sizes are not told and the pairs are few (`FEW`)."""
+def deal(order: Order, place: Place) -> np.ndarray:
+  """The share of a process, int64 [n]: in the order to do it in, or in that of the list."""
+  mine = order.indices[place.process :: place.processes]
+  return mine if order.by_size else np.sort(mine)
+
+
+def order(pairs: Sequence[Pair], *, bucket: int) -> Order:
+  """Of all pairs. Reads the headers of all files where sizes are not told and the pairs are few (`FEW`)."""
   if isinstance(pairs, Manifest) and pairs.sizes is not None:
-    return _by_size(pairs.sizes, place, bucket)
+    return _by_size(pairs.sizes, bucket)
   if len(pairs) <= FEW:
     with ThreadPoolExecutor(_READERS) as pool:
       planned = pool.map(lambda pair: _planned(pair, bucket), pairs)
       sizes = [[min(side, _LARGEST) for side in entry.size or (0, 0)] for entry in planned]
-    return _by_size(np.array(sizes, np.int64).reshape(-1, 2), place, bucket)
+    return _by_size(np.array(sizes, np.int64).reshape(-1, 2), bucket)
   if isinstance(pairs, Manifest):
     hashes = pairs.hashes
   else:
     hashes = np.array([zlib.crc32(pair.name.encode("utf-8", "surrogatepass")) for pair in pairs], np.uint32)
-  order = np.argsort(hashes, kind="stable")
-  return Dealt(np.sort(order[place.process :: place.processes]), False, 0)
+  return Order(np.argsort(hashes, kind="stable"), False, 0)
 
 
-def _by_size(sizes: np.ndarray, place: Place, bucket: int) -> Dealt:
+def _by_size(sizes: np.ndarray, bucket: int) -> Order:
   """sizes [N, 2], 0 where a header has none: those come last, and before them the largest padded size first."""
   height, width = np.asarray(sizes, np.int64).T
   known = (height > 0) & (width > 0)
   padded = [-(-np.where(known, side, 0) // bucket) * bucket for side in (height, width)]
-  order = np.lexsort((padded[0], -padded[0] * padded[1]))
-  mine = order[place.process :: place.processes]
-  return Dealt(mine, True, int((height * width)[mine].max(initial=0)))
+  return Order(np.lexsort((padded[0], -padded[0] * padded[1])), True, int((height * width).max(initial=0)))
 
 
 def manifest(planned: Iterable[Planned]) -> str:
