@@ -26,6 +26,7 @@ from dig2dig_jax.errors import UserError
 
 _LONGEST = 2**20  # bytes of a line
 _LARGEST = 2**31  # of a side
+_SCAN = json.JSONDecoder().scan_once
 _NAME = re.compile(r"[^/\\\0]+")
 
 
@@ -134,12 +135,12 @@ class Manifest(Sequence[Pair]):
     try:
       if len(line) > _LONGEST:
         raise ValueError(f"a line of {len(line)} bytes")
-      entry = json.loads(line.decode("utf-8"))
+      entry = _parsed(line.decode("utf-8"))
       files = entry["files"]
       for source in self._sources:
         if type(files[source]) is not str:
           raise TypeError(f"a path of type {type(files[source]).__name__}")
-      entry["id"]  # noqa: B018
+      entry["id"]
       return entry
     except UnicodeDecodeError:
       raise
@@ -165,6 +166,15 @@ def _opened(path: Path) -> BinaryIO:
     shutil.copyfileobj(file, kept)
   kept.seek(0)
   return kept
+
+
+def _parsed(text: str):
+  """As json.loads does, in half the time for what is in order."""
+  try:
+    found, end = _SCAN(text, 0)
+  except StopIteration:
+    return json.loads(text)
+  return found if text[end:].isspace() or end == len(text) else json.loads(text)
 
 
 def _under(folder: str, file: str) -> str:

@@ -37,7 +37,7 @@ def finished(
     image = f"{beginning}{pair.name}.png"
     size = file_bytes(image)
     lines = [row for row in known if row.bytes == size]
-    if len(lines) > 1 and len({row.run for row in lines}) > 1:  # several settings in turn: which one does the image show?
+    if len(lines) > 1 and len({row.run for row in lines}) > 1:  # several settings in turn: which does the image show?
       sha256 = file_hash(Path(image))
       lines = [row for row in lines if _sha256(index, row) == sha256]
     if not lines:

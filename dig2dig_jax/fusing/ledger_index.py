@@ -28,7 +28,7 @@ from dig2dig_jax.record import explained
 
 FILE = "index.sqlite"
 LEAST = 2**20  # bytes of logs below which no index is worth a file, and
-SHARE = 8  # one part in so many of what is indexed: that much may be appended before a new index is made
+SHARE = 16  # one part in so many of what is indexed: that much may be appended before a new index is made
 _ASKED = 500  # names in one question
 _PROBED = 4096  # bytes at a log's beginning, and before the place that it was read to, by which it is known again
 
