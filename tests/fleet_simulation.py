@@ -37,8 +37,8 @@ class World:
     self.written, self.computed = np.zeros(pairs, bool), np.zeros(pairs, np.uint8)
     self.seconds = HOURS * 3600 * workers / pairs
     self.requests = self.refused = self.throttled = 0
-    # It answers so many a second, and what it did not have to answer before, up to half a batch's of all workers.
-    self._rate, self._burst = THROTTLED * 3 * workers / self.seconds, workers * BATCH * 3 / 2
+    # It answers so many a second, and what it did not have to answer before, up to an eighth of a batch of all workers.
+    self._rate, self._burst = THROTTLED * 3 * workers / self.seconds, workers * BATCH * 3 / 8
     self._free, self._at = self._burst, 0.0
 
   def request(self):

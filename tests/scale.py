@@ -196,7 +196,7 @@ def startup(root):
     while not (lines := log_lines(root / name)):
       assert running.poll() is None, running.communicate()
       time.sleep(0.02)
-    found.append(time.monotonic() - begun - json.loads(lines[0])["seconds"])
+    found.append(time.monotonic() - begun - json.loads(lines[0])["took"])
     finish([running])
     record = json.loads((root / name / "run.json").read_text())
     programs = f"{record['programs']} programs compiled or loaded in {record['compile_seconds']:.1f} s"

@@ -26,6 +26,8 @@ Entry = dict[str, Any]
 _WHOLE = {"id", "bytes", "sha256", "sources", "fingerprint", "flags", "weights"}  # of a line that tells everything
 _SHORT = {"id", "bytes", "sha256", "sources", "run"}
 _COMMON = ("flags", "weights", "versions", "device", "seed")  # that a run's line tells for all its pairs
+_SHORTER = {"seconds": "took", "contradiction": "odds"}  # names in a short line, of which there may be 10^7
+_LONGER = {short: name for name, short in _SHORTER.items()}
 _LONGEST = 2**24  # bytes of a line; the curves of a thousand steps take a hundredth
 _DEEPEST = 32  # of flags within flags
 _LARGEST = 2**63  # of numbers of bytes
@@ -42,7 +44,7 @@ def short(entry: Mapping[str, Any], now: datetime.datetime) -> str:
   """The line of a finished pair: what the run's line does not tell of an entry with everything in it."""
   own = {name: value for name, value in entry.items() if name not in (*_COMMON, "id", "fingerprint", "sha256")}
   own["sources"] = list(entry["sources"].values())
-  own = {name: value for name, value in own.items() if (name, value) != ("tile", 0)}
+  own = {_SHORTER.get(name, name): value for name, value in own.items() if (name, value) != ("tile", 0)}
   digest = base64.urlsafe_b64encode(bytes.fromhex(entry["sha256"])).decode().rstrip("=")
   return _text({"id": entry["id"], "run": entry["fingerprint"], "sha256": digest, **own, "at": int(now.timestamp())})
 
@@ -64,7 +66,7 @@ def whole(entry: Entry, run: Mapping[str, Any] | None) -> Entry | None:
     return None
   at = entry.get("at")
   finished = datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat() if _is_time(at) else ""
-  own = {name: value for name, value in entry.items() if name not in ("run", "at")}
+  own = {_LONGER.get(name, name): value for name, value in entry.items() if name not in ("run", "at")}
   common = {name: run[name] for name in _COMMON if name in run}
   return {
     "tile": 0, **own, **common,
