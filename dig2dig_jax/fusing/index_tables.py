@@ -212,7 +212,8 @@ class Taken:
     sizes = sources.values() if isinstance(sources, dict) else sources
     run = self._run(fingerprint)
     self._done.append((key(entry["id"]), self._log, offset, entry["bytes"], run, digest(sizes), marks))
-    start, seconds = self._of_start(offset, fingerprint, _whole(entry.get("at"))), entry.get("took", entry.get("seconds"))
+    start = self._of_start(offset, fingerprint, _whole(entry.get("at")))
+    seconds = entry.get("took", entry.get("seconds"))
     start[5] += 1
     start[7] += seconds if type(seconds) in (int, float) and 0 <= seconds < 1e9 else 0
 
