@@ -252,8 +252,8 @@ ENGINE_WORKERS = string(
   "engine_workers", "1:", "Of --engine: LEAST:MOST workers; without MOST as many as there is room for.", "fuse"
 )
 ENGINE_ADDRESS = string(
-  "engine_address", "", "Of --engine: HOST:PORT of a Ray cluster, auto for this machine's; where empty RAY_ADDRESS, else a "
-  "cluster of this run's own.", "fuse",
+  "engine_address", "", "Of --engine: HOST:PORT of a Ray cluster, auto for this machine's; where empty RAY_ADDRESS, "
+  "else a cluster of this run's own.", "fuse",
 )  # fmt: skip
 ENGINE_RESOURCES = string(
   "engine_resources", "CPU:1", "Of --engine: what one worker takes, such as CPU:4,GPU:1 or TPU:4.", "fuse"

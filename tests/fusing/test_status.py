@@ -21,7 +21,7 @@ START = 1_800_000_000
 def out(tmp_path, monkeypatch):
   """Two workers: one did two pairs in 40 s and failed at one, the other has been silent for long."""
   clock = [START]
-  monkeypatch.setattr(ledger, "_now", lambda: ledger.datetime.datetime.fromtimestamp(clock[0], ledger.datetime.UTC))
+  monkeypatch.setattr(ledger, "now", lambda: ledger.datetime.datetime.fromtimestamp(clock[0], ledger.datetime.UTC))
   run = {**RUN._asdict(), "sources": ["ir", "vi"]}
   entry = {**RUN._asdict(), "sha256": 64 * "0", "bytes": 5, "sources": {"ir": 2, "vi": 2}, "seconds": 18.0}
   for process, moments in enumerate([(START + 980, START + 1000, START + 1020), (START, START + 10, START + 20)]):
