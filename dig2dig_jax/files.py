@@ -108,10 +108,12 @@ def sweep(folder: Path, *, now: float, age: float = 600) -> None:
   left by processes that were killed, for no writer takes that long."""
   if not isinstance(folder, Path):
     return  # stores have none
-  for path in folder.glob(".*.tmp"):
-    with contextlib.suppress(OSError):  # another process may be sweeping too
-      if re.fullmatch(r"\.[0-9a-f]{32}\.tmp", path.name) and _is_old_file(path, now - age):
-        path.unlink()
+  with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:  # one by one: there may be millions
+    for entry in entries:
+      if entry.name.startswith(".") and re.fullmatch(r"\.[0-9a-f]{32}\.tmp", entry.name):
+        with contextlib.suppress(OSError):  # another process may be sweeping too
+          if _is_old_file(Path(entry.path), now - age):
+            os.unlink(entry.path)
 
 
 def _is_old_file(path: Path, before: float) -> bool:

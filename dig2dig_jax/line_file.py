@@ -24,7 +24,7 @@ class LineFile:
     """remedy: what to do where another run is at work on it."""
     self.path = path
     self._remedy = remedy
-    self._lock = threading.Lock()
+    self._lock = threading.RLock()  # several lines of one thread may belong together
 
   def __enter__(self) -> Self:
     make_folder(self.path.parent)

@@ -91,7 +91,16 @@ def finish(running):
 
 
 def log_lines(out):
-  return [line for path in (out / "log").glob("*.jsonl") for line in path.read_text().splitlines()]
+  """Of finished pairs."""
+  lines = [line for path in (out / "log").glob("*.jsonl") for line in path.read_text().splitlines()]
+  return [line for line in lines if '"id":' in line]
+
+
+def entries(out):
+  """What the log tells of each finished pair, as often as it was finished."""
+  from dig2dig_jax.fusing import ledger
+
+  return [entry for several in ledger.read(out).values() for entry in several]
 
 
 def check(data, out, reference=None):
@@ -101,11 +110,11 @@ def check(data, out, reference=None):
 
   from scenes import read
 
-  entries = [json.loads(line) for line in log_lines(out)]
+  found = entries(out)
   names = sorted(path.stem for path in (data / "ir").iterdir())
-  assert sorted(entry["id"] for entry in entries) == names, "each pair once"
+  assert sorted(entry["id"] for entry in found) == names, "each pair once"
   largest = 0
-  for entry in entries:
+  for entry in found:
     path = out / f"{entry['id']}.png"
     assert hashlib.sha256(path.read_bytes()).hexdigest() == entry["sha256"], f"{path}: not what was logged"
     image = read(path)
@@ -123,7 +132,7 @@ def layouts(root, pairs, sizes):
   finish([start(data, root / "1x4", devices=4)])
   finish([start(data, root / "2x2", process, 2, devices=2) for process in range(2)])
   found = {name: check(data, root / name, root / "1x1") for name in ("1x4", "2x2")}
-  shares = [len(path.read_text().splitlines()) for path in sorted((root / "2x2" / "log").glob("*.jsonl"))]
+  shares = [path.read_text().count('{"id":') for path in sorted((root / "2x2" / "log").glob("*.jsonl"))]
   print(f"{pairs} pairs of {sizes} sizes, each once; largest difference from 1x1 in grey levels: {found}; {shares} by "
         "process")
   return found
@@ -187,7 +196,7 @@ def startup(root):
     while not (lines := log_lines(root / name)):
       assert running.poll() is None, running.communicate()
       time.sleep(0.02)
-    found.append(time.monotonic() - begun - json.loads(lines[0])["seconds"])
+    found.append(time.monotonic() - begun - json.loads(lines[0])["took"])
     finish([running])
     record = json.loads((root / name / "run.json").read_text())
     programs = f"{record['programs']} programs compiled or loaded in {record['compile_seconds']:.1f} s"

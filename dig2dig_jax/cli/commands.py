@@ -102,6 +102,13 @@ def run(command: str, words: list[str]) -> int:
         say(figure.HELP)
         return 0
       return figure.run(_out_flag(words))
+    if command == "status":
+      from dig2dig_jax.cli import status
+
+      if _HELP & set(words):
+        say(status.HELP)
+        return 0
+      return status.run(words)
     if command == "show":
       from dig2dig_jax.cli import show
 

@@ -150,6 +150,7 @@ def fuse_config() -> FuseConfig:
     tile=tile,
     overlap=flags.OVERLAP.value,
     overwrite=flags.OVERWRITE.value,
+    only=flags.ONLY.value or "",
     bit_depth=flags.BIT_DEPTH.value,
     described_by=flags.CHROMA_FROM.value or flags.SOURCES.value[-1],
     sheet=flags.SHEET.value,

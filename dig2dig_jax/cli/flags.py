@@ -129,6 +129,8 @@ group("fuse")
 LIST = boolean("list", False, "Print the pairs, a JSON line each, and run nothing.", "fuse")
 EXAMPLES = path("examples", None, "Folder of pairs to take when --data is not given.", "fuse")
 OVERWRITE = boolean("overwrite", False, "Write over results of other flags, weights or sources.", "fuse")
+ONLY = enum("only", None, ["failed"], "Of the pairs that are to be done: `failed`, those that failed in an earlier "
+            "run and were not done since.", "fuse")  # fmt: skip
 BIT_DEPTH = integer(
   "bit_depth", 8, "Of the fused PNGs: 8, 16, or 0 for the deepest source's.", "fuse", check=one_of((8, 16, 0))
 )
@@ -249,12 +251,16 @@ PROCESS = integer(
 )
 
 ENGINE = enum(
-  "engine", "none", ENGINES, "What runs the pairs: this process, or the workers of a Ray cluster (RAY_ADDRESS, or this "
-  "machine). docs/clusters.md.", "fuse",
+  "engine", "none", ENGINES, "What runs the pairs: this process, or the workers of a Ray cluster (--engine_address). "
+  "docs/clusters.md.", "fuse",
 )  # fmt: skip
 ENGINE_WORKERS = string(
   "engine_workers", "1:", "Of --engine: LEAST:MOST workers; without MOST as many as there is room for.", "fuse"
 )
+ENGINE_ADDRESS = string(
+  "engine_address", "", "Of --engine: HOST:PORT of a Ray cluster, auto for this machine's; where empty RAY_ADDRESS, "
+  "else a cluster of this run's own.", "fuse",
+)  # fmt: skip
 ENGINE_RESOURCES = string(
   "engine_resources", "CPU:1", "Of --engine: what one worker takes, such as CPU:4,GPU:1 or TPU:4.", "fuse"
 )

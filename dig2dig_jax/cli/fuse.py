@@ -19,7 +19,8 @@ def _engine() -> engines.Engine | None:
   from dig2dig_jax.fusing import ray_engine
 
   resources = ray_engine.parse_resources(flags.ENGINE_RESOURCES.value)
-  return ray_engine.RayEngine(*ray_engine.parse_workers(flags.ENGINE_WORKERS.value), resources)
+  workers = ray_engine.parse_workers(flags.ENGINE_WORKERS.value)
+  return ray_engine.RayEngine(*workers, resources, flags.ENGINE_ADDRESS.value)
 
 
 def run() -> int:

@@ -23,6 +23,7 @@ HELP = """dig2dig: fuse registered images of one scene into one, with a diffusio
   dig2dig app                                      a page to drop images on, in the browser of this machine
   dig2dig export -o FOLDER                         the swift path as files that run without this package
   dig2dig show FILE ...                            what the program sees in an image, a volume, a prior's folder
+  dig2dig status OUT                               how far a run of many pairs is, and what failed
 
   --task=thermal|medical|focus|exposure            which tuned settings; guessed, and said, if left out
   -o, --out                                        the fused image (.png), or the folder of results
@@ -30,8 +31,8 @@ HELP = """dig2dig: fuse registered images of one scene into one, with a diffusio
 `dig2dig COMMAND --help` lists the flags. Exit status: 0 all done, 2 bad input (one line says what and how to mend it),
 3 some pairs failed, 130 Ctrl-C.
 """
-COMMANDS = ("fuse", "evaluate", "report", "benchmark", "train", "align", "convert", "show", "video", "app", "figure",
-            "live", "export")
+COMMANDS = ("fuse", "evaluate", "report", "benchmark", "train", "align", "convert", "show", "status", "video", "app",
+            "figure", "live", "export")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,19 +1,17 @@
 """Which pairs does a data set have? Found by the reader of its layout or named in a manifest; all, or a split's."""
 
 import dataclasses
-import json
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from dig2dig_jax.data.manifest import Manifest
 from dig2dig_jax.data.pairs import Pair
-from dig2dig_jax.data.ranges import Setting, assign
+from dig2dig_jax.data.ranges import Setting, settle
 from dig2dig_jax.data.readers import READERS, Found
 from dig2dig_jax.data.splits import SPLITS, choose, names_in
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import as_path, what_lies_at
-from dig2dig_jax.stores.address import is_address, typed_place
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,13 +39,26 @@ class DataConfig:
 
   def find_files(self) -> Found:
     """The same without ranges and as they are stored: no file is read."""
+    pairs, left_out = self.list_files()
+    return list(pairs), left_out
+
+  def list_files(self) -> tuple[Sequence[Pair], list[str]]:
+    """The same; the pairs of a manifest stay in their file, of which there may be more than memory holds."""
+    if self.manifest is not None and self.split is None:
+      return Manifest(as_path(self.manifest), self.sources), []
     return find(self.data, self.sources, dataset=self.dataset, split=self.split, manifest=self.manifest)
 
   def prepared(self, found: list[Pair]) -> Found:
     """These pairs with the ranges and the way that they are to be read in, and a line about each range. What of them is
     valid is found as they are read: it would take a look at every file."""
-    found, told = assign([pair._replace(palettes=self.palettes) for pair in found], self.ranges)
-    return [pair._replace(valid=self.valid, align=self.frames) for pair in found], told
+    prepare, told = self.preparing(found)
+    return [prepare(pair) for pair in found], told
+
+  def preparing(self, found: Sequence[Pair]) -> tuple[Callable[[Pair], Pair], list[str]]:
+    """(what makes one of these pairs ready, the lines)."""
+    ranges, told = settle(found, self.ranges, self.palettes)
+    own = {"palettes": self.palettes, "ranges": ranges, "valid": self.valid, "align": self.frames}
+    return lambda pair: pair._replace(**own), told
 
   @property
   def place(self) -> Path:
@@ -70,8 +81,7 @@ def find(
     sources: names of two or more sources, see the table of `readers`.
     dataset: a name of `READERS`.
     split: of the set's own parts (train, test, ...), or a list of `SPLITS`, or a file with a pair's name per line.
-    manifest: file with a line {"id": ..., "files": {source: path}} per pair, instead of a reader. Paths are
-      relative to it.
+    manifest: file with a line per pair, see `Manifest`, instead of a reader.
 
   Raises UserError where the layout is not found, or a split or manifest names what is not there.
   """
@@ -86,7 +96,7 @@ def find(
   place, own = (f"--dataset={dataset}", own) if manifest is None else ("a manifest", ())
   names = None if split is None else _names(dataset, split, own, place=place)
   if manifest is not None:
-    found, left_out = _read_manifest(as_path(manifest), sources), []
+    found, left_out = list(Manifest(as_path(manifest), sources)), []
   else:
     found, left_out = _named_once(*reader(as_path(root), tuple(sources), None), root)
   return (found if names is None else choose(found, names, where=f"--split={split}")), left_out
@@ -106,37 +116,6 @@ def _named_once(found: list[Pair], left_out: list[str], root) -> Found:
   if not once and lines:
     raise UserError(f"{root}: expected pairs of different names, found none; {lines[0]}")
   return once, left_out + lines
-
-
-def _read_manifest(path: Path, sources: Sequence[str]) -> list[Pair]:
-  found: dict[str, Pair] = {}
-  try:
-    lines = path.read_text(encoding="utf-8").splitlines()
-  except (OSError, UnicodeDecodeError) as error:
-    raise UserError(f"{path}: expected a manifest, found {getattr(error, 'strerror', None) or 'no text'}; "
-                    "check --manifest") from error
-  for number, line in enumerate(lines, 1):
-    if not line.strip():
-      continue
-    try:
-      entry = json.loads(line)
-      name, files = entry["id"], {source: _file(path, entry["files"][source]) for source in sources}
-    except (ValueError, KeyError, TypeError) as error:
-      raise UserError(f'{path}, line {number}: expected {{"id": ..., "files": {{"{sources[0]}": ..., ...}}}}, found '
-                      f"{type(error).__name__}: {error}; see --list and --sources") from error
-    if not isinstance(name, str) or not re.fullmatch(r"[^/\\\0]+", name) or name.startswith("."):
-      raise UserError(f"{path}, line {number}: expected an id that can be a file's name, found {name!r}")
-    if name in found:
-      raise UserError(f"{path}, line {number}: expected each id once, found '{name}' again")
-    found[name] = Pair(name, files)
-  if not found:
-    raise UserError(f"{path}: expected a line per pair, found none; see --list")
-  return list(found.values())
-
-
-def _file(manifest: Path, text: str) -> Path:
-  """Relative to the manifest; or the address of a store."""
-  return typed_place(text) if is_address(text) else manifest.parent / text
 
 
 def _names(dataset: str, split: str, own: Sequence[str], *, place: str) -> list[str]:

@@ -90,15 +90,24 @@ def assign(pairs: Sequence[Pair], settings: Mapping[str, Setting]) -> tuple[list
   Files that cannot be read are passed over: who loads them says why.
   """
 
-  def look(group: Sequence[str], asked: bool) -> tuple[list[_Sketch], int]:
-    paths = [(pair.files[source], pair.palettes.get(source, "off")) for pair in pairs for source in group]
-    kept = np.linspace(0, len(paths) - 1, min(len(paths), MOST_FILES)).round().astype(int)
-    with ThreadPoolExecutor(_READERS) as pool:
-      sketches = pool.map(lambda index: _sketch_of_file(paths[index][0], asked, paths[index][1]), kept)
-      return [sketch for sketch in sketches if sketch is not None], len(paths)
-
-  found, lines = _settled(list(pairs[0].files) if pairs else [], settings, look)
+  found, lines = settle(pairs, settings, pairs[0].palettes if pairs else {})
   return [pair._replace(ranges=found) for pair in pairs], lines
+
+
+def settle(
+  pairs: Sequence[Pair], settings: Mapping[str, Setting], palettes: Mapping[str, str]
+) -> tuple[dict[str, tuple[Range, ...]], list[str]]:
+  """({source: ranges}, lines) of `assign`; only the pairs that are looked at are taken from `pairs`."""
+
+  def look(group: Sequence[str], asked: bool) -> tuple[list[_Sketch], int]:
+    count = len(pairs) * len(group)
+    kept = np.linspace(0, count - 1, min(count, MOST_FILES)).round().astype(int).tolist()
+    chosen = [(pairs[index // len(group)], group[index % len(group)]) for index in kept]
+    with ThreadPoolExecutor(_READERS) as pool:
+      sketches = pool.map(lambda one: _sketch_of_file(one[0].files[one[1]], asked, palettes.get(one[1], "off")), chosen)
+      return [sketch for sketch in sketches if sketch is not None], count
+
+  return _settled(list(pairs[0].files) if pairs else [], settings, look)
 
 
 def of_arrays(

@@ -13,6 +13,7 @@ import numpy as np
 from dig2dig_jax.data.padding import bucket_size, reflect_pad
 from dig2dig_jax.data.pairs import LoadedPair, Pair, content_id, load_pair
 from dig2dig_jax.errors import UserError, one_line
+from dig2dig_jax.fusing.faults import Failure
 
 _READERS = 4
 
@@ -66,7 +67,7 @@ def batches(
       except Exception as error:  # of this size of images alone: no program can be made for it
         refused[key] = one_line(error)
     if key in refused:
-      failed.append(f"{loaded.name}: {refused[key]}")
+      failed.append(Failure(loaded.name, "refused", f"{loaded.name}: {refused[key]}"))
       continue
     if in_order:
       for other in [other for other in waiting if other != key]:
@@ -78,7 +79,7 @@ def batches(
     yield from _stacked(rest, key, sizes[key], failed)
 
 
-def _read(pairs: Iterable[Pair], ahead: int, load: Callable[[Pair], LoadedPair]) -> Iterator[LoadedPair | str]:
+def _read(pairs: Iterable[Pair], ahead: int, load: Callable[[Pair], LoadedPair]) -> Iterator[LoadedPair | Failure]:
   """The pairs in their order, or one line about why not."""
   if not ahead:
     yield from (_load(pair, load) for pair in pairs)
@@ -97,7 +98,7 @@ def _read(pairs: Iterable[Pair], ahead: int, load: Callable[[Pair], LoadedPair])
         future.cancel()
 
 
-def _load(pair: Pair, load: Callable[[Pair], LoadedPair]) -> LoadedPair | str:
+def _load(pair: Pair, load: Callable[[Pair], LoadedPair]) -> LoadedPair | Failure:
   try:
     return load(pair)
   except Exception as error:  # a file can only fail alone, whatever a decoder makes of its bytes
@@ -106,17 +107,18 @@ def _load(pair: Pair, load: Callable[[Pair], LoadedPair]) -> LoadedPair | str:
         raise UserError(f"{path.parent}: expected the folder that pairs were found in, found it gone; bring it back "
                         "and run again, what is done stays done") from error
     if isinstance(error, UserError):
-      return str(error)
+      return Failure(pair.name, "unreadable", str(error))
     files = " and ".join(str(path) for path in pair.files.values())
-    return f"{files}: expected images that can be read, found {one_line(error)}; copy or export them again"
+    why = f"{files}: expected images that can be read, found {one_line(error)}; copy or export them again"
+    return Failure(pair.name, "unreadable", why)
 
 
 def _stacked(pairs: list[LoadedPair], size: tuple[int, int], batch_size: int, failed: list[str]) -> Iterator[Batch]:
   try:
     batch = _stack(pairs, size, batch_size)
   except Exception as error:  # most of all: no memory for images of this size
-    failed += [f"{pair.name}: expected to pad it to {size[0]}x{size[1]}, found {one_line(error)}; lower --batch_size"
-               for pair in pairs]
+    why = f"expected to pad it to {size[0]}x{size[1]}, found {one_line(error)}; lower --batch_size"
+    failed += [Failure(pair.name, "memory", f"{pair.name}: {why}") for pair in pairs]
     return
   yield batch
 

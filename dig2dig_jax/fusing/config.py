@@ -1,6 +1,7 @@
 """What does the fuse job need to know, and what does it tell at its end?"""
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dig2dig_jax.alignment.aligner import Aligner
@@ -24,7 +25,8 @@ class FuseConfig(DataConfig):
   sheet: write a contact sheet of the first pairs. maps: write every weight map as PNG, and what CCF selected per step.
   colormap: (source, palette) whose colours are laid over the fused images; None for none.
   temperatures: write those of a radiometric source beside every image.
-  overwrite: write over results of other flags, weights or sources. conditions: names of CCF's conditions.
+  overwrite: write over results of other flags, weights or sources. only: "failed" for the pairs that failed in an
+  earlier run and were not done since, empty for all that are to be done. conditions: names of CCF's conditions.
   frames: brings the sources of each pair onto each other, or into one size; None to take them as they lie.
   deghoster: leaves to one source what moved; None to fuse all that all show.
   learned: noise that a network in the prior's place knows, see `blind.beyond`; None where there is none.
@@ -48,6 +50,7 @@ class FuseConfig(DataConfig):
   overwrite: bool = False
   results: str = "files"
   shard: int = 1000
+  only: str = ""
   conditions: tuple[str, ...] = ()
   frames: Aligner | Frames | None = Frames()
   deghoster: Deghoster | None = None
@@ -63,10 +66,10 @@ class FuseConfig(DataConfig):
     refuse_sources(self.out, pairs)
     return pairs, left_out
 
-  def prepared(self, found: list[Pair]) -> Found:
+  def preparing(self, found: Sequence[Pair]) -> tuple[Callable[[Pair], Pair], list[str]]:
     """The same, to be looked through for what moved."""
-    found, told = super().prepared(found)
-    return [pair._replace(deghost=self.deghoster) for pair in found], told
+    prepare, told = super().preparing(found)
+    return lambda pair: prepare(pair)._replace(deghost=self.deghoster), told
 
   def decisive(self) -> dict:
     """Everything that decides pixels but weights and images."""

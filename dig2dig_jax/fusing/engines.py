@@ -6,11 +6,12 @@ whatever is done twice, its images are the same and its line is one.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from dig2dig_jax.data.pairs import Pair
-from dig2dig_jax.fusing import ledger, shares
+from dig2dig_jax.fusing import faults, ledger
+from dig2dig_jax.fusing.agenda import Agenda
 from dig2dig_jax.fusing.config import FuseConfig, FuseReport
 from dig2dig_jax.fusing.facts import Facts
 from dig2dig_jax.fusing.processes import stopped_by_signal
@@ -43,17 +44,14 @@ class Done(NamedTuple):
 Engine = Callable[[Work, Sequence[Sequence[Pair]]], Iterator[Done]]
 
 
-def tasks(planned: Sequence[shares.Planned], todo: Sequence[Pair], size: int) -> list[list[Pair]]:
-  """The pairs that are to be done, in groups of at most `size` whose padded sizes are equal, in the order planned."""
-  wanted = {pair.name: pair for pair in todo}
+def tasks(todo: Iterable[tuple[Pair, object]], size: int) -> list[list[Pair]]:
+  """Pairs, each with its padded size, in groups of at most `size` whose padded sizes are equal, in the same order."""
   found: list[list[Pair]] = []
   last: object = None
-  for pair, _, bucket in planned:
-    if pair.name not in wanted:
-      continue
+  for pair, bucket in todo:
     if not found or bucket != last or len(found[-1]) >= size:
       found.append([])
-    found[-1].append(wanted[pair.name])
+    found[-1].append(pair)
     last = bucket
   return found
 
@@ -63,20 +61,24 @@ def size_of(config: FuseConfig) -> int:
   return config.shard if config.results != "files" else max(LEAST, BATCHES * config.batch_size)
 
 
-def collect(engine: Engine, work: Work, planned, todo: Sequence[Pair], report: FuseReport, log) -> None:
+def collect(engine: Engine, work: Work, todo: Agenda, report: FuseReport, log) -> None:
   """Has the pairs fused by an engine; `report` and `log` grow as it gives back."""
-  start, facts, logged = time.monotonic(), Facts(), set()
+  start, facts, logged, failed = time.monotonic(), Facts(), set[str](), set[str]()
   workers: dict[str, int] = {}
   before, of_fuser = len(report.failed), []
   with Progress(len(todo)) as progress, stopped_by_signal() as stopped:
-    given = engine(work, tasks(planned, todo, size_of(work.config)))
+    given = engine(work, tasks(todo.by_size(), size_of(work.config)))
     try:
       for done in given:
         for line in done.lines:
           if line["id"] not in logged:
             logged.add(line["id"])
             log.append(line)
-        report.failed += done.report.failed
+        for failure in done.report.failed:
+          if isinstance(failure, faults.Failure) and failure.pair not in failed | logged:
+            failed.add(failure.pair)
+            report.failed.append(failure)
+            log.fail(failure.pair, work.identity.fingerprint, failure.kind, failure)
         of_fuser += [note for note in done.report.notes if note not in of_fuser]
         report.done = len(logged)
         report.compile_seconds += done.report.compile_seconds

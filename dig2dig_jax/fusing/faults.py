@@ -1,8 +1,30 @@
-"""What does a fault of the device mean to the user? One line with the advice that fits."""
+"""What does a fault mean to the user? One line with the advice that fits, and one word for counting."""
 
 import re
 
 _MEMORY = re.compile("RESOURCE_EXHAUSTED|out of memory|OUT_OF_MEMORY|failed to allocate", re.IGNORECASE)
+
+
+class Failure(str):
+  """The line about a pair that failed, with the pair's name and the kind of the failure: `unreadable` (a source),
+  `refused` (no program for its size), `memory` and `device` (while it was computed), `unwritten` (its results), `taken`
+  (a foreign file has its place)."""
+
+  pair: str
+  kind: str
+
+  def __new__(cls, pair: str, kind: str, line: str):
+    found = super().__new__(cls, line)
+    found.pair, found.kind = pair, kind
+    return found
+
+  def __getnewargs__(self) -> tuple[str, str, str]:  # for copies
+    return self.pair, self.kind, str(self)
+
+
+def failure(name: str, error: Exception, **figures: float | None) -> Failure:
+  """Of the device, see `line`."""
+  return Failure(name, "memory" if of_memory(error) else "device", line(name, error, **figures))
 
 
 def reason(error: Exception) -> str:

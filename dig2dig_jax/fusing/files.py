@@ -69,8 +69,10 @@ def has_temperatures(config: FuseConfig, name: str, line: Mapping[str, Any]) -> 
 def has_maps(config: FuseConfig, name: str, line: Mapping[str, Any]) -> bool:
   """Whether a pair has the maps that `config` asks for, of the very run that this line of the log tells of: those of a
   run that was written over may lie there too."""
+  if not config.maps:
+    return True
   paths = [*_maps(config, name), *([_selection(config, name)] if config.conditions else [])]
-  return not config.maps or line.get("maps") is True and all(path.is_file() for path in paths)
+  return line.get("maps") is True and all(path.is_file() for path in paths)
 
 
 def _maps(config: FuseConfig, name: str) -> list[Path]:

@@ -11,8 +11,8 @@ import dataclasses
 import errno
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -24,13 +24,16 @@ from dig2dig_jax.data.padding import crop
 from dig2dig_jax.data.pairs import LoadedPair, Pair, load_pair
 from dig2dig_jax.errors import UserError, one_line
 from dig2dig_jax.figures import sheet
-from dig2dig_jax.files import sweep, taken
+from dig2dig_jax.files import is_free, sweep, taken
 from dig2dig_jax.fusing import faults, files, ledger, outputs, sharded, shares
+from dig2dig_jax.fusing.agenda import Agenda
 from dig2dig_jax.fusing.batches import Batch, batches
 from dig2dig_jax.fusing.config import FuseConfig, FuseReport
+from dig2dig_jax.fusing.done import is_own
 from dig2dig_jax.fusing.engines import Engine, Work, collect
 from dig2dig_jax.fusing.facts import Facts
 from dig2dig_jax.fusing.fuser import Fuser
+from dig2dig_jax.fusing.ledger_index import Index
 from dig2dig_jax.fusing.processes import ALONE, Place, stopped_by_signal
 from dig2dig_jax.fusing.programs import Programs
 from dig2dig_jax.fusing.progress import Progress
@@ -69,41 +72,74 @@ def run(
   if config.bit_depth not in (0, 8, 16):
     raise UserError(f"--bit_depth={config.bit_depth}: expected 8, 16 or 0 for the sources' own")
   sharded.refuse(config.results, maps=config.maps, temperatures=config.temperatures, overwrite=config.overwrite)
-  pairs, left_out = config.find_files()
+  pairs, left_out = config.list_files()
   plain, config = config, dataclasses.replace(config, out=sharded.place_of(config.out, config.results, config.shard))
-  outputs.refuse_sources(config.out, pairs)
+  if len(pairs) <= shares.FEW:  # of more, those that this process is to do
+    outputs.refuse_sources(config.out, pairs)
   make_folder(config.out)
-  pairs, notes = config.prepared(pairs)
-  run_identity = ledger.identity(config.decisive() | ranges.decisive(pairs), params)
-  read, (entries, unlogged) = ledger.size(config.out), sharded.read(config.out, notes)
-  mine = shares.share(shares.plan(pairs, bucket=config.bucket), *place)
-  plan = _plan(config, mine, entries, run_identity)
-  files.claim_record(config, place, known=bool(entries))
-  with sharded.opened(config.out, unlogged, process=place.process, processes=place.processes) as log:
-    if ledger.size(config.out) != read:  # a run that had the log until now has done more
-      entries, _ = sharded.read(config.out)
-      plan = _plan(config, mine, entries, run_identity)
-    report = FuseReport(left_out=left_out, skipped=plan.done, notes=notes)
-    report.failed += [str(taken(config.out / f"{name}.png")) for name in sorted(plan.kept)]
-    kept = programs(config, run_identity)
-    if plan.todo:
-      count = len(config.sources)
-      report.evaluations = kept.count(f"evaluations of {count}", lambda: evaluations(method, params, count))
-    if isinstance(config.restorer, Restorer):
-      report.evaluations += config.restorer.evaluations
-    if place.process == 0:
-      for folder in (config.out, config.out / "weights", config.out / "conditions"):
-        sweep(folder, now=log.touched())
-    ahead = _ahead(config, mine)
-    if engine is None:
-      rows = _first(pairs, plan.todo) if config.sheet else ()
-      run_of_it = Run(config, method, params, report, log, kept, run_identity, entries, rows)
-      run_of_it.fuse(plan.todo, ahead=ahead)
-    else:
-      collect(engine, Work(plain, method, params, run_identity, ahead), mine, plan.todo, report, log)
+  prepare, notes = config.preparing(pairs)
+  run_identity = ledger.identity(config.decisive() | ranges.decisive([prepare(pairs[0])]), params)
+  unlogged = sharded.look(config.out)
+  with Index(config.out) as index:
+    agenda = Agenda(config, pairs, place, prepare, index, run_identity, say=_say)
+    files.claim_record(config, place, known=not index.empty)
+    with sharded.opened(config.out, unlogged, process=place.process, processes=place.processes) as log:
+      if new := index.refresh():  # a run that had the log until now has done more, or shards told it
+        sharded.look(config.out)
+        agenda.look_again(new)
+      index.publish()
+      report = FuseReport(left_out=left_out, skipped=agenda.skipped, notes=notes)
+      report.failed += [faults.Failure(name, "taken", str(taken(config.out / f"{name}.png"))) for name in agenda.kept]
+      if agenda or agenda.kept:
+        figures = {"pairs": len(pairs), "share": agenda.share, "skipped": agenda.skipped}
+        _begin(log, config, run_identity, place, figures, own=engine is None)
+      kept = programs(config, run_identity)
+      if agenda:
+        count = len(config.sources)
+        report.evaluations = kept.count(f"evaluations of {count}", lambda: evaluations(method, params, count))
+      if isinstance(config.restorer, Restorer):
+        report.evaluations += config.restorer.evaluations
+      if place.process == 0:
+        for folder in (config.out, config.out / "weights", config.out / "conditions", index.folder):
+          sweep(folder, now=log.touched())
+      ahead = _ahead(config, agenda)
+      if engine is None:
+        rows = agenda.first(SHEET_ROWS) if config.sheet else ()
+        run_of_it = Run(config, method, params, report, log, kept, run_identity, index, rows)
+        run_of_it.fuse(agenda, ahead=ahead)
+      else:
+        _log_failures(report.failed, log, run_identity)
+        collect(engine, Work(plain, method, params, run_identity, ahead), agenda, report, log)
+      report.notes += log.notes()
+    if place.process == 0 and report.done:
+      index.refresh()
+      index.publish()
+    report.notes[:0] = index.notes
   report.notes += store_path.told()
   files.write_record(config, report, place)
   return report
+
+
+def _begin(
+  log, config: FuseConfig, identity: ledger.Identity, place: Place, figures: dict[str, int], *, own: bool
+) -> None:
+  """own: this process's devices fuse; those of an engine's workers are told by the lines of their pairs."""
+  run = {"fingerprint": identity.fingerprint, "sources": config.sources, "seed": config.seed,
+         "versions": ledger.versions(), "weights": identity.weights, "flags": identity.flags}  # fmt: skip
+  if own:
+    run["device"], figures = jax.local_devices()[0].device_kind, {"devices": jax.local_device_count(), **figures}
+  log.begin(run, process=place.process, processes=place.processes, **figures)
+
+
+def _log_failures(failed: Sequence[str], log, identity: ledger.Identity) -> None:
+  for failure in failed:
+    if isinstance(failure, faults.Failure):
+      log.fail(failure.pair, identity.fingerprint, failure.kind, failure)
+
+
+def _say(line: str) -> None:
+  with contextlib.suppress(OSError):  # a line that cannot be written ends no run
+    print(line, file=sys.stderr, flush=True)
 
 
 def programs(config: FuseConfig, identity: ledger.Identity) -> Programs:
@@ -118,37 +154,12 @@ def _keeps_steps(config: FuseConfig) -> bool:
   return bool(config.maps and config.conditions)
 
 
-class _Plan(NamedTuple):
-  """done: count of the pairs that are; kept: names whose place a foreign file has."""
-
-  done: int
-  kept: set[str]
-  todo: list[Pair]
-
-
-def _plan(config: FuseConfig, mine: list[shares.Planned], entries: ledger.Entries, identity: ledger.Identity) -> _Plan:
-  own = [planned.pair for planned in mine]
-  finished = ledger.finished(own, entries, identity, config.out, overwrite=config.overwrite)
-  done = {name for name, line in finished.items()
-          if files.has_maps(config, name, line) and files.has_temperatures(config, name, line)}  # fmt: skip
-  todo = [pair for pair in own if pair.name not in done]
-  kept = {pair.name for pair in outputs.foreign(config.out, todo, entries)}
-  return _Plan(len(done), kept, [pair for pair in todo if pair.name not in kept])
-
-
-def _ahead(config: FuseConfig, planned: list[shares.Planned]) -> int:
+def _ahead(config: FuseConfig, agenda: Agenda) -> int:
   """How many pairs are read in advance: two batches for every device, as far as the largest images allow."""
   if isinstance(config.restorer, Restorer):
     return 0  # restoring asks for the devices that fuse
   count = max(_AHEAD, 2 * config.batch_size) * jax.local_device_count()
-  largest = max((entry.size[0] * entry.size[1] for entry in planned if entry.size), default=1)
-  return max(1, min(count, _AHEAD_PIXELS // largest))
-
-
-def _first(pairs: list[Pair], todo: list[Pair]) -> tuple[str, ...]:
-  """Names of the sheet's rows: the first of what is to be done, in natural order."""
-  names = {pair.name for pair in todo}
-  return tuple(pair.name for pair in pairs if pair.name in names)[:SHEET_ROWS]
+  return max(1, min(count, _AHEAD_PIXELS // max(1, agenda.largest)))
 
 
 def _told(sources: tuple[str, ...], pair: LoadedPair) -> dict[str, dict]:
@@ -163,16 +174,15 @@ def _told(sources: tuple[str, ...], pair: LoadedPair) -> dict[str, dict]:
 
 
 def _say_compiling(shape: tuple[int, ...]) -> None:
-  size = f"{shape[3]} x {shape[2]} pixels"
-  with contextlib.suppress(OSError):  # a line that cannot be written ends no run
-    print(f"compiling for {size} (first time for this size, about 20 s)", file=sys.stderr, flush=True)
+  _say(f"compiling for {shape[3]} x {shape[2]} pixels (first time for this size, about 20 s)")
 
 
 class Run:
   """One run: what its threads share."""
 
-  def __init__(self, config, method, params, report, log, kept, identity, entries, rows, *, fuser=None, tells=True):
-    """fuser: of a run before this one. tells: what its pairs have in common is said in the report, by `facts`."""
+  def __init__(self, config, method, params, report, log, kept, identity, index, rows, *, fuser=None, tells=True):
+    """index: None where nobody else has written here. fuser: of a run before this one. tells: what its pairs have in
+    common is said in the report, by `facts`."""
     keep_steps = _keeps_steps(config)
 
     def keep(trace: FusionTrace):  # the last update's weights: what the final image was blended with
@@ -182,7 +192,7 @@ class Run:
         found["contradiction"] = contradiction(trace.weights)
       return trace.weights[-1], trace.steps if keep_steps else None, curves, found
 
-    self.config, self.report, self.log, self.identity, self.entries = config, report, log, identity, entries
+    self.config, self.report, self.log, self.identity, self.index = config, report, log, identity, index
     self.rows: dict[str, np.ndarray | None] = dict.fromkeys(rows)
     self.tells = tells
     self.fuser = fuser or Fuser(
@@ -198,16 +208,17 @@ class Run:
     )
     self.ready = time.monotonic()  # when the devices had last finished a batch
     self.versions = ledger.versions()
-    self.pairs: dict[str, Pair] = {}
+    self.pairs: dict[str, Pair] = {}  # that are read, computed or written
+    self.logged = 0  # of the report's failures
     self.under_way: collections.deque[Future] = collections.deque()
     self.facts = Facts()
 
-  def fuse(self, todo: list[Pair], *, ahead: int) -> None:
+  def fuse(self, todo: Agenda | Sequence[Pair], *, ahead: int) -> None:
     config, report, fuser = self.config, self.report, self.fuser
-    self.pairs = {pair.name: pair for pair in todo}
     start, before, compiling = time.monotonic(), len(report.failed), fuser.compile_seconds
+    self._tell_failures()
     stream = batches(
-      todo,
+      self._due(todo),
       batch_size=self._batch_size,
       bucket=config.bucket,
       failed=report.failed,
@@ -229,11 +240,13 @@ class Run:
             writers.submit(self._finish, batch, fuser.begin(batch.images, batch.ids), time.monotonic())
           )
           self._count(leave=0 if stopped.is_set() else _IN_FLIGHT)
+          self._tell_failures()
           progress.at(report.done + len(report.failed) - before, compiling=fuser.compile_seconds)
           if stopped.is_set():
             break
       finally:
         self._count(leave=0)  # also where reading met a fault: what was computed is written
+        self._tell_failures()
         progress.at(report.done + len(report.failed) - before)
     report.stopped_by = stopped.by
     report.left = len(todo) - report.done - (len(report.failed) - before)
@@ -243,6 +256,19 @@ class Run:
     rows = [row for row in self.rows.values() if row is not None]
     if rows and (not report.skipped or not (config.out / "report" / "contact_sheet.png").exists()):
       sheet.try_write(config.out / "report" / "contact_sheet.png", rows, report.notes)
+
+  def _due(self, todo: Agenda | Sequence[Pair]) -> Iterator[Pair]:
+    for pair in todo:
+      self.pairs[pair.name] = pair
+      yield pair
+
+  def _tell_failures(self) -> None:
+    new = self.report.failed[self.logged :]
+    for failure in new:
+      if isinstance(failure, faults.Failure):
+        self.pairs.pop(failure.pair, None)
+    _log_failures(new, self.log, self.identity)
+    self.logged += len(new)
 
   def _batch_size(self, shape: tuple[int, int, int]) -> int:
     # Nothing else runs while a program is compiled: the memory that is free and the seconds that it takes are its own.
@@ -262,7 +288,7 @@ class Run:
       fused, (weights, steps, curves, found) = self.fuser.finish(batch.images, batch.ids, result)
     except jax.errors.JaxRuntimeError as error:
       figures = self.fuser.figures(batch.images.shape)
-      return 0, [faults.line(pair.name, error, **figures) for pair in batch.pairs]
+      return 0, [faults.failure(pair.name, error, **figures) for pair in batch.pairs]
     now = time.monotonic()
     seconds = (now - max(begun, self.ready)) / len(batch.pairs)
     self.ready = now
@@ -282,8 +308,9 @@ class Run:
       except Exception as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in _HOPELESS:
           raise
-        failed.append(str(error) if isinstance(error, UserError) else f"{pair.name}: expected to write its results, "
-                      f"found {one_line(error)}; run the same command again")
+        why = str(error) if isinstance(error, UserError) else (
+          f"{pair.name}: expected to write its results, found {one_line(error)}; run the same command again")
+        failed.append(faults.Failure(pair.name, "unwritten", why))
     return done, failed
 
   def _coloured(self, pair: LoadedPair, image: np.ndarray) -> np.ndarray:
@@ -306,7 +333,9 @@ class Run:
       image = image[..., :1]
     image = self._coloured(pair, image)
     path = config.out / f"{pair.name}.png"
-    known = ledger.is_own(path, self.entries.get(pair.name, ()))  # asked again: since the start it may have changed
+    # Asked again: since the start it may have changed.
+    known = is_free(path) or self.index is not None and (
+      is_own(path, self.index.rows([pair.name]).get(pair.name, ()), self.index))
     bit_depth = config.bit_depth or max(pair.bit_depths)
     if config.maps:
       files.write_maps(config, pair.name, crop(kept[0], size), pair.moved)
@@ -339,7 +368,7 @@ class Run:
       "device": self.fuser.devices[0].device_kind,
       "versions": self.versions,
       **({"curves": files.rounded(curves)} if curves else {}),
-      "sources": ledger.source_bytes(self.pairs[pair.name]),
+      "sources": ledger.source_bytes(self.pairs.pop(pair.name)),
       "weights": self.identity.weights,
       "flags": self.identity.flags,
     })

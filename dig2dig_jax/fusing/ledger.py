@@ -1,7 +1,8 @@
-"""Which pairs are done, and with what? One JSON line per finished pair, in a file per process, that reruns read back.
+"""What has been done, and with what? A line per finished or failed pair, in a file per process, that reruns read.
 
 A line is written after its image stands, so that whoever is killed between the two does the pair again, to the same
-pixels, and no pair stands twice. Every process appends to a file of its own and reads those of all.
+pixels, and no pair stands twice. Every process appends to a file of its own and reads those of all; what the lines say
+is in `ledger_lines`, how many of them are asked without being read in `ledger_index`.
 """
 
 import contextlib
@@ -9,7 +10,8 @@ import datetime
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,41 +20,112 @@ import numpy as np
 
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.files import is_free
-from dig2dig_jax.fusing.ledger_lines import lines
+from dig2dig_jax.fusing import ledger_lines
 from dig2dig_jax.line_file import LineFile
 from dig2dig_jax.record import explained
 
 FOLDER = "log"
+CURVES = "curves"  # a folder in it
+_MOST_CURVES = 2**21  # bytes of them that all processes keep together, and
+_LEAST_CURVES = 2**14  # each of them at least
 
 
 class Ledger(LineFile):
-  """The log of one process, `folder/log/INDEX-of-COUNT.jsonl`. Use as a context; `append` may be called by threads.
+  """The log of one process, `folder/log/INDEX-of-COUNT.jsonl`. Use as a context; its methods may be called by threads.
 
+  What pairs have in common is written at the first of them, and at each `begin`. Curves, which are longer than all the
+  rest, are kept of the first pairs only, in a file of their own; `curves_left_out` counts the others.
   Raises UserError where the file cannot be written, or another process writes it.
   """
 
   def __init__(self, folder: Path, *, process: int = 0, processes: int = 1):
-    super().__init__(folder / FOLDER / f"{process}-of-{processes}.jsonl",
-                     remedy="wait for it, change --out, or give each process its own --process_id")
+    name, remedy = f"{process}-of-{processes}.jsonl", ("wait for it, change --out, or give each process its own "
+                                                       "--process_id")  # fmt: skip
+    super().__init__(folder / FOLDER / name, remedy=remedy)
+    self._begun: Mapping[str, Any] = {}
+    self._curves = LineFile(folder / FOLDER / CURVES / name, remedy=remedy)
+    self._curves_left = share_of_curves(processes)
+    self._open_curves, self._curves_open = contextlib.ExitStack(), False
+    self.curves_left_out = 0
 
   def __enter__(self):
-    _refuse_link(self.path.parent)
+    refuse_link(self.path.parent)
+    self._begun = {}
     return super().__enter__()
+
+  def __exit__(self, *exception) -> None:
+    self._open_curves.close()
+    self._curves_open = False
+    super().__exit__(*exception)
 
   def _is_own(self) -> bool:
     """It is empty, or holds a line of this job: a run of before names were noted."""
     path = self.path
     return path.is_symlink() or path.is_file() and (  # of links whoever opens it tells
-      path.stat().st_size == 0 or next(lines(path, []), None) is not None)
+      path.stat().st_size == 0 or any(entry is not None for _, _, entry in ledger_lines.lines(path)))
 
-  def append(self, entry: dict[str, Any]) -> None:
-    """One line, by one write, handed to the operating system before it returns; the whole of it, or nothing."""
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    self.write_line(json.dumps({**entry, "finished": now}))
+  def begin(self, run: Mapping[str, Any], **figures) -> None:
+    """The line of what a run's pairs have in common: `run` has at least fingerprint, flags, weights and sources (their
+    names). figures: of this start, such as how many pairs there are."""
+    with self._lock:
+      self._begin(run, figures)
+
+  def _begin(self, run: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
+    self.write_line(ledger_lines.head(run, **figures, at=int(now().timestamp())))
+    self._begun = run
+
+  def append(self, entry: Mapping[str, Any]) -> None:
+    """A finished pair: at least id, sha256 and bytes of its image, sources {name: bytes}, fingerprint, flags and
+    weights; one write, handed to the operating system before it returns; the whole of it, or nothing."""
+    with self._lock:
+      if self._begun.get("fingerprint") != entry["fingerprint"]:
+        self._begin(entry, {})
+      if "curves" in entry:
+        self._append_curves(entry)
+      rest = {name: value for name, value in entry.items() if name != "curves"}
+      self.write_line(ledger_lines.short(rest, self._begun, now()))
+
+  def _append_curves(self, entry: Mapping[str, Any]) -> None:
+    line = json.dumps({name: entry[name] for name in ("id", "sha256", "curves")}, separators=(",", ":"))
+    if self._curves_left > 0:
+      path = self._curves.path
+      with explained(path):
+        there = path.stat().st_size if path.is_file() else 0
+      if there + len(line) <= self._curves_left:
+        if not self._curves_open:
+          refuse_link(path.parent)
+          self._open_curves.enter_context(self._curves)
+          self._curves_open = True
+        self._curves.write_line(line)
+        return
+      self._curves_left = 0
+    self.curves_left_out += 1
+
+  def fail(self, name: str, fingerprint: str, kind: str, why: str) -> None:
+    """A pair that failed, in one word and in one line. The next run tries it again."""
+    self.write_line(ledger_lines.failure(name, fingerprint, kind, why, now()))
+
+  def notes(self) -> list[str]:
+    """A line where curves were left out."""
+    return curves_note(self._curves.path, self.curves_left_out)
 
 
-def _refuse_link(folder: Path) -> None:
+def share_of_curves(processes: int) -> int:
+  """Bytes of curves that each of so many processes keeps."""
+  return max(_LEAST_CURVES, _MOST_CURVES // processes)
+
+
+def curves_note(path: Path, left_out: int) -> list[str]:
+  """A line where curves were left out."""
+  return [f"{path}: curves of the first pairs are kept, those of {left_out} more are not"] if left_out else []
+
+
+def now() -> datetime.datetime:
+  return datetime.datetime.now(datetime.UTC)
+
+
+def refuse_link(folder: Path) -> None:
+  """UserError where the folder of logs is a link."""
   if folder.is_symlink():
     raise UserError(f"{folder}: expected a folder of this run's logs, found a link to another place; remove it or "
                     "change --out")
@@ -61,21 +134,73 @@ def _refuse_link(folder: Path) -> None:
 Entries = dict[str, list[dict[str, Any]]]  # by the pair's name
 
 
-def read(folder: Path, notes: list[str] | None = None) -> dict[str, list[dict[str, Any]]]:
-  """The lines of all processes that ever wrote into `folder`, by pair. What is no line of this job is set aside, with a
-  note per file."""
-  entries: dict[str, list[dict[str, Any]]] = {}
-  _refuse_link(folder / FOLDER)
+def read(folder: Path, notes: list[str] | None = None) -> Entries:
+  """All that the logs of all processes that ever wrote into `folder` tell of finished pairs, by pair: for reports, not
+  to find out what is done. What is no line of this job is set aside, with a note per file."""
+  notes = [] if notes is None else notes
+  refuse_link(folder / FOLDER)
+  heads: dict[str, dict[str, Any]] = {}
+  found: list[tuple[Path, int, dict[str, Any]]] = []
+  bad: dict[Path, list[int]] = {}
   for path in sorted((folder / FOLDER).glob("*.jsonl")):
     with explained(path):
-      for entry in lines(path, [] if notes is None else notes):
-        entries.setdefault(entry["id"], []).append(entry)
+      if path.is_symlink() or not path.is_file():
+        notes.append(f"{path}: expected a log, found a link or no plain file; passed over")
+        continue
+      for number, (_, _, entry) in enumerate(ledger_lines.lines(path), 1):
+        if entry is None:
+          bad.setdefault(path, []).append(number)
+        elif "id" in entry:
+          found.append((path, number, entry))
+        elif "failed" not in entry:
+          heads[entry["run"]] = entry
+  entries: Entries = {}
+  for path, number, entry in found:
+    whole = ledger_lines.whole(entry, heads.get(entry.get("run", "")))
+    if whole is None:  # nobody tells of its run any more
+      bad.setdefault(path, []).append(number)
+    else:
+      entries.setdefault(whole["id"], []).append(whole)
+  for path, numbers in sorted(bad.items()):
+    notes.append(f"{path}: expected a finished image in every line, found {len(numbers)} without (the first is line "
+                 f"{min(numbers)}); set aside, as if those pairs had not been done")
+  _add_curves(folder, entries, notes)
   return entries
 
 
-def size(folder: Path) -> int:
-  """Of all logs together, in bytes: what grew holds more lines than were read."""
-  return sum(max(_bytes(path), 0) for path in (folder / FOLDER).glob("*.jsonl"))
+def shards(folder: Path) -> Iterator[dict[str, Any]]:
+  """The lines of finished pairs that lie in shards, one by one as they stand in the logs."""
+  refuse_link(folder / FOLDER)
+  for path in sorted((folder / FOLDER).glob("*.jsonl")):
+    with explained(path):
+      for _, _, entry in ledger_lines.lines(path):
+        if entry is not None and "id" in entry and isinstance(entry.get("shard"), str):
+          yield entry
+
+
+def _add_curves(folder: Path, entries: Entries, notes: list[str]) -> None:
+  """To the entries of the images that they are of; those of a line of before are looked at where they stand."""
+  damaged: dict[Path, int] = {}
+  for several in entries.values():
+    for entry in several:
+      if "curves" in entry and not ledger_lines.is_curves(entry["curves"]):
+        del entry["curves"]
+        damaged[folder / FOLDER] = damaged.get(folder / FOLDER, 0) + 1
+  for path in sorted((folder / FOLDER / CURVES).glob("*.jsonl")):
+    with explained(path):
+      for line in ledger_lines.texts(path):
+        try:
+          found = json.loads(line or b"")
+          several, curves = entries.get(found["id"], ()), found["curves"]
+          if not ledger_lines.is_curves(curves):
+            raise ValueError
+          for entry in several:
+            if entry["sha256"] == found["sha256"]:
+              entry["curves"] = curves
+        except (ValueError, TypeError, KeyError, RecursionError):
+          damaged[path] = damaged.get(path, 0) + 1
+  for path, count in damaged.items():
+    notes.append(f"{path}: expected curves of equal steps, found {count} others; passed over")
 
 
 class Identity(NamedTuple):
@@ -92,66 +217,6 @@ def identity(flags: dict[str, Any], params) -> Identity:
   flags, weights = json.loads(json.dumps(flags, default=str)), weights_hash(params)
   text = json.dumps({"flags": flags, "weights": weights}, sort_keys=True)
   return Identity(flags, weights, hashlib.sha256(text.encode()).hexdigest()[:16])
-
-
-def finished(
-  pairs: Iterable[Pair], entries: Entries, run: Identity, folder: Path, *, overwrite: bool
-) -> dict[str, dict[str, Any]]:
-  """{name: line of the log} of the pairs whose image in `folder` this very run would make, from sources of the present
-  sizes in bytes.
-
-  UserError for the first pair that has an image of other flags, weights or sources, unless `overwrite`: that pair is
-  then to be done. Images without a line are no results of this job, and to be done.
-  """
-  done = {}
-  for pair in pairs:
-    image = folder / f"{pair.name}.png"
-    lines = [entry for entry in entries.get(pair.name, ()) if entry["bytes"] == _bytes(image)]
-    if len({entry["fingerprint"] for entry in lines}) > 1:  # several settings in turn: which one does the image show?
-      sha256 = file_hash(image)
-      lines = [entry for entry in lines if entry["sha256"] == sha256]
-    if not lines:
-      continue
-    last = lines[-1]
-    same_sources = last["sources"] == source_bytes(pair)
-    if last["fingerprint"] == run.fingerprint and same_sources:
-      done[pair.name] = last
-    elif not overwrite:
-      what = _difference(last, run) if last["fingerprint"] != run.fingerprint else "other source images"
-      raise UserError(f"{image}: expected a result of this run or none, found one of {what}; add --overwrite or "
-                      "change --out")
-  return done
-
-
-def is_own(image: Path, entries: Iterable[dict[str, Any]]) -> bool:
-  """Whether nothing is lost where `image` is written: it is missing, bears this program's mark (its writer was killed
-  before the line), or is what one of the lines tells of."""
-  return is_free(image) or not image.is_symlink() and any(
-    entry["bytes"] == _bytes(image) and entry["sha256"] == file_hash(image) for entry in entries
-  )
-
-
-def _difference(entry: dict[str, Any], run: Identity) -> str:
-  if entry["weights"] != run.weights:
-    return "other weights"
-  old, new = _flat(entry["flags"]), _flat(run.flags)
-  names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-  told = [f"{_shown(name)}: {_shown(old.get(name))} then, {_shown(new.get(name))} now" for name in names[:20]]
-  return f"other flags ({', '.join(told)})"
-
-
-def _flat(flags: dict[str, Any]) -> dict[str, Any]:
-  """The method's options as flags of their own, so that a difference shows."""
-  options = flags.get("options")
-  rest = {name: value for name, value in flags.items() if name != "options"}
-  return rest | (options if isinstance(options, dict) else {"options": options} if options is not None else {})
-
-
-def _shown(value) -> str:
-  """Of a flag, in one line whatever somebody wrote into the log."""
-  text = str(value)
-  text = text if text.isprintable() else ascii(text)
-  return text if len(text) <= 200 else text[:200] + "..."
 
 
 def versions() -> dict[str, str]:
@@ -181,11 +246,12 @@ def file_hash(path: Path) -> str:
 
 def source_bytes(pair: Pair) -> dict[str, int]:
   """Sizes of a pair's files: changed sources are told from those that were fused by them."""
-  return {source: _bytes(path) for source, path in pair.files.items()}
+  return {source: file_bytes(path) for source, path in pair.files.items()}
 
 
-def _bytes(path: Path) -> int:
+def file_bytes(path) -> int:
+  """Of a file, by its path in any form; -1 where there is none."""
   try:
-    return path.stat().st_size
+    return os.stat(path).st_size if isinstance(path, str | os.PathLike) else path.stat().st_size
   except OSError:
     return -1

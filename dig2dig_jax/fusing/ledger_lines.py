@@ -1,48 +1,126 @@
-"""What does a line of the log tell? Typed entries; whatever else stands in the file is set aside and counted."""
+"""What does a line of the log tell? Typed entries; whatever else stands in the file is set aside and counted.
 
+A log has three kinds of lines. What a run has in common stands once, at each start, under its fingerprint; a finished
+pair takes one short line that names the fingerprint; so does a pair that failed:
+
+  {"run": "9f0c...", "flags": {...}, "weights": "...", "sources": ["ir", "vi"], "pairs": 4000, ...}
+  {"id": "0001", "run": "9f0c...", "sha256": "...", "bytes": 51234, "sources": [9876, 30211], "size": [480, 640], ...}
+  {"failed": "0002", "run": "9f0c...", "kind": "unreadable", "why": "...", "at": 1780000000}
+
+Logs of before have everything in each line, and are read as well.
+"""
+
+import base64
+import binascii
+import datetime
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any
 
 import numpy as np
 
-_FIELDS = {"id", "bytes", "sha256", "sources", "fingerprint", "flags", "weights"}
+Entry = dict[str, Any]
+_WHOLE = {"id", "bytes", "sha256", "sources", "fingerprint", "flags", "weights"}  # of a line that tells everything
+_SHORT = {"id", "bytes", "sha256", "sources", "run"}
+_COMMON = ("flags", "weights", "versions", "device", "seed")  # that a run's line tells for all its pairs
+_OWN = ("device", "versions")  # of these, what may differ from pair to pair
+_SHORTER = {"seconds": "took", "contradiction": "odds"}  # names in a short line, of which there may be 10^7
+_LONGER = {short: name for name, short in _SHORTER.items()}
 _LONGEST = 2**24  # bytes of a line; the curves of a thousand steps take a hundredth
 _DEEPEST = 32  # of flags within flags
 _LARGEST = 2**63  # of numbers of bytes
+_WHY = 400  # characters of a failure's reason that are kept
 
 
-def lines(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
-  """The entries of a file, with at least id, bytes, sha256, sources, fingerprint, flags and weights. A last line
-  without an end is passed over: its process is at work, or was killed. Raises OSError."""
-  bad, first, damaged_curves = 0, 0, 0
+def head(entry: Mapping[str, Any], **more) -> str:
+  """The line of the run that an entry with everything in it is of. more: figures of this start of it."""
+  common = {name: entry[name] for name in _COMMON if name in entry}
+  return _text({"run": entry["fingerprint"], "sources": list(entry["sources"]), **more, **common})
+
+
+def short(entry: Mapping[str, Any], run: Mapping[str, Any], now: datetime.datetime) -> str:
+  """The line of a finished pair: what the line of its `run` does not tell of an entry with everything in it. The device
+  and versions stand in it where they are others than the run's, as an engine's workers may have."""
+  told = {*_COMMON, "id", "fingerprint", "sha256"} - {name for name in _OWN if entry.get(name) != run.get(name)}
+  own = {name: value for name, value in entry.items() if name not in told}
+  own["sources"] = list(entry["sources"].values())
+  own = {_SHORTER.get(name, name): value for name, value in own.items() if (name, value) != ("tile", 0)}
+  digest = base64.urlsafe_b64encode(bytes.fromhex(entry["sha256"])).decode().rstrip("=")
+  return _text({"id": entry["id"], "run": entry["fingerprint"], "sha256": digest, **own, "at": int(now.timestamp())})
+
+
+def failure(name: str, fingerprint: str, kind: str, why: str, now: datetime.datetime) -> str:
+  """The line of a pair that failed."""
+  return _text({"failed": name, "run": fingerprint, "kind": kind, "why": why[:_WHY], "at": int(now.timestamp())})
+
+
+def _text(entry: Mapping[str, Any]) -> str:
+  return json.dumps(entry, separators=(",", ":"))
+
+
+def whole(entry: Entry, run: Mapping[str, Any] | None) -> Entry | None:
+  """A finished pair's entry with everything in it. run: the line of its run. None where nobody tells of that."""
+  if "run" not in entry:
+    return entry
+  if run is None or len(run["sources"]) != len(entry["sources"]):
+    return None
+  at = entry.get("at")
+  finished = datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat() if _is_time(at) else ""
+  own = {_LONGER.get(name, name): value for name, value in entry.items()
+         if name not in ("run", "at", *_COMMON) or name in _OWN}  # fmt: skip
+  common = {name: run[name] for name in _COMMON if name in run}
+  return {
+    "tile": 0, **common, **own,
+    "fingerprint": entry["run"],
+    "sha256": sha256(entry),
+    "sources": dict(zip(run["sources"], entry["sources"], strict=True)),
+    "finished": finished,
+  }  # fmt: skip
+
+
+def sha256(entry: Entry) -> str:
+  """Of a finished pair's image, in hexadecimal digits, which take half as much again as they do in a short line."""
+  text = entry["sha256"]
+  if "run" not in entry or len(text) != 43:
+    return text
+  try:
+    return base64.urlsafe_b64decode(text + "=").hex()
+  except (binascii.Error, ValueError):
+    return text
+
+
+def lines(path: Path, start: int = 0) -> Iterator[tuple[int, int, Entry | None]]:
+  """(where it begins, where it ends, entry) of every line from byte `start` on, None for what is no line of this job. A
+  last line without an end is passed over: its process is at work, or was killed. Nothing of what is a link or no plain
+  file. Raises OSError."""
+  for begin, end, line in _texts(path, start):
+    yield begin, end, None if line is None else entry(line)
+
+
+def texts(path: Path) -> Iterator[bytes | None]:
+  """The lines of a file as they are, None for one that is too long. Otherwise as `lines`."""
+  return (line for _, _, line in _texts(path, 0))
+
+
+def _texts(path: Path, start: int) -> Iterator[tuple[int, int, bytes | None]]:
   if not isinstance(path, Path):  # of a store, which knows no links
-    number = path.open("rb")
-  elif (number := _descriptor(path)) is None:
-    notes.append(f"{path}: expected a log, found a link or no plain file; passed over")
+    opened = path.open("rb")
+  elif (number := descriptor(path)) is None:
     return
-  with os.fdopen(number, "rb") if isinstance(number, int) else number as file:
-    for count, line in enumerate(_whole_lines(file), 1):
-      entry = None if line is None else _entry(line)
-      if entry is None:
-        bad, first = bad + 1, first or count
-        continue
-      if "curves" in entry and not _is_curves(entry["curves"]):
-        damaged_curves += 1
-        del entry["curves"]
-      yield entry
-  if bad:
-    notes.append(f"{path}: expected a finished image in every line, found {bad} without (the first is line {first}); "
-                 "set aside, as if those pairs had not been done")
-  if damaged_curves:
-    notes.append(f"{path}: expected curves of equal steps, found {damaged_curves} others; passed over")
+  else:
+    opened = os.fdopen(number, "rb", buffering=2**16)
+  with opened as file:
+    file.seek(start)
+    for end, line in _whole_lines(file, start):
+      yield start, end, line
+      start = end
 
 
-def _descriptor(path: Path) -> int | None:
-  """None for what would be read through a link, or is no file."""
+def descriptor(path: Path) -> int | None:
+  """To read from; None for what would be read through a link, or is no file."""
   if path.is_symlink():
     return None
   number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe would wait for its writer
@@ -52,41 +130,75 @@ def _descriptor(path: Path) -> int | None:
   return None
 
 
-def _whole_lines(file) -> Iterator[bytes | None]:
-  """Lines that have an end; None for one that is too long."""
+def _whole_lines(file, at: int) -> Iterator[tuple[int, bytes | None]]:
+  """(where it ends, line) of those that have an end; None for one that is too long."""
   while line := file.readline(_LONGEST):
+    at += len(line)
     if line.endswith(b"\n"):
-      yield line
+      yield at, line
       continue
     if len(line) < _LONGEST:
       return
-    while (rest := file.readline(_LONGEST)) and not rest.endswith(b"\n"):
-      pass
-    yield None
+    while rest := file.readline(_LONGEST):
+      at += len(rest)
+      if rest.endswith(b"\n"):
+        break
+    yield at, None
 
 
-def _entry(line: bytes) -> dict[str, Any] | None:
+def entry(line: bytes) -> Entry | None:
+  """Of one line; None where it is none of the three kinds, or its values are of other types."""
   try:
-    entry = json.loads(line)
+    found = json.loads(line)
   except (ValueError, RecursionError):
     return None
-  if not isinstance(entry, dict) or not _FIELDS <= entry.keys():
+  if not isinstance(found, dict):
     return None
-  hashes, sources = (entry[name] for name in ("sha256", "fingerprint", "weights")), entry["sources"]
-  sound = (
-    all(map(_is_hash, hashes)) and isinstance(entry["id"], str) and _is_size(entry["bytes"])
-    and isinstance(sources, dict) and all(_is_size(size) for size in sources.values())
-    and isinstance(entry["flags"], dict) and _shallow(entry["flags"])
+  if found.keys() >= _SHORT:
+    return found if _is_short(found) else None
+  if found.keys() >= _WHOLE:
+    return found if _is_whole(found) else None
+  if "failed" in found:
+    words = all(isinstance(found.get(name), str) for name in ("failed", "why"))
+    return found if words and _is_hash(found.get("run")) and _is_hash(found.get("kind")) else None
+  return found if _is_head(found) else None
+
+
+def _is_short(found: Entry) -> bool:
+  sources = found["sources"]
+  return (
+    isinstance(found["id"], str) and _is_hash(found["run"]) and _is_hash(found["sha256"]) and _is_size(found["bytes"])
+    and isinstance(sources, list) and all(map(_is_size, sources))
   )  # fmt: skip
-  return entry if sound else None
+
+
+def _is_whole(found: Entry) -> bool:
+  hashes, sources = (found[name] for name in ("sha256", "fingerprint", "weights")), found["sources"]
+  return (
+    all(map(_is_hash, hashes)) and isinstance(found["id"], str) and _is_size(found["bytes"])
+    and isinstance(sources, dict) and all(map(_is_size, sources.values()))
+    and isinstance(found["flags"], dict) and _shallow(found["flags"])
+  )  # fmt: skip
+
+
+def _is_head(found: Entry) -> bool:
+  sources = found.get("sources")
+  return (
+    _is_hash(found.get("run")) and _is_hash(found.get("weights")) and isinstance(found.get("flags"), dict)
+    and isinstance(sources, list) and all(isinstance(name, str) for name in sources) and _shallow(found["flags"])
+  )  # fmt: skip
 
 
 def _is_size(value) -> bool:
   return type(value) is int and -1 <= value < _LARGEST
 
 
+def _is_time(value) -> bool:
+  return type(value) is int and 0 <= value < 2**37  # until the year 6325
+
+
 def _is_hash(value) -> bool:
-  return isinstance(value, str) and len(value) <= 64
+  return isinstance(value, str) and len(value) <= 64 and value.isascii()
 
 
 def _shallow(value) -> bool:
@@ -102,7 +214,7 @@ def _shallow(value) -> bool:
   return False
 
 
-def _is_curves(value) -> bool:
+def is_curves(value) -> bool:
   """t [S], weight [S, K] and residual [S, K], as a report plots them."""
   if not isinstance(value, dict) or not {"t", "weight", "residual"} <= value.keys() or not _shallow(value):
     return False

@@ -9,6 +9,7 @@ import inspect
 import logging
 import os
 import pickle
+import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +28,8 @@ _SETTINGS = ("jax_default_matmul_precision",)  # of JAX, that decide pixels
 
 
 class RayEngine(NamedTuple):
-  """An `Engine` on the cluster of RAY_ADDRESS or of this machine, or else on this machine alone.
+  """An `Engine` on the cluster that this process is in already, else on that of `address` or RAY_ADDRESS, else on one
+  of its own that begins and ends with the run, on this machine alone. Which of these two is said in a line.
 
   least, most: workers; most None: as many as there is room for, whenever there is. resources: of one worker, by Ray's
   names (CPU, GPU, TPU...).
@@ -36,6 +38,7 @@ class RayEngine(NamedTuple):
   least: int = 1
   most: int | None = None
   resources: Mapping[str, float] = {"CPU": 1}
+  address: str = ""
 
   def __call__(self, work: Work, tasks: Sequence[Sequence[Pair]]) -> Iterator[Done]:
     ray = _library()
@@ -45,7 +48,12 @@ class RayEngine(NamedTuple):
     if began:
       os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray's C++ tells of every worker that is lost
       with _explained():
-        ray.init(log_to_driver=False, logging_level="ERROR")
+        # Without an address Ray would join whatever cluster runs on this machine, of whomever.
+        address = self.address or os.environ.get("RAY_ADDRESS") or "local"
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+      own = address == "local"
+      _say("--engine=ray: on a cluster of its own on this machine; another is named by --engine_address" if own else
+           f"--engine=ray: on the cluster of {address}")
     try:
       if tasks:
         yield from self._streamed(ray, work, tasks)
@@ -119,6 +127,11 @@ class _Actor:
     except Exception as error:
       return UserError(f"--engine=ray: expected worker {self._worker.name} to do its task, found {one_line(error)} "
                        f"({_where(error)}); run the same command again, what is done stays done")
+
+
+def _say(line: str) -> None:
+  with contextlib.suppress(OSError):  # a line that cannot be written ends no run
+    print(line, file=sys.stderr, flush=True)
 
 
 def pickle_of(value) -> bytes:

@@ -58,26 +58,34 @@ class ShardFolder:
   def prepare(self) -> None:
     make_folder(self.folder)
 
-  def look(self, entries: ledger.Entries) -> list[dict[str, Any]]:
-    """Takes note of the shards that stand. Returns the lines of theirs that the log lacks: such pairs are done."""
+  def look(self) -> list[dict[str, Any]]:
+    """Takes note of the shards that stand. Returns the lines of theirs that the log lacks: such pairs are done, and
+    `stand` once they are in the log."""
     with explained(self.folder):
       there = {path.name: path for path in self.folder.glob(f"*{self.kind.suffix}")}
     counts: dict[str, int] = {}
-    for line in (line for lines in entries.values() for line in lines if line.get("shard") in there):
+    all_there = set(there)
+    for line in ledger.shards(self.folder):
+      if line["shard"] not in all_there:
+        continue
       self.standing[line["id"]] = line["bytes"]
       counts[line["shard"]] = counts.get(line["shard"], 0) + 1
       if counts[line["shard"]] == line.get("in_shard"):
-        there.pop(line["shard"])
-    unlogged = []
+        there.pop(line["shard"], None)
+    unlogged, seen = [], set[str]()
     for path in there.values():  # whose writer was killed
       for sample in samples(path, self.kind):
         if (text := next((sample.members[name] for name in ("json", "log") if name in sample.members), None)) is None:
           continue
         line = json.loads(text.read_bytes())
-        if line["id"] not in self.standing:
-          self.standing[line["id"]] = line["bytes"]
+        if line["id"] not in self.standing and line["id"] not in seen:
+          seen.add(line["id"])
           unlogged.append(line)
     return unlogged
+
+  def stand(self, lines: list[dict[str, Any]]) -> None:
+    """Takes note of pairs of shards that stand."""
+    self.standing |= {line["id"]: line["bytes"] for line in lines}
 
   def add(self, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Takes a pair's line, whose image has been written. The lines of the shard that this filled, which now stands."""
@@ -150,6 +158,7 @@ class ShardLog:
 
   def __enter__(self) -> Self:
     self._log.__enter__()
+    self._folder.stand(self._unlogged)
     self._hand_on(self._unlogged)
     return self
 
@@ -158,6 +167,15 @@ class ShardLog:
       self._hand_on(self._folder.close())
     finally:
       self._log.__exit__(*exception)
+
+  def begin(self, run: Mapping[str, Any], **figures) -> None:
+    self._log.begin(run, **figures)
+
+  def fail(self, name: str, fingerprint: str, kind: str, why: str) -> None:
+    self._log.fail(name, fingerprint, kind, why)
+
+  def notes(self) -> list[str]:
+    return self._log.notes()
 
   def append(self, entry: dict[str, Any]) -> None:
     """An engine's worker has written the shard of its pairs itself, and says so in their lines."""
@@ -186,17 +204,13 @@ def refuse(container: str, *, maps: bool, temperatures: bool, overwrite: bool) -
                     "fused images alone and is not written over; leave it out or change --out")
 
 
-def read(out, notes: list[str] | None = None) -> tuple[ledger.Entries, list[dict[str, Any]]]:
-  """(the lines of all logs by pair, of them those that only shards have)."""
-  entries = ledger.read(out, notes)
-  unlogged = out.look(entries) if isinstance(out, ShardFolder) else []
-  for line in unlogged:
-    entries.setdefault(line["id"], []).append(line)
-  return entries, unlogged
+def look(out) -> list[dict[str, Any]]:
+  """The lines that only shards have, see `ShardFolder.look`; none where results are files."""
+  return out.look() if isinstance(out, ShardFolder) else []
 
 
 def opened(out, unlogged: list[dict[str, Any]], *, process: int, processes: int):
-  """The log of a folder of results, wherever that is and in whatever form."""
+  """The log of a folder of results, wherever that is and in whatever form. unlogged: lines that it takes in first."""
   if not isinstance(out, ShardFolder):
     return store_log.opened(out, process=process, processes=processes)
   return ShardLog(out, store_log.opened(out.folder, process=process, processes=processes), unlogged)

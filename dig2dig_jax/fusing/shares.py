@@ -1,18 +1,26 @@
 """Which pairs does this process fuse, and in what order? Ordered by padded size, dealt out in turn.
 
 A share is a function of the whole list of pairs, never of what is done already: processes that start at different
-moments, or start again, then agree without talking to each other.
+moments, or start again, then agree without talking to each other. Where there are so many that reading all their sizes
+would take minutes, and the manifest does not tell them, they are dealt out in an order of chance instead.
 """
 
 import json
+import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+import numpy as np
+
 from dig2dig_jax.data.decode import read_size
+from dig2dig_jax.data.manifest import Manifest
 from dig2dig_jax.data.padding import bucket_size
 from dig2dig_jax.data.pairs import Pair
+from dig2dig_jax.fusing.processes import Place
 
+FEW = 20_000  # pairs whose sizes every process reads at its start, where nobody tells them
+_LARGEST = 2**30  # of a side, for planning
 _READERS = 8  # headers wait for disks and networks, not for the processor
 
 
@@ -52,6 +60,51 @@ def _largest_first(planned: Planned):
 def share(planned: Sequence[Planned], process: int, processes: int) -> list[Planned]:
   """Every `processes`-th, from number `process` on: as much work for each, and each pair in one share."""
   return list(planned[process::processes])
+
+
+class Order(NamedTuple):
+  """All pairs by their numbers in the list, in the order that they are dealt out in, int64 [N]; pixels of the largest,
+  0 where that is not known; padded sizes by the pairs' numbers, int64 [N, 2], None where they are not known."""
+
+  indices: np.ndarray
+  largest: int
+  padded: np.ndarray | None
+
+  @property
+  def by_size(self) -> bool:
+    """Whether it is the order to do them in, equal padded sizes together."""
+    return self.padded is not None
+
+
+def deal(order: Order, place: Place) -> np.ndarray:
+  """The share of a process, int64 [n]: in the order to do it in, or in that of the list."""
+  mine = order.indices[place.process :: place.processes]
+  return mine if order.by_size else np.sort(mine)
+
+
+def order(pairs: Sequence[Pair], *, bucket: int) -> Order:
+  """Of all pairs. Reads the headers of all files where sizes are not told and the pairs are few (`FEW`)."""
+  if isinstance(pairs, Manifest) and pairs.sizes is not None:
+    return _by_size(pairs.sizes, bucket)
+  if len(pairs) <= FEW:
+    with ThreadPoolExecutor(_READERS) as pool:
+      planned = pool.map(lambda pair: _planned(pair, bucket), pairs)
+      sizes = [[min(side, _LARGEST) for side in entry.size or (0, 0)] for entry in planned]
+    return _by_size(np.array(sizes, np.int64).reshape(-1, 2), bucket)
+  if isinstance(pairs, Manifest):
+    hashes = pairs.hashes
+  else:
+    hashes = np.array([zlib.crc32(pair.name.encode("utf-8", "surrogatepass")) for pair in pairs], np.uint32)
+  return Order(np.argsort(hashes, kind="stable"), 0, None)
+
+
+def _by_size(sizes: np.ndarray, bucket: int) -> Order:
+  """sizes [N, 2], 0 where a header has none: those come last, and before them the largest padded size first."""
+  height, width = np.asarray(sizes, np.int64).T
+  known = (height > 0) & (width > 0)
+  padded = np.stack([-(-np.where(known, side, 0) // bucket) * bucket for side in (height, width)], axis=1)
+  indices = np.lexsort((padded[:, 0], -padded[:, 0] * padded[:, 1]))
+  return Order(indices, int((height * width).max(initial=0)), padded)
 
 
 def manifest(planned: Iterable[Planned]) -> str:

@@ -34,7 +34,7 @@ class Worker:
     self._notes = []
     kept = job.programs(config, work.identity)
     with log:
-      run = job.Run(config, work.method, work.params, report, log, kept, work.identity, {}, (), fuser=self._fuser,
+      run = job.Run(config, work.method, work.params, report, log, kept, work.identity, None, (), fuser=self._fuser,
                     tells=False)  # fmt: skip
       compiled, seconds = run.fuser.programs, run.fuser.compile_seconds
       run.fuse(list(pairs), ahead=work.ahead)
@@ -59,3 +59,6 @@ class _Lines:
 
   def append(self, entry: dict[str, Any]) -> None:
     self.lines.append(entry)
+
+  def fail(self, name: str, fingerprint: str, kind: str, why: str) -> None:
+    """The report tells of it, too."""

@@ -1,6 +1,5 @@
 """Do pairs of folders come onto each other before they are fused, is that written down, and what if they cannot?"""
 
-import json
 
 import cv2
 import made
@@ -15,7 +14,7 @@ from dig2dig_jax.alignment.aligner import Aligner
 from dig2dig_jax.alignment.transforms import corner_error
 from dig2dig_jax.data.images import Image
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.fusing import job
+from dig2dig_jax.fusing import job, ledger
 from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
@@ -44,8 +43,7 @@ def run(data, out, aligner, **changes):
 
 
 def lines(out):
-  return {entry["id"]: entry for path in (out / "log").glob("*.jsonl")
-          for entry in map(json.loads, path.read_text().splitlines())}  # fmt: skip
+  return {name: entries[-1] for name, entries in ledger.read(out).items()}
 
 
 def test_a_pair_is_aligned_recorded_and_not_done_again_but_by_other_settings(data, tmp_path):

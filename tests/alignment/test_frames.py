@@ -1,6 +1,5 @@
 """Do sources of other sizes come into one frame where their aspects agree, exactly, and are the others refused?"""
 
-import json
 
 import cv2
 import made
@@ -14,7 +13,7 @@ from dig2dig_jax.alignment.frames import Frames
 from dig2dig_jax.data.images import Image
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.evaluation import folders
-from dig2dig_jax.fusing import job
+from dig2dig_jax.fusing import job, ledger
 from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
@@ -109,8 +108,7 @@ def test_the_job_says_and_records_it_and_evaluates_what_was_fused(tmp_path):
   (line,) = [note for note in report.notes if note.startswith("ir: ")]
   assert line == "ir: brought to the size of vi in 1 of 1 pair, 2 times its pixels a side, resampled bicubically"
   assert read(tmp_path / "out" / "whole.png").shape == (150, 200)
-  (entry,) = [json.loads(text) for path in (tmp_path / "out" / "log").glob("*.jsonl")
-              for text in path.read_text().splitlines()]  # fmt: skip
+  (entry,) = ledger.read(tmp_path / "out")["whole"]
   assert entry["aligned"] == {"ir": {"resized": [2.0, 2.0], "from": [75, 100], "reference": "vi"}}
   assert "align" not in entry["flags"]  # so that results of equal sizes stay as they are
   pair = next(pair for pair in config.find()[0] if pair.name == "whole")

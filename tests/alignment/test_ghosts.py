@@ -1,6 +1,5 @@
 """Is what moved between two frames found, and nothing else, and is there one copy of it in the fused image?"""
 
-import json
 
 import cv2
 import numpy as np
@@ -12,6 +11,7 @@ import launch
 from dig2dig_jax.alignment import ghosts
 from dig2dig_jax.assets import ROOT
 from dig2dig_jax.data.images import Image, read_image, to_uint8, write_png
+from dig2dig_jax.fusing import ledger
 
 pytestmark = pytest.mark.usefixtures("simple_loops")
 
@@ -152,7 +152,7 @@ def test_one_copy_is_fused_and_said_by_the_command_and_in_python(tiny_prior, tmp
   assert "moved" not in told and not (tmp_path / "plain" / "moved").exists()
   single, told = by_command("single", "--reference=under")
   assert "over: something moved, or is in one frame only, in 1 of 1 image" in told and "under stands there" in told
-  line = json.loads(next((tmp_path / "single" / "log").glob("*.jsonl")).read_text().splitlines()[-1])
+  line = ledger.read(tmp_path / "single")["a"][-1]
   assert line["moved"]["over"]["reference"] == "under" and line["flags"]["deghost"]["kind"] == "exposure"
   area = read_image(tmp_path / "single" / "moved" / "a_over.png").pixels[..., 0] > 0
   assert area[there].mean() > 0.8

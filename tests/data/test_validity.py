@@ -1,6 +1,5 @@
 """Is what a source did not see told from what it saw, and does nothing of it show in what is made of the sources?"""
 
-import json
 
 import cv2
 import numpy as np
@@ -16,7 +15,7 @@ from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.data.pairs import Pair, load_pair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.evaluation import folders
-from dig2dig_jax.fusing import job
+from dig2dig_jax.fusing import job, ledger
 from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
@@ -290,7 +289,7 @@ def test_the_fuse_job_says_logs_and_tells_runs_apart(tmp_path):
   report = fused(tmp_path / "data", tmp_path / "out")
   (line,) = report.notes
   assert line.startswith("ir: 1 of 1 image is transparent or of one value") and "--valid=off" in line
-  entry = json.loads(next((tmp_path / "out" / "log").glob("*.jsonl")).read_text().splitlines()[0])
+  (entry,) = ledger.read(tmp_path / "out")["a"]
   assert entry["valid"] == {"ir": round(float(mask.mean()), 4)} and entry["flags"]["valid"] == "auto"
   assert fused(tmp_path / "data", tmp_path / "out").skipped == 1
   with pytest.raises(UserError, match="valid: auto then, None now"):

@@ -1,6 +1,5 @@
 """Can a file only fail alone, whatever stage its fault comes up at?"""
 
-import json
 
 import cv2
 import numpy as np
@@ -115,13 +114,13 @@ def test_a_narrow_source_is_said_logged_and_decides_what_is_up_to_date(data, tmp
     cv2.imwrite(str(data / "ir" / f"{name}.png"), (28500 + 10 * gray.astype(np.uint16)).astype(np.uint16))
   report = run(data, out)
   assert report.done == 3 and any(line.startswith("range of ir: 285") for line in report.notes)
-  low, high = json.loads(scale.log_lines(out)[0])["ranges"]["ir"]
+  low, high = scale.entries(out)[0]["ranges"]["ir"]
   assert 28500 <= low < high <= 31050
   assert run(data, out).skipped == 3
   with pytest.raises(UserError, match="ranges: .* then, None now"):
     run(data, out, ranges={"ir": "full"})
   assert run(data, out, ranges={"ir": "full"}, overwrite=True).done == 3
-  assert "ranges" not in scale.log_lines(out)[-1]
+  assert "ranges" not in scale.entries(out)[-1]
 
 
 def test_ranges_pass_over_what_cannot_be_read(data, tmp_path):

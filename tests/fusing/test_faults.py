@@ -71,7 +71,7 @@ def test_a_rerun_skips_what_is_done_whatever_the_number_of_processes(run, data, 
   scale.check(data, out)
   again = run(data, out, place=Place(0, 2))
   assert (again.done, again.skipped, again.programs) == (0, 3, 0)
-  entry = json.loads(scale.log_lines(out)[0])
+  entry = scale.entries(out)[0]
   assert entry["flags"]["bucket"] == 16 and entry["versions"]["jax"] == jax.__version__ and entry["seconds"] >= 0
 
 
@@ -177,7 +177,7 @@ def test_a_full_disk_ends_the_run_in_one_line(run, data, tmp_path):
   before = resource.getrlimit(resource.RLIMIT_FSIZE)
   resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))  # no image is as small
   try:
-    with pytest.raises(UserError, match="png: expected a place to write, found File too large; ") as fault:
+    with pytest.raises(UserError, match="out/.*: expected a place to write, found File too large; ") as fault:
       run(data, out)
   finally:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -9,7 +9,9 @@ import numpy as np
 
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.fusing import done as results
 from dig2dig_jax.fusing import ledger
+from dig2dig_jax.fusing.ledger_index import Index
 
 FLAGS = {"strength": 0.9, "sources": ["ir", "vi"], "options": {"steps": 10, "bands": 6}}
 RUN = ledger.identity(FLAGS, {"a": np.arange(4, dtype=np.float32)})
@@ -39,10 +41,13 @@ def check(rng: np.random.Generator, folder: pathlib.Path) -> str:
     entries = ledger.read(out, notes)
     for entry in (entry for found in entries.values() for entry in found):
       assert type(entry["bytes"]) is int and isinstance(entry["flags"], dict)
-    done = set(ledger.finished(pairs, entries, RUN, out, overwrite=bool(rng.integers(2))))
+    named = [results.Named(pair.name, list(pair.files.values())) for pair in pairs]
+    with Index(out) as index:
+      done = set(results.finished(named, index, RUN, out, overwrite=bool(rng.integers(2))))
     assert done <= set(NAMES)
     # What is said to be done has a line that says so: the image's size, this run, these sources.
-    assert all(any(entry["fingerprint"] == RUN.fingerprint for entry in entries[name]) for name in done)
+    lines = [entries[name] for name in done if name in entries]
+    assert all(any(entry["fingerprint"] == RUN.fingerprint for entry in found) for found in lines)
     found = "read"
   except UserError as error:
     notes.append(str(error))
@@ -53,7 +58,7 @@ def check(rng: np.random.Generator, folder: pathlib.Path) -> str:
   before = path.read_bytes()
   try:
     with ledger.Ledger(out, process=int(path.name[0]), processes=3) as log:
-      log.append({"id": "new"})
+      log.append({"id": "new", "sha256": 64 * "0", "bytes": 1, "sources": {}, **RUN._asdict()})
   except UserError as error:  # nothing in it is left that tells it from somebody else's file
     assert "\n" not in str(error) and path.read_bytes() == before, "a file that is refused stays"
     return "refused"

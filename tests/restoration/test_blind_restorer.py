@@ -1,6 +1,5 @@
 """Does a source get back what it is found to have lost, and is it otherwise left to the bit?"""
 
-import json
 import logging
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from scenes import read, write
 
 import dig2dig_jax as d2d
-from dig2dig_jax.fusing import job
+from dig2dig_jax.fusing import job, ledger
 from dig2dig_jax.fusing.config import FuseConfig
 from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.priors.prior import load_prior
@@ -86,7 +85,7 @@ def test_the_job_restores_says_so_and_keeps_it_in_the_log(tiny_prior, sharp, tmp
                       restorer=BlindRestorer(prior, steps=1, bucket=64))  # fmt: skip
   report = job.run(config, method, prior.params)
   assert report.done == 1 and any(line.startswith("ir: blurred by") for line in report.notes)
-  line = json.loads((tmp_path / "out" / "log" / "0-of-1.jsonl").read_text())
+  (line,) = ledger.read(tmp_path / "out")["a"]
   assert line["lost"]["ir"].startswith("blur(") and "vi" not in line["lost"]
   assert line["flags"]["restored"]["steps"] == 1
 

@@ -1,0 +1,35 @@
+"""dig2dig status OUT: how far a run is."""
+
+from dig2dig_jax.cli.output import note, say
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.fusing import status
+from dig2dig_jax.stores.address import typed_place
+
+HELP = (
+  "dig2dig status OUT\n\n"
+  "How far the runs into a folder of results are: pairs done, failed by kind, pairs a second by worker, time left,\n"
+  "device hours. Asked of the logs' index, in a store (s3://...) of the logs; may be asked while they run.\n"
+  "docs/batch_runs.md.\n\n"
+  "  --json         the same as one object, every failure among it\n"
+  "  --prometheus   the same as text that Prometheus reads\n\n"
+  "Exit status: 0 told, 2 no log of a run there."
+)
+
+
+def run(words: list[str]) -> int:
+  flags = [word for word in words if word.startswith("-")]
+  places = [word for word in words if not word.startswith("-")]
+  if wrong := [flag for flag in flags if flag not in ("--json", "--prometheus")]:
+    raise UserError(f"dig2dig status: expected --json, --prometheus or neither, found {wrong[0]}; see dig2dig status "
+                    "--help")  # fmt: skip
+  if len(flags) > 1:
+    raise UserError("dig2dig status: expected one of --json and --prometheus, found both; leave one out")
+  if len(places) != 1:
+    raise UserError(f"dig2dig status: expected one folder of results, found {len(places)}; see dig2dig status --help")
+  out = typed_place(places[0])
+  found = status.look(out, **({"most": 10**9} if "--json" in flags else {}))
+  for line in found.notes:
+    note(f"note: {line}")
+  as_text = {"--json": status.as_json, "--prometheus": status.as_prometheus}
+  say(as_text[flags[0]](found) if flags else status.words(found, out), end="")
+  return 0

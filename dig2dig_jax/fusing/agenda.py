@@ -1,0 +1,124 @@
+"""What is left to do for this process, and in what order? Found without holding the pairs in memory.
+
+The pairs are dealt out as a function of their whole list alone (`shares`), then those that are done are taken away,
+asked of the index in blocks. What is left are numbers, one for each pair; the pairs are made as they are due.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from dig2dig_jax.data.manifest import Manifest
+from dig2dig_jax.data.pairs import Pair
+from dig2dig_jax.fusing import done, files, outputs, shares
+from dig2dig_jax.fusing.config import FuseConfig
+from dig2dig_jax.fusing.done import Named
+from dig2dig_jax.fusing.ledger import Identity
+from dig2dig_jax.fusing.ledger_index import Index
+from dig2dig_jax.fusing.processes import Place
+
+_BLOCK = 5_000  # pairs that are looked for at once
+_SAMPLE = 64  # pairs by whose sizes it is chosen how many are read ahead, where sizes are read in windows
+WINDOW = 8_192  # pairs whose sizes are read, and which are ordered by them, at once
+
+
+class Agenda:
+  """The pairs of a process that are to be done. Iterating gives them in the order to do them in, each made ready by
+  `prepare`; `skipped` are done, and the images of those named in `kept` have a place that a foreign file has.
+
+  order: of all pairs, where it is known already.
+  UserError for results of other flags, weights or sources, and where results would lie among sources.
+  """
+
+  def __init__(
+    self,
+    config: FuseConfig,
+    pairs: Sequence[Pair],
+    place: Place,
+    prepare: Callable[[Pair], Pair],
+    index: Index,
+    identity: Identity,
+    *,
+    order: shares.Order | None = None,
+    say: Callable[[str], None] = lambda line: None,
+  ):
+    self._config, self._pairs, self._prepare, self._index, self._identity = config, pairs, prepare, index, identity
+    order = shares.order(pairs, bucket=config.bucket) if order is None else order
+    share = shares.deal(order, place)
+    self.share, self._padded, self.largest = len(share), order.padded, order.largest
+    self.skipped, self.kept = 0, list[str]()
+    only = {found.name for found in index.failed()} if config.only == "failed" else None
+    self.todo = self._remaining(share, only, say)
+    if self._padded is None:
+      self.largest = self._sampled_largest()
+
+  def __len__(self) -> int:
+    return len(self.todo)
+
+  def __iter__(self) -> Iterator[Pair]:
+    return (pair for pair, _ in self.by_size())
+
+  def by_size(self) -> Iterator[tuple[Pair, tuple[int, int] | None]]:
+    """The same, each with its padded size, None where a header has none."""
+    if self._padded is not None:
+      for number in self.todo.tolist():
+        height, width = self._padded[number].tolist()
+        yield self._prepare(self._pairs[number]), (height, width) if height else None
+      return
+    for at in range(0, len(self.todo), WINDOW):
+      window = [self._pairs[number] for number in self.todo[at : at + WINDOW].tolist()]
+      for planned in shares.plan(window, bucket=self._config.bucket):
+        yield self._prepare(planned.pair), planned.bucket
+
+  def _sampled_largest(self) -> int:
+    few = np.unique(np.linspace(0, len(self.todo) - 1, min(len(self.todo), _SAMPLE)).round().astype(int))
+    planned = shares.plan([self._pairs[number] for number in self.todo[few].tolist()], bucket=self._config.bucket)
+    return max((entry.size[0] * entry.size[1] for entry in planned if entry.size), default=0)
+
+  def first(self, count: int) -> tuple[str, ...]:
+    """Names of the first that are to be done, in natural order."""
+    return tuple(self._pairs[number].name for number in np.sort(self.todo)[:count].tolist())
+
+  def look_again(self, names: set[str]) -> None:
+    """Takes away what another process has done since: it is among these names."""
+    if names and len(self.todo):
+      blocks = [self.todo[at : at + _BLOCK] for at in range(0, len(self.todo), _BLOCK)]
+      again = np.array([pair.name in names for block in blocks for pair in self._named(block)], bool)
+      rest = self._remaining(self.todo[again], None, lambda line: None)
+      self.todo = self.todo[~again | np.isin(self.todo, rest)]
+
+  def _named(self, block: np.ndarray) -> list[Named]:
+    if isinstance(self._pairs, Manifest):
+      return [Named(*entry) for entry in self._pairs.entries(block)]
+    pairs = [self._pairs[number] for number in block.tolist()]
+    return [Named(pair.name, list(pair.files.values())) for pair in pairs]
+
+  def _remaining(self, indices: np.ndarray, only: set[str] | None, say: Callable[[str], None]) -> np.ndarray:
+    todo = []
+    for at in range(0, len(indices), _BLOCK):
+      block = indices[at : at + _BLOCK]
+      named = list(zip(block.tolist(), self._named(block), strict=True))
+      if only is not None:
+        named = [(number, pair) for number, pair in named if pair.name in only]
+      todo.append(np.array(self._undone(named), np.int64))
+      if at and at % (200 * _BLOCK) == 0:
+        say(f"{at} of {len(indices)} pairs looked for in the log, {self.skipped} are done")
+    return np.concatenate(todo) if todo else np.zeros(0, np.int64)
+
+  def _undone(self, named: list[tuple[int, Named]]) -> list[int]:
+    config = self._config
+    finished = done.finished([pair for _, pair in named], self._index, self._identity, config.out,
+                             overwrite=config.overwrite)  # fmt: skip
+    undone, plain = [], not config.maps and not config.temperatures
+    for number, pair in named:
+      row = finished.get(pair.name)
+      if row is not None and (plain or files.has_maps(config, pair.name, row.marks) and (
+        files.has_temperatures(config, pair.name, row.marks)
+      )):  # fmt: skip
+        self.skipped += 1
+      else:
+        undone.append((number, pair))
+    outputs.refuse_files(config.out, (file for _, pair in undone for file in pair.files))
+    foreign = set(outputs.foreign(config.out, [pair.name for _, pair in undone], self._index))
+    self.kept += sorted(foreign)
+    return [number for number, pair in undone if pair.name not in foreign]

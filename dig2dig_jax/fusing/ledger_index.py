@@ -1,0 +1,284 @@
+"""What do the logs tell of these pairs? Asked of an SQLite file beside them, so that a start reads no log whole.
+
+The logs, one for each process and only ever appended to, are what counts; the index is made of them and can be thrown
+away at any time. It is never written in place: a new one is made under another name, of the old one and of what the
+logs have had appended since, and takes the old one's place by one rename. Who reads it needs no locks for that, and
+neither write-ahead log nor shared memory, all of which network file systems do badly or not at all. What was appended
+since the index was made is read at the start, into a database of this process's own. In a store no index is made: the
+log's parts are read at each start.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+from urllib.parse import quote
+
+from dig2dig_jax.errors import UserError, one_line
+from dig2dig_jax.files import claim, replacing
+from dig2dig_jax.fusing import index_tables as tables
+from dig2dig_jax.fusing import ledger_lines
+from dig2dig_jax.fusing.index_tables import Failed, Row
+from dig2dig_jax.fusing.ledger import FOLDER, refuse_link
+from dig2dig_jax.record import explained
+
+FILE = "index.sqlite"
+LEAST = 2**20  # bytes of logs below which no index is worth a file, and
+SHARE = 16  # one part in so many of what is indexed: that much may be appended before a new index is made
+_ASKED = 500  # names in one question
+_PROBED = 4096  # bytes at a log's beginning, and before the place that it was read to, by which it is known again
+
+
+class _Log(NamedTuple):
+  number: int
+  size: int  # bytes that were read, all of them whole lines
+  probe: bytes
+
+
+class Index:
+  """What all logs of a folder of results tell. Use as a context; `rows` may be called by threads.
+
+  `notes`: a line for each log that has lines of others, and where the index itself cannot be used. UserError where the
+  logs cannot be read.
+  """
+
+  def __init__(self, folder):
+    self.folder, self.notes = folder / FOLDER, list[str]()
+    self._lock = threading.RLock()
+    self._stored = not isinstance(self.folder, Path)  # in a store
+    self._logs: dict[str, _Log] = {}
+    self._snapshot: os.stat_result | None = None
+    self._indexed = 0  # bytes of logs that the file tells of
+    refuse_link(self.folder)
+
+  def __enter__(self) -> Self:
+    self._connect()
+    try:
+      self._attach()
+      self._read_on()
+    except BaseException:
+      self._own.close()
+      raise
+    return self
+
+  def __exit__(self, *exception) -> None:
+    self._own.close()
+
+  def _connect(self) -> None:
+    # A database of this process's own: in memory while it is small, else a file that nobody else sees.
+    self._own = sqlite3.connect("", uri=True, check_same_thread=False, isolation_level=None)
+    for setting in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-65536"):
+      self._own.execute(f"PRAGMA {setting}")
+    tables.make(self._own, "main")
+    self._logs, self._snapshot, self._indexed = {}, None, 0
+    self._taken = tables.Taken(self._own)
+
+  @property
+  def empty(self) -> bool:
+    """Whether no log tells of any run."""
+    return not self._taken.runs
+
+  @property
+  def path(self) -> Path:
+    return self.folder / FILE
+
+  def _attach(self) -> None:
+    """Takes the file in, where there is one of the logs as they are now."""
+    found = None
+    if self._stored:
+      return
+    try:
+      if not tables.is_index(self.path):
+        return
+      found = self.path.stat()
+      self._own.execute("ATTACH ? AS snap", (f"file:{quote(str(self.path.absolute()))}?mode=ro&immutable=1",))
+      listed = self._own.execute("SELECT number, name, size, probe FROM snap.logs").fetchall()
+      logs = {tables.name(blob): _Log(number, size, probe) for number, blob, size, probe in listed}
+      if why := self._strange(logs):
+        raise ValueError(why)
+      tables.take_over(self._own)
+    except (sqlite3.Error, ValueError, OSError) as error:
+      if found is not None:
+        self.notes.append(f"{self.path}: expected an index of the logs beside it, found {one_line(error)}; it is made "
+                          "anew")
+      self._own.close()
+      self._connect()
+      return
+    self._logs, self._snapshot = logs, found
+    self._indexed = sum(log.size for log in logs.values())
+    self._taken = tables.Taken(self._own)
+
+  def _strange(self, logs: dict[str, _Log]) -> str:
+    """What of the logs is not as it was indexed, empty where all of them have only been appended to."""
+    for name, log in logs.items():
+      path = self.folder / name
+      try:
+        changed = path.is_symlink() or path.stat().st_size < log.size or _probe(path, log.size) != log.probe
+      except OSError:
+        changed = True
+      if changed:
+        return f"{name} changed or gone"
+    return ""
+
+  def publish(self) -> None:
+    """Makes the file anew where the logs have grown enough, unless another process is about to. What hinders that is
+    told in `notes`: the next start then reads more of the logs, and nothing is lost."""
+    size = sum(log.size for log in self._logs.values())
+    if self._stored or size - self._indexed < max(LEAST, self._indexed // SHARE):
+      return
+    with self._lock, contextlib.suppress(BlockingIOError), _alone(self.folder):
+      try:
+        if (self.path.exists() or self.path.is_symlink()) and not tables.is_index(self.path):
+          raise OSError(0, "a file that this program did not write")
+        if self._snapshot is not None and not _same(self.path.stat(), self._snapshot):
+          return  # another process has just made one
+        claim(self.path, known=True)
+        with replacing(self.path) as temporary:
+          tables.write(self._own, temporary, attached=self._snapshot is not None)
+      except (sqlite3.Error, OSError, UserError) as error:
+        self.notes.append(f"{self.path}: expected to write an index of the logs, found {one_line(error)}; the next "
+                          "start reads the logs instead")
+
+  def refresh(self) -> set[str]:
+    """Reads what the logs have had appended since they were read; the names of the pairs that it is about."""
+    with self._lock:
+      return self._read_on(told=True)
+
+  def _read_on(self, *, told: bool = False) -> set[str]:
+    """The names only where they are to be `told`."""
+    names: set[str] = set()
+    with explained(self.folder):
+      for path in sorted(self.folder.glob("*.jsonl")):
+        if path.is_symlink() or not path.is_file():
+          note = f"{path}: expected a log, found a link or no plain file; passed over"
+          self.notes += [note] if note not in self.notes else []
+          continue
+        log = self._logs.get(path.name) or _Log(len(self._logs), 0, b"")
+        if path.stat().st_size <= log.size and path.name in self._logs:
+          continue
+        self._taken.begin(log.number, path.name)
+        end = log.size
+        for start, end, entry in ledger_lines.lines(path, log.size):  # noqa: B007
+          self._taken.line(start, entry)
+          if told and entry is not None and "id" in entry:
+            names.add(entry["id"])
+        self._logs[path.name] = _Log(log.number, end, b"" if self._stored else _probe(path, end))
+        self._taken.end(end, self._logs[path.name].probe)
+    self._tell_damage()
+    return names
+
+  def _tell_damage(self) -> None:
+    for blob, bad, first in self._own.execute("SELECT name, bad, first_bad FROM main.logs WHERE bad > 0 ORDER BY name"):
+      path = self.folder / tables.name(blob)
+      self.notes = [note for note in self.notes if not note.startswith(f"{path}: expected a finished image")]
+      self.notes.append(f"{path}: expected a finished image in every line, found {bad} without (the first is line "
+                        f"{first}); set aside, as if those pairs had not been done")
+
+  def rows(self, names: Sequence[str]) -> dict[str, list[Row]]:
+    """The lines about finished pairs of these names, in the order of the logs' names and of lines in each."""
+    with self._lock:
+      try:
+        return self._rows(names)
+      except sqlite3.Error as error:
+        if self._snapshot is None:
+          raise
+        self._forget(error)
+        return self._rows(names)
+
+  def _forget(self, error: Exception) -> None:
+    """Goes on without the file, which is damaged, or was taken away while it was read."""
+    self.notes.append(f"{self.path}: expected an index of the logs beside it, found {one_line(error)}; the logs are "
+                      "read instead")
+    self._own.close()
+    self._connect()
+    self._read_on()
+
+  def _rows(self, names: Sequence[str]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    keys = [tables.key(name) for name in names]
+    for at in range(0, len(keys), _ASKED):
+      for row in tables.ask(self._own, keys[at : at + _ASKED], attached=self._snapshot is not None):
+        found.setdefault(tables.name(row[0]), []).append(self._taken.row(*row[1:]))
+    for several in found.values():
+      if len(several) > 1:
+        several.sort(key=lambda row: (row.log, row.offset))
+    return found
+
+  def entry(self, row: Row | Failed) -> dict[str, Any] | None:
+    """The line itself, as it stands in the log; None where it is not there any more."""
+    with contextlib.suppress(OSError):
+      for _, _, entry in ledger_lines.lines(self.folder / row.log, row.offset):
+        return entry
+    return None
+
+  def head(self, fingerprint: str) -> dict[str, Any] | None:
+    """What the pairs of a run have in common; None where no line tells."""
+    with self._lock:
+      return self._taken.head(fingerprint)
+
+  def failed(self, fingerprint: str | None = None) -> Iterator[Failed]:
+    """The last failure of each pair that has not been done since, of one run or of all."""
+    with self._lock:
+      rows = list(tables.failures(self._own, attached=self._snapshot is not None))
+    for row in rows:
+      found = self._taken.failed(*row)
+      if fingerprint in (None, found.run):
+        yield found
+
+  def count(self) -> dict[str, int]:
+    """{fingerprint: how many pairs are finished in that run}."""
+    with self._lock:
+      return self._taken.counts(tables.counts(self._own, attached=self._snapshot is not None))
+
+  def starts(self) -> Iterable[tables.Start]:
+    """Every start of every process, by log and in their order."""
+    with self._lock:
+      return _joined(self._taken.starts()) if self._stored else self._taken.starts()
+
+
+def _joined(starts: Iterable[tables.Start]) -> list[tables.Start]:
+  """Those of a store's log, of which only the first part tells of the start; named as the log, without its part."""
+  found: list[tables.Start] = []
+  for start in sorted(starts, key=lambda start: start.log):
+    start = start._replace(log=start.log.removesuffix(".jsonl").rpartition("-")[0])
+    last = found[-1] if found else None
+    if last is not None and not start.told and (last.log, last.run) == (start.log, start.run):
+      found[-1] = last._replace(last=max(last.last, start.last), done=last.done + start.done,
+                                failed=last.failed + start.failed, seconds=last.seconds + start.seconds)  # fmt: skip
+    else:
+      found.append(start)
+  return found
+
+
+def _probe(path: Path, size: int) -> bytes:
+  with path.open("rb") as file:
+    first = file.read(min(_PROBED, size))
+    file.seek(max(0, size - _PROBED))
+    last = file.read(min(_PROBED, size))
+  return hashlib.blake2b(first + last, digest_size=16).digest()
+
+
+def _same(one: os.stat_result, other: os.stat_result) -> bool:
+  return (one.st_ino, one.st_mtime_ns, one.st_size) == (other.st_ino, other.st_mtime_ns, other.st_size)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+  """Raises BlockingIOError where another process is in here; where a file system knows no such locks, several may be,
+  which costs their time and nothing else."""
+  number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+  try:
+    try:
+      fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      raise
+    except OSError:
+      pass
+    yield
+  finally:
+    os.close(number)
