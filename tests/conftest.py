@@ -8,6 +8,7 @@ import os
 import pathlib
 import resource
 import sys
+import time
 
 # Set before jax is imported: the tests belong on the CPU unless whoever runs them says otherwise.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -146,7 +147,9 @@ def tiny_prior(tmp_path_factory):
   return folder
 
 
-_compiled = {}  # {digest of a program and of how it is compiled: what the compiler made of it}
+_compiled = {}  # {digest of a program and of how it is compiled: what the compiler made of it}, the last few
+_KEPT = 6  # programs, of which one may take 100 MB
+_LONG = 0.3  # seconds, from which a program is worth it
 
 
 def compile_once(compile_or_get_cached):
@@ -163,9 +166,15 @@ def compile_once(compile_or_get_cached):
     told = [str(computation), compile_options.SerializeAsString().hex(), str(compile_options.env_option_overrides),
             str(devices.flatten().tolist())]  # fmt: skip
     key = hashlib.sha256("\n".join(told).encode()).digest()
-    if key not in _compiled:
-      _compiled[key] = run()
-    return _compiled[key]
+    found, start = _compiled.pop(key, None), time.process_time()
+    if found is None:
+      found = run()
+      if time.process_time() - start < _LONG:
+        return found
+    _compiled[key] = found  # the newest is the last
+    while len(_compiled) > _KEPT:
+      _compiled.pop(next(iter(_compiled)))
+    return found
 
   return compiled
 

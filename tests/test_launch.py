@@ -20,6 +20,7 @@ from dig2dig_jax import metrics
 from dig2dig_jax.cli import common
 from dig2dig_jax.cli import fuse as cli_fuse
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.sampling.parametrisation import Parametrisation
 from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 ROOT = pathlib.Path(launch.__file__).resolve().parent
@@ -182,6 +183,7 @@ def test_words_that_are_no_flags_are_refused(run):
 def test_a_failed_pair_is_status_3(run, tmp_path, monkeypatch):
   class Prior:
     params, noise, directory, config = conv_params(), NoiseSchedule("linear", 1000), "toy", None
+    parametrisation, kernels = Parametrisation(), "off"
     denoiser = staticmethod(conv_denoiser)
 
   monkeypatch.setattr(common, "prior", Prior)

@@ -15,6 +15,7 @@ from toys import conv_denoiser, conv_params
 
 import launch
 from dig2dig_jax.cli import common
+from dig2dig_jax.sampling.parametrisation import Parametrisation
 from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 SIZE = (16, 20)
@@ -100,6 +101,7 @@ LEFT_OUT = {
 def test_everything_bad_is_named_and_everything_good_is_done(tmp_path, monkeypatch, capsys):
   class Prior:
     params, noise, directory, config = conv_params(), NoiseSchedule("linear", 1000), "toy", None
+    parametrisation, kernels = Parametrisation(), "off"
     denoiser = staticmethod(conv_denoiser)
 
   monkeypatch.setattr(common, "prior", Prior)

@@ -23,6 +23,7 @@ from dig2dig_jax.fusing.fuser import Fuser
 from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
+from dig2dig_jax.sampling.parametrisation import Parametrisation
 from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 ROOT = pathlib.Path(launch.__file__).resolve().parent
@@ -54,6 +55,7 @@ class Prior:
   """Two convolutions, for tests of bookkeeping."""
 
   params, noise, directory, config = conv_params(), NoiseSchedule("linear", 1000), "toy", None
+  parametrisation, kernels = Parametrisation(), "off"
   denoiser = staticmethod(conv_denoiser)
 
 

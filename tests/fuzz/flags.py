@@ -17,7 +17,7 @@ from absl import flags as absl_flags
 from absl.testing import flagsaver
 
 import launch
-from dig2dig_jax.cli import benchmark, common, declare, evaluate
+from dig2dig_jax.cli import benchmark, common, declare, evaluate, method, speed
 from dig2dig_jax.cli import flags as known
 from dig2dig_jax.methods.registry import METHODS
 
@@ -119,9 +119,9 @@ def _nothing_heavy():
     raise RuntimeError("no coordinator here")
 
   with contextlib.ExitStack() as stack:
-    for module, name in ((benchmark.speed, "run"), (benchmark.metric_speed, "run"), (evaluate.samples, "run")):
+    for module, name in ((speed.speed, "run"), (benchmark.metric_speed, "run"), (evaluate.samples, "run")):
       stack.enter_context(mock.patch.object(module, name, lambda *arguments, **options: "ran"))
-    for module, name in ((common, "load_prior"), (common, "load_drfusion"), (benchmark, "load_drfusion")):
+    for module, name in ((method, "load_prior"), (common, "load_drfusion"), (benchmark, "load_drfusion")):
       stack.enter_context(mock.patch.object(module, name, _once(getattr(module, name))))
     stack.enter_context(mock.patch.object(jax.distributed, "initialize", unreachable))
     yield
