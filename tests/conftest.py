@@ -50,6 +50,8 @@ SHARED = pathlib.Path(os.environ.get("DIG2DIG_SHARED", TESTS.parents[1] / "share
 # `pytest --durations=0`. The rest follows as collected.
 LONGEST = (
   "sampling/test_joint_observation.py",  # first: its gradient takes the most memory to compile
+  "test_contract.py",  # and these two while the process is small, for the same reason
+  "restoration/test_noise_level.py",
   "training/test_train.py",
   "test_chaos.py",
   "test_presets.py",
@@ -148,7 +150,7 @@ def tiny_prior(tmp_path_factory):
 
 
 _compiled = {}  # {digest of a program and of how it is compiled: what the compiler made of it}, the last few
-_KEPT = 6  # programs, of which one may take 100 MB
+_KEPT = 3  # programs, of which one may take 100 MB
 _LONG = 0.3  # seconds, from which a program is worth it
 
 
