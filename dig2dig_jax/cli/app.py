@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dig2dig_jax.assets import EMBEDDED
-from dig2dig_jax.cli import flags, interrupt
+from dig2dig_jax.cli import flags, interrupt, serving
 from dig2dig_jax.cli.output import note, say
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import typed_path
@@ -30,16 +30,9 @@ def run(words: list[str]) -> int:
     if not word.startswith("--") or not equals or name not in _FLAGS:
       raise UserError(f"dig2dig app: expected --{'=, --'.join(_FLAGS)}=, found {word}; see dig2dig app --help")
     given[name] = value
-  port = given.get("port", "0")
-  if not port.isdecimal() or len(port) > 5 or int(port) > 65535:
-    raise UserError(f"--port={port}: expected 0 to 65535")
-  try:
+  port = serving.port(given.get("port", "0"))
+  with serving.packages("dig2dig app: expected the packages starlette and uvicorn", "pip install 'dig2dig_jax[app]'"):
     from dig2dig_jax.app import serve
-  except ModuleNotFoundError as error:
-    if error.name not in ("starlette", "uvicorn"):
-      raise
-    raise UserError("dig2dig app: expected the packages starlette and uvicorn, found "
-                    f"no {error.name}; pip install 'dig2dig_jax[app]'") from error
   from dig2dig_jax.fusing import compile_cache
   from dig2dig_jax.priors.prior import load_prior
 
@@ -50,7 +43,7 @@ def run(words: list[str]) -> int:
   prior = load_prior(typed_path(given["prior"]) if "prior" in given else EMBEDDED)
   interrupt.begins()
   serve.run(
-    prior, host=given.get("host", serve.LOCAL), port=int(port), cache=typed_path(cache) if cache else None,
+    prior, host=given.get("host", serve.LOCAL), port=port, cache=typed_path(cache) if cache else None,
     named_prior=Path(given["prior"]).name if "prior" in given else "", interrupted=interrupt.INTERRUPTED,
     say=say, note=note,
   )  # fmt: skip

@@ -57,6 +57,8 @@ _ONE_PAGE["video"] = (
   "Exit status: 0 done, 2 bad input, 3 stopped by another signal than Ctrl-C, 130 Ctrl-C."
 )
 _CONVERTERS = ("guided_diffusion", "drfusion", "lpips", "verify")
+_OWN_HELP = ("app", "export", "figure", "live", "status")  # commands whose module has run(words) and HELP
+_NO_OUT = ("app", "status")  # of them, those that write nothing
 _HELP = {"-h", "-help", "--help"}
 _OF_FOLDERS = ("data", "manifest", "dataset", "split", "sources", "list")  # flags that say which files: these are given
 _BESIDE = ("maps",)  # and those that write more than one image
@@ -74,12 +76,12 @@ def run(command: str, words: list[str]) -> int:
       from dig2dig_jax.cli import align
 
       return align.run(_out_flag(words))
-    if command in ("export", "live"):
+    if command in _OWN_HELP:
       own = importlib.import_module(f"dig2dig_jax.cli.{command}")
       if _HELP & set(words):
         say(own.HELP)
         return 0
-      return own.run(_out_flag(words))
+      return own.run(words if command in _NO_OUT else _out_flag(words))
     if command == "evaluate" and any(word.lstrip("-") == "video" for word in words):
       from dig2dig_jax.cli import video
 
@@ -88,27 +90,6 @@ def run(command: str, words: list[str]) -> int:
       from dig2dig_jax.cli import video
 
       return video.run(_out_flag(words))
-    if command == "app":
-      from dig2dig_jax.cli import app
-
-      if _HELP & set(words):
-        say(app.HELP)
-        return 0
-      return app.run(words)
-    if command == "figure":
-      from dig2dig_jax.cli import figure
-
-      if _HELP & set(words):
-        say(figure.HELP)
-        return 0
-      return figure.run(_out_flag(words))
-    if command == "status":
-      from dig2dig_jax.cli import status
-
-      if _HELP & set(words):
-        say(status.HELP)
-        return 0
-      return status.run(words)
     if command == "show":
       from dig2dig_jax.cli import show
 

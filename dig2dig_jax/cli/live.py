@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dig2dig_jax.assets import EMBEDDED
-from dig2dig_jax.cli import flags, interrupt
+from dig2dig_jax.cli import flags, interrupt, serving
 from dig2dig_jax.cli.output import note, say
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import typed_path
@@ -169,18 +169,13 @@ def _pipe() -> Iterator[Callable]:
 
 @contextlib.contextmanager
 def _page(port: str) -> Iterator[Callable]:
-  if not port.isdecimal() or len(port) > 5 or int(port) > 65535:
-    raise UserError(f"--port={port}: expected 0 to 65535")
-  try:
+  number = serving.port(port)
+  with serving.packages("dig2dig live: expected the packages starlette and uvicorn for its page",
+                        "pip install 'dig2dig_jax[app]', or -o -"):  # fmt: skip
     from dig2dig_jax.app import stream
-  except ModuleNotFoundError as error:
-    if error.name not in ("starlette", "uvicorn"):
-      raise
-    raise UserError("dig2dig live: expected the packages starlette and uvicorn for its page, found "
-                    f"no {error.name}; pip install 'dig2dig_jax[app]', or -o -") from error
   pictures = stream.Pictures()
   try:
-    page = stream.Page(pictures, int(port))
+    page = stream.Page(pictures, number)
   except OSError as error:
     raise UserError(f"--port={port}: expected a port that is free, found {error.strerror}; leave it out") from error
   with page:

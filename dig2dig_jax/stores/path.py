@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Self
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.stores import address
+from dig2dig_jax.stores.named import Named
 from dig2dig_jax.stores.store import Ranged, Store, mode
 
 _BLOCK = 1 << 18  # bytes that are read at once where less is asked for
@@ -36,7 +37,7 @@ class Stat(NamedTuple):
   st_nlink: int = 1
 
 
-class StorePath:
+class StorePath(Named):
   """A key in a `Store`. Two are equal where their addresses are."""
 
   def __init__(self, url: str, options: dict[str, Any], key: str | None = None):
@@ -61,17 +62,6 @@ class StorePath:
   def __str__(self) -> str:
     return self._store.shown(self.key)
 
-  __repr__ = __str__
-
-  def __eq__(self, other) -> bool:
-    return isinstance(other, StorePath) and str(self) == str(other)
-
-  def __hash__(self) -> int:
-    return hash(str(self))
-
-  def __lt__(self, other) -> bool:
-    return str(self) < str(other)
-
   def __truediv__(self, name: str | os.PathLike) -> Self:
     if address.is_address(name):
       return address.typed_place(name)
@@ -80,14 +70,6 @@ class StorePath:
   @property
   def name(self) -> str:
     return self._path.name or self.key.rstrip("/").rpartition("/")[2]
-
-  @property
-  def stem(self) -> str:
-    return self._path.stem
-
-  @property
-  def suffix(self) -> str:
-    return self._path.suffix
 
   @property
   def parts(self) -> tuple[str, ...]:
@@ -102,9 +84,6 @@ class StorePath:
 
   def relative_to(self, other: "StorePath") -> PurePosixPath:
     return self._path.relative_to(other._path)
-
-  def absolute(self) -> Self:
-    return self
 
   def stat(self) -> Stat:
     if self._content is not None:
@@ -128,9 +107,6 @@ class StorePath:
 
   def exists(self) -> bool:
     return self.is_file() or self.is_dir()
-
-  def is_symlink(self) -> bool:
-    return False
 
   def iterdir(self) -> Iterator[Self]:
     for name in self._store.listed(self.key):
@@ -199,6 +175,7 @@ class StorePath:
       return False
     mark.write_bytes(b"")
     return True
+
 
 def opened(url: str, options: dict[str, Any]) -> StorePath:
   """The path of an address. UserError, in one line, where its store cannot be reached at all."""

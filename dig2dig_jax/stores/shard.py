@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import what_lies_at
+from dig2dig_jax.stores.named import Named
 from dig2dig_jax.stores.path import Stat, StorePath
 
 AnyPath = Path | StorePath
@@ -34,7 +35,7 @@ class Kind(NamedTuple):
   write: Callable[[Sequence[tuple[str, Mapping[str, bytes]]]], bytes]
 
 
-class Member:
+class Member(Named):
   """One image in a shard, with what this package asks of a path. read: () -> bytes, picklable; size: bytes, None where
   only reading tells."""
 
@@ -46,37 +47,12 @@ class Member:
     return self._path.name
 
   @property
-  def stem(self) -> str:
-    return self._path.stem
-
-  @property
-  def suffix(self) -> str:
-    return self._path.suffix
-
-  @property
   def parent(self) -> AnyPath:
     """The folder of the shard."""
     return self.shard.parent
 
   def __str__(self) -> str:
     return f"{self.shard}#{self._path}"
-
-  __repr__ = __str__
-
-  def __eq__(self, other) -> bool:
-    return isinstance(other, Member) and str(self) == str(other)
-
-  def __hash__(self) -> int:
-    return hash(str(self))
-
-  def __lt__(self, other) -> bool:
-    return str(self) < str(other)
-
-  def absolute(self) -> "Member":
-    return self
-
-  def is_symlink(self) -> bool:
-    return False
 
   def is_file(self) -> bool:
     return True
