@@ -8,10 +8,12 @@ has imported the libraries and nothing else, so that a start takes a second.
 import collections
 import contextlib
 import hashlib
+import importlib
 import json
 import multiprocessing
 import os
 import pathlib
+import pkgutil
 import random
 import resource
 import shutil
@@ -45,12 +47,18 @@ def _work(data, out, cache, fault, amount, log):
 def _status(data, out, cache, fault, amount) -> int:
   try:
     import jax
+    from jaxlib.mlir import dialects
 
     from dig2dig_jax import record
     from dig2dig_jax.errors import UserError
     from dig2dig_jax.fusing import compile_cache
 
-    record.packages()  # the other user, below, need not be able to read where they are installed
+    # The other user, below, need not be able to read where the packages are installed: what JAX imports only when it
+    # first lowers a program is imported here.
+    record.packages()
+    for module in pkgutil.iter_modules(dialects.__path__, dialects.__name__ + "."):
+      with contextlib.suppress(ImportError):  # of an accelerator that is not here
+        importlib.import_module(module.name)
 
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -92,7 +92,7 @@ def _check(text: str) -> None:
       continue
     shown = redacted(text)
     if match := _ADDRESS.match(part):
-      library(match[0].lower(), shown)
       if urlsplit(part).netloc.count("@") and match[0].lower() in ("s3", "s3a", "gs", "gcs", "http", "https", "az"):
         raise UserError(f"{shown}: expected an address without credentials, which end in logs, found some; leave them "
                         "to the library's own means (environment, profile, metadata service)")
+      library(match[0].lower(), shown)
