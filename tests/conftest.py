@@ -22,6 +22,7 @@ from flax import traverse_util
 from jax._src import compiler  # JAX has no public setting of XLA's options for all programs
 
 from dig2dig_jax import front, metrics
+from dig2dig_jax.fusing.programs import Programs
 from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.shapes import parameter_shapes
 from dig2dig_jax.priors import checkpoint
@@ -217,6 +218,25 @@ def simple_loops(free_programs):
   options_of = compile_quickly(optimise=True)
   yield
   compiler.get_compile_options = options_of
+
+
+@pytest.fixture(scope="module")
+def one_method(free_programs):
+  """For files whose runs of the fuse job are all of one method, or say by flags what they are of: what is kept on disk
+  for a user is kept here for the file, under the same key. Nothing is traced, lowered and compiled twice."""
+  get, found = Programs.get, {}
+
+  def once(self, name, devices, make, arguments, **kwargs):
+    if self._folder is not None:
+      return get(self, name, devices, make, arguments, **kwargs)
+    key = self._key(name, devices), str(self._options)
+    if key not in found:
+      found[key] = get(self, name, devices, make, arguments, **kwargs)
+    return found[key]
+
+  Programs.get = once
+  yield
+  Programs.get = get
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Do imports go one way, and does the package stand without torch? The rooms of the house and who may enter which."""
 
 import ast
+import functools
 import importlib.util
 import pathlib
 import subprocess
@@ -66,6 +67,7 @@ MODULES = {
 }
 
 
+@functools.cache
 def imports(name, *, top_level=False):
   """Full names of the modules that a module imports; `from package import module` counts as package.module."""
   tree = ast.parse(MODULES[name].read_text())

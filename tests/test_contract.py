@@ -109,7 +109,9 @@ def test_transitions(name):
   the_same_jitted_and_in_a_batch(run, jax.random.key(1), jnp.asarray(toys.normal(5, *SOURCES.shape[1:])))
 
 
-@pytest.mark.parametrize("name", ["dig2dig", "dig2dig in closed form", "ddfm", "ccf"])
+@pytest.mark.parametrize("name", [
+  "dig2dig", "dig2dig in closed form", "ddfm", pytest.param("ccf", marks=pytest.mark.slow),
+])  # fmt: skip
 def test_methods(name):
   kind = {"ddfm": d2d.DdfmOptions, "ccf": d2d.CcfOptions}.get(name, d2d.Dig2DigOptions)
   closed = name.endswith("form")

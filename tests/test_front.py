@@ -158,17 +158,23 @@ def test_files_that_are_none_and_options_that_cannot_run(files, prior):
       d2d.fuse_images(files, prior=prior, **wrong)
 
 
-def test_images_of_other_sizes_come_into_one_frame_as_by_launch(scene, files, prior, tiny_prior, tmp_path, caplog):
+def test_images_of_other_sizes_come_into_one_frame(scene, prior, caplog):
   small = cv2.resize(scene[0], (28, 20), interpolation=cv2.INTER_AREA)
   with caplog.at_level("WARNING"):
-    plain = d2d.fuse_images([small, scene[1]], prior=prior, restore="noise", **QUICK)
-    assert plain.shape == (40, 56, 3) and "resampled bicubically" in caplog.text
-    assert "images[0]: brought to the size of images[1] in 1 of 1 pair, 2 times" in caplog.text
-    caplog.clear()
+    assert d2d.fuse_images([small, scene[1]], prior=prior, restore="noise", **QUICK).shape == (40, 56, 3)
+  assert "resampled bicubically" in caplog.text
+  assert "images[0]: brought to the size of images[1] in 1 of 1 pair, 2 times" in caplog.text
+  assert d2d.fuse_images([small, scene[1]], prior=prior, reference=0, **QUICK).shape == (20, 28, 3)
+
+
+@pytest.mark.slow
+def test_images_of_other_sizes_are_restored_as_by_launch(scene, files, prior, tiny_prior, tmp_path, caplog):
+  small = cv2.resize(scene[0], (28, 20), interpolation=cv2.INTER_AREA)
+  plain = d2d.fuse_images([small, scene[1]], prior=prior, restore="noise", **QUICK)
+  with caplog.at_level("WARNING"):
     restored = d2d.fuse_images([small, scene[1]], prior=prior, **QUICK)
     assert 'restored with the prior; restore="noise" resamples it bicubically' in caplog.text
   assert np.any(restored != plain)
-  assert d2d.fuse_images([small, scene[1]], prior=prior, reference=0, **QUICK).shape == (20, 28, 3)
   cv2.imwrite(str(files[0]), small)
   with flagsaver.flagsaver():
     launch.parse([

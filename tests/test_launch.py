@@ -79,6 +79,7 @@ def test_the_whole_way_through_a_process(pairs, tiny_prior, tmp_path):
   assert settings["prior"] == str(tiny_prior) and settings["options"]["window"] == "spectrum"
 
 
+@pytest.mark.slow
 def test_drfusion_fuses_with_the_weights_that_ship(run, pairs, tmp_path):
   status, out, err = run(
     "--flagfile=vif.flags", "--method=drfusion", f"--data={pairs}", f"--out={tmp_path}", "--compile_cache=",

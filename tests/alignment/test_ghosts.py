@@ -14,6 +14,7 @@ from dig2dig_jax.data.images import Image, read_image, to_uint8, write_png
 from dig2dig_jax.fusing import ledger
 
 pytestmark = pytest.mark.usefixtures("simple_loops")
+QUICK = {"bands": 2, "restore": "off"}
 
 H, W = 240, 320
 
@@ -132,36 +133,52 @@ def test_published_brackets_are_still(shared_data):
     assert all(one.area.mean() < 0.005 for one in told.values()), path.stem
 
 
-def test_one_copy_is_fused_and_said_by_the_command_and_in_python(tiny_prior, tmp_path, capsys, caplog):
-  still = scene()
-  moved, there = with_disc(still, (230, 100), (0.02, 0.02, 0.02))
-  exposures = {"under": exposed(still, -1), "over": exposed(moved, 1)}
-  for source, pixels in exposures.items():
-    write_png(tmp_path / "data" / source / "a.png", pixels)
-  quick = {"bands": 2, "restore": "off"}
+@pytest.fixture
+def by_command(tiny_prior, tmp_path, capsys):
+  """by_command(folder, more flags) -> (image in levels, what was said) of the exposures in `tmp_path / "data"`."""
 
-  def by_command(out, *more):
-    given = [f"--{name}={value}" for name, value in quick.items()]
+  def call(out, *more):
     with flagsaver.flagsaver():
       launch.parse(["launch.py", f"--flagfile={ROOT}/mef.flags", f"--prior={tiny_prior}", f"--data={tmp_path / 'data'}",
-                    f"--out={tmp_path / out}", "--compile_cache=", "--nosheet", "--maps", *given, *more])  # fmt: skip
+                    f"--out={tmp_path / out}", "--compile_cache=", "--nosheet", "--maps", *more,
+                    *(f"--{name}={value}" for name, value in QUICK.items())])  # fmt: skip
       assert launch.main(["launch.py"]) == 0
     return to_uint8(read_image(tmp_path / out / "a.png").pixels).astype(int), capsys.readouterr().err
 
-  plain, told = by_command("plain", "--deghost=off")
-  assert "moved" not in told and not (tmp_path / "plain" / "moved").exists()
-  single, told = by_command("single", "--reference=under")
+  return call
+
+
+def write_exposures(folder):
+  """{name: pixels} of two exposures of a scene, a disc in the second alone, written there; and where the disc is."""
+  moved, there = with_disc(scene(), (230, 100), (0.02, 0.02, 0.02))
+  exposures = {"under": exposed(scene(), -1), "over": exposed(moved, 1)}
+  for source, pixels in exposures.items():
+    write_png(folder / source / "a.png", pixels)
+  return exposures, there
+
+
+def test_what_moved_is_said_recorded_and_drawn(by_command, tmp_path):
+  _, there = write_exposures(tmp_path / "data")
+  _, told = by_command("single", "--reference=under")
   assert "over: something moved, or is in one frame only, in 1 of 1 image" in told and "under stands there" in told
   line = ledger.read(tmp_path / "single")["a"][-1]
   assert line["moved"]["over"]["reference"] == "under" and line["flags"]["deghost"]["kind"] == "exposure"
+  assert (read_image(tmp_path / "single" / "moved" / "a_over.png").pixels[..., 0] > 0)[there].mean() > 0.8
+
+
+@pytest.mark.slow
+def test_one_copy_is_fused_by_the_command_and_in_python(by_command, tiny_prior, tmp_path, caplog):
+  exposures, there = write_exposures(tmp_path / "data")
+  plain, told = by_command("plain", "--deghost=off")
+  assert "moved" not in told and not (tmp_path / "plain" / "moved").exists()
+  single, _ = by_command("single", "--reference=under")
   area = read_image(tmp_path / "single" / "moved" / "a_over.png").pixels[..., 0] > 0
-  assert area[there].mean() > 0.8
   away = ~(cv2.dilate(area.astype(np.uint8), np.ones((31, 31))) > 0)
   assert np.abs(single - plain)[away].mean() < 3
 
-  truth = d2d.fuse_images([to_uint8(exposures["under"]), to_uint8(exposed(still, 1))], task="exposure",
-                          prior=tiny_prior, **quick).astype(int)  # fmt: skip
+  still = [to_uint8(exposures["under"]), to_uint8(exposed(scene(), 1))]
+  truth = d2d.fuse_images(still, task="exposure", prior=tiny_prior, **QUICK).astype(int)
   assert np.abs(single - truth)[there].mean() < 0.3 * np.abs(plain - truth)[there].mean()
   ours = d2d.fuse_images([tmp_path / "data" / source / "a.png" for source in exposures], task="exposure", reference=0,
-                         prior=tiny_prior, **quick)  # fmt: skip
+                         prior=tiny_prior, **QUICK)  # fmt: skip
   assert np.abs(ours.astype(int) - single).max() <= 1 and "something moved" in caplog.text

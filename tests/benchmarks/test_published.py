@@ -34,7 +34,10 @@ def fused(options, *, seed=0, codec=None):
   return np.asarray(jax.jit(lambda images: fuse(method, PARAMS, jax.random.key(seed), images)[0])(IMAGES))
 
 
-@pytest.mark.parametrize("options", [published.PUBLISHED, published.QUADRATIC], ids=["published", "quadratic"])
+@pytest.mark.parametrize("options", [
+  pytest.param(published.PUBLISHED, id="published"),
+  pytest.param(published.QUADRATIC, id="quadratic", marks=pytest.mark.slow),
+])  # fmt: skip
 def test_another_transition_number_of_steps_or_seed_is_another_image(options):
   image = fused(options)
   for name, changes in CHANGES.items():

@@ -69,6 +69,7 @@ def test_rates_follow_from_the_seconds(report):
   assert record["rows"][-1]["times_faster"] == 1
 
 
+@pytest.mark.slow
 def test_smaller_gains_and_reused_features_cost_less():
   network = layout()
   options = Dig2DigOptions(steps=5, window="cumulative", scale=2, reuse=2)

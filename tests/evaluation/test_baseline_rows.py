@@ -26,6 +26,7 @@ SETS = {"MRI_CT": ("mif/mri_ct", ("ct", "mri")), "TNO": ("vif/tno", ("ir", "vi")
         "RoadScene": ("vif/roadscene", ("ir", "vi"))}  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", COLUMNS)
 @pytest.mark.parametrize("name", SETS)
 def test_trivial_fusions_have_the_rows_of_the_stored_tables(shared_data, tmp_path, name, protocol):

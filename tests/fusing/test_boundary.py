@@ -16,7 +16,7 @@ from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "one_method")
 OPTIONS = Dig2DigOptions(steps=0, window="cumulative", temperature=0.01)  # one pass: every run compiles it
 NAMES = ("a", "b", "c")
 

@@ -9,7 +9,7 @@ from test_fuse import fuse_folder
 from dig2dig_jax.data import palettes
 from dig2dig_jax.ops import color
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "one_method")
 SIZE = (48, 64)
 VALUES = cv2.normalize(cv2.GaussianBlur(scene(3, *SIZE, 1)[..., 0], (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
 

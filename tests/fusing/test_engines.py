@@ -18,7 +18,7 @@ from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.stores.address import typed_place
 from dig2dig_jax.stores.shard import samples
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "one_method")
 NAMES = tuple(f"p{i:02d}" for i in range(10))
 OPTIONS = Dig2DigOptions(steps=2, strength=0.8, window="cumulative", temperature=0.01)
 

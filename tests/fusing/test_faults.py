@@ -25,7 +25,7 @@ from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.record import make_folder
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "one_method")
 OPTIONS = Dig2DigOptions(steps=2, strength=0.8, window="cumulative", temperature=0.01)
 PAIRS = 6
 
@@ -35,32 +35,13 @@ def data(tmp_path):
   return scale.make_pairs(tmp_path / "data", PAIRS, 1)
 
 
-@pytest.fixture(scope="module")
-def run(quick_compile):
-  """run(data, out, **changes of the configuration) -> report; one compiled program serves all tests."""
+def run(data, out, *, place=Place(0, 1), **changes):  # noqa: B008
   method = dig2dig(conv_prior(), luminance_codec(1), options=OPTIONS)
-  params = conv_params()
-  programs: dict = {}
-  patch = pytest.MonkeyPatch()
-  compiled = job.Fuser._program
-
-  def once(self, shape, tile):
-    key = shape, tile, self._seed
-    if key not in programs:
-      programs[key] = compiled(self, shape, tile)
-    return programs[key]
-
-  patch.setattr(job.Fuser, "_program", once)
-
-  def call(data, out, *, place=Place(0, 1), **changes):  # noqa: B008
-    config = job.FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=16, sheet=False, **changes)
-    return job.run(config, method, params, place=place)
-
-  yield call
-  patch.undo()
+  config = job.FuseConfig(data=data, out=out, sources=("ir", "vi"), bucket=16, sheet=False, **changes)
+  return job.run(config, method, conv_params(), place=place)
 
 
-def test_a_rerun_skips_what_is_done_whatever_the_number_of_processes(run, data, tmp_path):
+def test_a_rerun_skips_what_is_done_whatever_the_number_of_processes(data, tmp_path):
   out = tmp_path / "out"
   assert (run(data, out, place=Place(1, 3)).done, run(data, out, place=Place(1, 3)).skipped) == (2, 2)
   stamps = {path: path.stat().st_mtime_ns for path in out.glob("*.png")}
@@ -75,7 +56,7 @@ def test_a_rerun_skips_what_is_done_whatever_the_number_of_processes(run, data, 
   assert entry["flags"]["bucket"] == 16 and entry["versions"]["jax"] == jax.__version__ and entry["seconds"] >= 0
 
 
-def test_other_flags_are_refused_and_overwrite_does_all_again(run, data, tmp_path):
+def test_other_flags_are_refused_and_overwrite_does_all_again(data, tmp_path):
   out = tmp_path / "out"
   run(data, out)
   with pytest.raises(UserError, match=r"0000.png: .* other flags \(seed: 0 then, 1 now\); add --overwrite"):
@@ -87,12 +68,12 @@ def test_other_flags_are_refused_and_overwrite_does_all_again(run, data, tmp_pat
   assert run(data, out, seed=1, batch_size=3).skipped == PAIRS, "the batch decides no pixel"
 
 
-def test_results_never_land_on_their_sources(run, data):
+def test_results_never_land_on_their_sources(data):
   with pytest.raises(UserError, match="--out=.*ir: expected a folder beside the images, found the sources' own"):
     run(data, data / "ir")
 
 
-def test_sigterm_finishes_what_is_under_way_and_tells_what_is_left(run, data, tmp_path, monkeypatch):
+def test_sigterm_finishes_what_is_under_way_and_tells_what_is_left(data, tmp_path, monkeypatch):
   write_png, out = job.write_png, tmp_path / "out"
 
   def stop_at_the_second(path, *args, **kw):
@@ -111,7 +92,7 @@ def test_sigterm_finishes_what_is_under_way_and_tells_what_is_left(run, data, tm
   scale.check(data, out)
 
 
-def test_a_result_that_is_not_finite_is_its_pairs_own_fault(run, data, tmp_path, monkeypatch):
+def test_a_result_that_is_not_finite_is_its_pairs_own_fault(data, tmp_path, monkeypatch):
   start = job.Fuser.start
 
   def poisoned(self, images, ids):
@@ -125,7 +106,7 @@ def test_a_result_that_is_not_finite_is_its_pairs_own_fault(run, data, tmp_path,
   assert len(scale.log_lines(tmp_path / "out")) == 4
 
 
-def test_a_batch_that_the_device_cannot_hold_is_named(run, data, tmp_path, monkeypatch):
+def test_a_batch_that_the_device_cannot_hold_is_named(data, tmp_path, monkeypatch):
   calls = []
 
   def scarce(self, images, ids):
@@ -156,7 +137,7 @@ def test_the_advice_fits_the_fault(error, advice):
   assert found.startswith(f"p: expected a result, {advice}") and "\n" not in found
 
 
-def test_a_vanished_folder_ends_the_run_in_one_line_and_keeps_what_is_done(run, data, tmp_path, monkeypatch):
+def test_a_vanished_folder_ends_the_run_in_one_line_and_keeps_what_is_done(data, tmp_path, monkeypatch):
   out = tmp_path / "out"
   start = job.Fuser.start
 
@@ -172,7 +153,7 @@ def test_a_vanished_folder_ends_the_run_in_one_line_and_keeps_what_is_done(run, 
   assert [json.loads(line)["id"] for line in scale.log_lines(out)] == ["0000"]
 
 
-def test_a_full_disk_ends_the_run_in_one_line(run, data, tmp_path):
+def test_a_full_disk_ends_the_run_in_one_line(data, tmp_path):
   out = tmp_path / "out"
   before = resource.getrlimit(resource.RLIMIT_FSIZE)
   resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))  # no image is as small

@@ -34,6 +34,7 @@ def test_golden_condition_score(golden):
     np.testing.assert_allclose(found.x0, last(file["ddim_cond_pred_xstart"])[number], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_gradient_is_the_classifier_s(golden):
   tag = "classifier_tiny"
   config, params = recipe.model(tag)

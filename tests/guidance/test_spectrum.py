@@ -133,7 +133,7 @@ def test_bases():
   assert float(share[-1, -1]) > 0.6 and float(share[0, 0]) < 0.35
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 3), (5, 64)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 5), (5, 64)])
 def test_any_size(size):
   sources = pair(8, size)
   found = compose(sources, sources, Rule(base="functional", undershoot=6, overshoot=6, target=1))

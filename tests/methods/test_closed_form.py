@@ -71,6 +71,7 @@ def test_a_noisy_source_is_restored_unless_told_not_to():
   assert evaluations(method(), {}, 2) == 2 and evaluations(method(restore="off"), {}, 2) == 0
 
 
+@pytest.mark.slow
 def test_chroma_is_restored_with_the_luminance():
   images = noisy(20)
   fused, _ = run(method(LUMINANCE), images)
@@ -78,6 +79,7 @@ def test_chroma_is_restored_with_the_luminance():
   assert np.std(np.ptp(fused, axis=-1)) < 0.4 * np.std(np.ptp(left, axis=-1))
 
 
+@pytest.mark.slow
 def test_steps_at_full_strength_end_at_the_one_pass():
   images = noisy(20, channels=1)
   looped, trace = run(method(steps=3, strength=1.0), images)

@@ -78,6 +78,7 @@ def test_odd_sizes_keep_theirs_and_the_mask_is_the_weights():
   np.testing.assert_allclose(gray, np.repeat(gray[..., :1], 3, axis=-1), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_even_image_is_not_changed_by_the_padding_of_odd_ones():
   images = toys.images(2, 2, 14, 18, 3)
   odd, _ = run(images[:, :13])

@@ -37,7 +37,7 @@ def run(method, images=IMAGES):
   return program(method)(images)
 
 
-@pytest.mark.parametrize("name", ["ddfm", "ccf"])
+@pytest.mark.parametrize("name", ["ddfm", pytest.param("ccf", marks=pytest.mark.slow)])
 def test_gains_weigh_what_uniform_weights_leave_as_published(name):
   options = dict(steps=4, window="cumulative", temperature=0.02)
   plain, dig = program(method(name, **options)), program(method(name, weights="dig", **options))

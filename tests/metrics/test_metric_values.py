@@ -171,7 +171,7 @@ def test_flat_sources_and_copies(images):
   "size, undefined",
   [
     (41, set()),
-    (40, {"VIF", "VIFF", "MEF_MS_SSIM"}),
+    pytest.param(40, {"VIF", "VIFF", "MEF_MS_SSIM"}, marks=pytest.mark.slow),
     (11, {"VIF", "VIFF", "MEF_MS_SSIM"}),
     (10, {"VIF", "VIFF", "MEF_MS_SSIM", "SSIM"}),
   ],

@@ -11,7 +11,7 @@ from dig2dig_jax.models.shapes import config_from_dict, parameter_shapes
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
-@pytest.mark.parametrize("case", [0, 2])  # 64 x 64, and 34 x 38 whose levels are cropped
+@pytest.mark.parametrize("case", [0, pytest.param(2, marks=pytest.mark.slow)])  # 64 x 64; 34 x 38, with cropped levels
 def test_noise_and_mask_are_the_references(case):
   truth, (params, _) = recipe.arrays("noisepred_tiny"), recipe.model()
   noise, mask = recipe.network()(params, truth[f"x{case}"], truth[f"t{case}"])

@@ -128,6 +128,7 @@ def test_steps_lower_the_loss_and_move_the_levels(data):
   assert np.abs(state.params["alpha"] - 0.5).max() > 0.01
 
 
+@pytest.mark.slow
 def test_levels_that_the_loss_drives_to_zero_stay_in_their_range(data):
   module = Small()
   config = StepConfig(warmup_steps=1, total_steps=40, learning_rate=0.2)
@@ -141,6 +142,7 @@ def test_levels_that_the_loss_drives_to_zero_stay_in_their_range(data):
   assert np.isfinite(float(metrics["loss"])) and least == pytest.approx(ALPHA_RANGE[0])
 
 
+@pytest.mark.slow
 def test_recomputing_changes_no_gradient(data):
   module, config = Small(), StepConfig(warmup_steps=1, total_steps=3, learning_rate=1e-2)
   params = module.init(jax.random.key(0), np.zeros((1, 8, 8, 3)), np.ones(1))["params"]
@@ -219,6 +221,7 @@ def test_a_run_exports_what_the_method_takes(data, tmp_path, monkeypatch):
     job.train(dataclasses.replace(longer, model=DrFusionConfig(width=8, groups=4)))
 
 
+@pytest.mark.slow
 def test_detached_fusion_does_not_pull_at_the_restored_sources():
   random = np.random.default_rng(0)
   output, clean = (jnp.asarray(random.random(shape), jnp.float32) for shape in ((2, 8, 8, 3), (2, 2, 8, 8, 1)))

@@ -98,6 +98,7 @@ def test_slices_are_what_images_of_them_become(patient, prior):
     assert np.abs(image.astype(int) - fused.voxels[k]).max() <= 1, k
 
 
+@pytest.mark.slow
 def test_the_other_reference_and_sixteen_bits(patient, prior):
   fused = d2d.fuse_volumes(patient / "ct", patient / "pet", prior=prior, reference=1, bit_depth=16, **QUICK)
   pet = d2d.read_volume(patient / "pet")
