@@ -111,7 +111,8 @@ def _degraded() -> int:
   if flags.DRFUSION_PRIOR.value or DRFUSION.is_dir():
     directory = Path(flags.DRFUSION_PRIOR.value) if flags.DRFUSION_PRIOR.value else DRFUSION
     network = load_drfusion(directory, dtype=flags.DTYPE.value)
-    options_of_it = DrFusionOptions(output="channels", ensemble=bool(flags.OPTIONS["ensemble"].value))
+    given = {name: flags.OPTIONS[name].value for name in ("sigma_y", "correct", "ensemble")}
+    options_of_it = DrFusionOptions(output="channels", **{name: x for name, x in given.items() if x is not None})
     trained = make_method(network, codec, options=options_of_it), network.params
   method = make_method(prior, codec, options=options)
   found = degraded.run(
