@@ -110,6 +110,7 @@ def _flow(places: Sequence[str], given: dict[str, str]) -> Any:
   from dig2dig_jax.priors.prior import load_prior
   from dig2dig_jax.priors.swift import with_swift
   from dig2dig_jax.video import job, live
+  from dig2dig_jax.video.config import VideoConfig
 
   clips = dict(zip(("ir", "vi"), map(source, places), strict=True))
   cache = given.get("compile_cache", flags.cache_folder())
@@ -119,7 +120,7 @@ def _flow(places: Sequence[str], given: dict[str, str]) -> Any:
   prior = prior if given.get("gains") == "prior" else with_swift(prior)
   live.begin(clips)
   options = without_restoring(front.preset("thermal").options)
-  config = dataclasses.replace(job.VideoConfig(), restore=given.get("restore") != "off")
+  config = dataclasses.replace(VideoConfig(), restore=given.get("restore") != "off")
   method = make_method(prior, luminance_codec(1), options=options)
   return job.flow_of(clips, config, method, options, prior, lambda line: note(f"note: {line}"))
 

@@ -16,8 +16,9 @@ from dig2dig_jax.files import typed_path
 from dig2dig_jax.fusing import processes
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.methods.sequence import looks_for_noise, without_restoring
-from dig2dig_jax.video import job, scoring, steady
+from dig2dig_jax.video import job, scoring, steady, writers
 from dig2dig_jax.video.clip import Clip, Listed, open_clip
+from dig2dig_jax.video.config import VideoConfig
 
 OWN = ("offset", "rate", "steady", "score")  # flags that launch.py does not know
 # Flags of --job=fuse that mean nothing for two clips, and what is so.
@@ -87,7 +88,7 @@ def _fuse(clips: Mapping[str, Clip], out: Path, offset: Fraction, share: float) 
   interrupt.begins()
   options = common.method_options()
   common.say_notes(options)
-  config = job.VideoConfig(
+  config = VideoConfig(
     ranges=ranges.parse(flags.RANGE.value, flags.SOURCES.value),
     valid=flags.VALID.value,
     transforms=stored.read(Path(flags.TRANSFORMS.value)) if flags.TRANSFORMS.value else None,
@@ -101,7 +102,7 @@ def _fuse(clips: Mapping[str, Clip], out: Path, offset: Fraction, share: float) 
     bit_depth=flags.BIT_DEPTH.value or 8,
     settings={"method": flags.METHOD.value, "options": dataclasses.asdict(options), **common.pixel_settings()},
   )
-  job.check(out, clips, config, overwrite=flags.OVERWRITE.value)  # before a network is read
+  writers.check(out, clips, config, overwrite=flags.OVERWRITE.value)  # before a network is read
   prior = common.network_prior()
   restored = without_restoring(options)
   method = make_method(prior, common.codec(), options=restored)

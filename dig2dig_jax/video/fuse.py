@@ -28,7 +28,8 @@ from dig2dig_jax.methods.sequence import looks_for_noise, without_restoring
 from dig2dig_jax.priors.prior import Prior, load_prior
 from dig2dig_jax.video import steady, stream
 from dig2dig_jax.video.clip import open_clip
-from dig2dig_jax.video.job import VideoConfig, flow_of
+from dig2dig_jax.video.config import VideoConfig
+from dig2dig_jax.video.job import flow_of
 
 NAMES = ("ir", "vi")
 _KINDS = ("auto", "full")

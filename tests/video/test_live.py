@@ -21,6 +21,7 @@ from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.video import job, live
 from dig2dig_jax.video.clip import open_clip
+from dig2dig_jax.video.config import VideoConfig
 
 pytestmark = [pytest.mark.usefixtures("quick_compile"), pytest.mark.skipif(made.av is None, reason="no PyAV")]
 pytest_plugins = ("video_runs",)
@@ -32,7 +33,7 @@ def flow(clips, prior):
   """20 visible frames at 25 a second, infrared ones at 10."""
   method = make_method(prior, luminance_codec(1), options=OPTIONS)
   opened = {name: open_clip(place) for name, place in zip(("ir", "vi"), clips, strict=True)}
-  found = job.flow_of(opened, job.VideoConfig(bucket=16, restore=False), method, OPTIONS, prior, lambda line: None)
+  found = job.flow_of(opened, VideoConfig(bucket=16, restore=False), method, OPTIONS, prior, lambda line: None)
   live.compile_first(found)
   return found
 
@@ -77,7 +78,7 @@ def test_raw_frames_of_a_pipe(prior):
   live.begin(clips)
   np.testing.assert_array_equal(clips["ir"].sample(9), frames[:9])
   method = make_method(prior, luminance_codec(1), options=OPTIONS)
-  flow = job.flow_of(clips, job.VideoConfig(bucket=16, restore=False), method, OPTIONS, prior, lambda line: None)
+  flow = job.flow_of(clips, VideoConfig(bucket=16, restore=False), method, OPTIONS, prior, lambda line: None)
   found = list(live.fused(flow))
   assert found[-1].number == 25 - 9 - 1
   # Two sources that are the same are what is fused of them.

@@ -1,5 +1,6 @@
 """Does a fused video have every frame, time stamp and sound of its visible source, whatever interrupts its making?"""
 
+import functools
 import gc
 import itertools
 import os
@@ -22,6 +23,7 @@ from dig2dig_jax.errors import UserError  # noqa: E402
 from dig2dig_jax.fusing.progress import Progress  # noqa: E402
 from dig2dig_jax.video import container, stream  # noqa: E402
 from dig2dig_jax.video.clip import open_clip  # noqa: E402
+from dig2dig_jax.video.config import VideoConfig  # noqa: E402
 
 pytest_plugins = ("video_runs",)
 
@@ -122,18 +124,17 @@ def run(capsys, one_program, tiny_prior):
 
 
 def test_ctrl_c_says_how_far_and_the_same_command_goes_on(clips, run, tmp_path, monkeypatch):
-  monkeypatch.setattr("dig2dig_jax.video.job.VideoConfig.segment", 7)
-  monkeypatch.setattr("dig2dig_jax.cli.video.job.SEGMENT", 7)
+  monkeypatch.setattr("dig2dig_jax.cli.video.VideoConfig", functools.partial(VideoConfig, segment=7))
   at = Progress.at
   monkeypatch.setattr(Progress, "at", lambda self, done: done == 10 and os.kill(os.getpid(), signal.SIGINT))
   out = tmp_path / "new" / "out.mp4"
   status, told, _ = run(*clips, "-o", out)
   assert status == 130 and not out.exists()
-  assert "stopped by Ctrl-C: 0 of 20 frames are kept; the same command goes on from there" in told
+  assert "stopped by Ctrl-C: 7 of 20 frames are kept; the same command goes on from there" in told
   assert f"segments in {out}.parts" in told
   monkeypatch.setattr(Progress, "at", at)
   status, told, notes = run(*clips[::-1], "-o", out, "--score")
-  assert status == 0 and "20 frames fused" in told and f"written: {out}" in told
+  assert status == 0 and "20 frames fused, 7 of them by an earlier run" in told and f"written: {out}" in told
   assert "warping error: fused" in told and f"note: {clips[0]} is the infrared clip" in notes
   status, _, refused = run(*clips, "-o", out)
   assert status == 2 and "expected nothing there, found a file" in refused

@@ -12,6 +12,7 @@ from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.priors.prior import load_prior
 from dig2dig_jax.video import job
 from dig2dig_jax.video.clip import open_clip
+from dig2dig_jax.video.config import VideoConfig
 from dig2dig_jax.video.program import program
 
 SIZE = (32, 48)
@@ -45,7 +46,7 @@ def fuse(prior, one_program):
 
   def call(infrared, visible, out, *, overwrite=False, **config):
     clips = {name: open_clip(place) for name, place in (("ir", infrared), ("vi", visible))}
-    config = job.VideoConfig(**{"bucket": 16, "segment": 7, "restore": False, **config})
+    config = VideoConfig(**{"bucket": 16, "segment": 7, "restore": False, **config})
     told = []
     found = job.run(clips, out, config, method, OPTIONS, prior, overwrite=overwrite, tell=told.append)
     return dataclasses.replace(found, notes=[*told, *found.notes])
