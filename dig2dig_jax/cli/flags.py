@@ -314,8 +314,8 @@ SCORED = paths(
 FIGURE = names("figure", [], "1, 5 or both: gains over the noise levels, in place of tables.", "benchmark:figures")
 BOXES = string("boxes", "", "name:left,top,width,height;name:..., in pixels.", "benchmark:figures")
 CASES = names(
-  "cases", None, "Degradations, questions, ranges of cameras (mounted, unknown), brackets (real, lopsided), by name; all "
-  "by default.",
+  "cases", None, "Degradations, questions, ranges of cameras (mounted, unknown), or brackets (real, lopsided), "
+  "by name; all by default.",
   DEGRADED, UNANNOUNCED, QUESTIONS, ALIGNMENT, BRACKETS, check=_SOME_NAME,
 )  # fmt: skip
 AFFECTED = names("affected", None, "Of first, second, both: sources degraded; all by default.", UNANNOUNCED)
