@@ -60,7 +60,8 @@ def run(fuse: Rule, config: FuseConfig, *, cases: tuple[str, ...] = CASES, limit
         measured = {name: exposed(image, bracket)._asdict() for name, image in images.items()}
         records.append({"bracket": pair.name, "case": case, "best exposed": [low, high], **measured})
         if len(shown) < SHEET_ROWS * len(cases):
-          shown.append(sheet.try_row([(f"{pair.name} {case}", bracket[best(bracket)[0]]), *images.items()], notes))
+          tiles = [(f"{pair.name} {case}, {number}", frame) for number, frame in enumerate(bracket[:2], 1)]
+          shown.append(sheet.try_row([*tiles, *images.items()], notes))
     except Exception as error:  # of this bracket alone: a broken file, too large for memory
       failed.append(f"{pair.name}: expected a fused bracket, found {one_line(error)}; it is left out")
   if not records:
