@@ -6,11 +6,13 @@ from pathlib import Path
 from dig2dig_jax.assets import DRFUSION
 from dig2dig_jax.benchmarks import (
   alignment,
+  brackets,
   degraded,
   gain_figures,
   left_out,
   metric_speed,
   questions,
+  ranks,
   theory,
   unannounced,
 )
@@ -39,6 +41,10 @@ def run() -> int:
     return _unannounced()
   if suite == "left_out":
     return _left_out()
+  if suite == "ranks":
+    return _ranks()
+  if suite == "brackets":
+    return _brackets()
   if suite == "questions":
     return _questions()
   if suite == "alignment":
@@ -77,6 +83,23 @@ def _left_out() -> int:
     raise UserError("--suite=left_out: expected --scored=FOLDER,FOLDER, which --table=spectrum wrote")
   say(left_out.run([Path(folder) for folder in flags.SCORED.value], Path(flags.OUT.value)))
   return 0
+
+
+def _ranks() -> int:
+  if not flags.SCORED.value:
+    raise UserError("--suite=ranks: expected --scored=FOLDER,FOLDER, which --table=clean wrote")
+  say(ranks.run([Path(folder) for folder in flags.SCORED.value], Path(flags.OUT.value)))
+  return 0
+
+
+def _brackets() -> int:
+  prior, options = common.prior(), _tuned()
+  config = _told(prior, options)
+  fuse = Runner(Fuser(make_method(prior, common.codec(), options=options), prior.params, seed=config.seed),
+                config.bucket)  # fmt: skip
+  chosen = {"cases": tuple(flags.CASES.value or brackets.CASES), "limit": flags.LIMIT.value}
+  found = brackets.run(fuse, config, middle=flags.MIDDLE.value, **chosen)
+  return common.finish(found, found.text)
 
 
 def _questions() -> int:

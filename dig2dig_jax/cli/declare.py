@@ -19,7 +19,8 @@ VARIANTS = {
   "evaluate": ("prior", "samples", "fused", "detection"),
   "report": (),
   "benchmark": (
-    "tables", "figures", "speed", "metrics", "theory", "degraded", "unannounced", "left_out", "questions", "alignment",
+    "tables", "figures", "speed", "metrics", "theory", "degraded", "unannounced", "left_out", "ranks", "questions",
+    "alignment", "brackets",
   ),  # fmt: skip
   "train": ("prior", "drfusion", "swift"),
 }

@@ -44,13 +44,14 @@ def cache_folder() -> str:
 # Which jobs know a flag, where several flags are known by the same ones.
 PAIRS = (
   "fuse", "evaluate:fused,detection", "report",
-  "benchmark:tables,figures,degraded,unannounced,questions,alignment",
+  "benchmark:tables,figures,degraded,unannounced,questions,alignment,brackets",
 )  # fmt: skip
-FUSES = ("fuse", "benchmark:tables,figures,speed,theory,degraded,unannounced,questions")
+FUSES = ("fuse", "benchmark:tables,figures,speed,theory,degraded,unannounced,questions,brackets")
 PRIORS = (*FUSES, "evaluate:prior,samples")
 SCORES = ("evaluate:fused,detection", "report")
 SPEED, DEGRADED, DETECTION = "benchmark:speed", "benchmark:degraded", "evaluate:detection"
 UNANNOUNCED, QUESTIONS, ALIGNMENT = "benchmark:unannounced", "benchmark:questions", "benchmark:alignment"
+BRACKETS = "benchmark:brackets"
 ALL = JOBS
 _NAME = Check(lambda name: 0 < len(name.encode("utf-8", "replace")) <= 100 and "/" not in name and name[0] not in ".~",
               "names that can be a folder's")  # fmt: skip
@@ -62,18 +63,20 @@ JOB = enum("job", "fuse", JOBS, "What to do.", *ALL)
 SUITE = enum(
   "suite", None,
   ["prior", "samples", "fused", "detection", "tables", "speed", "metrics", "theory", "degraded", "unannounced",
-   "left_out", "questions", "alignment"],
+   "left_out", "ranks", "questions", "alignment", "brackets"],
   "evaluate: PSNR of a prior (the default), its samples, the scores of fused images (with --fused the default), or a "
   "detector's mean average precision on them; "
   "benchmark: tables of scores (the default), speed of fusion or of the metrics, the paper's bound on images whose "
   "ideal fusion is known (theory), sources degraded in known ways (degraded), or in ways that "
-  "nobody says (unannounced), constants that other data sets choose (left_out), what reviews asked (questions), or "
-  "warped pairs brought back (alignment).",
+  "nobody says (unannounced), constants that other data sets choose (left_out), the mean ranks of several "
+  "data sets' tables (ranks), what reviews asked (questions), "
+  "warped pairs brought back (alignment), or how brackets are exposed (brackets).",
   "evaluate", "benchmark",
 )  # fmt: skip
 DATA = path(
   "data", None, "Folder of images; for pairs, one sub-folder per source, or see --dataset.",
-  "fuse", "evaluate", "report", "benchmark:tables,figures,theory,degraded,unannounced,questions,alignment",
+  "fuse", "evaluate", "report",
+  "benchmark:tables,figures,theory,degraded,unannounced,questions,alignment,brackets",
   "train", several=True,
 )  # fmt: skip
 DATASET = enum("dataset", "folders", DATASETS, "Layout of --data: of which published data set.", *PAIRS)
@@ -92,7 +95,7 @@ RANGE = string(
 VALID = enum(
   "valid", "auto", VALID, "Where a source is transparent, or of one value outside of a warp's straight edges, "
   "the others stand alone; alpha: the first only; off: all is content. docs/batch_runs.md.",
-  "fuse", "benchmark:tables,figures,degraded,unannounced,questions",
+  "fuse", "benchmark:tables,figures,degraded,unannounced,questions,brackets",
 )  # fmt: skip
 PALETTE = string(
   "palette", "auto", "The palette that a thermal source's colours are of, taken back to the values behind it: auto "
@@ -121,7 +124,7 @@ SEED = integer(
 LIMIT = integer(
   "limit", 0, "So many pairs or images only, the first ones (benchmark tables: spread evenly over all); 0 takes all.",
   "evaluate:prior,fused,detection", "report",
-  "benchmark:tables,figures,metrics,theory,degraded,unannounced,questions,alignment",
+  "benchmark:tables,figures,metrics,theory,degraded,unannounced,questions,alignment,brackets",
   check=at_least(0),
 )  # fmt: skip
 
@@ -305,18 +308,20 @@ ROWS = string(
   "rows", "", "Rows of the table to run, separated by semicolons, * for any letters; all if empty.", "benchmark:tables"
 )  # fmt: skip
 SCORED = paths(
-  "scored", None, "Folders that --table=spectrum wrote, one per data set of a task.", "benchmark:left_out"
-)
+  "scored", None, "Folders that --table=spectrum (left_out) or --table=clean (ranks) wrote, one per data set.",
+  "benchmark:left_out,ranks",
+)  # fmt: skip
 FIGURE = names("figure", [], "1, 5 or both: gains over the noise levels, in place of tables.", "benchmark:figures")
 BOXES = string("boxes", "", "name:left,top,width,height;name:..., in pixels.", "benchmark:figures")
 CASES = names(
-  "cases", None, "Degradations, questions, or ranges of cameras (mounted, unknown), by name; all by default.",
-  DEGRADED, UNANNOUNCED, QUESTIONS, ALIGNMENT, check=_SOME_NAME,
+  "cases", None, "Degradations, questions, ranges of cameras (mounted, unknown), or brackets (real, lopsided), "
+  "by name; all by default.",
+  DEGRADED, UNANNOUNCED, QUESTIONS, ALIGNMENT, BRACKETS, check=_SOME_NAME,
 )  # fmt: skip
 AFFECTED = names("affected", None, "Of first, second, both: sources degraded; all by default.", UNANNOUNCED)
 _MIDDLE = Check(lambda side: side == 0 or 32 <= side <= 65536, "0, or 32 pixels and more")
 MIDDLE = integer("middle", 0, "Side of the square taken of pairs; 0: all.", "benchmark:tables", DEGRADED, UNANNOUNCED,
-                 QUESTIONS, check=_MIDDLE)  # fmt: skip
+                 QUESTIONS, BRACKETS, check=_MIDDLE)  # fmt: skip
 HELD_OUT = boolean("held_out", False, "Pairs that DRFusion's training left out.", DEGRADED)
 DRFUSION_PRIOR = path("drfusion", None, "DRFusion checkpoint for its row.", DEGRADED)
 SIZES = names("sizes", ["512x384"], "WIDTHxHEIGHT of the pairs.", SPEED)

@@ -76,7 +76,7 @@ def differences(scores: Scores, reference: str, *, seed: int = 0) -> dict[str, d
   found: dict[str, dict[str, Difference]] = {}
   for metric, base in scores[reference].items():
     row = {method: _difference(scores[method][metric], base, seed) for method in others}
-    adjusted = _holm([difference.p for difference in row.values()])
+    adjusted = holm([difference.p for difference in row.values()])
     found[metric] = {method: row[method]._replace(adjusted=p) for method, p in zip(others, adjusted, strict=True)}
   return found
 
@@ -107,7 +107,7 @@ def _interval(values: np.ndarray, seed: int) -> tuple[float, float]:
   return float(low), float(high)
 
 
-def _holm(p: Sequence[float]) -> list[float]:
+def holm(p: Sequence[float]) -> list[float]:
   """Holm's step-down adjustment; NaN stays and does not count as a comparison."""
   adjusted = np.full(len(p), np.nan)
   defined = [index for index in np.argsort(p) if not np.isnan(p[index])]

@@ -140,10 +140,12 @@ def stripes(image: Array, deviation: Array) -> Array:
   limit = 3 * jnp.mean(jnp.abs(found)) + 1e-9
   clipped = jnp.clip(found, -limit, limit)
   power = jnp.mean(jnp.square(clipped))
-  alike = jnp.mean(clipped[:, 1:] * clipped[:, :-1]) / (power + 1e-12)
-  # White noise alone leaves its deviation / sqrt(H) in every offset.
+  # White noise alone leaves its deviation / sqrt(H) in every offset: in loud noise, columns of a scene would pass for
+  # independent if their likeness were not held against what is left without it.
   white = jnp.square(deviation) * (np.pi / 2) / image.shape[0]
-  are = (jnp.sqrt(jnp.maximum(power - white, 0)) > _STRIPES) & (alike < _INDEPENDENT)
+  left = jnp.maximum(power - white, 0)
+  alike = jnp.mean(clipped[:, 1:] * clipped[:, :-1]) / (left + 1e-12)
+  are = (jnp.sqrt(left) > _STRIPES) & (alike < _INDEPENDENT)
   return jnp.where(are, found, 0.0)
 
 

@@ -10,9 +10,12 @@ from scenes import read, write_pair
 from toys import conv_denoiser, conv_params
 
 from dig2dig_jax import metrics
+from dig2dig_jax.assets import ROOT
 from dig2dig_jax.benchmarks import rows as ablations
 from dig2dig_jax.benchmarks import tables
+from dig2dig_jax.data import guess
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.front import preset
 from dig2dig_jax.fusing.config import FuseConfig
 from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.options import DdfmOptions, Dig2DigOptions
@@ -68,8 +71,21 @@ def test_a_method_in_two_tables_runs_once(results):
 
 
 def test_an_unknown_table_is_refused(tmp_path):
-  with pytest.raises(UserError, match="--table=6: expected all, or names among methods, 3, 4, 5"):
+  with pytest.raises(UserError, match="--table=6: expected all, or names among methods, clean, 3, 4, 5"):
     run(tmp_path, tmp_path / "out", tables=("3", "6"))
+
+
+@pytest.mark.parametrize("task", ["thermal", "medical", "focus", "exposure"])
+def test_before_is_what_the_accumulated_presets_say(task):
+  rows = ablations.rows_for("clean", preset(task).options, sources=2)
+  file = ROOT / "presets" / f"accumulated_{guess.TASKS[task]}.flags"
+  given = dict(line.strip()[2:].split("=", 1) for line in file.read_text().splitlines() if line.startswith("--"))
+  before = dataclasses.asdict(rows["before"])
+  told = {name: before[name] for name in before if given.get(name, given.get(f"dig_{name}")) is not None}
+  for name in ("steps", "strength"):  # of one pass, as --fast has it
+    told.pop(name)
+  assert len(told) >= 8
+  assert told == {name: type(value)(given.get(name, given.get(f"dig_{name}"))) for name, value in told.items()}
 
 
 def test_every_table_varies_what_it_says_around_the_tuned_options():

@@ -104,6 +104,15 @@ def test_stripes_are_found_and_the_columns_of_a_scene_are_not(estimate, stripes,
   assert float(estimate(striped).deviation) == pytest.approx(float(estimate(clean).deviation), abs=0.5 * LEVEL)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_columns_of_a_scene_are_no_stripes_in_loud_noise_either(stripes, seed):
+  random = np.random.default_rng(seed)
+  levels = 128 + 4.5 * np.sin(2 * np.pi * np.arange(160) / 12) + random.normal(size=(128, 160)) * 45
+  deviation = jnp.float32(45 * LEVEL)
+  np.testing.assert_array_equal(stripes(pixels(levels), deviation), 0)
+  assert np.any(stripes(pixels(levels + 14 * random.normal(size=160)), deviation))
+
+
 def test_loud_noise_is_estimated_with_what_was_clipped():
   rng = np.random.default_rng(0)
   levels = 128 + 60 * np.sin(np.arange(256) / 40)[:, None] + rng.normal(size=(256, 256)) * 50
