@@ -236,7 +236,8 @@ DTYPE = string(
   "dtype", "float32", f"Of the network's torso: {', '.join(DTYPES)}.", *PRIORS, "train", check=one_of(DTYPES)
 )
 KERNELS = enum(
-  "kernels", "off", ["off", "on"], "Norms of small maps, on a GPU also levels of pyramids, as one kernel each (docs/performance.md).",
+  "kernels", "off", ["off", "on"], "Norms of small maps, on NVIDIA's GPUs also levels of pyramids, as one kernel each "
+  "(docs/performance.md).",
   *PRIORS,
 )  # fmt: skip
 PRECISION = string("matmul_precision", "default", "JAX's default_matmul_precision.", *ALL)
