@@ -1,6 +1,6 @@
 """What would an H100 take at least? Operations and bytes of the rows of docs/performance.md, by tracing alone.
 
-  python -m dig2dig_jax.benchmarks.h100 [--small] [--out=FILE.md]
+  python -m dig2dig_jax.benchmarks.h100 [--small] [--out=FILE]
 
 Nothing is compiled or run and no weights are made, so that a CPU prints this in a minute. Passes of the network beside
 the seconds that they took when an H100 was lent; then gains in closed form, pyramids to fused image, without kernels

@@ -1,6 +1,7 @@
 """Is the default program as fast as another? Kernels off and on, and an older checkout beside this one, in one run.
 
-  python -m dig2dig_jax.benchmarks.ratio [--against=CHECKOUT] [--rounds=9] [--size=256x192] [--out=FILE.json]
+  python -m dig2dig_jax.benchmarks.ratio [--against=CHECKOUT] [--rounds=9] [--size=256x192] [--job=gains]
+                                             [--out=FILE.json]
 
 Each way is a process of its own that compiles once and then waits; rounds go through them in turn, every other one
 backwards, so that a machine's other work falls on all alike. Told is, per way, the median over rounds of its CPU
@@ -46,7 +47,7 @@ run = jax.jit(lambda params, images: fuse(method, params, jax.random.key(0), ima
 run = run.lower(prior.params, images).compile()
 jax.block_until_ready(run(prior.params, images))
 print("ready", flush=True)
-times = 1 if network else 10
+times = 1 if network else 200  # some ms each: clocks are coarse
 for _ in sys.stdin:
   start = time.process_time()
   for _ in range(times):
@@ -122,6 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                                    formatter_class=argparse.RawTextHelpFormatter)  # fmt: skip
   parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="an older one")
   parser.add_argument("--rounds", type=int, default=9)
+  parser.add_argument("--job", choices=JOBS, help="one of them; both if left out")
   parser.add_argument("--size", default="256x192", metavar="WIDTHxHEIGHT")
   parser.add_argument("--out", type=Path, metavar="FILE", help="the seconds as JSON")
   options = parser.parse_args(arguments)
@@ -132,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   if against is not None and not (against / "dig2dig_jax").is_dir():
     parser.error(f"--against={options.against}: expected a checkout, found no dig2dig_jax in it; see --help")
   cells, kept = [], {}
-  for job in JOBS:
+  for job in [options.job] if options.job else JOBS:
     try:
       names, seconds = run(job, (int(width), int(height)), options.rounds, against)
     except UserError as error:
