@@ -32,6 +32,7 @@ class Machine(NamedTuple):
 
 # NVIDIA's data sheet of the H100 SXM5 80GB: dense bfloat16, HBM3.
 H100 = Machine(989e12, 3.35e12)
+H100_FLOAT32 = Machine(66.9e12, 3.35e12)  # outside of the tensor cores, which round
 
 
 class Bound(NamedTuple):

@@ -158,24 +158,26 @@ def _bound(prior: Prior, options: MethodOptions, jaxpr, size, batch: int, machin
   saved = options.steps - -(-options.steps // options.reuse)
   if saved:
     for sign, shallow in ((-1, False), (1, True)):
-      of_pass = _pass_traffic(prior, *size, batch, shallow=shallow)
+      of_pass = pass_traffic(prior, *size, batch, shallow=shallow)
       part = roofline.bound(of_pass, machine)
       moved += sign * saved * traffic.total(of_pass)[1]
       limit = roofline.Bound(*(now + sign * saved * then for now, then in zip(limit, part, strict=True)))
   return {"bytes": moved / batch, "bound_seconds": limit.seconds / batch, "bound_by": limit.words}
 
 
-def _pass_traffic(prior: Prior, height: int, width: int, batch: int, *, shallow: bool) -> list[traffic.Pass]:
-  """Of one forward pass on `batch` images, which share the weights."""
+def pass_traffic(
+  prior: Prior, height: int, width: int, batch: int, *, shallow: bool, platform: str | None = None
+) -> list[traffic.Pass]:
+  """Of one forward pass on `batch` images, which share the weights. platform: see `traffic.passes`."""
   step = jax.tree.map(jnp.asarray, _last_step(prior))
   shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), prior.params)
   images = jax.ShapeDtypeStruct((batch, height, width, 3), jnp.float32)
   full = lambda params, x: jax.vmap(lambda x: prior.reuse(params).full(x, step))(x)  # noqa: E731
   if not shallow:
-    return traffic.passes(lambda params, x: full(params, x)[0].eps, shapes, images)
+    return traffic.passes(lambda params, x: full(params, x)[0].eps, shapes, images, platform=platform)
   _, features = jax.eval_shape(full, shapes, images)
   one = lambda params, x, deep: prior.reuse(params).shallow(x, step, deep).eps  # noqa: E731
-  return traffic.passes(jax.vmap(one, in_axes=(None, 0, 0)), shapes, images, features)
+  return traffic.passes(jax.vmap(one, in_axes=(None, 0, 0)), shapes, images, features, platform=platform)
 
 
 def _plotted(path: Path, rows: list[dict], machines: dict[str, roofline.Machine]) -> str:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import jax
 from jax.extend import core
+from jax.interpreters import partial_eval
 
 from dig2dig_jax.benchmarks import flops
 from dig2dig_jax.ops import program
@@ -44,7 +45,8 @@ def passes(function: Callable, *arguments, platform: str | None = None) -> list[
 
 
 def of_jaxpr(jaxpr: core.Jaxpr, platform: str | None = None) -> list[Pass]:
-  """Of a program that is traced already."""
+  """Of a program that is traced already. What nobody reads is not run."""
+  jaxpr, _ = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars), instantiate=True)
   walk = _Walk(platform)
   inputs = [walk.in_memory(variable.aval) for variable in (*jaxpr.constvars, *jaxpr.invars)]
   for value in walk.through(jaxpr, inputs, 1.0):

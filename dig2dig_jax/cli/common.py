@@ -149,6 +149,7 @@ def fuse_config() -> FuseConfig:
     bucket=flags.BUCKET.value,
     tile=tile,
     overlap=flags.OVERLAP.value,
+    shard_image=flags.SHARD_IMAGE.value and fuses,
     overwrite=flags.OVERWRITE.value,
     only=flags.ONLY.value or "",
     bit_depth=flags.BIT_DEPTH.value,

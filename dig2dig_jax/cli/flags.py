@@ -228,6 +228,9 @@ TILE = integer(
   "fuse", check=Check(lambda side: 0 <= side <= 65536 and side % 64 == 0, "a multiple of 64, or 0 for whole images"),
 )  # fmt: skip
 OVERLAP = integer("overlap", 128, "Of neighbouring tiles, in pixels.", "fuse", check=between(0, 32768))
+SHARD_IMAGE = boolean(
+  "shard_image", False, "Devices share the rows of each image, not the pairs: for large images, few of them.", "fuse",
+)  # fmt: skip
 BUCKET = integer(
   "bucket", 128, "Sides are mirrored up to multiples of this: fewer programs to compile.",
   "fuse", "benchmark:tables,figures,theory,degraded,unannounced,questions", check=between(1, 8192),
@@ -236,7 +239,8 @@ DTYPE = string(
   "dtype", "float32", f"Of the network's torso: {', '.join(DTYPES)}.", *PRIORS, "train", check=one_of(DTYPES)
 )
 KERNELS = enum(
-  "kernels", "off", ["off", "on"], "Normalisations of small maps as one kernel, on a GPU or TPU (docs/performance.md).",
+  "kernels", "off", ["off", "on"], "Norms of small maps, on NVIDIA's GPUs also levels of pyramids, as one kernel each "
+  "(docs/performance.md).",
   *PRIORS,
 )  # fmt: skip
 PRECISION = string("matmul_precision", "default", "JAX's default_matmul_precision.", *ALL)

@@ -20,7 +20,7 @@ from dig2dig_jax.restoration.restorer import Restorer
 class FuseConfig(DataConfig):
   """Beside the pairs: out: folder of results.
   bucket: padded sides are multiples of it (pixels). batch_size: pairs per device and call; 0 chooses.
-  tile, overlap: see `Fuser`. bit_depth: of the PNGs, 8 or 16; 0 takes the sources' largest.
+  tile, overlap, shard_image: see `Fuser`. bit_depth: of the PNGs, 8 or 16; 0 takes the sources' largest.
   described_by: the source whose description (EXIF, a profile of its colours) the fused images keep; empty for none.
   sheet: write a contact sheet of the first pairs. maps: write every weight map as PNG, and what CCF selected per step.
   colormap: (source, palette) whose colours are laid over the fused images; None for none.
@@ -41,6 +41,7 @@ class FuseConfig(DataConfig):
   bucket: int = 128
   tile: int | None = None
   overlap: int = 128
+  shard_image: bool = False
   bit_depth: int = 8
   described_by: str = ""
   sheet: bool = True

@@ -20,7 +20,7 @@ from dig2dig_jax.fusing.programs import Programs
 from dig2dig_jax.methods.base import Method
 from dig2dig_jax.methods.fuse import FusionTrace, fuse
 from dig2dig_jax.sampling.tiling import tiled
-from dig2dig_jax.sampling.types import StatefulDenoiser
+from dig2dig_jax.sampling.types import Denoiser, StatefulDenoiser
 
 TILES = (1024, 512, 256)  # sides that are tried in turn for an image that does not fit whole
 MOST_PAIRS = 8  # per device, where the batch size is chosen: more gains no speed and costs memory
@@ -47,6 +47,8 @@ class Fuser:
     overlap: of neighbouring tiles, in pixels.
     programs: where compiled ones are kept; nowhere if None.
     compiling: told the shape [B, K, H, W, 3] of a program that is about to be compiled.
+    shard_image: the devices share the rows of each image, not the pairs of a batch; the image is that of one device to
+      rounding. UserError with one device, or with tiles.
   """
 
   def __init__(
@@ -61,10 +63,17 @@ class Fuser:
     overlap: int = 0,
     programs: Programs | None = None,
     compiling: Callable[[tuple[int, ...]], None] = lambda shape: None,
+    shard_image: bool = False,
   ):
     self.devices = list(devices or jax.local_devices()[:1])
+    if shard_image and (len(self.devices) == 1 or tile):
+      found = f"--tile={tile}" if tile else "one"
+      raise UserError(f"--shard_image: expected several devices and no tiles, found {found}; leave it out")
+    self._shard_image = shard_image
+    self._sharing = 1 if shard_image else len(self.devices)  # devices with pairs of their own
     mesh = jax.make_mesh((len(self.devices),), ("pairs",), axis_types=(AxisType.Auto,), devices=self.devices)
-    self._mesh, self._split, self._whole = mesh, NamedSharding(mesh, _PAIRS), NamedSharding(mesh, _NONE)
+    self._mesh, self._whole = mesh, NamedSharding(mesh, _NONE)
+    self._placed = self._whole if shard_image else NamedSharding(mesh, _PAIRS)
     self._method, self._seed, self._keep = method, seed, keep
     self._params = jax.device_put(params, self._whole)
     self._tile, self._overlap = tile, overlap
@@ -89,7 +98,7 @@ class Fuser:
   def start(self, images: np.ndarray, ids: np.ndarray) -> tuple[jax.Array, Any]:
     """Like a call, but returns arrays that are still being computed."""
     program = self._program(images.shape, self.tile(images.shape))
-    arguments = [jax.device_put(array, self._split) for array in (images, ids)]
+    arguments = [jax.device_put(array, self._placed) for array in (images, ids)]
     if self.devices[0].platform == "cpu":  # which would run both at once, in twice the memory and no less time
       with contextlib.suppress(jax.errors.JaxRuntimeError):  # told to whoever asks for that result
         jax.block_until_ready(self._running)
@@ -156,26 +165,29 @@ class Fuser:
     Raises UserError, with the figures, where nothing fits.
     """
     if shape not in self._plans:
-      self._plans[shape] = self._fitted(shape, batch_size or (1 if self.devices[0].platform == "cpu" else MOST_PAIRS))
+      alone = self._shard_image or self.devices[0].platform == "cpu"
+      self._plans[shape] = self._fitted(shape, batch_size or (1 if alone else MOST_PAIRS))
+      if self._shard_image:
+        self.notes.append(f"{shape[2]}x{shape[1]}: {len(self.devices)} devices share the rows of each image")
     return self._plans[shape]
 
   def _fitted(self, shape: tuple[int, int, int], most: int) -> Plan:
     count, height, width = shape
     there = memory.available(self.devices)
     sides = [self._tile or 0]
-    if self._tile is None:
+    if self._tile is None and not self._shard_image:
       sides += [side for side in TILES if side < max(height, width)]
     asked = None
     for side in sides:
       pairs = most
       while pairs:
-        need = self._needed((pairs * len(self.devices), count, height, width, 3), side)
+        need = self._needed((pairs * self._sharing, count, height, width, 3), side)
         if need is None or there is None or need <= there:
           if side and self._tile is None:
             self.notes.append(f"{width}x{height}: whole, it needs {_gigabytes(asked)} of memory, {_gigabytes(there)} "
                               f"are free; the network is called in tiles of {side}")
-          return Plan(pairs * len(self.devices), side)
-        self._programs.pop(((pairs * len(self.devices), count, height, width, 3), side), None)
+          return Plan(pairs * self._sharing, side)
+        self._programs.pop(((pairs * self._sharing, count, height, width, 3), side), None)
         asked = need if pairs == 1 and asked is None else asked
         # Memory grows with the batch: go straight to what should fit.
         pairs = min(pairs - 1, max(1, int(pairs * there / need))) if pairs > 1 else 0
@@ -205,9 +217,9 @@ class Fuser:
 
   def _wanted(self, shape: tuple[int, ...], tile: int):
     """What `Programs` is asked with."""
-    images = jax.ShapeDtypeStruct(shape, jnp.float32, sharding=self._split)
-    ids = jax.ShapeDtypeStruct(shape[:1], jnp.uint32, sharding=self._split)
-    name = f"{shape} {tile} {self._overlap} {self._seed}"
+    images = jax.ShapeDtypeStruct(shape, jnp.float32, sharding=self._placed)
+    ids = jax.ShapeDtypeStruct(shape[:1], jnp.uint32, sharding=self._placed)
+    name = f"{shape} {tile} {self._overlap} {self._seed}{' rows' if self._shard_image else ''}"
     return name, self.devices, lambda: self._jitted(tile), (self._params, images, ids)
 
   def _take_note(self, start: float) -> None:
@@ -227,6 +239,9 @@ class Fuser:
     if tile:
       whole = method.denoiser
       method = method.replace(denoiser=lambda params: tiled(whole(params), tile, min(self._overlap, tile // 2)))
+    if self._shard_image:
+      network = method.denoiser
+      method = method.replace(denoiser=lambda params: self._by_rows(network(params)))
 
     def run(params, images, ids):
       def one(images, pair_id):
@@ -237,10 +252,18 @@ class Fuser:
         return jax.tree.map(lambda leaf: leaf[None], one(images[0], ids[0]))
       return jax.vmap(one)(images, ids)
 
+    if self._shard_image:
+      return jax.jit(run, out_shardings=self._whole)
     if len(self.devices) > 1:
       # Pairs have nothing to tell each other: each device runs the very program that it would run alone.
       run = jax.shard_map(run, mesh=self._mesh, in_specs=(_NONE, _PAIRS, _PAIRS), out_specs=_PAIRS, check_vma=False)
     return jax.jit(run)
+
+  def _by_rows(self, denoise: Denoiser) -> Denoiser:
+    """The denoiser whose image lies on the devices by rows; what follows from that, XLA works out: neighbours' rows for
+    convolutions, sums over devices for normalisations, keys and values of all for attention."""
+    rows = NamedSharding(self._mesh, _PAIRS)
+    return lambda x_t, step: denoise(jax.lax.with_sharding_constraint(x_t, rows), step)
 
 
 _NONE, _PAIRS = PartitionSpec(), PartitionSpec("pairs")

@@ -205,6 +205,7 @@ class Run:
       overlap=config.overlap,
       programs=kept,
       compiling=_say_compiling,
+      shard_image=config.shard_image,
     )
     self.ready = time.monotonic()  # when the devices had last finished a batch
     self.versions = ledger.versions()

@@ -13,19 +13,20 @@ band, which is the salience of Burt and Kolczynski (1993).
 """
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from dig2dig_jax.guidance import base_band
-from dig2dig_jax.ops import pyramid, sources
+from dig2dig_jax.ops import band_kernel, pyramid, sources
 from dig2dig_jax.ops.arrays import Array, Image, Images, Weights
 from dig2dig_jax.ops.filters import gaussian_blur
 
 AGAINST = ("clean", "observed")
 BASES = ("uniform", "brightest", "functional", "exposure")
-_TINY = 1e-6  # energy where no source has detail: an eighth of a grey level, squared
+_TINY = band_kernel.TINY
 _REGION = 8.0  # pixels, standard deviation
 _ANY = 1e6  # grey levels
 _HALVINGS, _SMOOTH, _ROUNDS = 3, 2.0, 3  # the base is corrected smoothly over 16 pixels, by rounds
@@ -76,10 +77,51 @@ def band_gain(observed: Images, estimate: Images, *, against: str = "clean", win
   return gaussian_blur(jnp.mean(gain, axis=-1, keepdims=True), window)
 
 
-def compose(observed: Images, content: Images, rule: Rule) -> Composed:
+def compose(observed: Images, content: Images, rule: Rule, *, kernels: str = "off") -> Composed:
   """The fused image of sources [K, H, W, C] as observed and as restored; all in [-1, 1], and so is the result but for
-  what collapsing overshoots."""
-  return blend(*weigh(observed, content, rule), content, rule)
+  what collapsing overshoots.
+
+  kernels: with `on`, a level of the image takes one pass over memory where a GPU can (ops/band_kernel.py); with
+  `interpret` that runs as plain JAX. The weights that are shown are worked out apart: a program that shows none drops
+  them.
+  """
+  weights, bands = weigh(observed, content, rule)
+  found = blend(weights, bands, content, rule)
+  if kernels == "off" or not _kernels_fit(content, rule):
+    return found
+  image = _by_kernels(observed, content, rule, bands, interpret=kernels == "interpret")
+  return found._replace(image=_within(image, content, rule))
+
+
+def _kernels_fit(content: Images, rule: Rule) -> bool:
+  """A region's share needs the gains of all bands first, exposure their energies."""
+  apart = _acts(rule.region) or rule.base == "exposure"
+  return not apart and band_kernel.fits(len(content), content.shape[-1], rule.band_window,
+                                        observed=rule.against == "observed")  # fmt: skip
+
+
+def _by_kernels(observed: Images, content: Images, rule: Rule, bands: list[Array], *, interpret: bool) -> Image:
+  """The image before its base is corrected. bands: of the content; only their number counts here, and no value."""
+  reduce = functools.partial(band_kernel.reduce, interpret=interpret)
+  levels, seen = [content], [observed]
+  for _ in bands[1:]:
+    levels.append(reduce(levels[-1]))
+    if rule.against == "observed":
+      seen.append(reduce(seen[-1]))
+  functional = rule.functional % len(content)
+  middle = content[functional].mean()
+  numbers = jnp.stack([jnp.asarray(number, jnp.float32) for number in
+                       (rule.exponent, rule.brightness, rule.target, middle)])  # fmt: skip
+  scores = band_kernel.Scores(rule.band_window, numbers, functional, rule.against == "observed")
+  image = sources.total(_base(rule, functional)([*bands[:-1], levels[-1]], content) * levels[-1])
+  for level in reversed(range(len(bands) - 1)):
+    of_observed = (seen[level], seen[level + 1]) if scores.observed else (content, content)
+    image = band_kernel.blend((levels[level], levels[level + 1]), of_observed, image, scores, interpret=interpret)
+  return image
+
+
+def _base(rule: Rule, functional: int) -> base_band.Rule:
+  return base_band.functional(functional) if rule.base == "functional" else getattr(base_band, rule.base)
 
 
 def weigh(observed: Images, content: Images, rule: Rule) -> tuple[list[Array], list[Array]]:
@@ -107,8 +149,8 @@ def weigh(observed: Images, content: Images, rule: Rule) -> tuple[list[Array], l
       shines = jnp.maximum(bright[level][functional] - bright[0][functional].mean(), 0)
       score = score.at[functional].add(rule.target * shines)
     weights.append(sources.softmax(score))
-  base = base_band.functional(functional) if rule.base == "functional" else getattr(base_band, rule.base)
-  weights.append(jnp.broadcast_to(base(bands, content), (*bands[-1].shape[:-1], 1)))
+  base = _base(rule, functional)(bands, content)
+  weights.append(jnp.broadcast_to(base, (*bands[-1].shape[:-1], 1)))
   return weights, bands
 
 

@@ -139,23 +139,26 @@ def contradiction(rows: Rows) -> Array:
   return jnp.mean((preferred[1:] != preferred[:-1]).astype(jnp.float32))
 
 
-def composition(found: blind.Restored, encode: Callable, rule: spectrum.Rule) -> Composition:
-  """What a rule makes of sources that have been restored. encode: of the codec."""
-  composed = spectrum.compose(encode(found.observed), encode(found.content), rule)
+def composition(
+  found: blind.Restored, encode: Callable, rule: spectrum.Rule, *, kernels: str = "off"
+) -> Composition:
+  """What a rule makes of sources that have been restored. encode: of the codec. kernels: see `spectrum.compose`."""
+  composed = spectrum.compose(encode(found.observed), encode(found.content), rule, kernels=kernels)
   return Composition(composed.image, composed.weights, found.content, found.noise, found.striped)
 
 
-def dig_spectrum(levels: Step, *, rule: spectrum.Rule, restore: bool = True) -> Weighting:
+def dig_spectrum(levels: Step, *, rule: spectrum.Rule, restore: bool = True, kernels: str = "off") -> Weighting:
   """Gains in closed form per band, between infinite noise and each source's own: see `spectrum`. One evaluation per
   source, none for one in which no noise is found.
 
   levels: Step [T], every noise level that the prior was trained on. restore: find the sources' noise, and fuse what the
-  prior makes of them; else they count as free of noise, and the gains are the bands' local energies.
+  prior makes of them; else they count as free of noise, and the gains are the bands' local energies. kernels: see
+  `spectrum.compose`.
   """
 
   def compose(key, images, encode, denoise):
     found = blind.restored(key, images, levels, denoise) if restore else blind.as_they_are(images)
-    return composition(found, encode, rule)
+    return composition(found, encode, rule, kernels=kernels)
 
   def compute(key, sources, denoise):
     return compose(key, sources, lambda images: images, denoise).weights[None]

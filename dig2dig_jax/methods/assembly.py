@@ -25,7 +25,7 @@ def assemble(
   return Method(
     codec=codec,
     denoiser=prior.denoiser,
-    weighting=_of_sources(options, _weighting(options, steps, prior.noise, rule)),
+    weighting=_of_sources(options, _weighting(options, steps, prior, rule)),
     guidance=guidance,
     reverse=None if steps is None else _reverse(prior, steps, options),
   )
@@ -58,7 +58,7 @@ def _reverse(prior: PriorLike, steps: Step, options: MethodOptions) -> Reverse:
 
 
 def _weighting(
-  options: MethodOptions, steps: Step | None, noise: NoiseSchedule, rule: spectrum.Rule
+  options: MethodOptions, steps: Step | None, prior: PriorLike, rule: spectrum.Rule
 ) -> weighting.Weighting:
   if options.weights == "uniform":
     return weighting.uniform()
@@ -75,10 +75,11 @@ def _weighting(
     return weighting.interval_dig(
       steps, interval=options.interval, first=options.first, weights=weights, errors=errors
     )
-  full = noise.tables()
+  full = prior.noise.tables()
   if options.window == "spectrum":
-    levels = schedule.steps_at(full, range(noise.num_timesteps))
-    return weighting.dig_spectrum(levels, rule=rule, restore=options.restore != "off")
+    levels = schedule.steps_at(full, range(prior.noise.num_timesteps))
+    kernels = getattr(prior, "kernels", "off")  # a prior of one's own need not know of any
+    return weighting.dig_spectrum(levels, rule=rule, restore=options.restore != "off", kernels=kernels)
   return weighting.cumulative_dig(
     schedule.steps_at(full, [options.t_high, options.t_low]), weights=weights, errors=errors
   )

@@ -6,7 +6,7 @@ A pyramid of `levels` is a list: `levels - 1` detail bands, finest first, then t
 import jax
 import jax.numpy as jnp
 
-_TAPS = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
+TAPS = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 
 def _reduce_axis(x, axis: int):
@@ -14,7 +14,7 @@ def _reduce_axis(x, axis: int):
   pad[axis] = (2, 2)
   padded = jnp.pad(x, pad, mode="symmetric")
   size = x.shape[axis]
-  return sum(tap * jax.lax.slice_in_dim(padded, i, i + size, stride=2, axis=axis) for i, tap in enumerate(_TAPS))
+  return sum(tap * jax.lax.slice_in_dim(padded, i, i + size, stride=2, axis=axis) for i, tap in enumerate(TAPS))
 
 
 def _expand_axis(x, size: int, axis: int):

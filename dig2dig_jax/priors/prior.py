@@ -87,11 +87,12 @@ def random_prior(
   for path, shape in parameter_shapes(config).items():
     scale = np.float32(1 / math.sqrt(max(1, math.prod(shape[:-1]))))
     values = random.standard_normal(shape, np.float32) * scale
-    flat[path] = jax.device_put(values.astype(jnp.dtype(_kept_dtype(path, dtype)), copy=False))
+    flat[path] = jax.device_put(values.astype(jnp.dtype(kept_dtype(path, dtype)), copy=False))
   return Prior(traverse_util.unflatten_dict(flat, sep="/"), config, noise, dtype, Path(name), kernels=kernels)
 
 
-def _kept_dtype(path: str, dtype: str) -> str:
+def kept_dtype(path: str, dtype: str) -> str:
+  """Of the parameter at this path, where the torso computes in `dtype`."""
   convolution = path.endswith("/kernel") and path.startswith(_TORSO) and "emb_layers" not in path
   return dtype if convolution else "float32"
 
@@ -111,7 +112,7 @@ def load_prior(
     raise UserError(f"--kernels={kernels}: expected one of {', '.join(KERNELS)}")
 
   def place(path: str, array: np.ndarray) -> Any:
-    return jax.device_put(array.astype(jnp.dtype(_kept_dtype(path, dtype)), copy=False))
+    return jax.device_put(array.astype(jnp.dtype(kept_dtype(path, dtype)), copy=False))
 
   loaded = checkpoint.load_checkpoint(directory, place=place)
   config = loaded.config

@@ -86,7 +86,7 @@ def test_smaller_gains_and_reused_features_cost_less():
   ).jaxpr
   reused = speed._bound(network, options, jaxpr, (32, 32), 1, machine)
   every = speed._bound(network, dataclasses.replace(options, reuse=1), jaxpr, (32, 32), 1, machine)
-  deep, flat = (traffic.total(speed._pass_traffic(network, 32, 32, 1, shallow=way))[1] for way in (False, True))
+  deep, flat = (traffic.total(speed.pass_traffic(network, 32, 32, 1, shallow=way))[1] for way in (False, True))
   assert reused["bytes"] == pytest.approx(every["bytes"] - 2 * (deep - flat))
   assert reused["bound_seconds"] < every["bound_seconds"]
 
