@@ -204,8 +204,11 @@ def _check_directory(path: Path) -> None:
 
 
 def described(found: Found) -> dict[str, Any]:
-  """JSON-able, for the page."""
-  scenes = [{"name": name, "files": [path.name for path in files]} for name, files in found.scenes]
+  """JSON-able, for the page. Files of one name are told apart by their folders."""
+  scenes = []
+  for name, files in found.scenes:
+    several = len({path.name for path in files}) < len(files)
+    scenes.append({"name": name, "files": ["/".join(path.parts[-2 if several else -1 :]) for path in files]})
   return {"task": found.task, "why": found.why, "scenes": scenes, "left_out": list(found.left_out),
           "two": all(len(files) == 2 for _, files in found.scenes)}  # fmt: skip
 

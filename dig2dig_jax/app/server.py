@@ -72,7 +72,7 @@ class Server:
   async def controls(self, request: Request) -> Response:
     return JSONResponse({
       **controls.described(), "most_files": limits.FILES, "most_folder_files": limits.FOLDER_FILES,
-      "small": limits.SMALL,
+      "small": limits.SMALL, "plain": list(picture.PLAIN),
     })
 
   async def open_tab(self, request: Request) -> Response:

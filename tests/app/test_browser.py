@@ -127,6 +127,14 @@ def test_a_pair_from_the_drop_to_the_download(server, browser, pair, tmp_path):
     assert "weight of ir" in page.inner_text("#legend")
     page.locator("#strip button").nth(1).click()
     page.wait_for_selector("#source[src*='/source/1.png']")
+    # Any two: a plain fusion on the left, a source on the right, and back.
+    page.select_option("#against", "plain 2")
+    page.wait_for_selector("#source[src*='/plain/2.png']")
+    page.select_option("#shown", "source 0")
+    page.wait_for_selector("#fused[src*='/source/0.png']")
+    assert (page.inner_text("#left"), page.text_content("#right")) == ("pyramid", "ir")
+    page.select_option("#shown", "fused 0")
+    page.wait_for_selector("#fused[src*='/fused/0.png']")
     assert page.evaluate(_NAMELESS) == []
     with page.expect_download() as saved:
       page.click("#save-16")

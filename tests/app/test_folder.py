@@ -56,12 +56,14 @@ def test_a_folder_is_fused_scene_by_scene_and_one_that_fails_is_named(page, pair
   folder = put(page, files)
   found = page.ask("POST", f"folders/{folder}/look").json()
   assert found["task"] == "thermal" and [one["name"] for one in found["scenes"]] == ["0", "1", "2"]
+  assert found["scenes"][0]["files"] == ["ir/0.png", "vi/0.png"]
   assert page.ask("GET", f"folders/{folder}/fused.zip").status_code == 409
   lines = run(page, folder)
   assert lines[-1] == {"finished": {"fused": 2, "failed": 1}}
   assert [line["scene"] for line in lines if "done" in line] == [0, 2]
   (failed,) = (line for line in lines if "error" in line)
-  assert failed["scene"] == 1 and failed["error"].startswith("trip/vi/1.png: expected") and "/tmp" not in failed["error"]
+  assert failed["scene"] == 1 and "/tmp" not in failed["error"]
+  assert failed["error"].startswith("trip/vi/1.png: expected")
   with zipfile.ZipFile(io.BytesIO(page.ask("GET", f"folders/{folder}/fused.zip").content)) as archive:
     assert sorted(archive.namelist()) == ["0.png", "2.png", "failed.txt", "settings.flags"]
     picture = cv2.imdecode(np.frombuffer(archive.read("0.png"), np.uint8), cv2.IMREAD_UNCHANGED)

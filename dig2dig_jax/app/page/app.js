@@ -142,7 +142,7 @@ addEventListener("pagehide", () => { leave(); queue.leave(); });
 
 known = await answer(await fetch("controls"));
 controls.setUp(known, changed);
-compare.setUp();
+compare.setUp(known.plain);
 queue.setUp(known, say, fail);
 onDrop(take, async files => {
   leave();
