@@ -253,6 +253,12 @@ def test_a_folder_of_scenes_from_the_choice_to_the_archive(server, browser, pair
       assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.click("#queue-again")
     assert page.is_visible("#drop") and page.is_hidden("#queue") and tab.faults == []
+    page.evaluate(_DROP, [["a.zip", ""]])  # no archive: said, and there is a place to drop others
+    page.wait_for_selector("#error:not([hidden])")
+    assert "a.zip: expected a ZIP archive" in page.inner_text("#error")
+    assert page.is_visible("#drop") and page.is_hidden("#queue")
+    # Chromium itself notes the refusal, and nothing else was at fault.
+    assert all("413" in fault for fault in tab.faults), tab.faults
 
 
 def test_a_stack_of_five_a_bracket_and_a_reload(server, browser):

@@ -114,6 +114,7 @@ async function take(files) {
     ready(false);
     await fuse("preview");
   } catch (error) {
+    if ($("work").hidden && $("queue").hidden) $("drop").hidden = false;
     if (error.name !== "AbortError" && mine === number) fail(error.message);
   }
 }
@@ -148,6 +149,9 @@ onDrop(take, async files => {
   leave();
   compare.forget();
   $("work").hidden = true;
-  try { await queue.take(await files); } catch (error) { if (error.name !== "AbortError") fail(error.message); }
+  try { await queue.take(await files); } catch (error) {
+    $("drop").hidden = false;
+    if (error.name !== "AbortError") fail(error.message);
+  }
 });
 document.documentElement.dataset.ready = "yes";
