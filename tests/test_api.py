@@ -45,7 +45,7 @@ ALLOWED = {
   "evaluation": FUSION | TEXT | {"figures", "fusing", "metrics", "pages"},
   "benchmarks": FUSION | TEXT | {"assets", "figures", "fusing", "metrics", "evaluation", "porting"},
   "training": FUSION | TEXT | {"figures", "evaluation"},
-  "app": FUSION | {"assets", "figures", "front", "fusing", "pages"},
+  "app": FUSION | {"assets", "figures", "front", "fusing", "metrics", "pages"},
   "cli": FUSION | {
     "app", "dig2dig_jax", "assets", "escape", "figures", "front", "strict_json", "fusing", "training", "evaluation",
     "benchmarks", "metrics", "porting", "stores", "video", "volumes",

@@ -18,11 +18,16 @@ from dig2dig_jax.data.padding import bucket_size, crop, reflect_pad
 from dig2dig_jax.data.pairs import content_id
 from dig2dig_jax.figures.sheet import heat
 from dig2dig_jax.methods.fuse import keys
+from dig2dig_jax.metrics import baselines
+from dig2dig_jax.ops import color
 from dig2dig_jax.restoration import blind, blind_restorer
 from dig2dig_jax.restoration.blind_restorer import BlindRestorer
 
 BUCKET = 128  # launch.py's: sides are mirrored up to multiples of it
 KINDS = ("preview", "full")
+# What the fused image can be held against beside its sources: the plain fusions that every table prints.
+PLAIN = {"average": baselines.average, "maximum": baselines.pixel_maximum, "pyramid": baselines.laplacian_pyramid,
+         "wavelet": baselines.wavelet}  # fmt: skip
 _SEED = 0  # the command's
 _SHADE = (255, 140, 0)  # over what is not valid
 _DEFLATE = 8  # TIFF's number of that compression
@@ -93,10 +98,13 @@ def _restored(
 
 
 def png(picture: Picture, what: str, number: int) -> bytes:
-  """A part of it as PNG of 8 bits: `fused`, or, of a source, `source`, `weight` in colours and `valid`, which shades
-  what is not. KeyError for any other, IndexError for a source that is not there."""
+  """A part of it as PNG of 8 bits: `fused`; `plain`, one of `PLAIN`, gray; or, of a source, `source`, `weight` in
+  colours, and `valid`, which shades what is not. KeyError for any other, IndexError for one that is not there."""
   if what == "fused":
     return _encoded(to_uint8(picture.fused))
+  if what == "plain":
+    gray = [to_uint8(np.asarray(color.luma(source)))[..., 0] for source in picture.placed.loaded.sources]
+    return _encoded(list(PLAIN.values())[number](gray)[..., None].round().astype(np.uint8))
   count = len(picture.placed.loaded.sources)
   if not 0 <= number < count:
     raise IndexError(number)

@@ -18,6 +18,8 @@ from starlette.routing import Route
 from dig2dig_jax import pages
 from dig2dig_jax.alignment import stored
 from dig2dig_jax.app import command, controls, limits, picture
+from dig2dig_jax.app.folder import Folders
+from dig2dig_jax.app.folder_routes import FolderRoutes
 from dig2dig_jax.app.jobs import Superseded, Ticket, Worker
 from dig2dig_jax.app.scene import fits, mended
 from dig2dig_jax.app.session import Tab, Tabs, usable
@@ -29,6 +31,7 @@ from dig2dig_jax.errors import UserError, one_line
 ASSETS = {"": ("index.html", "text/html"), **{name: (name, kind) for name, kind in (
   ("app.css", "text/css"), ("icon.svg", "image/svg+xml"), ("app.js", "text/javascript"),
   ("compare.js", "text/javascript"), ("controls.js", "text/javascript"), ("upload.js", "text/javascript"),
+  ("queue.js", "text/javascript"),
 )}}  # fmt: skip
 SHARED = {pages.STYLE: "text/css", pages.DIVIDER: "text/javascript"}
 
@@ -40,6 +43,8 @@ class Server:
     self.stages, self.worker, self.bucket, self.prior = stages, worker, bucket, prior
     self.tabs = Tabs(folder)
     self._uploads = 0
+    self.folders = Folders(folder)
+    self._of_folders = FolderRoutes(stages, self.folders, worker, bucket)
 
   def routes(self) -> list[Route]:
     found = [Route(f"/{path}", self.asset, name=path or "index") for path in (*ASSETS, *SHARED)]
@@ -54,6 +59,7 @@ class Server:
       Route("/tabs/{tab}/close", self.close, methods=["POST"]),
       Route("/tabs/{tab}/{kind}/{version:int}/{what}/{number:int}.png", self.part),
       Route("/tabs/{tab}/download/{name}", self.download),
+      *self._of_folders.routes(),
     ]
 
   async def asset(self, request: Request) -> Response:
@@ -64,7 +70,10 @@ class Server:
     return Response((resources.files("dig2dig_jax.app") / "page" / name).read_bytes(), media_type=kind)
 
   async def controls(self, request: Request) -> Response:
-    return JSONResponse({**controls.described(), "most_files": limits.FILES, "small": limits.SMALL})
+    return JSONResponse({
+      **controls.described(), "most_files": limits.FILES, "most_folder_files": limits.FOLDER_FILES,
+      "small": limits.SMALL, "plain": list(picture.PLAIN),
+    })
 
   async def open_tab(self, request: Request) -> Response:
     return JSONResponse({"tab": self.tabs.open()})

@@ -5,6 +5,7 @@ import contextlib
 import socket
 import threading
 import time
+import zipfile
 
 import cv2
 import numpy as np
@@ -90,8 +91,8 @@ def test_a_pair_from_the_drop_to_the_download(server, browser, pair, tmp_path):
     tab.drop(pair)
     assert tab.command() == "dig2dig fuse ir.png vi.png -o fused.png --task=thermal --prior=tiny"
     assert "task thermal, by the names ir and vi" in page.inner_text("#lines")
-    page.locator("summary").nth(0).click()
-    page.locator("summary").nth(1).click()
+    page.locator("#work summary").nth(0).click()
+    page.locator("#work summary").nth(1).click()
     for name, value, flag in (
       ("c-bands", 2, "--bands=2"), ("c-exponent", 8, "--dig_exponent=8"), ("c-target", 2, "--target=2"),
       ("c-brightness", 1.5, "--brightness=1.5"), ("c-region", 1, "--dig_region=1"),
@@ -126,6 +127,14 @@ def test_a_pair_from_the_drop_to_the_download(server, browser, pair, tmp_path):
     assert "weight of ir" in page.inner_text("#legend")
     page.locator("#strip button").nth(1).click()
     page.wait_for_selector("#source[src*='/source/1.png']")
+    # Any two: a plain fusion on the left, a source on the right, and back.
+    page.select_option("#against", "plain 2")
+    page.wait_for_selector("#source[src*='/plain/2.png']")
+    page.select_option("#shown", "source 0")
+    page.wait_for_selector("#fused[src*='/source/0.png']")
+    assert (page.inner_text("#left"), page.text_content("#right")) == ("pyramid", "ir")
+    page.select_option("#shown", "fused 0")
+    page.wait_for_selector("#fused[src*='/fused/0.png']")
     assert page.evaluate(_NAMELESS) == []
     with page.expect_download() as saved:
       page.click("#save-16")
@@ -190,7 +199,7 @@ def test_there_are_no_barriers(server, browser, pair, barriers, scheme):
     tab = Tab(browser, address, color_scheme=scheme)
     assert barriers(tab.page) == []
     tab.drop(pair)
-    for summary in tab.page.locator("summary").all():
+    for summary in tab.page.locator("#work summary").all():
       summary.click()
     tab.page.select_option("#overlay", "weight 0")
     tab.page.wait_for_selector("#over:not([hidden])")
@@ -211,3 +220,68 @@ def test_the_divider_follows_a_drag(server, browser, pair):
     tab.page.mouse.move(box["x"] + box["width"] * 0.3, middle, steps=5)
     tab.page.mouse.up()
     assert tab.page.get_attribute("#divider", "aria-valuenow") == "30"
+
+
+def test_a_folder_of_scenes_from_the_choice_to_the_archive(server, browser, pair, barriers, tmp_path):
+  for source in ("ir", "vi"):
+    (tmp_path / "trip" / source).mkdir(parents=True)
+    for k in range(2):
+      (tmp_path / "trip" / source / f"{k}.png").write_bytes(pair[f"{source}.png"])
+  (tmp_path / "trip" / "vi" / "1.png").write_bytes(pair["vi.png"][:200])
+  with served(server) as address:
+    tab = Tab(browser, address, accept_downloads=True)
+    page = tab.page
+    page.set_input_files("#folder", tmp_path / "trip")
+    page.wait_for_selector("#queue:not([hidden])")
+    assert "2 scenes of thermal + visible" in page.inner_text("#queue-told")
+    assert barriers(page) == []
+    page.focus("#queue-start")
+    page.keyboard.press("Enter")
+    page.get_by_text("2 of 2, 1 failed").wait_for(timeout=120_000)
+    page.wait_for_selector("#queue-start:not([hidden])")
+    states = page.locator("#queue-scenes td:last-child").all_inner_texts()
+    assert states[0] == "fused" and states[1].startswith("trip/vi/1.png: expected")
+    assert "1 of 2 scenes fused, 1 failed" in page.inner_text("#status")
+    assert barriers(page) == [] and page.evaluate(_NAMELESS) == []
+    with page.expect_download() as saved:
+      page.click("#queue-save")
+    saved.value.save_as(tmp_path / "fused.zip")
+    with zipfile.ZipFile(tmp_path / "fused.zip") as archive:
+      assert "0.png" in archive.namelist() and "1.png" not in archive.namelist()
+    for width in (390, 768):
+      page.set_viewport_size({"width": width, "height": 844})
+      assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.click("#queue-again")
+    assert page.is_visible("#drop") and page.is_hidden("#queue") and tab.faults == []
+    page.evaluate(_DROP, [["a.zip", ""]])  # no archive: said, and there is a place to drop others
+    page.wait_for_selector("#error:not([hidden])")
+    assert "a.zip: expected a ZIP archive" in page.inner_text("#error")
+    assert page.is_visible("#drop") and page.is_hidden("#queue")
+    # Chromium itself notes the refusal, and nothing else was at fault.
+    assert all("413" in fault for fault in tab.faults), tab.faults
+
+
+def test_a_stack_of_five_a_bracket_and_a_reload(server, browser):
+  view = smooth(3, 40, 56).astype(np.float32)
+  bracket = {f"{name}.png": png(np.clip(view * gain, 0, 255).astype(np.uint8))
+             for name, gain in (("bright", 1.9), ("dark", 0.3), ("middle", 1))}  # fmt: skip
+  stack = {}
+  for k in range(5):
+    plane = cv2.GaussianBlur(scene(4, 40, 56, 3), (0, 0), 2)
+    plane[:, 11 * k : 11 * k + 12] = scene(4, 40, 56, 3)[:, 11 * k : 11 * k + 12]
+    stack[f"{k + 1}.png"] = png(plane)
+  with served(server) as address:
+    tab = Tab(browser, address)
+    tab.drop(stack)
+    assert tab.page.locator("#strip button").count() == 5
+    tab.page.locator("#strip button").nth(4).click()
+    tab.page.wait_for_selector("#source[src*='/source/4.png']")
+    before = set(server.tabs._tabs)
+    tab.page.reload()
+    tab.page.wait_for_selector("html[data-ready]")
+    assert tab.page.is_visible("#drop")
+    tab.drop(bracket)
+    assert tab.page.input_value("#task") == "exposure" and tab.page.locator("#strip button").count() == 3
+    assert len(set(server.tabs._tabs) & before) < len(before)  # the one that was left is closed
+    tab.page.set_viewport_size({"width": 390, "height": 844})
+    assert tab.page.evaluate("document.documentElement.scrollWidth") <= 390 and tab.faults == []

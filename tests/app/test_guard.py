@@ -28,7 +28,7 @@ def test_the_page_comes_with_a_strict_policy_and_asks_nothing_of_others(page):
   assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy and "*" not in policy
   assert found.headers["x-content-type-options"] == "nosniff" and found.headers["cache-control"] == "no-store"
   assert found.headers["referrer-policy"] == "no-referrer"
-  for name in ("", "app.css", "app.js", "compare.js", "controls.js", "upload.js"):
+  for name in ("", "app.css", "app.js", "compare.js", "controls.js", "queue.js", "upload.js"):
     text = page.ask("GET", name).text
     assert "//" not in text.replace("// ", "").replace("http://www.w3.org", ""), f"{name} names another place"
     assert "innerHTML" not in text and "eval(" not in text and " style=" not in text and "onclick" not in text

@@ -35,7 +35,7 @@ def test_everything_that_is_filled_in_has_a_label_and_every_script_finds_what_it
   assert len(ids) == len(set(ids)) and '<html lang="en">' in html
   for tag in re.findall(r"<(?:select|input)\b[^>]*>", html):
     name = re.search(r'id="([\w-]+)"', tag)[1]
-    assert f'for="{name}"' in html or re.search(rf"<label>[^<]*{re.escape(tag)}", html), tag
+    assert f'for="{name}"' in html or re.search(rf"<label[^>]*>[^<]*{re.escape(tag)}", html), tag
   for path in PAGE.glob("*.js"):
     for name in re.findall(r'\$\("([\w-]+)"\)', path.read_text()):
       assert name in ids, f"{path.name}: {name}"

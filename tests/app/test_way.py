@@ -123,6 +123,11 @@ def test_a_bracket_of_three_and_its_maps(page):
   assert fused.shape == weight.shape == (34, 48, 3) and np.ptp(weight) > 0
   assert page.image(f"{place}/thumbnail/1.png").shape[0] == 72
   assert page.ask("GET", f"{place}/weight/3.png").status_code == 404
+  shown = [page.image(f"{place}/source/{k}.png") @ [0.114, 0.587, 0.299] for k in range(3)]
+  plain = page.image(f"{place}/plain/0.png")
+  assert plain.shape == (34, 48) and np.abs(plain - np.mean(shown, axis=0)).max() < 2
+  assert np.all(page.image(f"{place}/plain/1.png") >= plain)
+  assert page.ask("GET", f"{place}/plain/4.png").status_code == 404
   assert page.ask("GET", f"tabs/{tab}/preview/{done['version'] - 1}/fused/0.png").status_code == 404
   refused = page.fuse(tab, task="thermal")[-1]
   assert "expected two images, found 3" in refused["error"]

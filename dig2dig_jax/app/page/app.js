@@ -1,7 +1,8 @@
 // What happens from the drop to the download? A small picture at once, the full one after, again at every change.
 import * as compare from "./compare.js";
 import * as controls from "./controls.js";
-import { answer, onDrop, send } from "./upload.js";
+import * as queue from "./queue.js";
+import { answer, lines, onDrop, send } from "./upload.js";
 
 const $ = id => document.getElementById(id);
 const QUIET = 450;  // milliseconds without a change before the full picture is asked for
@@ -18,20 +19,6 @@ function fail(text) {
   if (text) say("", false);
 }
 const place = () => `tabs/${tab}`;
-
-// Lines of JSON as they come; the last one.
-async function lines(response, each) {
-  if (!response.ok) await answer(response);
-  const reader = response.body.getReader(), decoder = new TextDecoder();
-  let rest = "", last = null;
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return last;
-    const parts = (rest + decoder.decode(value, { stream: true })).split("\n");
-    rest = parts.pop();
-    for (const part of parts) each(last = JSON.parse(part));
-  }
-}
 
 async function fuse(kind) {
   const mine = ++number, stop = new AbortController(), began = performance.now();
@@ -114,6 +101,7 @@ function stop() {
 
 async function take(files) {
   leave();
+  queue.leave();
   compare.forget();
   fail("");
   const mine = ++number, own = new AbortController();
@@ -126,12 +114,14 @@ async function take(files) {
     ready(false);
     await fuse("preview");
   } catch (error) {
+    if ($("work").hidden && $("queue").hidden) $("drop").hidden = false;
     if (error.name !== "AbortError" && mine === number) fail(error.message);
   }
 }
 
 $("cancel").addEventListener("click", () => {
   stop();
+  queue.stop();
   if (tab) fetch(`${place()}/cancel`, { method: "POST" }).catch(() => {});
   say("cancelled", false);
 });
@@ -149,10 +139,19 @@ $("copy").addEventListener("click", async () => {
   say("command copied", false);
 });
 $("controls").addEventListener("submit", event => event.preventDefault());
-addEventListener("pagehide", leave);
+addEventListener("pagehide", () => { leave(); queue.leave(); });
 
 known = await answer(await fetch("controls"));
 controls.setUp(known, changed);
-compare.setUp();
-onDrop(take);
+compare.setUp(known.plain);
+queue.setUp(known, say, fail);
+onDrop(take, async files => {
+  leave();
+  compare.forget();
+  $("work").hidden = true;
+  try { await queue.take(await files); } catch (error) {
+    $("drop").hidden = false;
+    if (error.name !== "AbortError") fail(error.message);
+  }
+});
 document.documentElement.dataset.ready = "yes";

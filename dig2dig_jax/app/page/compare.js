@@ -1,10 +1,13 @@
-// How is the fused image held against a source? Under a divider, by blinking, and with maps laid over it.
+// How are sources, the fused image and plain fusions held against each other? Under a divider, by blinking, under maps.
 const $ = id => document.getElementById(id);
-let divider = null, picture = null, against = 0, turn = 0;
+let divider = null, picture = null, plain = [], against = "source 0", shown = "fused 0", turn = 0;
 
-export function setUp() {
+// plain_: names of plain fusions, which may stand on either side.
+export function setUp(plain_) {
+  plain = plain_;
   divider = new Divider({ stage: $("stage"), over: $("source"), line: $("divider"), left: $("left"), right: $("right"), button: $("blink") });
-  $("against").addEventListener("change", () => choose(Number($("against").value)));
+  $("against").addEventListener("change", () => choose($("against").value));
+  $("shown").addEventListener("change", () => { shown = $("shown").value; showRight().catch(() => {}); });
   $("overlay").addEventListener("change", layOver);
   addEventListener("resize", fit);
 }
@@ -27,14 +30,31 @@ function fit() {
   $("stage").style.aspectRatio = `${width} / ${height}`;
 }
 
-async function choose(number) {
-  against = number;
-  const mine = turn;
-  $("against").value = number;
-  for (const [k, button] of [...$("strip").children].entries()) button.setAttribute("aria-pressed", String(k === number));
-  $("left").textContent = picture.sources[number].source;
-  $("source").alt = `Source ${picture.sources[number].name}`;
-  await set($("source"), url("source", number)).catch(error => { if (mine === turn) throw error; });
+// What stands behind a word of the menus: its part of the picture, and its name.
+function side(word) {
+  const [what, digits] = word.split(" "), number = Number(digits);
+  const name = what === "source" ? picture.sources[number].source : what === "plain" ? plain[number]
+    : picture.kind === "preview" ? "fused, preview" : "fused";
+  const alt = what === "source" ? `Source ${picture.sources[number].name}` : what === "plain" ? `Plain fusion: ${plain[number]}` : "Fused image";
+  return { address: url(what, number), name, alt };
+}
+
+async function choose(word) {
+  against = word;
+  const mine = turn, { address, name, alt } = side(word);
+  $("against").value = word;
+  for (const [k, button] of [...$("strip").children].entries()) button.setAttribute("aria-pressed", String(word === `source ${k}`));
+  $("left").textContent = name;
+  $("source").alt = alt;
+  await set($("source"), address).catch(error => { if (mine === turn) throw error; });
+  divider.place();
+}
+
+async function showRight() {
+  const mine = turn, { address, name, alt } = side(shown);
+  $("right").textContent = name;
+  $("fused").alt = alt;
+  await set($("fused"), address).catch(error => { if (mine === turn) throw error; });
   divider.place();
 }
 
@@ -62,17 +82,20 @@ export async function show(found, place_) {
   const mine = ++turn;
   picture = { ...found, place: place_ };
   fit();
-  if (first) { against = 0; divider.moveTo(50); }
+  if (first) { against = "source 0"; shown = "fused 0"; divider.moveTo(50); }
+  for (const word of [against, shown]) if (word.startsWith("source") && Number(word.slice(7)) >= found.sources.length) [against, shown] = ["source 0", "fused 0"];
   const label = one => one.source === one.name ? one.source : `${one.source}: ${one.name}`;
-  fill($("against"), found.sources.map((one, k) => [k, label(one)]));
+  const sides = [...found.sources.map((one, k) => [`source ${k}`, label(one)]), ["fused 0", "fused"], ...plain.map((name, k) => [`plain ${k}`, `${name}, plain`])];
+  fill($("against"), sides);
+  fill($("shown"), sides);
+  $("shown").value = shown;
   const partly = found.sources.map((one, k) => [one, k]).filter(([one]) => one.valid !== null);
   fill($("overlay"), [["", "nothing"], ...found.sources.map((one, k) => [`weight ${k}`, `weight of ${one.source}`]),
     ...partly.map(([one, k]) => [`valid ${k}`, `where ${one.source} shows nothing`])]);
-  $("right").textContent = found.kind === "preview" ? "fused, preview" : "fused";
-  await set($("fused"), url("fused", 0)).catch(error => { if (mine === turn) throw error; });
+  await showRight();
   if (mine !== turn) return;
   if (found.kind === "full" || first || !$("strip").children.length) strip(found);
-  await choose(Math.min(against, found.sources.length - 1));
+  await choose(against);
   await layOver();
 }
 
@@ -84,7 +107,7 @@ function strip(found) {
     const image = Object.assign(document.createElement("img"), { alt: "", loading: "lazy", src: url("thumbnail", k) });
     const name = Object.assign(document.createElement("span"), { textContent: text });
     button.append(image, name);
-    button.addEventListener("click", () => choose(k));
+    button.addEventListener("click", () => choose(`source ${k}`));
     return button;
   }));
 }

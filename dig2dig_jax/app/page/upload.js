@@ -1,5 +1,6 @@
 // Which files were dropped, and how do they reach the server? One by one, in order, with a line about how far.
-export function onDrop(take) {
+// take: told files of one scene. takeMany: told [path, file] of many, where a folder, an archive or chosen so.
+export function onDrop(take, takeMany) {
   const body = document.body;
   const isFiles = event => [...(event.dataTransfer?.types ?? [])].includes("Files");
   for (const kind of ["dragenter", "dragover"]) document.addEventListener(kind, event => {
@@ -12,10 +13,39 @@ export function onDrop(take) {
     if (!isFiles(event)) return;
     event.preventDefault();
     body.classList.remove("over");
-    take([...event.dataTransfer.files]);
+    const files = [...event.dataTransfer.files];
+    const entries = [...event.dataTransfer.items].map(item => item.webkitGetAsEntry?.()).filter(Boolean);
+    if (entries.some(entry => entry.isDirectory)) takeMany(inside(entries));
+    else if (files.some(file => /\.zip$/i.test(file.name))) takeMany(Promise.resolve(files.map(file => [file.name, file])));
+    else take(files);
   });
+  for (const id of ["folder", "many"]) {
+    const own = document.getElementById(id);
+    own.addEventListener("change", () => {
+      const files = [...own.files].map(file => [file.webkitRelativePath || file.name, file]);
+      own.value = "";
+      if (files.length) takeMany(Promise.resolve(files));
+    });
+  }
   const input = document.getElementById("files");
   input.addEventListener("change", () => { const files = [...input.files]; input.value = ""; if (files.length) take(files); });
+}
+
+// [path, file] of all that lies in dropped folders; hidden ones excepted.
+async function inside(entries) {
+  const found = [];
+  for (const entry of entries.filter(one => !one.name.startsWith("."))) {
+    if (entry.isFile) found.push([entry.fullPath.slice(1), await new Promise((done, failed) => entry.file(done, failed))]);
+    else {
+      const reader = entry.createReader();
+      for (;;) {  // gives at most 100 at a time
+        const some = await new Promise((done, failed) => reader.readEntries(done, failed));
+        if (!some.length) break;
+        found.push(...await inside(some));
+      }
+    }
+  }
+  return found;
 }
 
 export async function answer(response) {
@@ -39,4 +69,32 @@ export async function send(files, most, say, signal, begun) {
   }
   say("looking at the images");
   return { tab, ...await answer(await fetch(`tabs/${tab}/open`, { method: "POST", signal })) };
+}
+
+// Many scenes: the name of the folder, and what lies in it.
+export async function sendMany(files, most, say, signal, begun) {
+  if (files.length > most) throw new Error(`expected at most ${most} files, found ${files.length}; drop fewer, or use dig2dig fuse`);
+  const { folder } = await answer(await fetch("folders", { method: "POST", signal }));
+  begun(folder);
+  const seen = files.filter(([path]) => !path.split("/").some(part => part.startsWith(".")));
+  for (const [number, [path, file]] of seen.entries()) {
+    say(`receiving ${number + 1} of ${seen.length}`);
+    await answer(await fetch(`folders/${folder}/files?path=${encodeURIComponent(path)}`, { method: "PUT", body: file, signal }));
+  }
+  say("looking for scenes");
+  return answer(await fetch(`folders/${folder}/look`, { method: "POST", signal }));
+}
+
+// Lines of JSON as they come; the last one.
+export async function lines(response, each) {
+  if (!response.ok) await answer(response);
+  const reader = response.body.getReader(), decoder = new TextDecoder();
+  let rest = "", last = null;
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return last;
+    const parts = (rest + decoder.decode(value, { stream: true })).split("\n");
+    rest = parts.pop();
+    for (const part of parts) each(last = JSON.parse(part));
+  }
 }
