@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md", *sorted(
-  [*ROOT.glob("docs/*.md"), *ROOT.glob("checkpoints/*/README.md")]
+  [*ROOT.glob("docs/*.md"), *ROOT.glob("checkpoints/*/*.md")]
 )]  # fmt: skip
 FENCE = re.compile(r"(?:^<!-- not run: ([^\n]*?) -->\n)?^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -69,7 +69,8 @@ def of_yaml(value) -> list[list[str]]:
 
 
 def programs(words: list[str]) -> list[tuple[str, list[str]]]:
-  """[(`launch`, `dig2dig`, `convert.NAME`, `make` or `pip`, its words)] that a command line starts, itself or inside."""
+  """[(`launch`, `dig2dig`, `convert.NAME`, `make` or `pip`, its words)]: what a command line starts, or a script in it.
+  """
   found = []
   inner = [word for word in words if " " in word and "launch.py" in word]  # a script in quotes
   for script in inner:

@@ -1,6 +1,6 @@
 """Does every public name say what goes in, what comes out and what it raises?
 
-Functions in Google's sections, which the reference of the site is made of; tuples and classes name each of their fields.
+Functions in Google's sections, of which the site's reference is made; tuples and classes name each of their fields.
 """
 
 import ast
@@ -63,8 +63,9 @@ def fields(kind):
 def test_classes_name_their_fields(name):
   text = PUBLIC[name].__doc__ or ""
   assert text.strip() and not text.startswith(f"{name}("), "only what NamedTuple or dataclass wrote"
-  module = "\n".join(inspect.getsource(kind) for kind in PUBLIC[name].__mro__ if kind.__module__.startswith("dig2dig_jax"))
-  text += "\n".join(kind.__doc__ or "" for kind in PUBLIC[name].__mro__[1:] if kind.__module__.startswith("dig2dig_jax"))
+  own = [kind for kind in PUBLIC[name].__mro__ if kind.__module__.startswith("dig2dig_jax")]  # with what it inherits
+  module = "\n".join(map(inspect.getsource, own))
+  text += "\n".join(kind.__doc__ or "" for kind in own[1:])
   for field in [] if name in DECLARED else fields(PUBLIC[name]):
     # In the docstring, or in a comment beside its annotation.
     assert re.search(rf"\b{field}\b", text) or re.search(rf"^  {field}: .*# \S", module, re.MULTILINE), field

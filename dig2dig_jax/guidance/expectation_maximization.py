@@ -104,9 +104,9 @@ def expectation_maximization(
     lamb: lambda, weight of the total-variation prior; above 0.
     rho: of the splitting of the total variation; above 0.
     colour: `corrected` takes the luminance on the sources' own scale; `released` takes a studio-range YCbCr of values
-      in [-1, 1], whose Y runs from -0.80 to 0.92 while the sources run from -1 to 1. Both leave the chroma of the estimate
-      as it is, and are for sources of replicated luminance. `channels` is for colour, which the papers fuse by their
-      luminance: R, G and B each take the step, with the scales tau that they share.
+      in [-1, 1], whose Y runs from -0.80 to 0.92 while the sources run from -1 to 1. Both leave the chroma of the
+      estimate as it is, and are for sources of replicated luminance. `channels` is for colour, which the papers fuse
+      by their luminance: R, G and B each take the step, with the scales tau that they share.
     roles: `paper` has I = the first source (infrared) and V = the second (visible); `released` swaps them, because the
       released script reads its two folders crosswise.
 

@@ -108,8 +108,10 @@ def command_line():
   """Help of every command, as it prints it."""
   from dig2dig_jax.cli import main
 
-  lines = ["# Command line", "", "What `dig2dig --help` and `dig2dig COMMAND --help` print. `python launch.py` takes the same flags,",
-           "with `--job=COMMAND`. Options of the methods, with their bounds: `docs/options.md`.", ""]  # fmt: skip
+  lines = [
+    "# Command line", "", "What `dig2dig --help` and `dig2dig COMMAND --help` print. `python launch.py` takes the same",
+    "flags, with `--job=COMMAND`. Options of the methods, with their bounds: `docs/options.md`.", "",
+  ]  # fmt: skip
   for command in ("", *main.COMMANDS):
     words = [command, "--help"] if command else ["--help"]
     if command == "convert":
