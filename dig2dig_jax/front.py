@@ -52,7 +52,7 @@ class Preset(NamedTuple):
   number of the source whose chroma a fused luminance gets; None: of the last. value_range: a word of `data.ranges`, or
   none. valid: a word of `data.validity`. deghost: `off`, or a word of `alignment.ghosts`."""
 
-  options: Dig2DigOptions
+  options: Dig2DigOptions  # of the method
   sources: tuple[str, ...]
   colour: str
   chroma_from: int | None
@@ -62,8 +62,19 @@ class Preset(NamedTuple):
 
 
 def preset(task: str) -> Preset:
-  """Of `thermal` (`vif`: infrared and visible), `exposure` (`mef`), `focus` (`mff`: focal planes) or `medical` (`mif`):
-  what the task's flag file holds, which launch.py reads. UserError where it is not there."""
+  """What the task's flag file holds, which launch.py reads.
+
+  Args:
+    task: `thermal` (or `vif`: infrared and visible), `exposure` (`mef`), `focus` (`mff`: focal planes) or `medical`
+      (`mif`).
+
+  Returns:
+    A `Preset`.
+
+  Raises:
+    ValueError: for another word.
+    UserError: where the flag file is not there.
+  """
   if task not in TASKS:
     raise ValueError(f"task: expected one of {', '.join(TASKS)}, found {task!r}")
   path = ROOT / f"{guess.TASKS.get(task, task)}.flags"
@@ -107,8 +118,8 @@ def fuse_images(
   palette: str = "auto",
   **options: Any,
 ) -> np.ndarray:
-  """Fuses two or more images of one scene; returns uint8, [H, W, 3], or [H, W] where no source has colour. H and W are
-  the reference's.
+  """Fuses two or more images of one scene. The first call for a task and a size compiles. The image is taken whole: see
+  launch.py for those that do not fit memory.
 
   Args:
     images: paths, or arrays [H, W], [H, W, 1] or [H, W, 3] of whole numbers or floats, in the order of the task's
@@ -133,8 +144,12 @@ def fuse_images(
       or a name.
     options: of `Dig2DigOptions`, in place of the task's, such as steps=25.
 
-  ValueError, naming the argument, for arguments that cannot be; UserError, naming the file, for files. The first call
-  for a task and a size compiles. The image is taken whole: see launch.py for those that do not fit memory.
+  Returns:
+    uint8 [H, W, 3], or [H, W] where no source has colour. H and W are the reference's.
+
+  Raises:
+    ValueError: naming the argument, for arguments that cannot be.
+    UserError: naming the file, for files.
   """
   if not isinstance(images, Iterable):
     raise ValueError(f"images: expected a sequence of two or more paths or arrays, found {type(images).__name__}")

@@ -36,8 +36,10 @@ jax.config.update("jax_enable_compilation_cache", False)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # XLA's newer emitter of fused loops costs a third of all compilation and half of its memory; to cut a program into 32
-# parts, for as many cores, a fifth.
-SIMPLE_LOOPS = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
+# parts, for as many cores, a fifth. JAX 0.10 is the last one known to have a choice of emitters.
+SIMPLE_LOOPS: dict[str, bool | int] = {"xla_cpu_parallel_codegen_split_count": 1}
+if jax.__version_info__ < (0, 11):
+  SIMPLE_LOOPS["xla_cpu_use_fusion_emitters"] = False
 SIMPLE_LOOPS_FLAGS = " ".join(f"--{name}={str(value).lower()}" for name, value in SIMPLE_LOOPS.items())  # XLA_FLAGS
 DEFAULT_OPTIONS = compiler.get_compile_options
 # Tracing makes many objects that live; to look through them after every 700 takes a tenth of its time.

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 
+import jax
 import numpy as np
 
 TESTS = pathlib.Path(__file__).resolve().parent
@@ -75,8 +76,8 @@ def work(data, out, process, processes, batch_size, pause, cache=None):
 def start(data, out, process=0, processes=1, *, devices=1, batch_size=2, pause=0.0):
   """A process of its own doing `work`."""
   # Small networks, run a few times: what compiles quickly (`conftest.SIMPLE_LOOPS`) is what is over first.
-  flags = f"--xla_force_host_platform_device_count={devices} --xla_cpu_use_fusion_emitters=false"
-  flags += " --xla_cpu_parallel_codegen_split_count=1"
+  flags = f"--xla_force_host_platform_device_count={devices} --xla_cpu_parallel_codegen_split_count=1"
+  flags += " --xla_cpu_use_fusion_emitters=false" if jax.__version_info__ < (0, 11) else ""
   command = [sys.executable, __file__, "work", f"--data={data}", f"--out={out}", f"--process={process}",
              f"--processes={processes}", f"--batch_size={batch_size}", f"--pause={pause}"]  # fmt: skip
   env = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "PYTHONDONTWRITEBYTECODE": "1"}

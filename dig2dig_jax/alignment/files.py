@@ -39,7 +39,12 @@ def align(
       and a little more.
     valid: how it is found where they show nothing, a word of `data.validity`.
 
-  ValueError, naming the argument, for arguments that cannot be; UserError, naming the file, for files.
+  Returns:
+    An `Aligned`, whose image is None where the alignment is not to be believed.
+
+  Raises:
+    ValueError: naming the argument, for arguments that cannot be.
+    UserError: naming the file, for files.
   """
   decoded = [_decoded(name, image) for name, image in (("reference", reference), ("source", source))]
   masks = [validity.find(one.samples, one.alpha, how=valid) for one in decoded]

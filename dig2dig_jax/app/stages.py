@@ -6,6 +6,7 @@ the numbers that are turned by hand are its arguments: one program serves every 
 """
 
 import dataclasses
+import functools
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -36,12 +37,22 @@ _SIMPLE_LOOPS = {"xla_cpu_use_fusion_emitters": False}
 _NOISE = len(Noise._fields)
 
 
+@functools.cache
+def _has_simple_loops() -> bool:
+  """Newer versions of XLA have one way to emit loops, and refuse the option."""
+  try:
+    jax.jit(lambda: 0).lower().compile(compiler_options=_SIMPLE_LOOPS)
+  except jax.errors.JaxRuntimeError:
+    return False
+  return True
+
+
 class Stages:
   """prior: whose network restores. folder: where compiled programs are kept, None for nowhere."""
 
   def __init__(self, prior: Prior, folder: Path | None = None):
     self.prior = prior
-    options = _SIMPLE_LOOPS if jax.default_backend() == "cpu" else None
+    options = _SIMPLE_LOOPS if jax.default_backend() == "cpu" and _has_simple_loops() else None
     self._programs = Programs(folder, f"app {prior.config} {prior.noise} {prior.dtype} {prior.label}", options)
     self._compiled: dict[str, jax.stages.Compiled] = {}
     self._locks: dict[str, threading.Lock] = {}  # what one thread makes ready another waits for

@@ -154,7 +154,8 @@ class _Walk:
 
   def _scan(self, params, inputs, avals, runs) -> list[_Value]:
     body, length = params["jaxpr"].jaxpr, params["length"]
-    before = params["num_consts"]
+    # Newer versions of JAX tell the inputs as (constants, carry, slices) in place of their numbers.
+    before = params["num_consts"] if "num_consts" in params else len(params["ft_in"].unpack()[0])
     for value in inputs:
       self.keep(value, runs)
     own = [self.in_memory(variable.aval) for variable in body.invars[before:]]

@@ -72,10 +72,21 @@ def read_decoded(path: str | os.PathLike) -> Decoded:
 def read_image(
   path: str | os.PathLike, ranges: Sequence[Range] = (), valid: str = "off", palette: str = "off"
 ) -> Image:
-  """The one image in a file; 16-bit samples are exact. ranges: that its values may be in, of which the one is taken
-  that fits its type and its values; none for the whole type. valid: how its valid area is found, see `validity`.
-  palette: `auto`, `off` or the palette that its colours are of, see `data.palette`.
-  UserError names the file, the fault and the remedy."""
+  """The one image in a file; 16-bit samples are exact.
+
+  Args:
+    path: of the file, of any format that docs/formats.md lists.
+    ranges: that its values may be in, of which the one is taken that fits its type and its values; none for the whole
+      type.
+    valid: how its valid area is found, see `validity`.
+    palette: `auto`, `off` or the palette that its colours are of, see `data.palette`.
+
+  Returns:
+    An `Image`, pixels float32 [H, W, 3] in [-1, 1].
+
+  Raises:
+    UserError: naming the file, the fault and the remedy.
+  """
   decoded = read_decoded(path)
   samples, coloured = to_values(decoded.samples, palette)
   try:
@@ -158,13 +169,23 @@ def _quantize(pixels: np.ndarray, dtype: type) -> np.ndarray:
 def write_png(
   path: str | os.PathLike, pixels: np.ndarray, *, bit_depth: int = 8, known: bool = False, kept: Kept = NOTHING
 ) -> None:
-  """Write [H, W, 1] (gray) or [H, W, 3] (RGB) in [-1, 1] as PNG of 8 or 16 bits. Creates the folders above it.
-  Colours are said to be sRGB, which is what files are read as. kept: of another image's description, what this one is
-  to bear.
+  """Writes pixels as PNG of 8 or 16 bits, and creates the folders above it. Colours are said to be sRGB, which is what
+  files are read as.
 
   Atomic: other processes see the old file, or none, or the whole new one. A file that is there already is replaced only
-  where it bears this program's mark, or is `known` to be its own. UserError, naming the path, for any other, for pixels
-  that are not finite and for a place that cannot be written.
+  where it bears this program's mark, or is `known` to be its own.
+
+  Args:
+    path: of the file.
+    pixels: [H, W, 1] (gray) or [H, W, 3] (RGB) in [-1, 1].
+    bit_depth: 8 or 16.
+    known: a file that is there is this program's own.
+    kept: of another image's description, what this one is to bear.
+
+  Raises:
+    ValueError: for pixels of another shape, and for another bit depth.
+    UserError: naming the path, for a file of another program, for pixels that are not finite and for a place that
+      cannot be written.
   """
   path, pixels = as_path(path), np.asarray(pixels)
   if pixels.ndim != 3 or pixels.shape[-1] not in (1, 3) or pixels.size == 0:

@@ -16,7 +16,16 @@ from dig2dig_jax.sampling.types import Guidance
 
 
 def classifier_guidance(logits: Callable, label: int, *, scale: float = 1.0) -> Guidance:
-  """Guidance towards `label` by `logits(x [1, H, W, C], t [1]) -> [1, classes]` with strength `scale`."""
+  """Guidance towards a class (Dhariwal and Nichol, arXiv 2105.05233, algorithm 2).
+
+  Args:
+    logits: `logits(x [1, H, W, C], t [1]) -> [1, classes]`, of the noised image.
+    label: number of the class.
+    scale: strength; 1 is Bayes' rule.
+
+  Returns:
+    A `Guidance`.
+  """
 
   def log_probability(x, t):
     return jax.nn.log_softmax(logits(x[None], t[None]).astype(jnp.float32))[0, label]

@@ -41,12 +41,19 @@ def controlled(
   """CCF's guidance.
 
   Args:
-    conditions: names of `CONDITIONS`, or a user's own {name: condition}. UserError for an unknown name.
+    conditions: names of `CONDITIONS`, or a user's own {name: condition}.
     optimiser: of the image; Adam of rate 0.03 if None.
     top_k: conditions that act at a step. Of equal weights the first ones act.
     always: condition that is added to each of the selected ones, with weight 1.
     alpha: GradNorm's: 0 balances gradients, larger values favour conditions that lag behind.
     first_ids: conditions that act at the first step, where all weights are equal; by default the first top_k.
+
+  Returns:
+    A `Guidance`, whose state tells which conditions were `selected`.
+
+  Raises:
+    UserError: for a name that is not known.
+    ValueError: for a `top_k` that is not 1 to the number of conditions.
   """
   functions = _functions(conditions)
   count = len(functions)

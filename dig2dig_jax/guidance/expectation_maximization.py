@@ -100,13 +100,21 @@ def expectation_maximization(
 ) -> Guidance:
   """DDFM's guidance for two sources [2, H, W, 3] in [-1, 1]; eps is left to `consistent_eps`.
 
-  colour: `corrected` takes the luminance on the sources' own scale; `released` takes a studio-range YCbCr of values in
-    [-1, 1], whose Y runs from -0.80 to 0.92 while the sources run from -1 to 1. Both leave the chroma of the estimate
-    as it is, and are for sources of replicated luminance. `channels` is for colour, which the papers fuse by their
-    luminance: R, G and B each take the step, with the scales tau that they share.
-  roles: `paper` has I = the first source (infrared) and V = the second (visible); `released` swaps them, because the
-    released script reads its two folders crosswise.
-  UserError for another number of sources.
+  Args:
+    lamb: lambda, weight of the total-variation prior; above 0.
+    rho: of the splitting of the total variation; above 0.
+    colour: `corrected` takes the luminance on the sources' own scale; `released` takes a studio-range YCbCr of values
+      in [-1, 1], whose Y runs from -0.80 to 0.92 while the sources run from -1 to 1. Both leave the chroma of the
+      estimate as it is, and are for sources of replicated luminance. `channels` is for colour, which the papers fuse
+      by their luminance: R, G and B each take the step, with the scales tau that they share.
+    roles: `paper` has I = the first source (infrared) and V = the second (visible); `released` swaps them, because the
+      released script reads its two folders crosswise.
+
+  Returns:
+    A `Guidance`, which raises UserError for another number of sources.
+
+  Raises:
+    ValueError: for a word of `colour` or `roles` that is not known.
   """
   if colour not in COLOURS or roles not in ROLES:
     raise ValueError(f"colour, roles: expected one of {COLOURS} and of {ROLES}, found {colour!r} and {roles!r}")

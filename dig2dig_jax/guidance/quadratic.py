@@ -23,12 +23,27 @@ SALIENCE_WINDOW = 0.6
 
 
 def stateless(f: Callable[..., Prediction]) -> Guidance:
-  """Guidance without memory from `f(prediction, sources, *, x_t, step, key, weights, denoise) -> prediction`."""
+  """Guidance without memory.
+
+  Args:
+    f: `f(prediction, sources, *, x_t, step, key, weights, denoise) -> prediction`; what it does not use goes into
+      `**_`.
+
+  Returns:
+    A `Guidance` whose state is empty.
+  """
   return Guidance(lambda sources: (), lambda prediction, state, sources, **kw: (f(prediction, sources, **kw), state))
 
 
 def chain(*guidances: Guidance) -> Guidance:
-  """Applies guidances in order, each with its own state and key."""
+  """Applies guidances in order, each with its own state and key.
+
+  Args:
+    guidances: the first sees the network's prediction, each other one what the one before it made.
+
+  Returns:
+    A `Guidance`.
+  """
 
   def init(sources):
     return tuple(guidance.init(sources) for guidance in guidances)
@@ -48,7 +63,11 @@ def chain(*guidances: Guidance) -> Guidance:
 
 
 def consistent_eps() -> Guidance:
-  """Re-derives eps from x_t and the corrected x0, so that x_t = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps again."""
+  """Re-derives eps from x_t and the corrected x0, so that x_t = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps again.
+
+  Returns:
+    A `Guidance`, to stand last in a `chain`.
+  """
 
   def f(prediction, sources, *, x_t, step, **kw):
     return prediction._replace(eps=process.eps_from_x0(x_t, prediction.x0, step.alpha_bar))
@@ -109,7 +128,14 @@ def _energy_share(band: Images) -> Weights:
 
 
 def likelihood_strength(variance: float) -> Callable:
-  """lambda_t = (1 - alpha_bar) / (alpha_bar r^2), at most 1, for p(y | x_t) = N(y; x0, r^2 I): Dig2DIG Eq. 3 in x0."""
+  """lambda_t = (1 - alpha_bar) / (alpha_bar r^2), at most 1, for p(y | x_t) = N(y; x0, r^2 I): Dig2DIG Eq. 3 in x0.
+
+  Args:
+    variance: r^2, of images in [-1, 1]; above 0.
+
+  Returns:
+    A function of the step, for `quadratic` and `dps`.
+  """
 
   def strength(step):
     return jnp.minimum((1 - step.alpha_bar) / (step.alpha_bar * variance), 1.0)
@@ -120,8 +146,14 @@ def likelihood_strength(variance: float) -> Callable:
 def quadratic(strength: float | Callable = 1.0, **bands) -> Guidance:
   """Dig2DIG's guided update in x0 space: x0 <- x0 + lambda_t sum_k w_k (y_k - x0), per pixel or per band.
 
-  `strength`: lambda in [0, 1], or a function of the step; `bands`: options of `blend`. Because the weights
-  are convex in every band, the weighted residuals sum to `blend(sources) - x0`.
+  Because the weights are convex in every band, the weighted residuals sum to `blend(sources) - x0`.
+
+  Args:
+    strength: lambda in [0, 1], or a function of the step.
+    bands: options of `blend`.
+
+  Returns:
+    A `Guidance`; eps is left to `consistent_eps`.
   """
 
   def f(prediction, sources, *, step, weights, **kw):
@@ -137,6 +169,13 @@ def dps(strength: float | Callable = 1.0, **bands) -> Guidance:
 
   x0 <- x0 + lambda_t sqrt(alpha_bar) J^T (sum_k w_k y_k - x0), J = d x0 / d x_t. Where J = I / sqrt(alpha_bar) this is
   `quadratic`. One more forward pass and one backward pass per step.
+
+  Args:
+    strength: lambda in [0, 1], or a function of the step.
+    bands: options of `blend`.
+
+  Returns:
+    A `Guidance`; eps is left to `consistent_eps`.
   """
 
   def f(prediction, sources, *, x_t, step, weights, denoise, **kw):

@@ -49,7 +49,11 @@ class Weighting(NamedTuple):
 
 
 def uniform() -> Weighting:
-  """1 / K everywhere: fixed guidance, the baseline."""
+  """1 / K everywhere: fixed guidance, the baseline.
+
+  Returns:
+    A `Weighting` of one row.
+  """
 
   def compute(key, sources, denoise):
     return jnp.full((1, *sources.shape[:3], 1), 1 / sources.shape[0])
@@ -102,8 +106,15 @@ def interval_dig(
 ) -> Weighting:
   """The paper's gains (Eq. 8): between a step and the one `interval` earlier.
 
-  first: the first row, which has no earlier step: `uniform`, or that of the `next` interval.
-  `weights` and `errors` are the options of `weights_from_gains` and `restoration_errors`.
+  Args:
+    steps: Step [S], noisiest first, those of the reverse process.
+    interval: steps from one row of weights to the next.
+    first: the first row, which has no earlier step: `uniform`, or that of the `next` interval.
+    weights: options of `weights_from_gains`.
+    errors: options of `restoration_errors`.
+
+  Returns:
+    A `Weighting` of ceil(S / interval) rows.
   """
   levels = jax.tree.map(lambda table: table[::interval], steps)
 
@@ -116,7 +127,13 @@ def interval_dig(
 def cumulative_dig(bounds: Step, *, weights: dict, errors: dict) -> Weighting:
   """One row for all steps: the gain accumulated between two noise levels (the paper's Figure 5).
 
-  bounds: Step [2], the noisier level first.
+  Args:
+    bounds: Step [2], the noisier level first.
+    weights: options of `weights_from_gains`.
+    errors: options of `restoration_errors`.
+
+  Returns:
+    A `Weighting` of one row.
   """
 
   def compute(key, sources, denoise):
@@ -148,12 +165,19 @@ def composition(
 
 
 def dig_spectrum(levels: Step, *, rule: spectrum.Rule, restore: bool = True, kernels: str = "off") -> Weighting:
-  """Gains in closed form per band, between infinite noise and each source's own: see `spectrum`. One evaluation per
-  source, none for one in which no noise is found.
+  """Gains in closed form per band, between infinite noise and each source's own: see `spectrum`.
 
-  levels: Step [T], every noise level that the prior was trained on. restore: find the sources' noise, and fuse what the
-  prior makes of them; else they count as free of noise, and the gains are the bands' local energies. kernels: see
-  `spectrum.compose`.
+  One evaluation per source, none for one in which no noise is found.
+
+  Args:
+    levels: Step [T], every noise level that the prior was trained on.
+    rule: how gains become weights and the bands an image.
+    restore: find the sources' noise, and fuse what the prior makes of them; else they count as free of noise, and the
+      gains are the bands' local energies.
+    kernels: see `spectrum.compose`.
+
+  Returns:
+    A `Weighting` that composes the image itself.
   """
 
   def compose(key, images, encode, denoise):

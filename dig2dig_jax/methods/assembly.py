@@ -19,8 +19,21 @@ _RULE = spectrum.Rule()
 def assemble(
   prior: PriorLike, codec: Codec, *, options: MethodOptions, guidance: Guidance, rule: spectrum.Rule = _RULE
 ) -> Method:
-  """The method of checked `options` with this guidance. rule: of the window `spectrum`. Raises UserError where
-  `options.reuse` is above 1 and the prior cannot."""
+  """The method of checked `options` with this guidance.
+
+  Args:
+    prior: such as `load_prior` gives, or a `CustomPrior`.
+    codec: between images [K, H, W, 3] and what the prior sees.
+    options: what all methods share: steps, transition, weights.
+    guidance: how the sources correct each clean estimate.
+    rule: of the window `spectrum`.
+
+  Returns:
+    A `Method`, for `fuse`.
+
+  Raises:
+    UserError: where `options.reuse` is above 1 and the prior cannot.
+  """
   steps = _steps(options, prior.noise) if options.steps else None
   return Method(
     codec=codec,

@@ -14,7 +14,19 @@ from dig2dig_jax.methods.options import CcfOptions
 
 
 def ccf(prior: PriorLike, codec: Codec, *, options: CcfOptions) -> Method:
-  """CCF as one `Method`; arguments and errors as in `methods.dig2dig.dig2dig`."""
+  """CCF as one `Method`.
+
+  Args:
+    prior: such as `load_prior` gives.
+    codec: between images [K, H, W, 3] and what the prior sees.
+    options: see `CcfOptions`.
+
+  Returns:
+    A `Method`, for `fuse`.
+
+  Raises:
+    UserError: for options out of their bounds, and for `reuse` above 1 of a prior that cannot.
+  """
   of_kind(options, CcfOptions)
   options.validate(prior.noise.num_timesteps)
   correct = controlled(options.conditions, optimiser=optax.adam(options.rate), top_k=options.top_k)

@@ -30,16 +30,32 @@ class Codec:
 
 
 def rgb_codec(*, stretch: bool = False) -> Codec:
-  """Colour images as they are (multi-focus and multi-exposure fusion). stretch: from the darkest to the brightest
-  channel of the image to all of [-1, 1]."""
+  """Colour images as they are (multi-focus and multi-exposure fusion).
+
+  Args:
+    stretch: from the darkest to the brightest channel of the image to all of [-1, 1].
+
+  Returns:
+    A `Codec`.
+  """
   return Codec(lambda images: images, lambda x0, images: _into_range(x0, stretch))
 
 
 def luminance_codec(chroma_from: int, *, stretch: bool = False) -> Codec:
-  """Luminance replicated to three channels; the fused luminance receives the chroma of source number `chroma_from`.
+  """Luminance replicated to three channels; the fused luminance receives the chroma of one source.
 
-  A gray source has no chroma, and the fused image is then gray. Range: clipped to [-1, 1]; with `stretch` the luminance
-  is taken from its smallest to its largest value to all of [-1, 1], as the released DDFM and CCF write their images.
+  A gray source has no chroma, and the fused image is then gray.
+
+  Args:
+    chroma_from: number of that source, from 0.
+    stretch: the luminance is taken from its smallest to its largest value to all of [-1, 1], as the released DDFM and
+      CCF write their images; else it is clipped to [-1, 1].
+
+  Returns:
+    A `Codec`, which raises ValueError for images that have no source of that number.
+
+  Raises:
+    ValueError: for a number that none can have.
   """
 
   if isinstance(chroma_from, bool) or not isinstance(chroma_from, numbers.Integral):

@@ -19,10 +19,18 @@ _MARK = "network_evaluation_of_"
 
 
 def evaluations(method: Method, params: Any, sources: int) -> int:
-  """Evaluations of the network that one pair of `sources` images costs at most: where a condition decides, its dearer
-  branch counts. Those that take deep features from an earlier step count, and so do those on images made smaller.
+  """How often one pair evaluates the network at most: where a condition decides, its dearer branch counts.
 
-  Nothing is computed: the method is traced with a network that does nothing.
+  Evaluations that take deep features from an earlier step count, and so do those on images made smaller. Nothing is
+  computed: the method is traced with a network that does nothing.
+
+  Args:
+    method: what is traced.
+    params: the network's parameters, or their shapes.
+    sources: K, images of a pair.
+
+  Returns:
+    A whole number of evaluations, of one image each.
   """
   reverse = method.reverse and _counted(method.reverse)
   counting = method.replace(denoiser=lambda params: _evaluated, reverse=reverse)

@@ -21,13 +21,18 @@ def one_pass(options: Dig2DigOptions) -> Dig2DigOptions:
 
 
 def dig2dig(prior: PriorLike, codec: Codec, *, options: Dig2DigOptions) -> Method:
-  """The method as one `Method`.
+  """Dig2DIG as one `Method`.
 
   Args:
     prior: such as `load_prior` gives.
-    codec: between images and what the prior sees.
-    options: see `Dig2DigOptions`. Raises UserError for values out of range, and for `reuse` above 1 of a prior that
-      cannot.
+    codec: between images [K, H, W, 3] and what the prior sees.
+    options: see `Dig2DigOptions`.
+
+  Returns:
+    A `Method`, for `fuse`.
+
+  Raises:
+    UserError: for options out of their bounds, and for `reuse` above 1 of a prior that cannot.
   """
   of_kind(options, Dig2DigOptions)
   options.validate(prior.noise.num_timesteps)

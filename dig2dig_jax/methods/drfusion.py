@@ -27,8 +27,14 @@ def drfusion(prior: PriorLike, codec: Codec, *, options: DrFusionOptions) -> Met
 
   Args:
     prior: such as `load_drfusion` gives: predicts noise and mask, of params with `alpha` [T].
-    codec: must be gray; raises UserError otherwise.
-    options: see `DrFusionOptions`. Raises UserError for values out of range.
+    codec: between images and what the network sees; must be gray.
+    options: see `DrFusionOptions`.
+
+  Returns:
+    A `Method`, for `fuse`.
+
+  Raises:
+    UserError: for options out of their bounds, and for a codec of colour.
   """
   of_kind(options, DrFusionOptions)
   options.validate()

@@ -44,11 +44,13 @@ def fuse(method: Method, params: Any, key: Array, images: Images) -> tuple[Image
     method: what to do; closed over under `jit`, or one of its `static_argnums`.
     params: the network's parameters, an argument so that compiled programs hold no weights.
     key: all randomness of this pair; the result depends on (params, key, images) only, never on a batch around it.
-    images: [K, H, W, 3] floats in [-1, 1], K >= 2, taken as float32; ValueError for others. Under `jit` shape and dtype
-      are checked, values are not: they are not known there.
+    images: [K, H, W, 3] floats in [-1, 1], K >= 2, taken as float32.
 
   Returns:
     (fused [H, W, 3] in [-1, 1], FusionTrace).
+
+  Raises:
+    ValueError: for other images. Under `jit` shape and dtype are checked, values are not: they are not known there.
   """
   start_key, weight_key, run_key = keys(key)
   denoise = method.denoiser(params)

@@ -29,10 +29,21 @@ _MULTIPLE = 128  # sides of the arrays that images are laid into: few programs f
 
 
 def score(sources, fused, metrics: Sequence[str] = DEFAULT) -> dict[str, float]:
-  """The named measures of one fused image. ValueError unless all images are gray, of one size, in levels 0..255.
+  """The named measures of one fused image.
 
-  sources: sequence of K >= 2 arrays [H, W]; fused: [H, W]. Sizes that share a multiple of 128 share a program, except
-  for the few measures that need a size of their own (`Metric.fills_array`).
+  Sizes that share a multiple of 128 share a program, except for the few measures that need a size of their own
+  (`Metric.fills_array`).
+
+  Args:
+    sources: sequence of K >= 2 gray arrays [H, W], levels 0 to 255.
+    fused: gray [H, W], levels 0 to 255.
+    metrics: names of `METRICS`.
+
+  Returns:
+    {name: value}.
+
+  Raises:
+    ValueError: unless all images are gray, of one size, in levels 0 to 255, and all names known.
   """
   sources = [_checked(f"source {index}", source) for index, source in enumerate(sources)]
   fused = _checked("the fused image", fused)

@@ -56,10 +56,19 @@ def save_checkpoint(
 ) -> None:
   """Writes a prior, or replaces one; each file appears whole or not at all.
 
-  params: nested or flat parameters of the network of `config`; read one at a time. card: JSON-able facts beside those
-  that are always written (format, config, schedule, parameters, dtype, hashes). dtype: of storage, one of
-  `STORAGE_DTYPES`. formats: one of `FORMATS`. parametrisation: what the network's output means; noise if None.
-  Raises ValueError for parameters that are not the network's, or not finite in `dtype`.
+  Args:
+    directory: the prior's folder; it is made.
+    params: nested or flat parameters of the network of `config`; read one at a time.
+    config: of the network.
+    schedule: name and number of timesteps of the noising process.
+    card: JSON-able facts beside those that are always written (format, config, schedule, parameters, dtype, hashes).
+    dtype: of storage, one of `STORAGE_DTYPES`.
+    formats: one of `FORMATS`.
+    parametrisation: what the network's output means; noise if None.
+
+  Raises:
+    ValueError: for parameters that are not the network's, or not finite in `dtype`.
+    UserError: for a folder that cannot be written, or that holds files of another program.
   """
   if dtype not in STORAGE_DTYPES or formats not in FORMATS:
     raise ValueError(
@@ -100,10 +109,19 @@ def save_checkpoint(
 def load_checkpoint(
   directory: str | Path, *, dtype: Any = jnp.float32, place: Callable[[str, np.ndarray], Any] | None = None
 ) -> Checkpoint:
-  """Reads a prior. Raises UserError for whatever is amiss with it.
+  """Reads a prior.
 
-  dtype: of the parameters, which come as numpy arrays. place: instead, what becomes of each parameter as it is read,
-  `place(path, array in the stored dtype) -> leaf`, so that a model too large for two copies goes straight to devices.
+  Args:
+    directory: its folder.
+    dtype: of the parameters, which come as numpy arrays.
+    place: instead, what becomes of each parameter as it is read, `place(path, array in the stored dtype) -> leaf`, so
+      that a model too large for two copies goes straight to devices.
+
+  Returns:
+    A `Checkpoint`: parameters, configuration, noise schedule and card.
+
+  Raises:
+    UserError: for whatever is amiss with the folder.
   """
   directory = Path(directory)
   place = place or (lambda path, array: array.astype(dtype))

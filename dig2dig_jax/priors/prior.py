@@ -39,11 +39,11 @@ class Prior:
   `kernels`: of `models.layers.KERNELS`, whether normalisations run as Pallas' kernels where they fit.
   Equal to itself alone, and hashed so."""
 
-  params: dict
-  config: UNetConfig
+  params: dict  # nested, of arrays
+  config: UNetConfig  # the network's shape
   noise: NoiseSchedule
-  dtype: str
-  directory: Path
+  dtype: str  # of the torso
+  directory: Path  # where it was read from, for messages
   label: int | None = None
   parametrisation: Parametrisation = Parametrisation()
   kernels: str = "off"
@@ -102,9 +102,18 @@ def load_prior(
 ) -> Prior:
   """Reads a checkpoint folder, parameter by parameter onto the default device.
 
-  dtype: of the torso. Its convolutions' kernels are kept in it, which computes the same and halves their memory; all
-  other parameters are float32. label: class of a class-conditional network. kernels: of `models.layers.KERNELS`.
-  Raises UserError for a damaged folder, and for a network that is no diffusion prior.
+  Args:
+    directory: the prior's folder.
+    dtype: of the torso. Its convolutions' kernels are kept in it, which computes the same and halves their memory; all
+      other parameters are float32.
+    label: class of a class-conditional network.
+    kernels: of `models.layers.KERNELS`.
+
+  Returns:
+    A `Prior`.
+
+  Raises:
+    UserError: for a damaged folder, for a network that is no diffusion prior, and for a word that is not known.
   """
   if dtype not in DTYPES:
     raise UserError(f"--dtype={dtype}: expected one of {', '.join(DTYPES)}")
@@ -153,11 +162,11 @@ class CustomPrior:
 class DrFusionNetwork:
   """What `--method=drfusion` runs, with the fields and the `denoiser` of a `Prior`; noise.num_timesteps: its T."""
 
-  params: dict
-  config: DrFusionConfig
+  params: dict  # nested, of arrays; `alpha` [T] among them
+  config: DrFusionConfig  # the network's shape
   noise: NoiseSchedule
-  dtype: str
-  directory: Path
+  dtype: str  # of the torso
+  directory: Path  # where it was read from, for messages
 
   def __repr__(self) -> str:
     return _shown(self)
@@ -168,7 +177,18 @@ class DrFusionNetwork:
 
 
 def load_drfusion(directory: Path = DRFUSION, *, dtype: str = "float32") -> DrFusionNetwork:
-  """Reads a DRFusion checkpoint folder, trained or converted; dtype: of the torso. Raises UserError for any other."""
+  """Reads a DRFusion checkpoint folder, trained or converted.
+
+  Args:
+    directory: the folder; the embedded network by default.
+    dtype: of the torso.
+
+  Returns:
+    A `DrFusionNetwork`.
+
+  Raises:
+    UserError: for any other folder.
+  """
   if dtype not in DTYPES:
     raise UserError(f"--dtype={dtype}: expected one of {', '.join(DTYPES)}")
   if directory == DRFUSION and not directory.is_dir():

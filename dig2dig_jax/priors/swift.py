@@ -70,7 +70,7 @@ class Swift(Prior):
   """A `Prior` whose `params` are {"prior": those of `whole`, "swift": the network's}."""
 
   whole: Prior | None = None
-  quick: SwiftConfig = SwiftConfig()
+  quick: SwiftConfig = SwiftConfig()  # shape of the swift network, and which noise it knows
 
   def denoiser(self, params) -> SwiftDenoiser:
     assert self.whole is not None
@@ -100,7 +100,18 @@ def estimate(config: SwiftConfig, params: Any, image: Image, deviation: Array, *
 
 
 def with_swift(prior: Prior, directory: Path = SWIFT) -> Swift:
-  """The prior with the network of a folder before it. UserError for a folder that holds none."""
+  """The prior with the swift network of a folder before it.
+
+  Args:
+    prior: what is asked where the swift network does not know.
+    directory: the swift network's folder; the embedded one by default.
+
+  Returns:
+    A `Swift`, a prior like any other.
+
+  Raises:
+    UserError: for a folder that holds no swift network.
+  """
   if directory == SWIFT and not directory.is_dir():
     raise UserError(f"--gains=swift: expected its network in {directory}, found none; train it with "
                     "--flagfile=train_swift.flags, or leave --gains out")  # fmt: skip

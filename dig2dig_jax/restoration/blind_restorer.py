@@ -35,9 +35,9 @@ class BlindRestorer(NamedTuple):
   """steps: evaluations of the prior per source that lost something. bucket: padded sides are multiples of it. least: by
   how much a source is enlarged at least before the prior does it."""
 
-  prior: Prior
+  prior: Prior  # the network that restores
   steps: int = 8
-  seed: int = 0
+  seed: int = 0  # of all its noise
   bucket: int = 128
   least: float = LEAST_SCALE
 

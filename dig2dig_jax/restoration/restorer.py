@@ -27,10 +27,10 @@ from dig2dig_jax.restoration.splitting import levels, restore
 class Restorer(NamedTuple):
   """degradations: of every source, in order. steps: evaluations of the prior per source that is more than noisy."""
 
-  prior: Prior
+  prior: Prior  # the network that restores
   degradations: Mapping[str, Degradation]
   steps: int = 8
-  seed: int = 0
+  seed: int = 0  # of all its noise
 
   @property
   def evaluations(self) -> int:

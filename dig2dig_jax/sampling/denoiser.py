@@ -19,9 +19,15 @@ def network_denoiser(
 ) -> Denoiser:
   """Denoiser of a network whose output means what `parametrisation` says (`sampling/parametrisation.py`).
 
-  `apply(params, x [1, H, W, C], t [1]) -> [1, H, W, C or 2C]`; channels beyond C are the learned variance. x and t are
-  the parametrisation's: for `flow` and `edm` another mixture and a time that is no whole number.
-  With `clip`, x0 is limited to [-1, 1] and eps re-derived from it, as guided-diffusion does.
+  Args:
+    apply: `apply(params, x [1, H, W, C], t [1]) -> [1, H, W, C or 2C]`; channels beyond C are the learned variance. x
+      and t are the parametrisation's: for `flow` and `edm` another mixture and a time that is no whole number.
+    params: the network's parameters, any PyTree.
+    parametrisation: what the output means; noise by default.
+    clip: limit x0 to [-1, 1] and re-derive eps from it, as guided-diffusion does.
+
+  Returns:
+    A `Denoiser`: `denoise(x_t [H, W, C], step) -> Prediction`.
   """
 
   def denoise(x_t: Image, step: Step) -> Prediction:

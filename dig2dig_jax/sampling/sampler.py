@@ -31,7 +31,7 @@ def sample(
   correct: Correction | None = None,
   unroll: bool = False,
 ) -> tuple[Image, Trace]:
-  """Runs all steps and returns (x_0 [H, W, C], Trace).
+  """Runs all steps of a reverse process.
 
   Args:
     key: of the correction's and the transition's draws; step number i uses fold_in(key, i).
@@ -42,6 +42,9 @@ def sample(
     correct: what is done to each prediction; nothing if None: the run draws from the prior.
     unroll: steps are compiled one after the other instead of as a loop. A CPU takes the gradient through a loop's
       convolutions twelve times slower, as XLA's fast ones are not to be had inside one.
+
+  Returns:
+    (x_0 [H, W, C], Trace).
   """
   predictor = denoise if isinstance(denoise, StatefulDenoiser) else _memoryless(denoise)
   correct = correct or Correction(lambda: (), lambda key, prediction, x_t, step, state: (prediction, state))

@@ -34,7 +34,17 @@ def ddim_moments(prediction: Prediction, step: Step, *, eta: float = 0.0) -> tup
 
 
 def ddim(*, eta: float = 0.0) -> Transition:
-  """DDIM: deterministic at eta = 0, as noisy as the ancestral sampler at eta = 1. UserError outside [0, 1]."""
+  """DDIM: deterministic at eta = 0, as noisy as the ancestral sampler at eta = 1.
+
+  Args:
+    eta: share of the noise, 0 to 1.
+
+  Returns:
+    A `Transition`.
+
+  Raises:
+    UserError: for eta outside [0, 1].
+  """
   if not 0 <= eta <= 1:
     raise UserError(f"eta: expected a number from 0 to 1, found {eta}; 0 is deterministic")
 
@@ -70,7 +80,17 @@ def ancestral_moments(
 
 
 def ancestral(*, variance: str = "learned_range") -> Transition:
-  """DDPM's own chain: the posterior mean of prediction.x0 and x_t, plus noise of the chosen variance; eps is unused."""
+  """DDPM's own chain: the posterior mean of prediction.x0 and x_t, plus noise of the chosen variance; eps is unused.
+
+  Args:
+    variance: `learned_range`, of networks that predict it; `fixed_small` or `fixed_large`.
+
+  Returns:
+    A `Transition`.
+
+  Raises:
+    UserError: for another word.
+  """
   if variance not in VARIANCES:
     raise UserError(f"variance: expected {', '.join(VARIANCES)}, found {variance!r}; use one of these")
 
@@ -95,6 +115,9 @@ def dpm_solver_pp_2m() -> Transition:
 
   x' = (sigma' / sigma) x_t + (alpha' - sigma' alpha / sigma) D, where D is x0 extrapolated through the previous step's
   x0 to the middle of this one. First and last step are first order (D = x0). Uses x0 alone: eps and key are ignored.
+
+  Returns:
+    A `Transition`, whose state is the previous step's x0.
   """
 
   def init(x):

@@ -49,8 +49,8 @@ def fuse_video(
   value_range: tuple[str | tuple[float, float] | None, ...] = (None, None),
   **options: Any,
 ) -> Iterator[np.ndarray]:
-  """Yields the fused frames of two clips, uint8 [H, W, 3], or [H, W] where neither has colour: as many as the visible
-  clip has, up to where the infrared one ends. A few frames are held at a time, whatever the clips' lengths.
+  """Fuses two clips, frame by frame. A few frames are held at a time, whatever the clips' lengths. What is decided is
+  logged, a line each, once the first frame is asked for.
 
   Args:
     infrared, visible: video files, folders of numbered images, or TIFF files of several pages.
@@ -63,8 +63,13 @@ def fuse_video(
     value_range: for each, the values that are black and white: a pair, `auto`, `full`, or None, see `data.ranges`.
     options: of `Dig2DigOptions`, in place of the task's.
 
-  What is decided is logged, a line each, once the first frame is asked for. ValueError, naming the argument, for
-  arguments that cannot be; UserError, naming the file, for files.
+  Yields:
+    The fused frames, uint8 [H, W, 3], or [H, W] where neither clip has colour: as many as the visible clip has, up to
+    where the infrared one ends.
+
+  Raises:
+    ValueError: naming the argument, for arguments that cannot be.
+    UserError: naming the file, for files.
   """
   config = _config(seed, steady_share, offset, value_range)
   if rate is not None and not 0.001 <= rate <= 1000:

@@ -59,9 +59,13 @@ def fuse_volumes(
     bit_depth: of the result, 8 or 16.
     options: of `Dig2DigOptions`, in place of the task's.
 
-  Returns a `Volume` of uint8 or uint16 [Z, Y, X], of uint8 [Z, Y, X, 3] where a source has colour, with the reference's
-  geometry. What is decided is logged, a line each. ValueError, naming the argument, for arguments that cannot be;
-  UserError, naming the file, for files, and for volumes that do not overlap.
+  Returns:
+    A `Volume` of uint8 or uint16 [Z, Y, X], of uint8 [Z, Y, X, 3] where a source has colour, with the reference's
+    geometry. What is decided is logged, a line each.
+
+  Raises:
+    ValueError: naming the argument, for arguments that cannot be.
+    UserError: naming the file, for files, and for volumes that do not overlap.
   """
   _check_arguments(reference, value_range, seed, bit_depth)
   given = {"structure": structure, "function": function}

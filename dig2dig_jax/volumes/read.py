@@ -14,8 +14,17 @@ _LARGEST = 1e30  # of a voxel: what is beyond is no measurement
 
 
 def read_volume(place: str | os.PathLike) -> Volume:
-  """The volume of a folder with one series of DICOM, of FOLDER:4 with its series number 4, of one DICOM file, or of a
-  NIfTI file. UserError names the place, the fault and the remedy."""
+  """The volume of a place.
+
+  Args:
+    place: a folder with one series of DICOM, FOLDER:4 for its series number 4, one DICOM file, or a NIfTI file.
+
+  Returns:
+    A `Volume`, voxels float32 [Z, Y, X] in the file's unit, or uint8 [Z, Y, X, 3].
+
+  Raises:
+    UserError: naming the place, the fault and the remedy.
+  """
   path, series = split_series(os.fspath(place))
   found = kind(path)
   if found is None:

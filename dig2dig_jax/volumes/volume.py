@@ -43,7 +43,7 @@ class Volume(NamedTuple):
   modality: str = ""
   unit: str = ""
   window: tuple[float, float] | None = None
-  identity: Identity = Identity()
+  identity: Identity = Identity()  # whose it is and what it was made of, for DICOM that is written
   notes: tuple[str, ...] = ()
 
   @property
