@@ -219,8 +219,9 @@ def run(root: pathlib.Path, pairs: int, workers: int) -> dict[str, float]:
   begun = time.perf_counter()
   simulated = Fleet(root, pairs, workers)
   world, out = simulated.world, simulated.config.out
-  kept = done.file_bytes, outputs.is_free, ledger._now
-  done.file_bytes, outputs.is_free, ledger._now = world.file_bytes, lambda path: True, world.date
+  kept = done.file_bytes, outputs.is_free, ledger.now, done.files_bytes
+  done.file_bytes, outputs.is_free, ledger.now = world.file_bytes, lambda path: True, world.date
+  done.files_bytes = lambda paths: list(map(world.file_bytes, paths))
   try:
     told = simulated.run()
     repeated = int(np.maximum(world.computed.astype(int) - 1, 0).sum())
@@ -235,7 +236,7 @@ def run(root: pathlib.Path, pairs: int, workers: int) -> dict[str, float]:
     planning = last.start()
     last.log.__exit__()
   finally:
-    done.file_bytes, outputs.is_free, ledger._now = kept
+    done.file_bytes, outputs.is_free, ledger.now, done.files_bytes = kept
   bad = len(range(7, pairs, BAD))
   lost, twice = pairs - bad - finished, lines - finished
   useful = finished * world.seconds

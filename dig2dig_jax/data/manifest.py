@@ -58,14 +58,14 @@ class Manifest(Sequence[Pair]):
         if found is not None and names is not None:
           starts.extend(edges[:-1])
           hashes.extend(names)
-          sides.extend(manifest_lines.sides(found[2]))
+          sides.extend(found[2])
         else:  # which of them is at fault, or empty, is seen one by one
           for i, line in enumerate(lines):
             if not line.isspace():
               entry = self._entry(line, number + i + 1)
               starts.append(edges[i])
               hashes.append(crc32(self._name(entry, number + i + 1).encode("utf-8", "surrogatepass")))
-              sides.extend(manifest_lines.sides([entry.get("size")]))
+              sides.extend(manifest_lines.size_of(entry.get("size")))
         at, number = edges[-1], number + len(lines)
     except (OSError, UnicodeDecodeError) as error:
       raise UserError(f"{path}: expected a manifest, found {getattr(error, 'strerror', None) or 'no text'}; check "

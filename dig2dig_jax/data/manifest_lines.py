@@ -4,38 +4,46 @@ import itertools
 import json
 import uuid
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from zlib import crc32
 
 LONGEST = 2**20  # bytes of a line
 _LARGEST = 2**31  # of a side
-_MARK = uuid.uuid4().hex  # what no line has: who else would end a value in one line that another has begun?
+_FEW = 50  # lines that are parsed at once: of more, dicts would live until Python's collector passes through all that
+# the process holds, again and again
+_MARK = uuid.uuid4().hex  # what no line has: a value that begins in one and ends in another is no two lines
+_BETWEEN = f',"{_MARK}",'.encode()
+
+# ids, files by source, and height and width of each pair one after the other, 0 where a line tells none that can be.
+Columns = tuple[list[str], list[list[str]], array]
 
 
-def values(lines: Sequence[bytes]) -> list[Any] | None:
+def columns(lines: Sequence[bytes], sources: Sequence[str]) -> Columns | None:
+  """What these lines say; None where one of them is not as it has to be."""
+  names, files, sides = list[str](), [list[str]() for _ in sources], array("I")
+  for at in range(0, len(lines), _FEW):
+    if (found := _values(lines[at : at + _FEW])) is None:
+      return None
+    try:
+      names += [value["id"] for value in found]
+      for column, source in zip(files, sources, strict=True):
+        column += [value["files"][source] for value in found]
+      sides.extend(_sides([value.get("size") for value in found]))
+    except (TypeError, KeyError, IndexError, AttributeError):
+      return None
+  return (names, files, sides) if all(set(map(type, column)) == {str} for column in (names, *files)) else None
+
+
+def _values(lines: Sequence[bytes]) -> list[Any] | None:
   """What each of these lines says; None where one is no JSON by itself, or too long."""
   if max(map(len, lines)) > LONGEST:
     return None
   try:
-    found = json.loads("[" + f',"{_MARK}",'.encode().join(lines).decode("utf-8") + "]")
+    found = json.loads("[" + _BETWEEN.join(lines).decode("utf-8") + "]")
   except (ValueError, RecursionError):
     return None
-  return found[::2] if found[1::2] == [_MARK] * (len(lines) - 1) and len(found) == 2 * len(lines) - 1 else None
-
-
-def columns(lines: Sequence[bytes], sources: Sequence[str]) -> tuple[list[str], list[list[str]], list[Any]] | None:
-  """(ids, files by source, what lies under "size") of these lines; None where one of them is not as it has to be."""
-  if (found := values(lines)) is None:
-    return None
-  try:
-    names = [value["id"] for value in found]
-    files = [[value["files"][source] for value in found] for source in sources]
-    sizes = [value.get("size") for value in found]
-  except (TypeError, KeyError, IndexError, AttributeError):
-    return None
-  right = all(set(map(type, column)) == {str} for column in (names, *files))
-  return (names, files, sizes) if right else None
+  return found[::2] if len(found) == 2 * len(lines) - 1 and found[1::2] == [_MARK] * (len(lines) - 1) else None
 
 
 def hashes(names: Sequence[str]) -> array | None:
@@ -49,16 +57,16 @@ def hashes(names: Sequence[str]) -> array | None:
     return None
 
 
-def sides(sizes: Sequence[Any]) -> array:
-  """Height and width of each one after the other, 0, 0 where a line tells none that can be."""
+def _sides(sizes: Sequence[Any]) -> Iterable[int]:
   if set(map(type, sizes)) == {list} and set(map(len, sizes)) == {2}:
     flat = list(itertools.chain.from_iterable(sizes))
     if set(map(type, flat)) == {int} and min(flat) > 0 and max(flat) < _LARGEST:
-      return array("I", flat)
-  return array("I", itertools.chain.from_iterable(map(_size, sizes)))
+      return flat
+  return itertools.chain.from_iterable(map(size_of, sizes))
 
 
-def _size(size) -> tuple[int, int]:
+def size_of(size) -> tuple[int, int]:
+  """Height and width; 0, 0 where a line tells none that can be."""
   if type(size) is list and len(size) == 2 and type(size[0]) is int and type(size[1]) is int and (
     0 < size[0] < _LARGEST and 0 < size[1] < _LARGEST
   ):

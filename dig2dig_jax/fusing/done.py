@@ -61,10 +61,11 @@ def at_once(
 ) -> dict[str, Mapping[str, Any]]:
   """{name: marks of its row} of most of the pairs that `finished` would give back, without a Python step for each: of
   those with one line, which is of this run. files: of each source, of all pairs."""
-  once = index.once(names, run.fingerprint)
+  keys = [tables.key(name) for name in names]
+  once = index.once(keys, run.fingerprint)
   if not once:
     return {}
-  rows = [once.get(key) for key in map(tables.key, names)]
+  rows = [once.get(key) for key in keys]
   known = [number for number, row in enumerate(rows) if row is not None]
   told = np.array([row for row in rows if row is not None], np.int64)
   found = [names[number] for number in known]

@@ -11,7 +11,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -249,12 +249,14 @@ def source_bytes(pair: Pair) -> dict[str, int]:
   return {source: file_bytes(path) for source, path in pair.files.items()}
 
 
-def files_bytes(paths: Iterable) -> list[int]:
+def files_bytes(paths: Sequence) -> list[int]:
   """`file_bytes` of many."""
-  found = []
+  if set(map(type, paths)) != {str}:
+    return list(map(file_bytes, paths))
+  found, stat = list[int](), os.stat
   for path in paths:
     try:
-      found.append(os.stat(path).st_size if isinstance(path, str) else file_bytes(path))
+      found.append(stat(path).st_size)
     except OSError:
       found.append(-1)
   return found

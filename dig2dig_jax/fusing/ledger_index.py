@@ -183,16 +183,16 @@ class Index:
   def rows(self, names: Sequence[str]) -> dict[str, list[Row]]:
     """The lines about finished pairs of these names, in the order of the logs' names and of lines in each."""
     found: dict[str, list[Row]] = {}
-    for row in self._asked(names, "*"):
+    for row in self._asked([tables.key(name) for name in names], "*"):
       found.setdefault(tables.name(row[0]), []).append(self._taken.row(*row[1:]))
     for several in found.values():
       if len(several) > 1:
         several.sort(key=lambda row: (row.log, row.offset))
     return found
 
-  def once(self, names: Sequence[str], fingerprint: str) -> dict[bytes, tuple[int, int, int]]:
-    """{`tables.key` of the name: (bytes, sources, marks)} of those names that have one line, which is of this run."""
-    rows = self._asked(names, "id, run, bytes, sources, marks")
+  def once(self, keys: Sequence[bytes], fingerprint: str) -> dict[bytes, tuple[int, int, int]]:
+    """{key: (bytes, sources, marks)} of those names, each as its `tables.key`, that have one line, of this run."""
+    rows = self._asked(keys, "id, run, bytes, sources, marks")
     number = self._taken.runs.get(fingerprint)
     found = {row[0]: row[2:] for row in rows if row[1] == number}
     if len(found) < len(rows):  # others, or some twice
@@ -200,18 +200,18 @@ class Index:
       found = {key: row for key, row in found.items() if counts[key] == 1}
     return found
 
-  def _asked(self, names: Sequence[str], columns: str) -> list[tuple]:
+  def _asked(self, keys: Sequence[bytes], columns: str) -> list[tuple]:
     with self._lock:
       try:
-        return self._ask(names, columns)
+        return self._ask(keys, columns)
       except sqlite3.Error as error:
         if self._snapshot is None:
           raise
         self._forget(error)
-        return self._ask(names, columns)
+        return self._ask(keys, columns)
 
-  def _ask(self, names: Sequence[str], columns: str) -> list[tuple]:
-    keys, found, attached = [tables.key(name) for name in names], list[tuple](), self._snapshot is not None
+  def _ask(self, keys: Sequence[bytes], columns: str) -> list[tuple]:
+    found, attached = list[tuple](), self._snapshot is not None
     for at in range(0, len(keys), _ASKED):
       found += tables.ask(self._own, keys[at : at + _ASKED], attached=attached, columns=columns)
     return found
