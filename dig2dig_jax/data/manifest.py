@@ -28,6 +28,7 @@ from dig2dig_jax.files import as_path
 from dig2dig_jax.stores.address import is_address, typed_place
 
 _BLOCK, _GAP = 2**20, 2**12  # bytes that are read at once; between two lines that are
+_AT_ONCE = 64  # pairs that are made at once where all are asked for
 _SCAN = json.JSONDecoder().scan_once
 _NAME = re.compile(r"[^/\\\0]+")
 
@@ -110,12 +111,18 @@ class Manifest(Sequence[Pair]):
   def __getitem__(self, index: slice) -> list[Pair]: ...
   def __getitem__(self, index):
     if isinstance(index, slice):
-      return [self[one] for one in range(*index.indices(len(self)))]
-    name, files = self.entry(range(len(self))[index])
-    return Pair(name, {source: as_path(file) for source, file in zip(self._sources, files, strict=True)})
+      return self.several(np.arange(*index.indices(len(self))))
+    return self.several(np.array([range(len(self))[index]]))[0]
 
   def __iter__(self) -> Iterator[Pair]:
-    return (self[index] for index in range(len(self)))
+    for at in range(0, len(self), _AT_ONCE):
+      yield from self[at : at + _AT_ONCE]
+
+  def several(self, indices: np.ndarray) -> list[Pair]:
+    """The pairs of these numbers."""
+    names, files = self.columns(indices)
+    return [Pair(name, dict(zip(self._sources, map(as_path, own), strict=True)))
+            for name, own in zip(names, zip(*files, strict=True), strict=True)]  # fmt: skip
 
   def name(self, index: int) -> str:
     return self.entry(index)[0]

@@ -19,6 +19,7 @@ from dig2dig_jax.fusing.ledger_index import Index
 from dig2dig_jax.fusing.processes import Place
 
 _BLOCK = 5_000  # pairs that are looked for at once
+_READY = 64  # pairs that are made ready at once
 _SAMPLE = 64  # pairs by whose sizes it is chosen how many are read ahead, where sizes are read in windows
 WINDOW = 8_192  # pairs whose sizes are read, and which are ordered by them, at once
 
@@ -62,18 +63,19 @@ class Agenda:
   def by_size(self) -> Iterator[tuple[Pair, tuple[int, int] | None]]:
     """The same, each with its padded size, None where a header has none."""
     if self._padded is not None:
-      for number in self.todo.tolist():
-        height, width = self._padded[number].tolist()
-        yield self._prepare(self._pairs[number]), (height, width) if height else None
+      for at in range(0, len(self.todo), _READY):
+        block = self.todo[at : at + _READY]
+        for pair, (height, width) in zip(self._several(block), self._padded[block].tolist(), strict=True):
+          yield self._prepare(pair), (height, width) if height else None
       return
     for at in range(0, len(self.todo), WINDOW):
-      window = [self._pairs[number] for number in self.todo[at : at + WINDOW].tolist()]
+      window = self._several(self.todo[at : at + WINDOW])
       for planned in shares.plan(window, bucket=self._config.bucket):
         yield self._prepare(planned.pair), planned.bucket
 
   def _sampled_largest(self) -> int:
     few = np.unique(np.linspace(0, len(self.todo) - 1, min(len(self.todo), _SAMPLE)).round().astype(int))
-    planned = shares.plan([self._pairs[number] for number in self.todo[few].tolist()], bucket=self._config.bucket)
+    planned = shares.plan(self._several(self.todo[few]), bucket=self._config.bucket)
     return max((entry.size[0] * entry.size[1] for entry in planned if entry.size), default=0)
 
   def first(self, count: int) -> tuple[str, ...]:
@@ -88,11 +90,16 @@ class Agenda:
       rest = self._remaining(self.todo[again], None, lambda line: None)
       self.todo = self.todo[~again | np.isin(self.todo, rest)]
 
+  def _several(self, block: np.ndarray) -> list[Pair]:
+    if isinstance(self._pairs, Manifest):
+      return self._pairs.several(block)
+    return [self._pairs[number] for number in block.tolist()]
+
   def _columns(self, block: np.ndarray) -> tuple[list[str], list[list]]:
     """(names of these pairs, their files by source)."""
     if isinstance(self._pairs, Manifest):
       return self._pairs.columns(block)
-    pairs = [self._pairs[number] for number in block.tolist()]
+    pairs = self._several(block)
     files = zip(*(pair.files.values() for pair in pairs), strict=True)
     return [pair.name for pair in pairs], list(map(list, files))
 
