@@ -21,8 +21,8 @@ def kind_of(place: AnyPath) -> Kind | None:
 
 
 def index(place: AnyPath, kind: Kind, left_out: list[str]) -> dict[str, Member]:
-  """{matching name: image} of all samples in these shards. Those without an image, and all but the first of one name, are
-  lines in `left_out`. UserError for a shard that cannot be read."""
+  """{matching name: image} of all samples in these shards. Samples without an image, and all but the first of one name,
+  are lines in `left_out`. UserError for a shard that cannot be read."""
   found: dict[str, Member] = {}
   for file in files(place, kind):
     for sample in samples(file, kind):
