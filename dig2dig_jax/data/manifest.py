@@ -40,9 +40,11 @@ class Manifest(Sequence[Pair]):
   UserError for a line that names no pair, an id that stands twice or can be no file's name, and a file without lines.
   """
 
-  def __init__(self, path: Path, sources: Sequence[str]):
+  def __init__(self, path: Path, sources: Sequence[str], *, folder: Path | None = None):
+    """folder: that its paths are relative to, in place of its own."""
     self.path, self._sources = path, tuple(sources)
-    self._folder = os.path.join(path.parent, "") if isinstance(path, Path) else path.parent
+    folder = path.parent if folder is None else folder
+    self._folder = os.path.join(folder, "") if isinstance(folder, Path) else folder
     starts, hashes, sides = array("Q"), array("I"), array("I")
     try:
       self._file = _opened(path)

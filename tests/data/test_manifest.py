@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from dig2dig_jax.data import manifest_lines
+from dig2dig_jax.data import manifest_lines, many_pairs
+from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.data.manifest import Manifest
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing import shares
@@ -71,3 +72,25 @@ def test_empty_lines_and_strange_sizes_are_passed_over(tmp_path):
   assert [pair.name for pair in found] == ["a", "b", "c"] and found.sizes is None
   assert manifest_lines.size_of([4, 5]) == (4, 5)
   assert shares.order(read(tmp_path, line("a", size=[4, 5])), bucket=4).padded.tolist() == [[4, 8]]
+
+
+def test_large_folders_are_listed_as_small_ones_are(tmp_path, monkeypatch):
+  """With names in any case, numbers in order, files that are alone or twice, and those that a word tells apart."""
+  ir = "a10.png A2.png é1.tif b.png twice.png twice.jpg only.png x_ir.png note.txt \udcff.png"
+  vi = "a10.jpg a2.png É1.png B.png twice.png alone.png x_vi.png \udcff.png"
+  for source, names in (("ir", ir), ("vi", vi)):
+    (tmp_path / source).mkdir()
+    for name in names.split():
+      (tmp_path / source / name).touch()
+  small, told = DataConfig(tmp_path, IR_VI).list_files()
+  assert isinstance(small, list) and [pair.name for pair in small][:2] == ["A2", "a10"]
+  monkeypatch.setattr(many_pairs, "MANY", 5)
+  large, lines = DataConfig(tmp_path, IR_VI).list_files()
+  assert isinstance(large, Manifest) and sorted(large, key=str) == sorted(small, key=str)
+  assert [pair.name for pair in large][:2] == ["A2", "a10"]
+  left = ("note.txt", "twice.jpg", "ir/only.png", "vi/alone.png", "vi/twice.png")
+  for found in (told, lines):
+    assert all(any(name in line for line in found) for name in left)
+  monkeypatch.setattr(many_pairs, "LEFT", 2)
+  again, lines = DataConfig(tmp_path, IR_VI).list_files()
+  assert again == small and "more than 2 files without one of the same name" in lines[0]
