@@ -180,7 +180,7 @@ def main():
     plain, fused = results(root / "plain", "folders"), results(out, dataset)
     off = max(int(np.abs(fused[name] - plain[name]).max()) for name in plain)
     text = io.StringIO()
-    for path in (out / "log").glob("*"):
+    for path in (out / "log").glob("*.jsonl"):
       text.write(path.read_bytes().decode())
     text.write((out / "run.json").read_bytes().decode())
     print(json.dumps({

@@ -44,7 +44,8 @@ def work(manifest, out):
   begun = time.monotonic()
   report = job.run(settings(manifest, out), method, conv_params())
   print(json.dumps({"done": report.done, "skipped": report.skipped, "failed": len(report.failed), "notes": report.notes,
-                    "job": time.monotonic() - begun, "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+                    "job": time.monotonic() - begun, "cpu": time.process_time(),
+                    "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
 
 
 def write_finished(root, pairs, *, told=True, old=False):
@@ -97,7 +98,7 @@ def rerun(root, pairs, *, told=True, old=False):
   bytes_each = sum(files.values()) / pairs
   for what, one in zip(("index made", "index asked"), found, strict=True):
     print(f"{pairs} finished pairs, nothing to do, {what}: {one['seconds']:.1f} s, of which the job "
-          f"{one['job']:.1f} s; at most {one['mb']:.0f} MB resident")
+          f"{one['job']:.1f} s; {one['cpu']:.1f} s of processor time, at most {one['mb']:.0f} MB resident")
   told_files = ", ".join(f"{name} {size / pairs:.0f}" for name, size in sorted(files.items()) if size > pairs)
   print(f"{bytes_each:.0f} bytes on disk a pair: {told_files}")
   return found, bytes_each

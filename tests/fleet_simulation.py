@@ -1,10 +1,12 @@
 """Hundreds of workers by a simulated clock: what do the real planner and log make of preemption and a bad store?
 
-Real: manifest, order, shares, agenda, index, logs (with what a kill leaves of their last line), `--only=failed`,
-status. Stand-ins: devices that take equally long for each pair, a store whose requests fail and are throttled, the
-clock. A worker is preempted at moments of chance and comes back `AWAY` seconds later, under the same number.
+Real: manifest, order, shares, agenda, index, logs (with what a kill leaves of their last line), retries of requests,
+`--only=failed`, status. Stand-ins: devices that take equally long for each pair, a store whose requests fail and are
+throttled, the clock. A worker is preempted at moments of chance and comes back `AWAY` seconds later, under the same
+number.
 """
 
+import collections
 import datetime
 import heapq
 import json
@@ -16,17 +18,24 @@ import time
 import fleet
 import numpy as np
 
+from dig2dig_jax.stores.retrying import Tries, persistent
+
 BATCH = 16  # pairs
 STARTING = 30.0  # seconds from a worker's start to its first batch: imports, weights, programs from the cache
 AWAY = 90.0  # seconds until a preempted worker's place is taken; its device is somebody else's meanwhile
 PREEMPTED = 0.05  # of workers in an hour
 BAD = 1000  # every so manieth pair has a file that cannot be read
-FAILS, TRIES, BACK_OFF = 0.01, 8, 1.0  # of the store's requests, how often each is tried, seconds before the second try
+FAILS = 0.01  # of the store's requests
 LATENCY, READERS = 0.03, 4  # seconds a request, requests at once
 THROTTLED = 1.5  # times the requests a second that all workers make on the average
+IN_STEP = 16.0  # seconds, in whose first half all batches begin and ask twice as much as on the average
 HOURS = 5.4  # that it takes at best: so long has a pair of 1 s among 10^7 and 512 workers
 SIZES = [[480, 640], [512, 640], [768, 1024], [1024, 1280], [375, 500]]
 IMAGE, SOURCE = 200_000, 100_000  # bytes
+
+
+class Busy(OSError):
+  status = 503
 
 
 class World:
@@ -36,28 +45,35 @@ class World:
     self.now, self.rng = 0.0, random.Random(seed)
     self.written, self.computed = np.zeros(pairs, bool), np.zeros(pairs, np.uint8)
     self.seconds = HOURS * 3600 * workers / pairs
-    self.requests = self.refused = self.throttled = 0
-    # It answers so many a second, and what it did not have to answer before, up to an eighth of a batch of all workers.
-    self._rate, self._burst = THROTTLED * 3 * workers / self.seconds, workers * BATCH * 3 / 8
-    self._free, self._at = self._burst, 0.0
+    self.requests = self.refused = self.throttled = self.given_up = 0
+    self.tries = Tries()
+    self._limit = max(THROTTLED * 3 * workers / self.seconds, 3 * BATCH)  # in a second; a batch at least
+    self._answered = collections.Counter()  # by second
 
   def request(self):
-    """(seconds that one takes with its retries, whether it was answered)."""
-    took = 0.0
-    for attempt in range(TRIES):
-      self.requests += 1
-      took += LATENCY
-      at = self.now + took
-      self._free, self._at = min(self._burst, self._free + max(0, at - self._at) * self._rate), max(at, self._at)
-      if self._free < 1:
-        self.throttled += 1
-      elif self.rng.random() >= FAILS:
-        self._free -= 1
-        return took, True
-      else:
-        self.refused += 1
-      took += BACK_OFF * 2**attempt * self.rng.random()
-    return took, False
+    """(seconds that one takes with its retries, whether it was answered), by the real retries."""
+    self._took = 0.0
+    try:
+      persistent(self._answer, tries=self.tries, pause=self._pause)
+    except OSError:
+      self.given_up += 1
+      return self._took, False
+    return self._took, True
+
+  def _answer(self):
+    self.requests += 1
+    self._took += LATENCY
+    second = int(self.now + self._took)
+    if self._answered[second] >= self._limit:
+      self.throttled += 1
+      raise Busy
+    self._answered[second] += 1
+    if self.rng.random() < FAILS:
+      self.refused += 1
+      raise Busy
+
+  def _pause(self, seconds):
+    self._took += seconds
 
   def file_bytes(self, path):
     path = os.fspath(path)
@@ -164,7 +180,8 @@ class Fleet:
   def run(self):
     """Until all workers are through; what it took."""
     world, rng = self.world, self.world.rng
-    events = [(rng.uniform(0, BATCH * world.seconds), number, "start", []) for number in range(self.workers)]
+    times = [rng.uniform(0, BATCH * world.seconds) for _ in range(self.workers)]
+    events = [(at - at % IN_STEP / 2, number, "start", []) for number, at in enumerate(times)]
     heapq.heapify(events)
     workers = [Worker(self, number) for number in range(self.workers)]
     told = {"held": 0.0, "starts": 0, "preempted": 0, "in_flight": 0, "slowest": 0.0}
@@ -207,6 +224,7 @@ class Fleet:
       worker = Worker(self, number)
       worker.start(only="failed")
       while (found := worker.batch())[0]:
+        self.world.now += found[1] + len(found[0]) * self.world.seconds
         worker.finish(found[0])
       worker.log.__exit__()
 
@@ -219,8 +237,9 @@ def run(root: pathlib.Path, pairs: int, workers: int) -> dict[str, float]:
   begun = time.perf_counter()
   simulated = Fleet(root, pairs, workers)
   world, out = simulated.world, simulated.config.out
-  kept = done.file_bytes, outputs.is_free, ledger._now
-  done.file_bytes, outputs.is_free, ledger._now = world.file_bytes, lambda path: True, world.date
+  kept = done.file_bytes, outputs.is_free, ledger.now, done.files_bytes
+  done.file_bytes, outputs.is_free, ledger.now = world.file_bytes, lambda path: True, world.date
+  done.files_bytes = lambda paths: list(map(world.file_bytes, paths))
   try:
     told = simulated.run()
     repeated = int(np.maximum(world.computed.astype(int) - 1, 0).sum())
@@ -235,7 +254,7 @@ def run(root: pathlib.Path, pairs: int, workers: int) -> dict[str, float]:
     planning = last.start()
     last.log.__exit__()
   finally:
-    done.file_bytes, outputs.is_free, ledger._now = kept
+    done.file_bytes, outputs.is_free, ledger.now, done.files_bytes = kept
   bad = len(range(7, pairs, BAD))
   lost, twice = pairs - bad - finished, lines - finished
   useful = finished * world.seconds
@@ -246,7 +265,7 @@ def run(root: pathlib.Path, pairs: int, workers: int) -> dict[str, float]:
   }  # fmt: skip
   print(f"{pairs} pairs, {workers} workers, {world.seconds:.1f} s a pair, {hours:.1f} h by the clock: {told['starts']} "
         f"starts, {told['preempted']} preempted; {world.requests} requests, {world.refused} failed, {world.throttled} "
-        "throttled")  # fmt: skip
+        f"throttled, {world.given_up} given up")  # fmt: skip
   print(f"lost {lost}, twice in the log {twice}, {found['failed']} left as failed of {bad} bad; computed again "
         f"{repeated}, in flight when preempted {told['in_flight']}; overhead {found['overhead']:.2%} of device time")
   print(f"{found['bytes']:.0f} bytes of log a pair; a start: manifest {simulated.reading:.1f} s, index "

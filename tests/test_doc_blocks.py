@@ -28,9 +28,10 @@ BLOCKS = doc_blocks.blocks()
 NOT_RUN = {
   "installs": 5,
   "needs a GPU": 1,
+  "needs a browser": 1,
   "needs a cluster": 3,
   "needs a data set": 1,
-  "needs a store or a cluster": 3,
+  "needs a store or a cluster": 4,
   "needs cameras": 1,
   "needs released weights": 4,
   "reads a file that another command writes": 1,
@@ -39,7 +40,7 @@ NOT_RUN = {
   "reads volumes": 1,
   "reads what a camera writes": 3,
   "shows what a command prints": 1,
-  "takes hours on a data set": 18,
+  "takes hours on a data set": 21,
   "takes minutes of restoration": 1,
 }
 OF_LAUNCHER = ("evaluate", "report", "benchmark", "train")

@@ -1,7 +1,7 @@
 """Which names may flags have as values? Said here so that help needs no JAX; `tests/cli/test_choices.py` holds them
 against the parts that they name."""
 
-TABLES = ("methods", "3", "4", "5", "temperature", "schedule", "noise", "savings", "spectrum", "reading")
+TABLES = ("methods", "clean", "3", "4", "5", "temperature", "schedule", "noise", "savings", "spectrum", "reading")
 PROTOCOLS = ("panel", "ddfm", "dig2dig", "targets", "common", "all")
 DATASETS = (
   "folders", "names", "stacks", "llvip", "m3fd", "msrs", "roadscene", "tno", "vifb",

@@ -273,7 +273,7 @@ ENGINE_RESOURCES = string(
 )
 
 group("evaluate, report")
-FUSED = paths("fused", None, "Folders of fused images, of any program, one per method.", *SCORES)
+FUSED = paths("fused", None, "Folders of fused images or of a run's shards, of any program, one per method.", *SCORES)
 PROTOCOL = names(
   "protocol", None, f"One of {', '.join(PROTOCOLS)} (panel); benchmark: one or more (panel,common).",
   "evaluate:fused", "report", "benchmark:tables",

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from dig2dig_jax.data import many_pairs
 from dig2dig_jax.data.manifest import Manifest
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.data.ranges import Setting, settle
@@ -43,9 +44,16 @@ class DataConfig:
     return list(pairs), left_out
 
   def list_files(self) -> tuple[Sequence[Pair], list[str]]:
-    """The same; the pairs of a manifest stay in their file, of which there may be more than memory holds."""
+    """The same; the pairs of a manifest, and of large folders per source, stay in a file: they may be more than memory
+    holds."""
     if self.manifest is not None and self.split is None:
       return Manifest(as_path(self.manifest), self.sources), []
+    if self.dataset == "folders" and self.split is None and self.manifest is None:
+      many, lines = many_pairs.find(as_path(self.data), self.sources)
+      if many is not None:
+        return many, lines
+      found, left_out = find(self.data, self.sources, dataset=self.dataset)
+      return found, lines + left_out
     return find(self.data, self.sources, dataset=self.dataset, split=self.split, manifest=self.manifest)
 
   def prepared(self, found: list[Pair]) -> Found:

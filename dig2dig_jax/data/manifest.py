@@ -21,13 +21,14 @@ from zlib import crc32
 
 import numpy as np
 
+from dig2dig_jax.data import manifest_lines
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import as_path
 from dig2dig_jax.stores.address import is_address, typed_place
 
-_LONGEST = 2**20  # bytes of a line
-_LARGEST = 2**31  # of a side
+_BLOCK, _GAP = 2**20, 2**12  # bytes that are read at once; between two lines that are
+_AT_ONCE = 64  # pairs that are made at once where all are asked for
 _SCAN = json.JSONDecoder().scan_once
 _NAME = re.compile(r"[^/\\\0]+")
 
@@ -39,9 +40,11 @@ class Manifest(Sequence[Pair]):
   UserError for a line that names no pair, an id that stands twice or can be no file's name, and a file without lines.
   """
 
-  def __init__(self, path: Path, sources: Sequence[str]):
+  def __init__(self, path: Path, sources: Sequence[str], *, folder: Path | None = None):
+    """folder: that its paths are relative to, in place of its own."""
     self.path, self._sources = path, tuple(sources)
-    self._folder = os.path.join(path.parent, "") if isinstance(path, Path) else path.parent
+    folder = path.parent if folder is None else folder
+    self._folder = os.path.join(folder, "") if isinstance(folder, Path) else folder
     starts, hashes, sides = array("Q"), array("I"), array("I")
     try:
       self._file = _opened(path)
@@ -50,14 +53,23 @@ class Manifest(Sequence[Pair]):
     weakref.finalize(self, self._file.close)
     self._stamp = self._changed()
     try:
-      at = 0
-      for number, line in enumerate(self._file, 1):
-        if not line.isspace():
-          entry = self._entry(line, number)
-          starts.append(at)
-          hashes.append(crc32(self._name(entry, number).encode("utf-8", "surrogatepass")))
-          sides.extend(_size(entry.get("size")))
-        at += len(line)
+      at = number = 0
+      while lines := self._file.readlines(_BLOCK):
+        edges = list(itertools.accumulate(map(len, lines), initial=at))
+        found = manifest_lines.columns(lines, self._sources)
+        names = None if found is None else manifest_lines.hashes(found[0])
+        if found is not None and names is not None:
+          starts.extend(edges[:-1])
+          hashes.extend(names)
+          sides.extend(found[2])
+        else:  # which of them is at fault, or empty, is seen one by one
+          for i, line in enumerate(lines):
+            if not line.isspace():
+              entry = self._entry(line, number + i + 1)
+              starts.append(edges[i])
+              hashes.append(crc32(self._name(entry, number + i + 1).encode("utf-8", "surrogatepass")))
+              sides.extend(manifest_lines.size_of(entry.get("size")))
+        at, number = edges[-1], number + len(lines)
     except (OSError, UnicodeDecodeError) as error:
       raise UserError(f"{path}: expected a manifest, found {getattr(error, 'strerror', None) or 'no text'}; check "
                       "--manifest") from error
@@ -101,12 +113,18 @@ class Manifest(Sequence[Pair]):
   def __getitem__(self, index: slice) -> list[Pair]: ...
   def __getitem__(self, index):
     if isinstance(index, slice):
-      return [self[one] for one in range(*index.indices(len(self)))]
-    name, files = self.entry(range(len(self))[index])
-    return Pair(name, {source: as_path(file) for source, file in zip(self._sources, files, strict=True)})
+      return self.several(np.arange(*index.indices(len(self))))
+    return self.several(np.array([range(len(self))[index]]))[0]
 
   def __iter__(self) -> Iterator[Pair]:
-    return (self[index] for index in range(len(self)))
+    for at in range(0, len(self), _AT_ONCE):
+      yield from self[at : at + _AT_ONCE]
+
+  def several(self, indices: np.ndarray) -> list[Pair]:
+    """The pairs of these numbers."""
+    names, files = self.columns(indices)
+    return [Pair(name, dict(zip(self._sources, map(as_path, own), strict=True)))
+            for name, own in zip(names, zip(*files, strict=True), strict=True)]  # fmt: skip
 
   def name(self, index: int) -> str:
     return self.entry(index)[0]
@@ -117,25 +135,42 @@ class Manifest(Sequence[Pair]):
     return found
 
   def entries(self, indices: np.ndarray) -> list[tuple[str, list]]:
-    """The same of several, which costs least where they follow each other in the file."""
+    """The same of several, which costs least where they stand near each other, in the order of the file."""
+    names, files = self.columns(indices)
+    return list(zip(names, map(list, zip(*files, strict=True)), strict=True))
+
+  def columns(self, indices: np.ndarray) -> tuple[list[str], list[list]]:
+    """(the names of several, their files by source), as `entry` has them."""
     if self._changed() != self._stamp:
       raise UserError(f"{self.path}: expected the manifest that the run began with, found it changed; run again")
-    found = []
-    breaks = np.flatnonzero(np.diff(indices) != 1) + 1
-    for group in np.split(indices, breaks):
-      first, last = int(group[0]), int(group[-1])
-      edges = self._starts[first : last + 2].tolist()
-      block = os.pread(self._file.fileno(), edges[-1] - edges[0], edges[0])
-      for begin, end in itertools.pairwise(edges):
-        entry = self._entry(block[begin - edges[0] : end - edges[0]], None)
-        files = entry["files"]
-        found.append((entry["id"], [_under(self._folder, files[source]) for source in self._sources]))
+    if not len(indices):
+      return [], [[] for _ in self._sources]
+    lines = self._lines(np.asarray(indices, np.int64))
+    found = manifest_lines.columns(lines, self._sources)
+    if found is not None:
+      names, files, _ = found
+    else:
+      entries = [self._entry(line, None) for line in lines]
+      names, files = [entry["id"] for entry in entries], [[entry["files"][source] for entry in entries]
+                                                          for source in self._sources]  # fmt: skip
+    return names, [_under(self._folder, column) for column in files]
+
+  def _lines(self, indices: np.ndarray) -> list[bytes]:
+    begins, ends = self._starts[indices].astype(np.int64), self._starts[indices + 1].astype(np.int64)
+    gaps = begins[1:] - ends[:-1]
+    found: list[bytes] = []
+    breaks = (np.flatnonzero((gaps < 0) | (gaps > _GAP)) + 1).tolist()
+    for first, behind in itertools.pairwise([0, *breaks, len(indices)]):
+      start = int(begins[first])
+      block = os.pread(self._file.fileno(), int(ends[behind - 1]) - start, start)
+      edges = zip((begins[first:behind] - start).tolist(), (ends[first:behind] - start).tolist(), strict=True)
+      found += [block[begin:end] for begin, end in edges]
     return found
 
   def _entry(self, line: bytes, number: int | None) -> dict[str, Any]:
     """Of a line, with an id of any type and a path for every source."""
     try:
-      if len(line) > _LONGEST:
+      if len(line) > manifest_lines.LONGEST:
         raise ValueError(f"a line of {len(line)} bytes")
       entry = _parsed(line.decode("utf-8"))
       files = entry["files"]
@@ -179,19 +214,16 @@ def _parsed(text: str):
   return found if text[end:].isspace() or end == len(text) else json.loads(text)
 
 
-def _under(folder, file: str):
-  """A text; the path in a store of an address, and of what a manifest in a store tells."""
+def _under(folder, files: Sequence[str]) -> list:
+  """Texts; the path in a store of an address, and of what a manifest in a store tells."""
+  if isinstance(folder, str) and "://" not in "\n".join(files):
+    return [file if file.startswith("/") else folder + file for file in files]
+  return [_one_under(folder, file) for file in files]
+
+
+def _one_under(folder, file: str):
   if "://" in file and is_address(file):
     return typed_place(file)
   if not isinstance(folder, str):
     return folder / file
   return file if file.startswith("/") else folder + file
-
-
-def _size(size) -> tuple[int, int]:
-  """0, 0 where a line tells none that can be."""
-  if type(size) is list and len(size) == 2 and type(size[0]) is int and type(size[1]) is int and (
-    0 < size[0] < _LARGEST and 0 < size[1] < _LARGEST
-  ):
-    return size[0], size[1]
-  return 0, 0

@@ -96,7 +96,7 @@ def find_pairs(root: str | os.PathLike, sources: Sequence[str]) -> tuple[list[Pa
     raise UserError(f"{root}: expected at least two sources to fuse, found {len(sources)}; "
                     "name them with --sources=A,B")
   try:
-    folders = _source_folders(root, sources)
+    folders = source_folders(root, sources)
   except UserError:
     if not _lie_together(root):
       raise
@@ -214,7 +214,8 @@ def content_id(name: str) -> int:
   return zlib.crc32(unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape"))
 
 
-def _source_folders(root: Path, sources: Sequence[str]) -> dict[str, Path]:
+def source_folders(root: Path, sources: Sequence[str]) -> dict[str, Path]:
+  """{source: its folder under `root`}. UserError where one is missing, or could be several."""
   try:
     there = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
   except OSError as error:

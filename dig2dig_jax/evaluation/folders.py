@@ -14,7 +14,8 @@ from dig2dig_jax import metrics
 from dig2dig_jax.data import images
 from dig2dig_jax.data.pairs import Pair, by_name, load_pair, matching
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.evaluation import signs
+from dig2dig_jax.evaluation import fused_shards, signs
+from dig2dig_jax.stores.address import typed_place
 
 Folders = Mapping[str, Mapping[str, Path]]  # {method: {matching name: file}}
 
@@ -30,22 +31,28 @@ class Fused(NamedTuple):
 
 
 def named(folders: Sequence[str | Path]) -> dict[str, Path]:
-  """Folders by the shortest ends of their paths that tell them apart. UserError for one folder given twice."""
-  paths = [Path(folder) for folder in folders]
-  resolved = [path.resolve() for path in paths]
+  """Folders, here or in stores, by the shortest ends of their paths that tell them apart. UserError for one given
+  twice."""
+  paths = [typed_place(folder) for folder in folders]
+  resolved = [path.resolve() if isinstance(path, Path) else path for path in paths]
   if twice := [path for path, place in zip(paths, resolved, strict=True) if resolved.count(place) > 1]:
     raise UserError(f"--fused: expected different folders, found {twice[0]} twice")
   for depth in range(1, max((len(place.parts) for place in resolved), default=1) + 1):
     names = ["/".join(place.parts[-depth:]) for place in resolved]
     if len(set(names)) == len(names):
       break
+  else:  # of one name in several stores
+    names = list(map(str, paths))
   return dict(zip(names, paths, strict=True)) if paths else {}
 
 
 def index(folder: Path, left_out: list[str]) -> dict[str, Path]:
-  """{matching name: file} of the images directly in a folder, but those of one name, of which each but the first
-  is a line in `left_out`. UserError where there are none."""
-  paths = images.list_images(folder, left_out)
+  """{matching name: file} of the images directly in a folder, or else in its shards, but those of one name, of which
+  each but the first is a line in `left_out`. UserError where there are none."""
+  paths = [] if folder.is_file() else images.list_images(folder, left_out)
+  if not paths and (kind := fused_shards.kind_of(folder)) is not None:
+    if in_shards := fused_shards.index(folder, kind, left_out):
+      return in_shards
   if not paths:
     raise UserError(f"{folder}: expected fused images, found none; check --fused")
   found = by_name(paths, "image", left_out)

@@ -24,6 +24,7 @@ from dig2dig_jax.evaluation.folders import Fused
 from dig2dig_jax.evaluation.report_pictures import Album, Pictures
 from dig2dig_jax.evaluation.table import csv_text
 from dig2dig_jax.figures import sheet
+from dig2dig_jax.files import as_path
 from dig2dig_jax.record import environment, write_text
 
 PAGE, SPEC = "report.html", "figure.toml"
@@ -88,12 +89,12 @@ def run(
   if pictures and fused:
     with sheet.for_show(out / SPEC, faults):
       first = next(iter(pictures))
-      _write_spec(out, next(pair for pair in pairs if pair.name == first), fused, pictures[first], size[first])
-      spec = SPEC
+      if _write_spec(out, next(pair for pair in pairs if pair.name == first), fused, pictures[first], size[first]):
+        spec = SPEC
   notes = [*notes[:_NOTES], *([f"and {len(notes) - _NOTES} more like these"] if len(notes) > _NOTES else [])]
 
   def hide(text: str) -> str:
-    return report_made.placeless(text, [out, *fused.values(), *([Path(data.data)] if data.data != Path() else [])])
+    return report_made.placeless(text, [out, *fused.values(), *([as_path(data.data)] if data.data != Path() else [])])
 
   page = _template().render(
     title=report_tables.title(report.comparison, sources),
@@ -159,14 +160,17 @@ def _plots(report: evaluate_fused.Report, records, curves, sources, plain) -> tu
   return plots, still
 
 
-def _write_spec(out: Path, pair: Pair, fused: Mapping[str, Path], found: Pictures, size: tuple[int, int]) -> None:
-  """The first pair as a figure, its box where the methods differ most; paths from the file's own folder."""
+def _write_spec(out: Path, pair: Pair, fused: Mapping[str, Path], found: Pictures, size: tuple[int, int]) -> bool:
+  """The first pair as a figure, its box where the methods differ most; paths from the file's own folder. Whether all
+  images are files, which a figure is drawn of; otherwise nothing is written."""
   height, width = size
   wide, tall = max(1, width // 5), max(1, min(height, width * 3 // 20))
   left = max(0, min(width - wide, round(found.focus[0] * width - wide / 2)))
   top = max(0, min(height - tall, round(found.focus[1] * height - tall / 2)))
   indexed = {method: folders.index(folder, []) for method, folder in fused.items()}
   places = dict(pair.files) | folders.files(pair, indexed)
+  if not all(isinstance(place, Path) for place in places.values()):
+    return False
   images_ = [f"{_toml(label)} = {_toml(os.path.relpath(place, out))}" for label, place in places.items()]
   lines = [
     "# Drawn by: dig2dig figure figure.toml -o figure.pdf. What else may stand here: dig2dig figure --help.",
@@ -175,6 +179,7 @@ def _write_spec(out: Path, pair: Pair, fused: Mapping[str, Path], found: Picture
     f"size = [{wide}, {tall}]", "",
   ]  # fmt: skip
   write_text(out / SPEC, "\n".join(lines))
+  return True
 
 
 def _toml(text: str) -> str:

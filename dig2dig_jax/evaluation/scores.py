@@ -2,7 +2,8 @@
 
 A line tells by a fingerprint what decided its scores (measures, rows and their options, weights, seed, versions), and
 by sizes and times of which files it is. The same command again skips the pairs whose last line is of its fingerprint
-and of the files as they are now. A file that was touched is scored again: nothing is read to find out.
+and of the files as they are now. A file that was touched is scored again, with all in a shard that was; nothing is read
+to find out. In stores the sizes alone tell.
 """
 
 import hashlib
@@ -145,7 +146,7 @@ def _numbers(ranges: Sequence[Sequence[Any]]) -> list:
 
 def _stamp(path: Path) -> Stamp:
   try:
-    found = path.stat()
+    size, of_file = path.stat().st_size, getattr(path, "shard", path).stat()
   except OSError:
     return [-1, -1]
-  return [found.st_size, found.st_mtime_ns]
+  return [size, getattr(of_file, "st_mtime_ns", 0)]  # stores do not tell

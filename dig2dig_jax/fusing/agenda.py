@@ -4,7 +4,8 @@ The pairs are dealt out as a function of their whole list alone (`shares`), then
 asked of the index in blocks. What is left are numbers, one for each pair; the pairs are made as they are due.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from dig2dig_jax.fusing.ledger_index import Index
 from dig2dig_jax.fusing.processes import Place
 
 _BLOCK = 5_000  # pairs that are looked for at once
+_READY = 64  # pairs that are made ready at once
 _SAMPLE = 64  # pairs by whose sizes it is chosen how many are read ahead, where sizes are read in windows
 WINDOW = 8_192  # pairs whose sizes are read, and which are ordered by them, at once
 
@@ -61,18 +63,19 @@ class Agenda:
   def by_size(self) -> Iterator[tuple[Pair, tuple[int, int] | None]]:
     """The same, each with its padded size, None where a header has none."""
     if self._padded is not None:
-      for number in self.todo.tolist():
-        height, width = self._padded[number].tolist()
-        yield self._prepare(self._pairs[number]), (height, width) if height else None
+      for at in range(0, len(self.todo), _READY):
+        block = self.todo[at : at + _READY]
+        for pair, (height, width) in zip(self._several(block), self._padded[block].tolist(), strict=True):
+          yield self._prepare(pair), (height, width) if height else None
       return
     for at in range(0, len(self.todo), WINDOW):
-      window = [self._pairs[number] for number in self.todo[at : at + WINDOW].tolist()]
+      window = self._several(self.todo[at : at + WINDOW])
       for planned in shares.plan(window, bucket=self._config.bucket):
         yield self._prepare(planned.pair), planned.bucket
 
   def _sampled_largest(self) -> int:
     few = np.unique(np.linspace(0, len(self.todo) - 1, min(len(self.todo), _SAMPLE)).round().astype(int))
-    planned = shares.plan([self._pairs[number] for number in self.todo[few].tolist()], bucket=self._config.bucket)
+    planned = shares.plan(self._several(self.todo[few]), bucket=self._config.bucket)
     return max((entry.size[0] * entry.size[1] for entry in planned if entry.size), default=0)
 
   def first(self, count: int) -> tuple[str, ...]:
@@ -82,43 +85,56 @@ class Agenda:
   def look_again(self, names: set[str]) -> None:
     """Takes away what another process has done since: it is among these names."""
     if names and len(self.todo):
-      blocks = [self.todo[at : at + _BLOCK] for at in range(0, len(self.todo), _BLOCK)]
-      again = np.array([pair.name in names for block in blocks for pair in self._named(block)], bool)
+      blocks = (self.todo[at : at + _BLOCK] for at in range(0, len(self.todo), _BLOCK))
+      again = np.array([name in names for block in blocks for name in self._columns(block)[0]], bool)
       rest = self._remaining(self.todo[again], None, lambda line: None)
       self.todo = self.todo[~again | np.isin(self.todo, rest)]
 
-  def _named(self, block: np.ndarray) -> list[Named]:
+  def _several(self, block: np.ndarray) -> list[Pair]:
     if isinstance(self._pairs, Manifest):
-      return [Named(*entry) for entry in self._pairs.entries(block)]
-    pairs = [self._pairs[number] for number in block.tolist()]
-    return [Named(pair.name, list(pair.files.values())) for pair in pairs]
+      return self._pairs.several(block)
+    return [self._pairs[number] for number in block.tolist()]
+
+  def _columns(self, block: np.ndarray) -> tuple[list[str], list[list]]:
+    """(names of these pairs, their files by source)."""
+    if isinstance(self._pairs, Manifest):
+      return self._pairs.columns(block)
+    pairs = self._several(block)
+    files = zip(*(pair.files.values() for pair in pairs), strict=True)
+    return [pair.name for pair in pairs], list(map(list, files))
 
   def _remaining(self, indices: np.ndarray, only: set[str] | None, say: Callable[[str], None]) -> np.ndarray:
-    todo = []
-    for at in range(0, len(indices), _BLOCK):
-      block = indices[at : at + _BLOCK]
-      named = list(zip(block.tolist(), self._named(block), strict=True))
-      if only is not None:
-        named = [(number, pair) for number, pair in named if pair.name in only]
-      todo.append(np.array(self._undone(named), np.int64))
+    """Those of them that are to be done, in the same order. They are looked for in that of the list, in which names and
+    lines of manifests lie near each other."""
+    undone, ordered = list[np.ndarray](), np.sort(indices)
+    for at in range(0, len(ordered), _BLOCK):
+      undone.append(self._undone(ordered[at : at + _BLOCK], only))
       if at and at % (200 * _BLOCK) == 0:
         say(f"{at} of {len(indices)} pairs looked for in the log, {self.skipped} are done")
-    return np.concatenate(todo) if todo else np.zeros(0, np.int64)
+    return indices[np.isin(indices, np.concatenate(undone))] if undone else indices
 
-  def _undone(self, named: list[tuple[int, Named]]) -> list[int]:
-    config = self._config
-    finished = done.finished([pair for _, pair in named], self._index, self._identity, config.out,
-                             overwrite=config.overwrite)  # fmt: skip
-    undone, plain = [], not config.maps and not config.temperatures
-    for number, pair in named:
-      row = finished.get(pair.name)
-      if row is not None and (plain or files.has_maps(config, pair.name, row.marks) and (
-        files.has_temperatures(config, pair.name, row.marks)
-      )):  # fmt: skip
-        self.skipped += 1
-      else:
-        undone.append((number, pair))
-    outputs.refuse_files(config.out, (file for _, pair in undone for file in pair.files))
-    foreign = set(outputs.foreign(config.out, [pair.name for _, pair in undone], self._index))
+  def _undone(self, block: np.ndarray, only: set[str] | None) -> np.ndarray:
+    config, (names, sources) = self._config, self._columns(block)
+    if only is not None:
+      mine = [number for number, name in enumerate(names) if name in only]
+      block, names = block[mine], [names[i] for i in mine]
+      sources = [[column[i] for i in mine] for column in sources]
+    marks = dict(done.at_once(names, sources, self._index, self._identity, config.out))
+    if len(marks) < len(names):
+      others = [pair for pair in map(Named, names, zip(*sources, strict=True)) if pair.name not in marks]
+      found = done.finished(others, self._index, self._identity, config.out, overwrite=config.overwrite)
+      marks |= {name: row.marks for name, row in found.items()}
+    if config.maps or config.temperatures:
+      marks = {name: told for name, told in marks.items() if _has_rest(config, name, told)}
+    self.skipped += len(marks)
+    if len(marks) == len(names):
+      return block[:0]
+    left = [number for number, name in enumerate(names) if name not in marks]
+    outputs.refuse_files(config.out, (column[number] for number in left for column in sources))
+    foreign = set(outputs.foreign(config.out, [names[number] for number in left], self._index))
     self.kept += sorted(foreign)
-    return [number for number, pair in undone if pair.name not in foreign]
+    return block[[number for number in left if names[number] not in foreign]]
+
+
+def _has_rest(config: FuseConfig, name: str, marks: Mapping[str, Any]) -> bool:
+  return files.has_maps(config, name, marks) and files.has_temperatures(config, name, marks)

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from dig2dig_jax.fusing import ledger_lines
 
 _MARK = 0x64326466  # SQLite's application id: d2df
 _VERSION = 1
-_BITS = 2**48 - 1
+_FACTOR, _BITS = 0x5DEECE66D, 2**48 - 1
 _NOTHING: dict[str, Any] = {}
 _FLUSH = 20_000  # rows that are held before they are handed over
 _SCHEMA = """
@@ -74,8 +76,16 @@ def digest(sizes: Iterable[int]) -> int:
   """48 bits of the sizes of a pair's sources, in their order: changed files are told by it, nobody is kept out."""
   value = 0
   for size in sizes:
-    value = (value + size + 2) * 0x5DEECE66D & _BITS
+    value = (value + size + 2) * _FACTOR & _BITS
   return value
+
+
+def digests(sizes: np.ndarray) -> np.ndarray:
+  """`digest` of many pairs' sizes: int64 [N, K] -> int64 [N]."""
+  value = np.zeros(len(sizes), np.uint64)
+  for column in np.asarray(sizes, np.int64).astype(np.uint64).T:
+    value = (value + column + np.uint64(2)) * np.uint64(_FACTOR) & np.uint64(_BITS)  # 2^64, where it wraps, is no fault
+  return value.astype(np.int64)
 
 
 def key(name: str) -> bytes:
@@ -143,10 +153,12 @@ def write(connection: sqlite3.Connection, path: Path, *, attached: bool) -> None
     os.close(number)
 
 
-def ask(connection: sqlite3.Connection, keys: Sequence[bytes], *, attached: bool) -> Iterator[tuple]:
-  """(id, log, offset, bytes, run, sources, marks) of each line about a finished pair."""
+def ask(
+  connection: sqlite3.Connection, keys: Sequence[bytes], *, attached: bool, columns: str = "*"
+) -> Iterator[tuple]:
+  """(id, log, offset, bytes, run, sources, marks), or some of these, of each line about a finished pair."""
   places = ",".join(f"?{number}" for number in range(1, len(keys) + 1))
-  return connection.execute(_both("*", "done", attached, f"WHERE id IN ({places})"), keys)
+  return connection.execute(_both(columns, "done", attached, f"WHERE id IN ({places})"), keys)
 
 
 def failures(connection: sqlite3.Connection, *, attached: bool) -> Iterator[tuple]:
@@ -161,6 +173,16 @@ def failures(connection: sqlite3.Connection, *, attached: bool) -> Iterator[tupl
 def counts(connection: sqlite3.Connection, *, attached: bool) -> Iterator[tuple]:
   """(run, pairs that are finished in it)."""
   return connection.execute(f"SELECT run, count(DISTINCT id) FROM ({_both('run, id', 'done', attached)}) GROUP BY run")
+
+
+def told_marks(marks: int) -> dict[str, Any]:
+  """As the line has them."""
+  if not marks:
+    return _NOTHING
+  told: dict[str, Any] = {"maps": True} if marks & _MAPS else {}
+  if marks & (_ASKED_CELSIUS | _HAS_CELSIUS):
+    told["celsius"] = "there" if marks & _HAS_CELSIUS else ""
+  return told
 
 
 class Taken:
@@ -264,12 +286,7 @@ class Taken:
     self._own.execute("INSERT OR REPLACE INTO main.logs VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
   def row(self, log: int, offset: int, size: int, run: int, sources: int, marks: int) -> Row:
-    if not marks:
-      return Row(self._names[log], offset, size, self._of_run[run], sources, _NOTHING)
-    told: dict[str, Any] = {"maps": True} if marks & _MAPS else {}
-    if marks & (_ASKED_CELSIUS | _HAS_CELSIUS):
-      told["celsius"] = "there" if marks & _HAS_CELSIUS else ""
-    return Row(self._names[log], offset, size, self._of_run[run], sources, told)
+    return Row(self._names[log], offset, size, self._of_run[run], sources, told_marks(marks))
 
   def failed(self, id: bytes, log: int, offset: int, run: int, kind: str, at: int) -> Failed:
     return Failed(name(id), self._names[log], offset, self._of_run[run], kind, at)

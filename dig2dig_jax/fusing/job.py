@@ -73,7 +73,8 @@ def run(
     raise UserError(f"--bit_depth={config.bit_depth}: expected 8, 16 or 0 for the sources' own")
   sharded.refuse(config.results, maps=config.maps, temperatures=config.temperatures, overwrite=config.overwrite)
   pairs, left_out = config.list_files()
-  plain, config = config, dataclasses.replace(config, out=sharded.place_of(config.out, config.results, config.shard))
+  out = sharded.place_of(config.out, config.results, config.shard, share=place)
+  plain, config = config, dataclasses.replace(config, out=out)
   if len(pairs) <= shares.FEW:  # of more, those that this process is to do
     outputs.refuse_sources(config.out, pairs)
   make_folder(config.out)

@@ -11,7 +11,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -247,6 +247,19 @@ def file_hash(path: Path) -> str:
 def source_bytes(pair: Pair) -> dict[str, int]:
   """Sizes of a pair's files: changed sources are told from those that were fused by them."""
   return {source: file_bytes(path) for source, path in pair.files.items()}
+
+
+def files_bytes(paths: Sequence) -> list[int]:
+  """`file_bytes` of many."""
+  if set(map(type, paths)) != {str}:
+    return list(map(file_bytes, paths))
+  found, stat = list[int](), os.stat
+  for path in paths:
+    try:
+      found.append(stat(path).st_size)
+    except OSError:
+      found.append(-1)
+  return found
 
 
 def file_bytes(path) -> int:

@@ -8,6 +8,7 @@ since the index was made is read at the start, into a database of this process's
 log's parts are read at each start.
 """
 
+import collections
 import contextlib
 import fcntl
 import hashlib
@@ -181,14 +182,39 @@ class Index:
 
   def rows(self, names: Sequence[str]) -> dict[str, list[Row]]:
     """The lines about finished pairs of these names, in the order of the logs' names and of lines in each."""
+    found: dict[str, list[Row]] = {}
+    for row in self._asked([tables.key(name) for name in names], "*"):
+      found.setdefault(tables.name(row[0]), []).append(self._taken.row(*row[1:]))
+    for several in found.values():
+      if len(several) > 1:
+        several.sort(key=lambda row: (row.log, row.offset))
+    return found
+
+  def once(self, keys: Sequence[bytes], fingerprint: str) -> dict[bytes, tuple[int, int, int]]:
+    """{key: (bytes, sources, marks)} of those names, each as its `tables.key`, that have one line, of this run."""
+    rows = self._asked(keys, "id, run, bytes, sources, marks")
+    number = self._taken.runs.get(fingerprint)
+    found = {row[0]: row[2:] for row in rows if row[1] == number}
+    if len(found) < len(rows):  # others, or some twice
+      counts = collections.Counter(row[0] for row in rows)
+      found = {key: row for key, row in found.items() if counts[key] == 1}
+    return found
+
+  def _asked(self, keys: Sequence[bytes], columns: str) -> list[tuple]:
     with self._lock:
       try:
-        return self._rows(names)
+        return self._ask(keys, columns)
       except sqlite3.Error as error:
         if self._snapshot is None:
           raise
         self._forget(error)
-        return self._rows(names)
+        return self._ask(keys, columns)
+
+  def _ask(self, keys: Sequence[bytes], columns: str) -> list[tuple]:
+    found, attached = list[tuple](), self._snapshot is not None
+    for at in range(0, len(keys), _ASKED):
+      found += tables.ask(self._own, keys[at : at + _ASKED], attached=attached, columns=columns)
+    return found
 
   def _forget(self, error: Exception) -> None:
     """Goes on without the file, which is damaged, or was taken away while it was read."""
@@ -197,17 +223,6 @@ class Index:
     self._own.close()
     self._connect()
     self._read_on()
-
-  def _rows(self, names: Sequence[str]) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
-    keys = [tables.key(name) for name in names]
-    for at in range(0, len(keys), _ASKED):
-      for row in tables.ask(self._own, keys[at : at + _ASKED], attached=self._snapshot is not None):
-        found.setdefault(tables.name(row[0]), []).append(self._taken.row(*row[1:]))
-    for several in found.values():
-      if len(several) > 1:
-        several.sort(key=lambda row: (row.log, row.offset))
-    return found
 
   def entry(self, row: Row | Failed) -> dict[str, Any] | None:
     """The line itself, as it stands in the log; None where it is not there any more."""

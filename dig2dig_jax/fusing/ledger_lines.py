@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 Entry = dict[str, Any]
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _WHOLE = {"id", "bytes", "sha256", "sources", "fingerprint", "flags", "weights"}  # of a line that tells everything
 _SHORT = {"id", "bytes", "sha256", "sources", "run"}
 _COMMON = ("flags", "weights", "versions", "device", "seed")  # that a run's line tells for all its pairs
@@ -58,7 +59,7 @@ def failure(name: str, fingerprint: str, kind: str, why: str, now: datetime.date
 
 
 def _text(entry: Mapping[str, Any]) -> str:
-  return json.dumps(entry, separators=(",", ":"))
+  return _ENCODER.encode(entry)
 
 
 def whole(entry: Entry, run: Mapping[str, Any] | None) -> Entry | None:

@@ -2,7 +2,9 @@
 whole when it is full, and at the end.
 
 The log has a pair once its shard stands. Where a process was killed between the two, the lines are read back from the
-shard itself: no pair is made again, and none stands in two shards.
+shard itself: no pair is made again. Before a shard is put it is seen which of its pairs another process has put in the
+meantime, so that none stands in two: names tell of which share a shard is, and shares of one division have no pair in
+common.
 """
 
 import contextlib
@@ -10,9 +12,9 @@ import errno
 import hashlib
 import io
 import json
+import re
 import tempfile
 import threading
-import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -21,12 +23,14 @@ from dig2dig_jax.data.shards import KINDS
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import replacing
 from dig2dig_jax.fusing import ledger, store_log
+from dig2dig_jax.fusing.processes import ALONE, Place
 from dig2dig_jax.record import explained, make_folder
 from dig2dig_jax.stores.path import Stat
 from dig2dig_jax.stores.shard import Kind, samples
 
 FILES = "files"
 CONTAINERS = (FILES, *KINDS)
+_OF_SHARE = re.compile(r"fused-(\d+)-of-(\d+)-")
 
 
 class ShardFolder:
@@ -35,12 +39,14 @@ class ShardFolder:
 
   Args:
     folder: where the shards lie.
-    kind: of them. size: pairs in one. name: what the name of each begins with.
+    kind: of them. size: pairs in one. name: what the name of each begins with. share: of `place`, whose shards are
+      named by their pairs; None where `name` and a number are enough.
   """
 
-  def __init__(self, folder, kind: Kind, size: int, name: str):
+  def __init__(self, folder, kind: Kind, size: int, name: str, share: Place | None = None):
     self.folder, self.kind, self.size = folder, kind, size
-    self.name, self.number = name, 0
+    self.name, self.number, self.share = name, 0, share
+    self._seen: set[str] = set()  # shards that were looked through, or are this process's own
     self.pending: dict[str, bytes] = {}  # images that are in no shard yet
     self.standing: dict[str, int] = {}  # bytes of images in shards that stand, by name
     self._rows: list[dict[str, Any]] = []
@@ -61,12 +67,11 @@ class ShardFolder:
   def look(self) -> list[dict[str, Any]]:
     """Takes note of the shards that stand. Returns the lines of theirs that the log lacks: such pairs are done, and
     `stand` once they are in the log."""
-    with explained(self.folder):
-      there = {path.name: path for path in self.folder.glob(f"*{self.kind.suffix}")}
+    there = self._there()
     counts: dict[str, int] = {}
-    all_there = set(there)
+    self._seen = set(there)
     for line in ledger.shards(self.folder):
-      if line["shard"] not in all_there:
+      if line["shard"] not in self._seen:
         continue
       self.standing[line["id"]] = line["bytes"]
       counts[line["shard"]] = counts.get(line["shard"], 0) + 1
@@ -74,14 +79,45 @@ class ShardFolder:
         there.pop(line["shard"], None)
     unlogged, seen = [], set[str]()
     for path in there.values():  # whose writer was killed
-      for sample in samples(path, self.kind):
-        if (text := next((sample.members[name] for name in ("json", "log") if name in sample.members), None)) is None:
-          continue
-        line = json.loads(text.read_bytes())
+      for line in self._lines(path):
         if line["id"] not in self.standing and line["id"] not in seen:
           seen.add(line["id"])
           unlogged.append(line)
     return unlogged
+
+  def _there(self) -> dict[str, Any]:
+    with explained(self.folder):
+      return {path.name: path for path in self.folder.glob(f"*{self.kind.suffix}")}
+
+  def _lines(self, path) -> Iterator[dict[str, Any]]:
+    for sample in samples(path, self.kind):
+      if (text := next((sample.members[name] for name in ("json", "log") if name in sample.members), None)) is not None:
+        yield json.loads(text.read_bytes())
+
+  def standing_lines(self, fingerprint: str) -> list[dict[str, Any]]:
+    """Those of the shard of this name that another worker has put, which are of this run; the next one is numbered
+    behind it."""
+    path = self.folder / f"{self.name}-{self.number:06d}{self.kind.suffix}"
+    if not path.is_file():
+      return []
+    self.number += 1
+    lines = [line for line in self._lines(path) if line.get("fingerprint") == fingerprint]
+    self.stand(lines)
+    return lines
+
+  def _done_meanwhile(self, fingerprint: str) -> set[str]:
+    """Pairs of this run in shards that others have put since, but those of other shares of this division."""
+    found: set[str] = set()
+    for name, path in self._there().items():
+      if name not in self._seen and not self._is_apart(name):
+        self._seen.add(name)
+        found |= {line["id"] for line in self._lines(path) if line.get("fingerprint") == fingerprint}
+    return found
+
+  def _is_apart(self, shard: str) -> bool:
+    match = _OF_SHARE.match(shard)
+    return match is not None and self.share is not None and (
+      int(match[2]) == self.share.processes and int(match[1]) != self.share.process)
 
   def stand(self, lines: list[dict[str, Any]]) -> None:
     """Takes note of pairs of shards that stand."""
@@ -99,7 +135,18 @@ class ShardFolder:
       return self._put() if self._rows else []
 
   def _put(self) -> list[dict[str, Any]]:
+    fingerprint = self._rows[0]["fingerprint"]
+    if self.share is not None and (twice := self._done_meanwhile(fingerprint)):
+      for row in self._rows:
+        if row["id"] in twice:
+          self.standing[row["id"]] = len(self.pending.pop(row["id"]))
+      self._rows = [row for row in self._rows if row["id"] not in twice]
+      if not self._rows:
+        return []
     name = f"{self.name}-{self.number:06d}{self.kind.suffix}"
+    if self.share is not None:
+      name = task_name([row["id"] for row in self._rows], fingerprint, self.share) + self.kind.suffix
+    self._seen.add(name)
     rows = [{**row, "shard": name, "in_shard": len(self._rows)} for row in self._rows]
     image, text = (("image.png", "log.json") if self.kind.suffix != ".tar" else ("png", "json"))
     content = self.kind.write([(row["id"], {image: self.pending[row["id"]], text: json.dumps(row).encode()})
@@ -189,11 +236,12 @@ class ShardLog:
       self._log.append(line)
 
 
-def place_of(out, container: str, size: int, *, name: str = ""):
-  """Where results go: `out` itself, or its shards. name: what shards are called, of their own where it is empty."""
+def place_of(out, container: str, size: int, *, name: str = "", share: Place = ALONE):
+  """Where results go: `out` itself, or its shards. name: what shards are called; where it is empty, by their pairs and
+  this share."""
   if container == FILES:
     return out
-  return ShardFolder(out, KINDS[container], size, name or f"fused-{uuid.uuid4().hex[:12]}")
+  return ShardFolder(out, KINDS[container], size, name, None if name else share)
 
 
 def refuse(container: str, *, maps: bool, temperatures: bool, overwrite: bool) -> None:
@@ -216,7 +264,8 @@ def opened(out, unlogged: list[dict[str, Any]], *, process: int, processes: int)
   return ShardLog(out, store_log.opened(out.folder, process=process, processes=processes), unlogged)
 
 
-def task_name(names: list[str], fingerprint: str) -> str:
-  """Of the shards that these pairs make, the same whenever they are made again."""
+def task_name(names: list[str], fingerprint: str, share: Place | None = None) -> str:
+  """Of the shard that these pairs make, the same whenever they are made again."""
   text = "\0".join([fingerprint, *names])
-  return f"fused-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+  own = "" if share is None else f"{share.process}-of-{share.processes}-"
+  return f"fused-{own}{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"

@@ -10,6 +10,7 @@ from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.fusing import compile_cache, job, sharded
 from dig2dig_jax.fusing.config import FuseReport
 from dig2dig_jax.fusing.engines import Done, Work
+from dig2dig_jax.fusing.facts import Facts
 
 
 class Worker:
@@ -29,6 +30,12 @@ class Worker:
     name = sharded.task_name([pair.name for pair in pairs], work.identity.fingerprint)
     out = sharded.place_of(config.out, config.results, len(pairs), name=name)
     config = dataclasses.replace(config, out=out)
+    if isinstance(out, sharded.ShardFolder):  # a worker that was lost may have put this task's shard before
+      lines.lines += out.standing_lines(work.identity.fingerprint)
+      there = {line["id"] for line in lines.lines}
+      pairs = [pair for pair in pairs if pair.name not in there]
+      if not pairs:
+        return Done(lines.lines, FuseReport(), Facts(), self.name)
     log = sharded.ShardLog(out, lines, []) if isinstance(out, sharded.ShardFolder) else lines
     report = FuseReport(notes=self._notes)
     self._notes = []

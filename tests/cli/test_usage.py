@@ -136,7 +136,7 @@ def test_help_has_every_flag_once_under_its_group(capsys):
   shown = re.findall(r"^  --(\w+)", out, re.M)
   assert sorted(shown) == sorted([*declare.DECLARED, "flagfile", "helpfull"])
   assert "Peak of the schedule. [train]" in out
-  assert "[fuse; benchmark: tables, figures, speed, theory, degraded, unannounced, questions]" in out
+  assert "[fuse; benchmark: tables, figures, speed, theory, degraded, unannounced, questions, brackets]" in out
 
 
 def test_home_is_expanded_in_every_flag_of_a_place(monkeypatch, tmp_path):

@@ -2,15 +2,18 @@
 
 import json
 import pickle
+import shutil
 
 import numpy as np
 import pytest
 from scenes import read, write_pair
 from toys import conv_params, conv_prior
 
+from dig2dig_jax.cli import status as status_command
 from dig2dig_jax.data.shards import KINDS, files
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.fusing import engines, job, ledger, sharded
+from dig2dig_jax.fusing import engines, job, ledger, sharded, status
+from dig2dig_jax.fusing.processes import Place
 from dig2dig_jax.fusing.worker import Worker
 from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
@@ -126,6 +129,77 @@ def test_a_shard_that_its_writer_did_not_live_to_log_is_logged_by_the_next_run(r
   assert report.done in (2, 4) and set(ledger.read(out)) == set(NAMES) | gone
 
 
+def test_a_shard_that_a_lost_worker_put_is_not_made_again(root, method, plain, fuser, monkeypatch):
+  """Its answer never came: the next worker reads the lines back, and the log has each once."""
+  done = []
+
+  def twice(work, tasks):
+    for _ in range(2):
+      worker = Worker(work)
+      worker._fuser = fuser[0] if fuser else None
+      done.append([worker(task) for task in tasks])
+      monkeypatch.setattr(job.Run, "fuse", None)
+    yield from done[-1]
+
+  out = root / "put"
+  report = fuse(method, root / "data", out, engine=twice, results="webdataset", shard=4)
+  assert report.done == len(NAMES) and same_lines(done[0]) == same_lines(done[1])
+  monkeypatch.undo()
+  assert [len(lines) for lines in ledger.read(out).values()] == [1] * len(NAMES) and len(list(out.glob("*.tar"))) == 3
+  assert fuse(method, root / "data", out, results="webdataset", shard=4).skipped == len(NAMES)
+
+
+def same_lines(done):
+  return json.loads(json.dumps([one.lines for one in done]))
+
+
+def test_of_two_processes_with_one_share_the_second_puts_what_the_first_has_not(tmp_path):
+  def folder(process, processes):
+    found = sharded.place_of(tmp_path, "webdataset", 10, share=Place(process, processes))
+    found.look()
+    return found
+
+  def add(out, *names, run="run"):
+    for name in names:
+      out.pending[name] = name.encode()
+      out.add({"id": name, "fingerprint": run})
+
+  first, second, divided, other = folder(0, 1), folder(0, 1), folder(1, 2), folder(1, 2)
+  add(first, "a", "b")
+  add(second, "a", "b", "c")
+  assert [line["id"] for line in first.close()] == ["a", "b"]
+  assert [line["id"] for line in second.close()] == ["c"]
+  assert (second / "a.png").is_file() and not second.pending
+  add(divided, "b", "d")
+  assert [line["id"] for line in divided.close()] == ["d"]  # whose share is of another division
+  (again := folder(0, 1))._seen.clear()
+  add(again, "a", "b")
+  assert again.close() == []
+  other._seen = {path.name for path in tmp_path.iterdir() if "-of-1-" in path.name}
+  apart = folder(0, 2)
+  apart._seen = set(other._seen)
+  add(apart, "d")
+  assert [line["id"] for line in apart.close()] == ["d"]  # which no share of one division has in common: not looked at
+  add(other, "a", run="another")
+  assert [line["id"] for line in other.close()] == ["a"]
+  ids = [sample.name for _, sample in shard_rows(tmp_path, "webdataset")]
+  assert sorted(ids) == ["a", "a", "b", "c", "d", "d"]
+
+
+def test_a_pair_that_fails_at_a_worker_fails_alone_and_is_tried_again(root, method, plain, fuser, tmp_path):
+  shutil.copytree(root / "data", tmp_path / "data")
+  bad = tmp_path / "data" / "vi" / f"{NAMES[3]}.png"
+  whole = bad.read_bytes()
+  bad.write_bytes(whole[:60])
+  out = tmp_path / "out"
+  report = fuse(method, tmp_path / "data", out, engine=backwards(fuser, twice={0, 1}))
+  assert report.done == len(NAMES) - 1 and len(report.failed) == 1 and bad.name in report.failed[0]
+  assert (out / "log" / "0-of-1.jsonl").read_text().count('"failed":') == 1
+  bad.write_bytes(whole)
+  report = fuse(method, tmp_path / "data", out, engine=backwards(fuser), only="failed")
+  assert (report.done, report.failed) == (1, []) and same(out, plain)
+
+
 def test_what_cannot_be_in_shards_is_refused(root, method):
   for changes in ({"maps": True}, {"temperatures": True}, {"overwrite": True}):
     with pytest.raises(UserError, match=f"--{next(iter(changes))}: expected --results=files"):
@@ -133,7 +207,7 @@ def test_what_cannot_be_in_shards_is_refused(root, method):
   assert sharded.CONTAINERS == ("files", "webdataset", "parquet", "array_record")
 
 
-def test_sources_and_results_in_a_store_and_in_shards_there(root, method, plain, fuser):
+def test_sources_and_results_in_a_store_and_in_shards_there(root, method, plain, fuser, capsys):
   pytest.importorskip("fsspec")
   place = typed_place("memory://engines")
   rows = [(name, {f"{source}.png": (root / "data" / source / f"{name}.png").read_bytes() for source in ("ir", "vi")})
@@ -146,8 +220,15 @@ def test_sources_and_results_in_a_store_and_in_shards_there(root, method, plain,
   assert report.done == len(NAMES)
   for name in NAMES:
     assert (place / "out" / f"{name}.png").read_bytes() == (plain / f"{name}.png").read_bytes()
-  again = fuse(method, place / "data", place / "out")
-  assert (again.done, again.skipped) == (0, len(NAMES))
+  (place / "pairs.jsonl").write_text("".join(json.dumps({"id": name, "files": {
+    source: f"data/{source}/{name}.png" for source in ("ir", "vi")}}) + "\n" for name in NAMES))  # fmt: skip
+  for changes in ({}, {"manifest": place / "pairs.jsonl"}):
+    again = fuse(method, place / "data", place / "out", **changes)
+    assert (again.done, again.skipped) == (0, len(NAMES))
+  found = status.look(place / "out")
+  assert (found.done, found.pairs, found.failed) == (len(NAMES), len(NAMES), {})
+  assert status_command.run(["memory://engines/out", "--json"]) == 0
+  assert json.loads(capsys.readouterr().out)["done"] == len(NAMES)
   report = fuse(method, place / "shards", place / "packed", engine=backwards(fuser), dataset="webdataset",
                 results="webdataset", shard=5)  # fmt: skip
   assert report.done == len(NAMES) and len(shard_rows(place / "packed", "webdataset")) == len(NAMES)

@@ -45,7 +45,10 @@ def write(out, pair, *, run=RUN, image=b"image", process=0, processes=1):
 def done(out, pair, run=RUN, *, overwrite=False):
   named = results.Named(pair.name, list(pair.files.values()))
   with Index(out) as index:
-    return set(results.finished([named], index, run, out, overwrite=overwrite))
+    at_once = set(results.at_once([named.name], [[file] for file in named.files], index, run, out))
+    found = set(results.finished([named], index, run, out, overwrite=overwrite))
+    assert at_once <= found
+    return found
 
 
 def test_what_is_done_is_known_from_any_process(tmp_path, pair):

@@ -54,6 +54,25 @@ def test_what_was_appended_since_is_told_with_what_the_file_tells(tmp_path):
   assert asked(tmp_path, "a") == {"a": [row]}
 
 
+def test_pairs_with_one_line_of_this_run_are_told_at_once(tmp_path):
+  """Of the index and of what was appended since; a pair with two lines, or one of another run, is for `rows`."""
+  other = ledger.identity({"strength": 0.1}, {"a": np.arange(4, dtype=np.float32)})
+  finish(tmp_path, "a", "b", "c", process=1)
+  asked(tmp_path, "a")
+  finish(tmp_path, "b", "d", "\udcff", process=2)
+  finish(tmp_path, "c", "e", **other._asdict())
+  sources = index_tables.digest(ENTRY["sources"].values())
+  keys = [index_tables.key(name) for name in ("a", "b", "c", "d", "e", "f", "\udcff")]
+  with Index(tmp_path) as index:
+    assert index.once(keys, RUN.fingerprint) == dict.fromkeys((b"a", b"d", keys[-1]), (51234, sources, 0))
+    assert set(index.once(keys, other.fingerprint)) == {b"e"} and not index.once(keys, "unknown")
+
+
+def test_digests_of_many_are_those_of_each():
+  sizes = np.array([[-1, 0], [1, 2**40], [2**62, 7]])
+  assert index_tables.digests(sizes).tolist() == [index_tables.digest(row) for row in sizes.tolist()]
+
+
 def _cut(path):
   path.write_bytes(path.read_bytes()[:5000])
 

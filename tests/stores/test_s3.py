@@ -56,13 +56,14 @@ def test_a_refusal_for_want_of_permission_is_one_line_and_not_repeated(s3, monke
     asked.append(environ["REQUEST_METHOD"])
     body = b"<Error><Code>AccessDenied</Code><Message>Access Denied to no-key</Message></Error>"
     start_response("403 Forbidden", [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
-    return [body]
+    # HEAD is answered without a body: one would be taken for the next answer's beginning, and the request be repeated.
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
   monkeypatch.setattr(faulty, "_app", refusing)
   with pytest.raises(UserError) as raised:
     write_text(typed_place(url) / "refused" / "run.json", "text", known=True)
   assert "found no permission (check the credentials" in str(raised.value) and "no-key" not in str(raised.value)
-  assert len(asked) <= 6
+  assert asked == ["GET", "HEAD"]
 
 
 def test_without_credentials_that_is_said(s3, monkeypatch):
