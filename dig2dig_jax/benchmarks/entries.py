@@ -49,7 +49,8 @@ def check(data: Path, listed: Frozen) -> None:
   found = frozen(data, listed["sources"])["pairs"]
   if strange := sorted(found.keys() ^ listed["pairs"].keys()):
     what = "it is not on the list" if strange[0] in found else "it is missing"
-    raise UserError(f"{data}: expected the {len(listed["pairs"])} pairs, found {len(found)}; {strange[0]}: {what}")
+    count = len(listed["pairs"])
+    raise UserError(f"{data}: expected the {count} frozen pairs, found {len(found)}; {strange[0]}: {what}")
   for name, own in found.items():
     if own != listed["pairs"][name]:
       source = next(source for source in own if own[source] != listed["pairs"][name][source])
