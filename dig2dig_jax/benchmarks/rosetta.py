@@ -1,4 +1,4 @@
-"""Which definitions does another program's evaluator compute? Its numbers, and those of `conventions` that round to them.
+"""Which definitions does another program's evaluator compute? Those of `conventions` that round to its numbers.
 
   python -m dig2dig_jax.benchmarks.rosetta CHECKOUT/Evaluator.py DATA ir,vi FUSED --limit=2
 
@@ -49,10 +49,12 @@ def load(path: Path) -> dict[str, Measure]:
   try:
     spec.loader.exec_module(module)
   except Exception as error:
-    raise UserError(f"{path}: expected a program that can be imported, found {type(error).__name__}: {error}") from error
+    reason = f"{type(error).__name__}: {error}"
+    raise UserError(f"{path}: expected a program that can be imported, found {reason}") from error
   if hasattr(module, "ssim"):
     module.ssim = functools.partial(module.ssim, data_range=2)
-  found = {_CALLED.get(name, name): function for name, function in inspect.getmembers(getattr(module, "Evaluator", None))
+  members = inspect.getmembers(getattr(module, "Evaluator", None))
+  found = {_CALLED.get(name, name): function for name, function in members
            if conventions.family(name) == name and callable(function)}  # fmt: skip
   if not found:
     raise UserError(f"{path}: expected a class Evaluator with functions named as measures, found none")
@@ -102,7 +104,8 @@ def main(words: Sequence[str]) -> int:
   parser.add_argument("--limit", type=int, default=0)
   asked = parser.parse_args(words)
   try:
-    print(run(asked.evaluator, DataConfig(asked.data, tuple(asked.sources.split(","))), asked.fused, asked.limit), end="")
+    data = DataConfig(asked.data, tuple(asked.sources.split(",")))
+    print(run(asked.evaluator, data, asked.fused, asked.limit), end="")
   except UserError as error:
     print(error, file=sys.stderr)
     return 2

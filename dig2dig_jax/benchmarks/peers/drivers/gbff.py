@@ -9,8 +9,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import own_cpu
-
 # task -> (script, folders of the first and the second source, folder of results)
 SCRIPTS = {
   "thermal": ("test_vif.py", "VIF/IR", "VIF/VIS", "VIF"),
@@ -21,6 +19,8 @@ SCRIPTS = {
 
 
 def main(checkout: Path, task: str, first: Path, second: Path, out: Path) -> None:
+  import own_cpu  # beside this script
+
   script, a, b, results = SCRIPTS[task]
   with tempfile.TemporaryDirectory() as folder:
     for name, source in ((a, first), (b, second)):

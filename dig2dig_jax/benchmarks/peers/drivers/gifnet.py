@@ -8,11 +8,12 @@ import os
 import sys
 from pathlib import Path
 
-import own_cpu
 from PIL import Image
 
 
 def main(checkout: Path, task: str, first: Path, second: Path, out: Path) -> None:
+  import own_cpu  # beside this script
+
   if task == "medical":
     first, second = second, first
   colours = [any(Image.open(path).mode == "RGB" for path in folder.glob("*.png")) for folder in (first, second)]

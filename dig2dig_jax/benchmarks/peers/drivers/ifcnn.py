@@ -11,13 +11,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import own_cpu
 from PIL import Image
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def main(checkout: Path, task: str, first: Path, second: Path, out: Path) -> None:
+  import own_cpu  # beside this script
+
   own_cpu.prepare()
   import torch
   import torchvision

@@ -10,10 +10,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-import own_cpu
-
 
 def main(checkout: Path, task: str, first: Path, second: Path, out: Path) -> None:
+  import own_cpu  # beside this script
+
   own_cpu.prepare()
   own_cpu.scipy_misc()
   import torch
