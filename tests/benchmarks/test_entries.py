@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from dig2dig_jax.benchmarks import entries
+from dig2dig_jax.errors import UserError
 
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 
@@ -22,6 +23,7 @@ def data(tmp_path):
   return tmp_path / "set"
 
 
+@pytest.mark.slow
 def test_a_method_enters(data, tmp_path, capsys):
   out = tmp_path / "entries"
   out.mkdir()
@@ -40,6 +42,17 @@ def test_a_method_enters(data, tmp_path, capsys):
   assert entries.main(arguments) == 2 and "it is missing" in capsys.readouterr().err
   (out / "set" / "Mine.json").write_text('{"scores": {}}')
   assert entries.main(["page", str(out)]) == 2 and "Mine.json: expected scores" in capsys.readouterr().err
+
+
+def test_only_the_frozen_pairs_are_taken(data):
+  listed = entries.frozen(data, ("ir", "vi"))
+  entries.check(data, listed)
+  Image.fromarray(np.zeros((48, 48), np.uint8)).save(data / "vi" / "1.png")
+  with pytest.raises(UserError, match="expected the frozen file of 1 in vi"):
+    entries.check(data, listed)
+  (data / "vi" / "1.png").unlink()
+  with pytest.raises(UserError, match="found 1; 1: it is missing"):
+    entries.check(data, listed)
 
 
 def test_the_page_is_what_the_command_makes():

@@ -45,6 +45,7 @@ def peer(name, command):
   return spec.Peer(name, tuple(command.split()), licence="MIT")
 
 
+@pytest.mark.slow
 def test_a_folder_of_pairs_becomes_a_table(pairs, average, tmp_path, monkeypatch):
   copy = ("cp", "{a}", "{out}")
   monkeypatch.setattr(builtin, "peers", lambda: ([peer("dig2dig", average), spec.Peer("copier", copy, each=True)], []))
@@ -59,6 +60,16 @@ def test_a_folder_of_pairs_becomes_a_table(pairs, average, tmp_path, monkeypatch
   assert costs.keys() == {"dig2dig", "copier"}
   assert 0 < costs["dig2dig"]["first"] and 5 < costs["copier"]["peak"] < costs["dig2dig"]["peak"] < 300
   assert "| copier |" in (tmp_path / "out" / "peers.md").read_text()
+
+
+def test_images_come_back_by_their_pairs_names(pairs, tmp_path):
+  staged = stage.write(DataConfig(pairs, ("ir", "vi")).find()[0], ("ir", "vi"), tmp_path / "pairs", [])
+  copier = spec.Peer("copier", ("cp", "{b}", "{out}"), each=True)
+  cost = measure.fuse(copier, staged, stage.first(staged, tmp_path / "first"), "thermal", tmp_path / "out" / "copier")
+  for name in ("one", "two", "three"):
+    found = Image.open(tmp_path / "out" / "copier" / f"{name}.png")
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(Image.open(pairs / "vi" / f"{name}.png")))
+  assert 0 < cost.seconds < 60 and 0 < cost.peak < 64
 
 
 def test_memory_is_the_childs_and_not_that_of_who_starts_it(tmp_path):
