@@ -1,8 +1,6 @@
 """python -m dig2dig_jax: the command `dig2dig`."""
 
-import sys
-
-from dig2dig_jax.cli.main import main
+from dig2dig_jax.cli.main import start
 
 if __name__ == "__main__":
-  sys.exit(main())
+  start()

@@ -25,6 +25,8 @@ import time
 
 import scale
 
+from dig2dig_jax.cli import interrupt
+
 PAIRS, SIZES, PAUSE = 40, 2, 0.02
 # Ends that are none of the program's: what a signal does before or after its own handlers are there. Ctrl-C is heard
 # wherever it comes (`launch.py`), so it ends a run with 130, or with 0 if all was done.
@@ -41,7 +43,12 @@ def _work(data, out, cache, fault, amount, log):
   os.dup2(number, 1)
   os.dup2(number, 2)
   sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", buffering=1, closefd=False)
-  sys.exit(_status(data, out, cache, fault, amount))
+  try:
+    status = _status(data, out, cache, fault, amount)
+    interrupt.over()  # as launch.py has it: what comes now comes after the job
+  except KeyboardInterrupt:
+    status = 130
+  sys.exit(status)
 
 
 def _status(data, out, cache, fault, amount) -> int:

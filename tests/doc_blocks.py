@@ -69,8 +69,8 @@ def of_yaml(value) -> list[list[str]]:
 
 
 def programs(words: list[str]) -> list[tuple[str, list[str]]]:
-  """[(`launch`, `dig2dig`, `convert.NAME`, `make` or `pip`, its words)]: what a command line starts, or a script in it.
-  """
+  """[(`launch`, `dig2dig`, `make`, `pip` or a module, as `convert.NAME`, its words)]: what a command line starts, or a
+  script in it."""
   found = []
   inner = [word for word in words if " " in word and "launch.py" in word]  # a script in quotes
   for script in inner:
@@ -84,8 +84,10 @@ def programs(words: list[str]) -> list[tuple[str, list[str]]]:
       found.append(("launch", rest))
     elif pathlib.PurePath(word).name == "dig2dig":
       found.append(("dig2dig", rest))
-    elif re.fullmatch(r"(convert|examples)\.\w+", word):
+    elif re.fullmatch(r"(convert|examples|dig2dig_jax)(\.\w+)+", word):
       found.append((word, rest))
+    elif re.fullmatch(r"tests/\w+\.py", word):
+      found.append((word.removesuffix(".py").replace("/", "."), rest))
     elif word in ("make", "pip") and at == 0:
       found.append((word, rest))
     else:

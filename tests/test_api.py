@@ -135,6 +135,7 @@ def test_only_the_launcher_reads_flags_and_only_converters_torch():
   with_torch = {name for name in MODULES if room(name) == "porting"} | {
     "dig2dig_jax.benchmarks.full_size", "dig2dig_jax.benchmarks.peer"
   }  # fmt: skip
+  with_torch |= {name for name in MODULES if ".peers.drivers." in name}  # scripts that a peer's own Python runs
   for name in MODULES:
     roots = {other.split(".")[0] for other in imports(name)}
     assert ("absl" in roots) == (name in ("dig2dig_jax.cli.launcher", "dig2dig_jax.cli.declare")), f"{name} and absl"

@@ -18,6 +18,7 @@ from dig2dig_jax.benchmarks import (
 )
 from dig2dig_jax.benchmarks import tables as benchmark
 from dig2dig_jax.benchmarks.degraded_rows import Runner
+from dig2dig_jax.benchmarks.peers import job as peers
 from dig2dig_jax.benchmarks.rows import TABLES, theory_rows
 from dig2dig_jax.cli import common, flags, usage
 from dig2dig_jax.cli.output import note, say
@@ -58,6 +59,8 @@ def run() -> int:
     return _theory()
   if suite == "figures":
     return _figures()
+  if "peers" in flags.TABLE.value:
+    return _peers()
   tables = tuple(TABLES) if flags.TABLE.value == ["all"] else tuple(flags.TABLE.value)
   keep = tuple(row.strip() for row in flags.ROWS.value.split(";") if row.strip())
   config, options = dataclasses.replace(common.fuse_config(), settings=common.pixel_settings()), _tuned()
@@ -68,6 +71,16 @@ def run() -> int:
     chosen["lpips"] = lpips.load(Path(flags.LPIPS.value))
   chosen |= {"middle": flags.MIDDLE.value, "tell": lambda line: note(f"note: {line}")}
   found = benchmark.run(common.prior(), common.codec(), config, options, **chosen)
+  return common.finish(found, found.text)
+
+
+def _peers() -> int:
+  if flags.TABLE.value != ["peers"]:
+    raise UserError(f"--table={','.join(flags.TABLE.value)}: expected peers alone, whose rows are other programs'")
+  keep = tuple(row.strip() for row in flags.ROWS.value.split(";") if row.strip())
+  chosen = {"keep": keep, "limit": flags.LIMIT.value, "protocol": common.one_protocol()}
+  chosen |= {"place": Path(flags.PEERS.value) if flags.PEERS.value else None}
+  found = peers.run(common.data_config(), Path(flags.OUT.value), tell=lambda line: note(f"note: {line}"), **chosen)
   return common.finish(found, found.text)
 
 

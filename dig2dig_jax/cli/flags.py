@@ -307,7 +307,14 @@ SAMPLE_STEPS = integer(
 )  # fmt: skip
 
 group("benchmark")
-TABLE = names("table", "methods", f"all, or names among {', '.join(TABLES)}.", "benchmark:tables", check=_SOME_NAME)
+TABLE = names(
+  "table", "methods", f"all, or names among {', '.join(TABLES)}; or peers, other programs on the same pairs.",
+  "benchmark:tables", check=_SOME_NAME,
+)  # fmt: skip
+PEERS = path(
+  "peers", None, "Of --table=peers: a TOML file of other programs, or a folder of their checkouts. docs/peers.md.",
+  "benchmark:tables",
+)  # fmt: skip
 ROWS = string(
   "rows", "", "Rows of the table to run, separated by semicolons, * for any letters; all if empty.", "benchmark:tables"
 )  # fmt: skip

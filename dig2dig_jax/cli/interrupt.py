@@ -1,4 +1,5 @@
-"""What does Ctrl-C do before a job has begun? It ends the process there and then, with status 130.
+"""What does Ctrl-C do before a job has begun, and after its end? Before, it ends the process at once, with status 130;
+after, nothing.
 
 Nothing is written by then. An exception, which Python's own handler raises, would come up inside of whatever library is
 being imported: some swallow it, some break on it.
@@ -31,6 +32,12 @@ def begins() -> None:
   """The job begins: from here on Ctrl-C is an exception, or what the job makes of it."""
   if _handler() is _end:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def over() -> None:
+  """All is done and said, and the process is on its way out: Ctrl-C has nothing left to end."""
+  if threading.current_thread() is threading.main_thread() and _handler() in (_end, signal.default_int_handler):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _handler():

@@ -178,6 +178,13 @@ def start() -> None:
   _open_streams()
   try:
     with interrupt.ends_at_once():
-      app.run(main, flags_parser=parse)
+      app.run(_whole, flags_parser=parse)
   except KeyboardInterrupt:
+    interrupt.over()
     sys.exit(stopped())
+
+
+def _whole(argv) -> int:
+  status = main(argv)
+  interrupt.over()
+  return status

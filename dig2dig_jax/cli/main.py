@@ -60,5 +60,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return interrupt.INTERRUPTED
 
 
+def start() -> None:
+  """Runs this process's command line and ends it."""
+  try:
+    status = main()
+    interrupt.over()
+  except KeyboardInterrupt:
+    interrupt.over()
+    print("stopped", file=sys.stderr)
+    status = interrupt.INTERRUPTED
+  sys.exit(status)
+
+
 if __name__ == "__main__":
-  sys.exit(main())
+  start()

@@ -41,3 +41,9 @@ def test_a_handler_of_somebody_else_stays():
   with interrupt.ends_at_once():
     assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
   assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_after_the_job_it_ends_nothing():
+  code = CODE.format(before="interrupt.over()").replace("time.sleep(5)", "print('whole')")
+  found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+  assert (found.returncode, found.stdout, found.stderr) == (0, "whole\n", "")

@@ -1,0 +1,180 @@
+"""A benchmark that others can enter: frozen pairs, told by SHA-256, one protocol, a page made of committed score files.
+
+  python -m dig2dig_jax.benchmarks.entries freeze ROOT vif/tno:ir,vi mff/mffw:a,b > docs/entries/pairs.json
+  python -m dig2dig_jax.benchmarks.entries score vif/tno ROOT/vif/tno MyMethod=FUSED -o docs/entries
+  python -m dig2dig_jax.benchmarks.entries page docs/entries > docs/benchmark_entries.md
+
+`score` refuses pairs that are not the frozen ones and folders that lack one of them.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dig2dig_jax import escape, metrics
+from dig2dig_jax.data.datasets import DataConfig
+from dig2dig_jax.data.pairs import Pair
+from dig2dig_jax.errors import UserError
+from dig2dig_jax.evaluation import compare, fused
+from dig2dig_jax.evaluation.compare_table import number, plain
+from dig2dig_jax.evaluation.scores import measures_version
+from dig2dig_jax.record import make_folder, write_text
+
+PAIRS = "pairs.json"
+PROTOCOL = "panel"
+_DIGITS = 6  # of a committed score: more than any table prints
+
+Frozen = dict[str, Any]  # {"sources": [...], "pairs": {name: {source: SHA-256}}}
+
+
+def frozen(data: Path, sources: Sequence[str]) -> Frozen:
+  """The list of a folder of pairs: names and the SHA-256 of each file, no image."""
+  pairs, _ = DataConfig(data, tuple(sources)).find_files()
+  return {"sources": list(sources), "pairs": {pair.name: _hashes(pair) for pair in pairs}}
+
+
+def _hashes(pair: Pair) -> dict[str, str]:
+  return {source: hashlib.sha256(path.read_bytes()).hexdigest() for source, path in pair.files.items()}
+
+
+def check(data: Path, listed: Frozen) -> None:
+  """UserError unless a folder's pairs are the frozen ones: all of them, no other, and each file to the bit."""
+  found = frozen(data, listed["sources"])["pairs"]
+  if strange := sorted(found.keys() ^ listed["pairs"].keys()):
+    what = "it is not on the list" if strange[0] in found else "it is missing"
+    count = len(listed["pairs"])
+    raise UserError(f"{data}: expected the {count} frozen pairs, found {len(found)}; {strange[0]}: {what}")
+  for name, own in found.items():
+    if own != listed["pairs"][name]:
+      source = next(source for source in own if own[source] != listed["pairs"][name][source])
+      raise UserError(f"{data}: expected the frozen file of {name} in {source}, found another; unpack the data anew")
+
+
+def score(name: str, listed: Frozen, data: Path, folders: Mapping[str, Path], out: Path) -> list[Path]:
+  """Scores folders of fused images {method: folder} of all pairs of a list, and the trivial fusions, by PROTOCOL;
+  writes `out`/SET/METHOD.json for each. UserError for other pairs, and where a fused image is missing."""
+  check(data, listed)
+  with tempfile.TemporaryDirectory() as scratch:
+    found = fused.run(folders, DataConfig(data, tuple(listed["sources"])), Path(scratch), protocol=PROTOCOL)
+  if found.failed:
+    raise UserError(found.failed[0])
+  folder = out / name.replace("/", "_")
+  make_folder(folder)
+  written = []
+  for method, rows in found.scores.items():
+    entry = {"set": name, "method": method, "protocol": PROTOCOL, "measures": measures_version(),
+             "scores": {image: {one: _rounded(value) for one, value in row.items()}
+                        for image, row in zip(found.comparison.images, rows, strict=True)}}  # fmt: skip
+    written.append(folder / f"{method.replace('/', '_')}.json")
+    write_text(written[-1], json.dumps(entry, indent=1) + "\n")
+  return written
+
+
+def _rounded(value: float) -> float | str | None:
+  found = plain(value)
+  return round(found, _DIGITS) if isinstance(found, float) else found
+
+
+def page(folder: Path) -> str:
+  """docs/benchmark_entries.md, of the list and the score files in a folder. UserError for a file that is no entry."""
+  lists = json.loads((folder / PAIRS).read_text(encoding="utf-8"))
+  text = _HEAD
+  for name, listed in lists.items():
+    files = sorted((folder / name.replace("/", "_")).glob("*.json"))
+    text += f"\n## {name}\n\n{len(listed['pairs'])} pairs, sources {' and '.join(listed['sources'])}\n\n"
+    text += _table([_entry(path, listed) for path in files]) if files else "No entry yet.\n"
+  return text
+
+
+def _entry(path: Path, listed: Frozen) -> dict[str, Any]:
+  try:
+    entry = json.loads(path.read_text(encoding="utf-8"))
+    same = entry["scores"].keys() == listed["pairs"].keys() and entry["protocol"] == PROTOCOL
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    raise UserError(f"{path}: expected scores that `entries score` wrote, found {type(error).__name__}") from error
+  if not same:
+    raise UserError(f"{path}: expected scores of the {len(listed['pairs'])} frozen pairs by {PROTOCOL}, found others")
+  return entry
+
+
+def _table(entries: Sequence[Mapping[str, Any]]) -> str:
+  names = metrics.PROTOCOLS[PROTOCOL]
+  scores = {entry["method"]: {name: np.array([np.nan if row[name] is None else float(row[name])
+                                              for row in entry["scores"].values()]) for name in names}
+            for entry in entries}  # fmt: skip
+  better = {name: metrics.METRICS[name].higher_is_better for name in names}
+  ranks = compare.mean_ranks(scores, better)
+  heads = [f"{escape.markdown(name)} {'↑' if better[name] else '↓'}" for name in names]
+  rows = [[escape.markdown(method), *(number(compare.summarise(row[name]).mean) for name in names),
+           f"{ranks[method]:.2f}"] for method, row in scores.items()]  # fmt: skip
+  rows.sort(key=lambda row: float(row[-1]))
+  return escape.table(["method", *heads, "mean rank ↓"], rows)
+
+
+_HEAD = """# Benchmark entries
+
+By `python -m dig2dig_jax.benchmarks.entries page docs/entries`, from the score files in `docs/entries`. The pairs are
+frozen: `docs/entries/pairs.json` has their names and the SHA-256 of every file. It has no images, which are their
+authors'.
+
+**Protocol.** All pairs of a set, at the sources' size; fused images of 8 bits with the sources' names, PNG. Measures of
+`panel` (`docs/evaluation.md`), of gray images, means over the pairs. The mean rank is over the measures and the rows of
+the table; it changes with every entry. Rows of trivial fusions and copies of the sources are for scale. Say which pairs
+the settings of a method were chosen on.
+
+**To enter.** Fuse the pairs with your program, then
+
+<!-- not run: reads folders of other commands -->
+```sh
+python -m dig2dig_jax.benchmarks.entries score vif/tno data/vif/tno "My method=FOLDER" -o docs/entries
+python -m dig2dig_jax.benchmarks.entries page docs/entries > docs/benchmark_entries.md
+```
+
+and send both files, with the place of your code and its licence. Pairs that differ from the list in a bit are refused,
+and so is a folder that lacks one. Seconds and memory beside the scores: `docs/peers.md`.
+"""
+
+
+def main(words: Sequence[str]) -> int:
+  parser = argparse.ArgumentParser(prog="python -m dig2dig_jax.benchmarks.entries", description=__doc__)
+  commands = parser.add_subparsers(dest="command", required=True)
+  freeze = commands.add_parser("freeze")
+  freeze.add_argument("root", type=Path)
+  freeze.add_argument("sets", nargs="+", metavar="SET:SOURCE,SOURCE")
+  scored = commands.add_parser("score")
+  scored.add_argument("set")
+  scored.add_argument("data", type=Path)
+  scored.add_argument("fused", nargs="+", metavar="NAME=FOLDER")
+  scored.add_argument("-o", "--out", type=Path, default=Path("docs/entries"))
+  shown = commands.add_parser("page")
+  shown.add_argument("folder", type=Path)
+  asked = parser.parse_args(words)
+  try:
+    if asked.command == "freeze":
+      lists = {name: frozen(asked.root / name, sources.split(","))
+               for name, _, sources in (text.partition(":") for text in asked.sets)}  # fmt: skip
+      print(json.dumps(lists, indent=1))
+    elif asked.command == "page":
+      print(page(asked.folder), end="")
+    else:
+      lists = json.loads((asked.out / PAIRS).read_text(encoding="utf-8"))
+      if asked.set not in lists:
+        raise UserError(f"{asked.set}: expected a set among {', '.join(lists)}")
+      folders = {name: Path(folder) for name, _, folder in (text.partition("=") for text in asked.fused)}
+      for path in score(asked.set, lists[asked.set], asked.data, folders, asked.out):
+        print(path)
+  except UserError as error:
+    print(error, file=sys.stderr)
+    return 2
+  return 0
+
+
+if __name__ == "__main__":
+  sys.exit(main(sys.argv[1:]))
