@@ -25,7 +25,7 @@ import time
 
 import scale
 
-from dig2dig_jax.cli import interrupt
+from dig2dig_jax.cli import interrupt, output
 
 PAIRS, SIZES, PAUSE = 40, 2, 0.02
 # Ends that are none of the program's: what a signal does before or after its own handlers are there. Ctrl-C is heard
@@ -79,17 +79,18 @@ def _status(data, out, cache, fault, amount) -> int:
     elif fault == "read-only output" and os.geteuid() == 0:  # nothing is read-only to the superuser
       threading.Timer(amount, os.seteuid, (65534,)).start()
     if note := compile_cache.use(cache):
-      print(f"note: {note}", file=sys.stderr)
+      output.note(f"note: {note}")
     try:
       report = scale.work(data, out, 0, 1, 2, PAUSE, None if note else cache)
     except UserError as error:
-      print(f"error: {error}", file=sys.stderr)
+      output.note(f"error: {error}")
       return 2
     finally:
       if fault == "read-only output" and os.getuid() == 0:
         os.seteuid(0)  # what Python does at its end is none of the job's
       compile_cache.stop()
-    print("".join(f"note: {line}\n" for line in report.notes), end="", file=sys.stderr)
+    for line in report.notes:
+      output.note(f"note: {line}")
     return 130 if report.left and "Ctrl-C" in report.summary() else 3 if report.failed else 0
   except KeyboardInterrupt:
     return 130

@@ -94,7 +94,7 @@ def _help(argv) -> str:
 
 
 def stopped() -> int:
-  print("stopped", file=sys.stderr)
+  note("stopped")
   return interrupt.INTERRUPTED
 
 

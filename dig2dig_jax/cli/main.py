@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from dig2dig_jax.cli import interrupt
+from dig2dig_jax.cli.output import note
 
 HELP = """dig2dig: fuse registered images of one scene into one, with a diffusion prior.
 
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
       return commands.run(command, rest)
   except KeyboardInterrupt:
-    print("stopped", file=sys.stderr)
+    note("stopped")
     return interrupt.INTERRUPTED
 
 
@@ -67,7 +68,7 @@ def start() -> None:
     interrupt.over()
   except KeyboardInterrupt:
     interrupt.over()
-    print("stopped", file=sys.stderr)
+    note("stopped")
     status = interrupt.INTERRUPTED
   sys.exit(status)
 
