@@ -81,7 +81,7 @@ def run(command: str, words: list[str]) -> int:
       if _HELP & set(words):
         say(own.HELP)
         return 0
-      return own.run(words if command in _NO_OUT else _out_flag(words))
+      return own.run(words if command in _NO_OUT else _out_flag(words, pipe=command == "live"))
     if command == "evaluate" and any(word.lstrip("-") == "video" for word in words):
       from dig2dig_jax.cli import video
 
@@ -109,13 +109,13 @@ def _convert(words: list[str]) -> int:
   return importlib.import_module(f"dig2dig_jax.porting.{words[0]}").main(words[1:])
 
 
-def _out_flag(words: list[str]) -> list[str]:
-  """-o OUT and --out OUT as --out=OUT."""
+def _out_flag(words: list[str], *, pipe: bool = False) -> list[str]:
+  """-o OUT and --out OUT as --out=OUT. pipe: OUT may be -, standard output."""
   found, rest = [], iter(words)
   for word in rest:
     if word in ("-o", "--out", "-out"):
       value = next(rest, None)
-      if value is None or value.startswith("-"):
+      if value is None or value.startswith("-") and not (pipe and value == "-"):
         raise UserError(f"{word}: expected a file or a folder after it, found nothing")
       word = f"--out={value}"
     elif word.startswith("-o="):

@@ -163,3 +163,13 @@ def test_a_full_disk_behind_standard_output_is_one_line():
     found = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
   assert found.returncode == 2 and found.stderr.startswith("error: standard output: expected to write there, found No")
   assert found.stderr.count("\n") == 1
+
+
+def test_a_dash_is_standard_output_for_live_alone(monkeypatch, capsys):
+  from dig2dig_jax.cli import live
+
+  monkeypatch.setattr(live, "run", lambda words: print(words) or 0)
+  assert main.main(["live", "a.mp4", "b.mp4", "-o", "-"]) == 0
+  assert capsys.readouterr().out == "['a.mp4', 'b.mp4', '--out=-']\n"
+  assert main.main(["fuse", "a.png", "b.png", "-o", "-"]) == 2
+  assert "-o: expected a file or a folder after it" in capsys.readouterr().err
