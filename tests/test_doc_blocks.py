@@ -35,13 +35,13 @@ NOT_RUN = {
   "needs a store or a cluster": 4,
   "needs cameras": 1,
   "needs released weights": 4,
-  "reads a file that another command writes": 1,
+  "reads a file that another command writes": 2,
   "reads folders of other commands": 2,
   "reads video files": 2,
   "reads volumes": 1,
-  "reads what a camera writes": 3,
+  "reads what a camera writes": 4,
   "shows what a command prints": 1,
-  "takes hours on a data set": 23,
+  "takes hours on a data set": 25,
   "takes minutes of restoration": 1,
 }
 OF_LAUNCHER = ("evaluate", "report", "benchmark", "train")
