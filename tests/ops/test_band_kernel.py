@@ -78,9 +78,10 @@ def test_what_needs_all_bands_first_is_left_to_xla(rule):
 def lowered(platform):
   rule = spectrum.Rule(bands=2, target=0.25)
   run = jax.jit(lambda x: jax.vmap(lambda x: spectrum.compose(x, x, rule, kernels="on").image)(x))
-  return export.export(run, platforms=(platform,),
-                       disabled_checks=[export.DisabledSafetyCheck.custom_call("__gpu$xla.gpu.triton")]
-                       )(jax.ShapeDtypeStruct((2, 2, 35, 31, 1), jnp.float32)).mlir_module()  # fmt: skip
+  allowed = [export.DisabledSafetyCheck.custom_call("__gpu$xla.gpu.triton")]
+  with toys.meant_for(platform):
+    exported = export.export(run, platforms=(platform,), disabled_checks=allowed)
+    return exported(jax.ShapeDtypeStruct((2, 2, 35, 31, 1), jnp.float32)).mlir_module()
 
 
 def test_kernels_lower_to_triton_and_stand_aside_elsewhere():
