@@ -5,6 +5,7 @@ import importlib
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -120,6 +121,7 @@ def main(argv, run: Callable[[], int] | None = None) -> int:
     _set_up_jax()
     # A job's own libraries are imported when it is asked for: together they take as long as JAX itself.
     job = "speed" if usage.job() == "benchmark:speed" else flags.JOB.value
+    _check_temporary()  # which libraries ask for while they are imported
     run = run or importlib.import_module(f"dig2dig_jax.cli.{job}").run
     interrupt.begins()
     return run()
@@ -128,6 +130,14 @@ def main(argv, run: Callable[[], int] | None = None) -> int:
     return 2
   except KeyboardInterrupt:
     return stopped()
+
+
+def _check_temporary() -> None:
+  try:
+    tempfile.gettempdir()
+  except FileNotFoundError as error:
+    raise UserError(f"expected a folder for temporary files, found none that can be written to ({error.strerror}); "
+                    "free some space, or set TMPDIR") from None
 
 
 def _set_up_jax() -> None:

@@ -187,3 +187,12 @@ def test_options_of_another_method_are_still_a_note(capsys):
     usage.check(launcher._typed)
     common.method_options()
   assert capsys.readouterr().err == "note: --method=ddfm does not use --bands\n"
+
+
+def test_no_folder_for_temporary_files_is_one_line(monkeypatch, capsys):
+  def none():
+    raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+  monkeypatch.setattr("tempfile.gettempdir", none)
+  assert launch.main(["launch.py"]) == 2
+  assert "expected a folder for temporary files, found none that can be written to" in capsys.readouterr().err
