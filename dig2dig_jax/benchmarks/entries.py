@@ -23,7 +23,7 @@ from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.evaluation import compare, fused
-from dig2dig_jax.evaluation.compare_table import number, plain
+from dig2dig_jax.evaluation.compare_table import from_plain, number, plain
 from dig2dig_jax.evaluation.scores import measures_version
 from dig2dig_jax.record import make_folder, write_text
 
@@ -106,9 +106,8 @@ def _entry(path: Path, listed: Frozen) -> dict[str, Any]:
 
 def _table(entries: Sequence[Mapping[str, Any]]) -> str:
   names = metrics.PROTOCOLS[PROTOCOL]
-  scores = {entry["method"]: {name: np.array([np.nan if row[name] is None else float(row[name])
-                                              for row in entry["scores"].values()]) for name in names}
-            for entry in entries}  # fmt: skip
+  scores = {entry["method"]: {name: np.array([from_plain(row[name]) for row in entry["scores"].values()])
+                              for name in names} for entry in entries}  # fmt: skip
   better = {name: metrics.METRICS[name].higher_is_better for name in names}
   ranks = compare.mean_ranks(scores, better)
   heads = [f"{escape.markdown(name)} {'↑' if better[name] else '↓'}" for name in names]

@@ -16,6 +16,7 @@ from dig2dig_jax import metrics
 from dig2dig_jax.errors import UserError, one_line
 from dig2dig_jax.escape import table
 from dig2dig_jax.evaluation.compare import mean_ranks
+from dig2dig_jax.evaluation.compare_table import from_plain
 from dig2dig_jax.record import make_folder, write_text
 
 _TABLE = "spectrum"
@@ -108,7 +109,7 @@ def _read(folder: Path) -> Scored:
     scores = json.loads((place / "scores.json").read_text(encoding="utf-8"))
     options = json.loads((place / "settings.json").read_text(encoding="utf-8"))["rows"]
     values = {
-      row: {name: np.array([_number(image[name]) for image in scores[row]["images"].values()]) for name in _PANEL}
+      row: {name: np.array([from_plain(image[name]) for image in scores[row]["images"].values()]) for name in _PANEL}
       for row in options
     }
   except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -122,10 +123,6 @@ def _read(folder: Path) -> Scored:
     if len(changed) == 1:
       moved[row] = changed[0], options[row][changed[0]]
   return Scored(folder.name, values, moved, options[first])
-
-
-def _number(value: float | str | None) -> float:
-  return np.nan if value is None else float(value)  # "Infinity" is a float's name, too
 
 
 def _halves(one: Scored) -> list[Scored]:

@@ -15,6 +15,7 @@ from dig2dig_jax import metrics
 from dig2dig_jax.errors import UserError, one_line
 from dig2dig_jax.escape import table
 from dig2dig_jax.evaluation.compare import Difference, Scores, differences, holm, mean_ranks
+from dig2dig_jax.evaluation.compare_table import from_plain
 from dig2dig_jax.record import make_folder, write_text
 
 OURS = "Dig2DIG"
@@ -98,14 +99,10 @@ def _read(folder: Path) -> Scores:
   try:
     scores = json.loads(place.read_text(encoding="utf-8"))
     return {
-      row: {name: np.array([_number(image[name]) for image in own["images"].values()]) for name in _PANEL}
+      row: {name: np.array([from_plain(image[name]) for image in own["images"].values()]) for name in _PANEL}
       for row, own in scores.items()
     }
   except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
     raise UserError(
       f"{folder}: expected what --job=benchmark --table={_TABLE} --protocol=panel writes, found {one_line(error)}"
     ) from error
-
-
-def _number(value: float | str | None) -> float:
-  return np.nan if value is None else float(value)  # "Infinity" is a float's name, too

@@ -198,3 +198,8 @@ def plain(value: float) -> float | str | None:
   if math.isnan(value):
     return None
   return float(value) if math.isfinite(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def from_plain(value: float | str | None) -> float:
+  """What `plain` was given."""
+  return np.nan if value is None else float(value)  # "Infinity" is a float's name, too
