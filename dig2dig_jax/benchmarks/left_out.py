@@ -12,16 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dig2dig_jax import metrics
-from dig2dig_jax.errors import UserError, one_line
+from dig2dig_jax.benchmarks import scored
+from dig2dig_jax.benchmarks.scored import BETTER, PANEL
+from dig2dig_jax.errors import UserError
 from dig2dig_jax.escape import table
 from dig2dig_jax.evaluation.compare import mean_ranks
-from dig2dig_jax.evaluation.compare_table import from_plain
 from dig2dig_jax.record import make_folder, write_text
 
 _TABLE = "spectrum"
-_PANEL = metrics.PROTOCOLS["panel"]
-_BETTER = {name: metrics.METRICS[name].higher_is_better for name in _PANEL}
 
 Values = Mapping[str, Mapping[str, np.ndarray]]  # {row: {measure: [N]}}
 
@@ -83,9 +81,9 @@ def choices(left_out: Scored, others: Sequence[Scored]) -> list[Choice]:
   found = []
   for constant in dict.fromkeys(name for name, _ in left_out.moved.values()):
     rows = [first, *(row for row, (name, _) in left_out.moved.items() if name == constant)]
-    ranks = [mean_ranks({row: one.values[row] for row in rows}, _BETTER) for one in others]
+    ranks = [mean_ranks({row: one.values[row] for row in rows}, BETTER) for one in others]
     best = min(rows, key=lambda row: (np.mean([rank[row] for rank in ranks]), row != first))
-    own = mean_ranks({row: left_out.values[row] for row in rows}, _BETTER)
+    own = mean_ranks({row: left_out.values[row] for row in rows}, BETTER)
     chosen = left_out.shipped[constant] if best == first else left_out.moved[best][1]
     behind = _behind(left_out.values[first], left_out.values[best])
     found.append(Choice(constant, left_out.shipped[constant], chosen, own[best], own[first], behind))
@@ -97,25 +95,16 @@ def _behind(shipped: Mapping[str, np.ndarray], chosen: Mapping[str, np.ndarray])
 
   def ahead(name: str) -> float:
     ours, theirs = (np.nanmean(values[name]) for values in (shipped, chosen))
-    return float((ours - theirs) / max(abs(theirs), 1e-9) * (1 if _BETTER[name] else -1))
+    return float((ours - theirs) / max(abs(theirs), 1e-9) * (1 if BETTER[name] else -1))
 
-  worst = min(_PANEL, key=ahead)
+  worst = min(PANEL, key=ahead)
   return worst, ahead(worst)
 
 
 def _read(folder: Path) -> Scored:
-  place = folder / _TABLE
-  try:
-    scores = json.loads((place / "scores.json").read_text(encoding="utf-8"))
-    options = json.loads((place / "settings.json").read_text(encoding="utf-8"))["rows"]
-    values = {
-      row: {name: np.array([from_plain(image[name]) for image in scores[row]["images"].values()]) for name in _PANEL}
-      for row in options
-    }
-  except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-    raise UserError(
-      f"{folder}: expected what --job=benchmark --table={_TABLE} --protocol=panel writes, found {one_line(error)}"
-    ) from error
+  values, options = scored.scores(folder, _TABLE), scored.options(folder, _TABLE)
+  if unscored := sorted(set(options) - set(values)):
+    raise UserError(f"{folder}: expected scores of all rows in settings.json, found none of {unscored[0]}")
   first, *rows = options
   moved = {}
   for row in rows:

@@ -11,26 +11,21 @@ from pathlib import Path
 
 import numpy as np
 
-from dig2dig_jax import metrics
-from dig2dig_jax.errors import UserError, one_line
+from dig2dig_jax.benchmarks import scored
+from dig2dig_jax.benchmarks.scored import BETTER, PANEL
+from dig2dig_jax.errors import UserError
 from dig2dig_jax.escape import table
-from dig2dig_jax.evaluation.compare import Difference, Scores, differences, holm, mean_ranks
-from dig2dig_jax.evaluation.compare_table import from_plain
+from dig2dig_jax.evaluation.compare import ALPHA, Difference, Scores, differences, holm, mean_ranks
 from dig2dig_jax.record import make_folder, write_text
 
 OURS = "Dig2DIG"
-LEVEL = 0.05  # of the tests
-
-_TABLE = "clean"
-_PANEL = metrics.PROTOCOLS["panel"]
-_BETTER = {name: metrics.METRICS[name].higher_is_better for name in _PANEL}
 
 
 def run(folders: Sequence[Path], out: Path) -> str:
   """Reads the tables in `folders`, writes ranks.json and ranks.md into `out` and returns the latter's text.
 
   UserError for a folder without such a table, for two of one name, and for tables of different rows."""
-  sets = {folder.name: _read(folder) for folder in folders}
+  sets = {folder.name: scored.scores(folder, "clean") for folder in folders}
   if len(sets) < len(folders):
     raise UserError(f"--scored: expected folders of different names, found {', '.join(map(str, folders))}")
   first, rows = next((name, list(own)) for name, own in sets.items())
@@ -39,9 +34,9 @@ def run(folders: Sequence[Path], out: Path) -> str:
       raise UserError(f"{name}: expected the rows of {first}, found others; make both by one command")
   if OURS not in rows:
     raise UserError(f"{first}: expected a row {OURS}, found {'; '.join(rows)}; name it in --rows")
-  ranks = {name: mean_ranks(own, _BETTER) for name, own in sets.items()}
+  ranks = {name: mean_ranks(own, BETTER) for name, own in sets.items()}
   over = {row: float(np.mean([own[row] for own in ranks.values()])) for row in rows}
-  pairs = {name: len(own[OURS][_PANEL[0]]) for name, own in sets.items()}
+  pairs = {name: len(own[OURS][PANEL[0]]) for name, own in sets.items()}
   tested = tests(sets)
   text = _ranks_text(ranks, over, pairs) + "\n" + _tests_text(tested)
   make_folder(out)
@@ -61,10 +56,10 @@ def tests(sets: dict[str, Scores]) -> dict[str, dict[str, Difference]]:
   """{row: {measure: Difference}} of every other row to Dig2DIG over the pairs of all sets, `adjusted` by Holm over all
   of them. sets: {data set: {row: {measure: [N]}}}, the same rows everywhere."""
   rows = next(iter(sets.values()))
-  together = {row: {name: np.concatenate([own[row][name] for own in sets.values()]) for name in _PANEL} for row in rows}
+  together = {row: {name: np.concatenate([own[row][name] for own in sets.values()]) for name in PANEL} for row in rows}
   found = differences(together, OURS)
   others = [row for row in rows if row != OURS]
-  keys = [(row, name) for row in others for name in _PANEL]
+  keys = [(row, name) for row in others for name in PANEL]
   adjusted = holm([found[name][row].p for row, name in keys])
   tested: dict[str, dict[str, Difference]] = {row: {} for row in others}
   for (row, name), p in zip(keys, adjusted, strict=True):
@@ -74,7 +69,7 @@ def tests(sets: dict[str, Scores]) -> dict[str, dict[str, Difference]]:
 
 
 def _sign(name: str) -> int:
-  return 1 if _BETTER[name] else -1
+  return 1 if BETTER[name] else -1
 
 
 def _ranks_text(ranks, over, pairs) -> str:
@@ -87,22 +82,8 @@ def _tests_text(tested: dict[str, dict[str, Difference]]) -> str:
   """In how many measures Dig2DIG is better and worse than each row, beyond chance."""
   lines = []
   for row, found in tested.items():
-    sure = {name: _sign(name) * own.mean for name, own in found.items() if own.adjusted < LEVEL}
+    sure = {name: _sign(name) * own.mean for name, own in found.items() if own.adjusted < ALPHA}
     better = [name for name, by in sure.items() if by > 0]
     worse = [name for name, by in sure.items() if by < 0]
     lines.append([row, ", ".join(better) or "–", ", ".join(worse) or "–"])
-  return table([f"p < {LEVEL:g}, {OURS} beside", "better", "worse"], lines, text=3)
-
-
-def _read(folder: Path) -> Scores:
-  place = folder / _TABLE / "scores.json"
-  try:
-    scores = json.loads(place.read_text(encoding="utf-8"))
-    return {
-      row: {name: np.array([from_plain(image[name]) for image in own["images"].values()]) for name in _PANEL}
-      for row, own in scores.items()
-    }
-  except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-    raise UserError(
-      f"{folder}: expected what --job=benchmark --table={_TABLE} --protocol=panel writes, found {one_line(error)}"
-    ) from error
+  return table([f"p < {ALPHA:g}, {OURS} beside", "better", "worse"], lines, text=3)

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 RESAMPLES = 2000  # of the bootstrap
-LEVEL = 0.95
+LEVEL = 0.95  # of confidence
+ALPHA = 0.05  # a difference is beyond chance below it
 
 Scores = Mapping[str, Mapping[str, np.ndarray]]
 

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from dig2dig_jax import metrics
 from dig2dig_jax.data.datasets import DataConfig
+from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError, one_line
 from dig2dig_jax.evaluation import compare, compare_table, signs
 from dig2dig_jax.evaluation import folders as fused_folders
@@ -51,15 +52,17 @@ def run(
   baselines: bool = True,
   limit: int = 0,
   lpips: Extra | None = None,
+  pairs: Sequence[Pair] | None = None,
   visit: Callable[[Fused], None] | None = None,
 ) -> Report:
   """Scores the images of every folder `fused` {method: folder} against their sources, the pairs of `data`.
 
   Writes scores.jsonl as it goes, from which the same command goes on (`evaluation.scores`), then scores.csv (every
   image) and summary.md, .tex and .json (means, intervals, ranks, paired tests against the first method) into `out`.
-  protocol: a name of `metrics.PROTOCOLS`. baselines: rows of the fusions without any thought and of each source copied.
-  limit: first pairs only, 0 takes all. lpips: adds that column, which no rank counts. visit: sees the images of every
-  pair whose scores stand. UserError when no image can be scored.
+  protocol: a name of `metrics.PROTOCOLS`. baselines: rows of the plain fusions and of each source copied.
+  limit: first pairs only, 0 takes all. pairs: those of `data` to score, where that is settled already. lpips: adds that
+  column, which no rank counts. visit: sees the images of every pair whose scores stand. UserError when no image can be
+  scored.
   """
   if protocol not in metrics.PROTOCOLS:
     raise UserError(f"--protocol={protocol}: expected one of {', '.join(metrics.PROTOCOLS)}")
@@ -67,7 +70,7 @@ def run(
     raise UserError("--fused: expected one or more folders of fused images, found none; add --fused=FOLDER")
   if clash := sorted({*fused_folders.baseline_names(data.sources)} & set(fused)) if baselines else []:
     raise UserError(f"--fused: expected names other than the baselines', found {clash[0]}; rename that folder")
-  pairs, left_out = data.find()
+  pairs, left_out = data.find() if pairs is None else (list(pairs), [])
   refuse_sources(out, pairs)
   folders = {method: fused_folders.index(folder, left_out) for method, folder in fused.items()}
   left_out = left_out + fused_folders.superfluous(folders, pairs)

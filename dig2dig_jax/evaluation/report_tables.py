@@ -8,7 +8,6 @@ from dig2dig_jax.evaluation.compare_table import Comparison
 from dig2dig_jax.evaluation.meanings import Meaning, meaning
 from dig2dig_jax.metrics import METRICS
 
-_ALPHA = 0.05
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _SOURCES = {"ir": "infrared", "vi": "visible", "vis": "visible", "over": "over-exposed", "under": "under-exposed"}
 
@@ -79,7 +78,7 @@ def tables(comparison: Comparison) -> dict:
     "level": f"{compare.LEVEL:.0%}", "ranked": bool(comparison.ranks),
     "ranks_of_methods": bool(comparison.method_ranks), "beaten": "; ".join(beaten), "reference": comparison.reference,
     "tested": tested, "untested": "" if tested else compare_table.untested(comparison),
-    "alpha": _ALPHA, "differences": _differences(comparison) if own else [],
+    "alpha": compare.ALPHA, "differences": _differences(comparison) if own else [],
   }  # fmt: skip
 
 
@@ -102,7 +101,7 @@ def _differences(comparison: Comparison) -> list[dict]:
 
 def _difference(comparison: Comparison, method: str, name: str) -> dict:
   found = comparison.differences[name][method]
-  told = compare_table.tested(comparison, method) and found.adjusted < _ALPHA and found.mean != 0
+  told = compare_table.tested(comparison, method) and found.adjusted < compare.ALPHA and found.mean != 0
   better = (found.mean > 0) == comparison.higher_is_better[name]
   sign = "+" if found.mean > 0 else ""
   text = sign + compare_table.number(found.mean).replace("-", "−")

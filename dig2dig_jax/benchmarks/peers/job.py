@@ -70,15 +70,12 @@ def run(
     staged = stage.write(pairs, ordered, Path(folder) / "pairs", failed)
     alone = stage.first(staged, Path(folder) / "first")
     costs = _fused(peers, staged, alone, found.task, out, failed, tell)
-  scored = fused.run({name: out / "images" / name for name in costs}, data, out, protocol=protocol)
+  scored = fused.run({name: out / "images" / name for name in costs}, data, out, protocol=protocol, pairs=pairs)
   licences = {peer.name: peer.licence for peer in peers if peer.name in costs}
   text = table.markdown(scored.comparison, scored.scores, costs, licences)
   text += f"* seconds: on {len(os.sched_getaffinity(0))} CPU cores, start and loading in them, one peer after another\n"
   write_text(out / "peers.md", text)
-  # Pairs that --limit left out are missing in every folder: that is no failure of anybody.
-  chosen = {pair.name for pair in pairs}
-  missing = [line for line in scored.failed if any(f"'{name}'" in line for name in chosen) or "named '" not in line]
-  return Report(text, left_out, failed + missing, notes + [*scored.comparison.notes, *scored.notes])
+  return Report(text, left_out, failed + scored.failed, notes + [*scored.comparison.notes, *scored.notes])
 
 
 def _fused(peers: Sequence[Peer], staged, alone, task: str, out: Path, failed: list[str], tell) -> dict[str, Cost]:

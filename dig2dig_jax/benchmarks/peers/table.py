@@ -11,9 +11,8 @@ import numpy as np
 
 from dig2dig_jax import escape
 from dig2dig_jax.benchmarks.peers.measure import Cost
+from dig2dig_jax.evaluation.compare import ALPHA
 from dig2dig_jax.evaluation.compare_table import Comparison, arrow, mean_text, number
-
-SIGNIFICANT = 0.05
 
 
 def rank_biserial(delta: np.ndarray) -> float:
@@ -53,7 +52,7 @@ def markdown(
     text += f"\n{first} against each peer: pairs better/level/worse, rank-biserial r, p by Holm\n\n"
     lines = [[escape.markdown(peer), *(_cell(comparison, scores, first, peer, name) for name in names),
               _tally(comparison, scores, first, peer)] for peer in others]  # fmt: skip
-    text += escape.table(["against", *map(escape.markdown, names), "measures won/lost at p < 0.05"], lines)
+    text += escape.table(["against", *map(escape.markdown, names), f"measures won/lost at p < {ALPHA:g}"], lines)
   text += "\n" + "".join(f"* {escape.markdown(peer)}: licence {licence}\n" for peer, licence in licences.items())
   return text
 
@@ -76,7 +75,7 @@ def _cell(comparison: Comparison, scores, first: str, peer: str, name: str) -> s
 def _tally(comparison: Comparison, scores, first: str, peer: str) -> str:
   won = lost = 0
   for name in comparison.higher_is_better:
-    if comparison.differences[name][peer].adjusted < SIGNIFICANT:
+    if comparison.differences[name][peer].adjusted < ALPHA:
       r = rank_biserial(_delta(comparison, scores, first, peer, name))
       won, lost = won + (r > 0), lost + (r < 0)
   return f"{won}/{lost}"
