@@ -44,8 +44,7 @@ def exported(name):
   return run, arguments, export.export(run, platforms=PLATFORMS, disabled_checks=programs._ALLOWED)(*shapes)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", ["spectrum", pytest.param("ddfm", marks=pytest.mark.slow)])
 def test_one_export_of_a_method_serves_three_platforms_and_runs_here(name):
   run, arguments, found = exported(name)
   assert found.platforms == PLATFORMS

@@ -4,7 +4,8 @@
 
 Each row is a process of its own with a share of the time; what does not end within it is told and left, and what would
 begin too late is not begun. Results lie in FOLDER as they come, a folder for each row. --small: the same commands at
-sizes that two CPU cores do in a minute, to see that they run. Needs JAX, Flax and a checkout, no library of images.
+sizes that two idle CPU cores do in three minutes, to see that they run. Needs JAX, Flax and a checkout, no library of
+images.
 """
 
 import argparse
