@@ -46,7 +46,7 @@ def work(data, out, process, processes, batch_size, pause, cache=None):
   from toys import conv_params, conv_prior
 
   from dig2dig_jax.cli.output import say
-  from dig2dig_jax.fusing import job
+  from dig2dig_jax.fusing import job, results
   from dig2dig_jax.fusing.processes import Place
   from dig2dig_jax.methods.codec import luminance_codec
   from dig2dig_jax.methods.dig2dig import dig2dig
@@ -54,13 +54,13 @@ def work(data, out, process, processes, batch_size, pause, cache=None):
 
   jax.config.update("jax_disable_most_optimizations", True)
   if pause:
-    write_png = job.write_png
+    write_png = results.write_png
 
     def slow(*args, **kw):
       time.sleep(pause)
       write_png(*args, **kw)
 
-    job.write_png = slow
+    results.write_png = slow
   options = Dig2DigOptions(steps=2, strength=0.8, window="cumulative", temperature=0.01)
   from dig2dig_jax.sampling.schedule import NoiseSchedule
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dig2dig_jax.data.pairs import Pair
-from dig2dig_jax.fusing import compile_cache, job, sharded
+from dig2dig_jax.fusing import compile_cache, sharded, streaming
 from dig2dig_jax.fusing.config import FuseReport
 from dig2dig_jax.fusing.engines import Done, Work
 from dig2dig_jax.fusing.facts import Facts
@@ -39,10 +39,10 @@ class Worker:
     log = sharded.ShardLog(out, lines, []) if isinstance(out, sharded.ShardFolder) else lines
     report = FuseReport(notes=self._notes)
     self._notes = []
-    kept = job.programs(config, work.identity)
+    kept = streaming.programs(config, work.identity)
     with log:
-      run = job.Run(config, work.method, work.params, report, log, kept, work.identity, None, (), fuser=self._fuser,
-                    tells=False)  # fmt: skip
+      run = streaming.Run(config, work.method, work.params, report, log, kept, work.identity, None, (),
+                          fuser=self._fuser, tells=False)  # fmt: skip
       compiled, seconds = run.fuser.programs, run.fuser.compile_seconds
       run.fuse(list(pairs), ahead=work.ahead)
     self._fuser = run.fuser

@@ -1,6 +1,6 @@
 """What passes between the parts of a sampler: plain NamedTuples of arrays and of pure functions.
 
-Everything here speaks of one pair of images; a batch axis exists in one place only, the `vmap` in `fusing/job.py`.
+Everything here speaks of one pair of images; a batch axis exists in one place only, the `vmap` in `fusing/fuser.py`.
 Shapes: K sources, S steps, U weight updates, H x W pixels, C channels; images are in [-1, 1], layout H W C, float32.
 """
 

@@ -11,7 +11,7 @@ from toys import conv_params, conv_prior
 from dig2dig_jax.data import images, ranges
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.fusing import batches, job, shares
+from dig2dig_jax.fusing import batches, job, results, shares, streaming
 from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
@@ -57,12 +57,12 @@ def test_a_fault_at_any_stage_is_one_line_of_that_pair(data, tmp_path, monkeypat
   elif stage == "pad":
     monkeypatch.setattr(batches, "reflect_pad", _once(batches.reflect_pad, error, at=2))
   elif stage == "weights":
-    monkeypatch.setattr(job, "crop", _once(job.crop, error, at=2))
+    monkeypatch.setattr(results, "crop", _once(results.crop, error, at=2))
   else:
     own = lambda path, *rest: path.stem == "b"  # noqa: E731
-    monkeypatch.setattr(job, "write_png", failing(job.write_png, error, own))
+    monkeypatch.setattr(results, "write_png", failing(results.write_png, error, own))
   monkeypatch.setattr(job, "_ahead", lambda *args: 0)  # in order
-  monkeypatch.setattr(job, "_WRITERS", 1)
+  monkeypatch.setattr(streaming, "_WRITERS", 1)
   report = run(data, tmp_path / "out")
   (line,) = report.failed
   assert report.done == 2 and "b" in line and "\n" not in line

@@ -12,7 +12,7 @@ from toys import conv_params, conv_prior
 from dig2dig_jax.cli import status as status_command
 from dig2dig_jax.data.shards import KINDS, files
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.fusing import engines, job, ledger, sharded, status
+from dig2dig_jax.fusing import engines, job, ledger, sharded, status, streaming
 from dig2dig_jax.fusing.processes import Place
 from dig2dig_jax.fusing.worker import Worker
 from dig2dig_jax.methods.codec import luminance_codec
@@ -138,7 +138,7 @@ def test_a_shard_that_a_lost_worker_put_is_not_made_again(root, method, plain, f
       worker = Worker(work)
       worker._fuser = fuser[0] if fuser else None
       done.append([worker(task) for task in tasks])
-      monkeypatch.setattr(job.Run, "fuse", None)
+      monkeypatch.setattr(streaming.Run, "fuse", None)
     yield from done[-1]
 
   out = root / "put"

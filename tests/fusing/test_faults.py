@@ -17,8 +17,9 @@ from toys import conv_params, conv_prior
 
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import sweep
-from dig2dig_jax.fusing import faults, job
+from dig2dig_jax.fusing import faults, job, results, streaming
 from dig2dig_jax.fusing.batches import batches
+from dig2dig_jax.fusing.fuser import Fuser
 from dig2dig_jax.fusing.processes import Place
 from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
@@ -74,14 +75,14 @@ def test_results_never_land_on_their_sources(data):
 
 
 def test_sigterm_finishes_what_is_under_way_and_tells_what_is_left(data, tmp_path, monkeypatch):
-  write_png, out = job.write_png, tmp_path / "out"
+  write_png, out = results.write_png, tmp_path / "out"
 
   def stop_at_the_second(path, *args, **kw):
     write_png(path, *args, **kw)
     if path.stem == "0001":
       os.kill(os.getpid(), signal.SIGTERM)
 
-  monkeypatch.setattr(job, "write_png", stop_at_the_second)
+  monkeypatch.setattr(results, "write_png", stop_at_the_second)
   report = run(data, out)
   assert 2 <= report.done < PAIRS and not report.failed
   assert report.left == PAIRS - report.done
@@ -93,13 +94,13 @@ def test_sigterm_finishes_what_is_under_way_and_tells_what_is_left(data, tmp_pat
 
 
 def test_a_result_that_is_not_finite_is_its_pairs_own_fault(data, tmp_path, monkeypatch):
-  start = job.Fuser.start
+  start = Fuser.start
 
   def poisoned(self, images, ids):
     fused, kept = start(self, images, ids)
     return fused.at[1, 3, 3].set(np.nan), kept
 
-  monkeypatch.setattr(job.Fuser, "start", poisoned)
+  monkeypatch.setattr(Fuser, "start", poisoned)
   report = run(data, tmp_path / "out", batch_size=3)
   assert report.done == 4 and len(report.failed) == 2
   assert all("expected finite pixels, found " in line and "NaN" in line for line in report.failed)
@@ -115,8 +116,8 @@ def test_a_batch_that_the_device_cannot_hold_is_named(data, tmp_path, monkeypatc
       raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\nmore")
     return start(self, images, ids)
 
-  start = job.Fuser.start
-  monkeypatch.setattr(job.Fuser, "start", scarce)
+  start = Fuser.start
+  monkeypatch.setattr(Fuser, "start", scarce)
   report = run(data, tmp_path / "out", batch_size=2)
   assert report.done == 4 and [line[:4] for line in report.failed] == ["0000", "0001"]
   assert "RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.; lower --batch_size or --tile" in report.failed[0]
@@ -139,14 +140,14 @@ def test_the_advice_fits_the_fault(error, advice):
 
 def test_a_vanished_folder_ends_the_run_in_one_line_and_keeps_what_is_done(data, tmp_path, monkeypatch):
   out = tmp_path / "out"
-  start = job.Fuser.start
+  start = Fuser.start
 
   def remove_then(self, images, ids):
     shutil.rmtree(data, ignore_errors=True)
     return start(self, images, ids)
 
-  monkeypatch.setattr(job.Fuser, "start", remove_then)
-  monkeypatch.setattr(job, "batches", lambda *args, ahead, **kw: batches(*args, ahead=0, **kw))
+  monkeypatch.setattr(Fuser, "start", remove_then)
+  monkeypatch.setattr(streaming, "batches", lambda *args, ahead, **kw: batches(*args, ahead=0, **kw))
   with pytest.raises(UserError, match="data/ir: expected the folder that pairs were found in, found it gone") as fault:
     run(data, out)
   assert "\n" not in str(fault.value)

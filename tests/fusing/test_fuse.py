@@ -9,6 +9,7 @@ from scenes import read, write, write_pair
 from toys import conv_params, conv_prior
 
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.figures import sheet
 from dig2dig_jax.fusing import files, job, ledger
 from dig2dig_jax.methods.codec import luminance_codec, rgb_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
@@ -130,7 +131,7 @@ def test_no_fault_of_a_picture_takes_images_or_record_with_it(first, tmp_path, m
   def fails(*args):
     raise MemoryError("18 GB")
 
-  monkeypatch.setattr(job.sheet, "_tile", fails)
+  monkeypatch.setattr(sheet, "_tile", fails)
   report = fuse_folder(data, out)
   assert (report.done, report.failed) == (2, []) and max(differences(out, reference).values()) <= 1
   assert len(report.notes) == 2 and all("18 GB" in note and "goes without it" in note for note in report.notes)

@@ -226,7 +226,7 @@ def test_a_kept_program_that_does_not_run_costs_a_compilation_and_no_pair(small,
     return programs.Program(broken if when == "at once" else late, True)
 
   monkeypatch.setattr(programs.Programs, "_compiled", spoilt)
-  monkeypatch.setattr(job.Fuser, "plan", lambda self, shape, batch_size: self._program((1, *shape, 3), 0) and Plan)
+  monkeypatch.setattr(Fuser, "plan", lambda self, shape, batch_size: self._program((1, *shape, 3), 0) and Plan)
   monkeypatch.setattr(jax, "device_get", lambda tree: jax.tree.map(np.asarray, tree))
   report = run(out / "second")
   assert (report.done, report.failed) == (3, [])

@@ -14,6 +14,7 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.figures import plots
 from dig2dig_jax.files import MARK, NAMES, is_free
 from dig2dig_jax.fusing import job
+from dig2dig_jax.fusing.fuser import Fuser
 from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.dig2dig import dig2dig
 from dig2dig_jax.methods.options import Dig2DigOptions
@@ -110,13 +111,13 @@ def test_a_result_that_was_edited_by_hand_is_kept(data, tmp_path):
 
 
 def test_a_foreign_file_that_appears_while_the_run_computes_is_kept(data, tmp_path, monkeypatch):
-  out, start = tmp_path / "out", job.Fuser.start
+  out, start = tmp_path / "out", Fuser.start
 
   def meanwhile(self, images, ids):
     (out / "b.png").write_bytes(b"somebody's")
     return start(self, images, ids)
 
-  monkeypatch.setattr(job.Fuser, "start", meanwhile)
+  monkeypatch.setattr(Fuser, "start", meanwhile)
   report = run(data, out)
   assert report.done == 2 and "b.png: expected nothing or a result" in report.failed[0]
   assert (out / "b.png").read_bytes() == b"somebody's"

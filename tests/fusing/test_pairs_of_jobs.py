@@ -12,6 +12,7 @@ from dig2dig_jax.benchmarks import degraded, gain_figures, tables
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.evaluation import detection, folders, fused, report
 from dig2dig_jax.fusing import job as fuse
+from dig2dig_jax.fusing import streaming
 
 NAMES = ("a", "b", "c")
 WANTED = ["c", "a"]  # of the split's file, in its order
@@ -54,7 +55,7 @@ def job(name, monkeypatch, root, prior):
   own = ["--fused=" + str(root / "fused"), "--nobaselines"]
   monkeypatch.setattr(metrics, "PROTOCOLS", {"panel": ("EN",), "common": ("EN",)})
   if name == "fuse":
-    monkeypatch.setattr(fuse, "batches", batches)
+    monkeypatch.setattr(streaming, "batches", batches)
     return [prior], seen
   if name in ("fused", "detection", "report"):
     monkeypatch.setattr(folders, "load", load)
