@@ -17,16 +17,16 @@ from dig2dig_jax.cli.output import note, say
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.stores.address import redacted
 
-USAGE = """launch.py: the command dig2dig, in flags.
+USAGE = """launch.py: everything that dig2dig does, controlled by flags.
 
   python launch.py --flagfile=vif.flags --data=FOLDER --out=FOLDER      fuse every pair of a folder
-  python launch.py --job=evaluate --data=FOLDER --fused=FOLDER,FOLDER   scores of fused images, of any program
-  python launch.py --job=report --data=FOLDER --fused=FOLDER,FOLDER     the same, as a page with pictures
+  python launch.py --job=evaluate --data=FOLDER --fused=FOLDER,FOLDER   score fused images from any program
+  python launch.py --job=report --data=FOLDER --fused=FOLDER,FOLDER     the same, as an HTML page with pictures
   python launch.py --job=evaluate --suite=prior --data=FOLDER           denoising PSNR of a prior
-  python launch.py --job=benchmark --data=FOLDER                        methods and baselines, scored
+  python launch.py --job=benchmark --data=FOLDER                        run and score methods and baselines
   python launch.py --flagfile=train.flags --data=FOLDER --out=FOLDER    train a prior
 
-Exit status: 0 all done, 2 bad input (one line says what and how to mend it), 3 some pairs failed, 130 Ctrl-C.
+Exit status: 0 all done, 2 bad input (one line says what is wrong and how to fix it), 3 some pairs failed, 130 Ctrl-C.
 """
 absl_flags.adopt_module_key_flags(declare)  # --helpshort lists them
 _LONGEST = 1000  # characters of an error: a value may be of any length
