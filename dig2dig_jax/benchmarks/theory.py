@@ -177,8 +177,8 @@ def _program(prior: Prior, codec: Codec, options: Dig2DigOptions, best: bool):
 
 def _markdown(found) -> str:
   header = ["degradation", "weights", "images", "Cov(w, B), summed ↑", "images with it above 0",
-            "weight on the better source ↑", "bound broken", "bound - error, mean", "last error ↓",
-            "told from uniform by the covariance", "PSNR, dB ↑"]  # fmt: skip
+            "weight on the better source ↑", "bound violated", "bound - error, mean", "last error ↓",
+            "predicted from uniform by the covariance", "PSNR, dB ↑"]  # fmt: skip
   lines, steps = [], []
   for kind, rows in found.items():
     for name, runs in rows.items():
