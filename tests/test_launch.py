@@ -238,7 +238,7 @@ def test_flags_of_another_method_are_named_and_left(capsys):
   with flagsaver.flagsaver():  # no steps are one pass, which flag files of Dig2DIG ask for
     launch.parse(["launch.py", "--method=ddfm", "--steps=0"])
     assert common.method_options().steps == 100
-  assert capsys.readouterr().err == "note: --steps=0, one pass, is of dig2dig alone; --method=ddfm takes 100\n"
+  assert capsys.readouterr().err == "note: --steps=0, one pass, is supported by dig2dig only; --method=ddfm takes 100\n"
 
 
 def test_ccf_in_few_steps_is_noted_before_the_run(run, pairs, tmp_path):

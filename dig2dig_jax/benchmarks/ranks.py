@@ -104,5 +104,5 @@ def _read(folder: Path) -> Scores:
     }
   except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
     raise UserError(
-      f"{folder}: expected what --job=benchmark --table={_TABLE} --protocol=panel writes, found {one_line(error)}"
+      f"{folder}: expected the output of --job=benchmark --table={_TABLE} --protocol=panel, found {one_line(error)}"
     ) from error

@@ -90,7 +90,7 @@ def run(
 
   UserError without images that can be read, and for rows of different or no steps."""
   if len({options.steps for options in rows.values()}) != 1 or next(iter(rows.values())).steps == 0:
-    raise UserError("--suite=theory follows the reverse steps; expected --steps above 0")
+    raise UserError("--suite=theory analyses the reverse steps; expected --steps above 0")
   paths = list_images(data)[: limit or None]
   if not paths:
     raise UserError(f"{data}: expected photographs, found none; check --data")

@@ -136,7 +136,7 @@ def _fuse(words: list[str]) -> int:
     if flag.startswith("--") and "=" not in flag and not word.startswith("-") and not (
       kinds.split_series(word)[0].exists()
     ):
-      raise UserError(f"{flag} {word}: expected a value behind =, found a space; write {flag}={word}")
+      raise UserError(f"{flag} {word}: expected a value after =, found a space; write {flag}={word}")
   places = [word for word in words if not word.startswith("-")] + behind
   flags = [word for word in words if word.startswith("-")]
   task, flags = _taken_out(flags, "task")
@@ -160,7 +160,7 @@ def _fuse(words: list[str]) -> int:
     raise UserError("dig2dig fuse: expected two or more image files, or a folder with one sub-folder per source, "
                     f"found {found}; see dig2dig --help")  # fmt: skip
   if address := next(filter(is_address, places), None):
-    raise UserError(f"{redacted(address)}: expected a file of this machine, found the address of a store; give its "
+    raise UserError(f"{redacted(address)}: expected a local file, found the address of a store; give its "
                     "folder, or --manifest=")
   return _fuse_files([typed_path(place) for place in places], task, flags)
 
@@ -184,7 +184,7 @@ def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:
     if not is_free(written, mark):  # whatever --overwrite says, as in folders
       raise taken(written)
   if single and any(file.exists() and place.exists() and file.samefile(place) for file in files):
-    raise UserError(f"{place}: expected another file than the sources; choose another name")
+    raise UserError(f"{place}: expected a file other than the sources; choose another name")
   if len({os.path.realpath(file) for file in files}) < len(files):
     raise UserError(f"{files[0]}: expected different files, found one of them twice; name each image of the scene once")
   if alone := len(files) == 1:

@@ -147,7 +147,7 @@ def _set_up_jax() -> None:
     try:
       jax.config.update("jax_default_matmul_precision", flags.PRECISION.value)
     except ValueError as error:
-      raise UserError(f"--matmul_precision={flags.PRECISION.value}: expected a name that JAX knows, such as float32, "
+      raise UserError(f"--matmul_precision={flags.PRECISION.value}: expected a name known to JAX, such as float32, "
                       "tensorfloat32 or bfloat16") from error  # fmt: skip
   if flags.CACHE.value:
     from dig2dig_jax.fusing import compile_cache
@@ -156,7 +156,8 @@ def _set_up_jax() -> None:
       note(f"note: {told}")
       absl_flags.FLAGS.compile_cache = ""
   elif "compile_cache" not in _typed and not flags.cache_folder():
-    note("note: expected a home folder to keep compiled programs in, found none; every run compiles anew, unless "
+    note("note: expected a home folder for the cache of compiled programs, found none; every run compiles again, "
+         "unless "
          "--compile_cache=FOLDER names one")  # fmt: skip
 
 

@@ -50,7 +50,7 @@ def run(words: Sequence[str]) -> int:
   seconds = _number("seconds", given.get("seconds"))
   out = given.get("out")
   if out not in (None, "-"):
-    raise UserError(f"-o {out}: expected - for standard output, or nothing for a page; dig2dig video writes files")
+    raise UserError(f"-o {out}: expected - for standard output, or no -o for a page; use dig2dig video to write files")
   flow = _flow(places, given)
   from dig2dig_jax.video import live
 
@@ -181,5 +181,5 @@ def _page(port: str) -> Iterator[Callable]:
   except OSError as error:
     raise UserError(f"--port={port}: expected a port that is free, found {error.strerror}; leave it out") from error
   with page:
-    say(f"{page.address}   in a browser of this machine; Ctrl-C ends it")
+    say(f"{page.address}   is the address of the page, for a browser on this machine; Ctrl-C stops it")
     yield pictures.show

@@ -62,7 +62,7 @@ def _reverse(prior: PriorLike, steps: Step, options: MethodOptions) -> Reverse:
   reuse: Callable[[Any], Reuse] | None = getattr(prior, "reuse", None)
   if reuse is None:
     raise UserError(
-      f"--reuse={options.reuse}: expected a network that gives its deep features, found none; leave it out, or from "
+      f"--reuse={options.reuse}: expected a network that exposes its deep features, found none; leave it out, or from "
       "Python give a prior that has reuse(params)"
     )
   return Reverse(

@@ -30,7 +30,7 @@ def ddfm(prior: PriorLike, codec: Codec, *, options: DdfmOptions) -> Method:
   of_kind(options, DdfmOptions)
   options.validate(prior.noise.num_timesteps)
   if not codec.gray and options.em_colour != "channels":
-    raise UserError(f"--em_colour={options.em_colour}: fuses luminance, found colour; take channels, or "
+    raise UserError(f"--em_colour={options.em_colour}: fuses luminance, found colour; use channels, or "
                     "--colour=luminance")  # fmt: skip
   correct = expectation_maximization(
     lamb=options.em_lambda, rho=options.em_rho, colour=options.em_colour, roles=options.em_roles

@@ -115,11 +115,11 @@ class MethodOptions:
         (0 <= self.t_low < self.t_high, "dig_t_low", f"0 to below --dig_t_high={self.t_high}", self.t_low),
       )
     if self.steps == 0 and dig and interval:
-      raise UserError("--steps=0 has no steps to take intervals of; add --dig_window=spectrum or cumulative")
+      raise UserError("--steps=0 has no steps to divide into intervals; add --dig_window=spectrum or cumulative")
     if dig and interval and 0 < self.steps <= self.interval:
       raise UserError(
-        f"--dig_interval={self.interval}: expected below --steps={self.steps}, else the weights stay uniform; "
-        "lower it, or ask for --weights=uniform"
+        f"--dig_interval={self.interval}: expected below --steps={self.steps}, otherwise the weights stay uniform; "
+        "lower it, or use --weights=uniform"
       )
 
   def notes(self) -> tuple[str, ...]:
@@ -187,15 +187,15 @@ class Dig2DigOptions(MethodOptions):
     bases = SPECTRUM_BASES if self.bandwise else BASES
     require((self.base in bases, "base", f"one of {', '.join(bases)}", self.base))
     if self.salience and self.bandwise:
-      raise UserError(f"--salience={self.salience}: expected another --dig_window than spectrum, whose gains are "
-                      "salience where nothing is noisy; leave it out")
+      raise UserError(f"--salience={self.salience}: expected a --dig_window other than spectrum, whose gains are "
+                      "salience on clean sources; leave it out")
     for flag in ("salience", "brightness"):
       if getattr(self, flag) and self.bands == 1:
         raise UserError(f"--{flag}={getattr(self, flag)}: weighs detail bands; expected --bands of 2 or more")
     if self.strength_schedule == "likelihood" and self.strength == 0:
       raise UserError("--strength=0: expected a variance above 0 for --strength_schedule=likelihood")
     if self.steps == 0 and self.strength_schedule == "likelihood":
-      raise UserError("--steps=0 has no noise to take a likelihood at; use --strength_schedule=constant")
+      raise UserError("--steps=0 has no noise level for a likelihood; use --strength_schedule=constant")
     if self.steps == 0 and self.guidance == "dps":
       raise UserError("--steps=0 runs no network on the fused image, so --guidance=dps has no gradient; use quadratic")
 

@@ -57,7 +57,7 @@ class Prior:
   def reuse(self, params) -> Reuse:
     """For `--reuse`. UserError for a network of one level, which has nothing deeper to reuse."""
     if len(self.config.channel_mult) == 1:
-      raise UserError(f"--reuse: {self.directory} has one level, nothing deeper to reuse; leave it out")
+      raise UserError(f"--reuse: {self.directory} has only one level and nothing deeper to reuse; leave it out")
     full = functools.partial(self._apply, keep_deep=True)
     shallow = lambda weights, x, t, deep: self._apply(weights, x, t, deep=deep)  # noqa: E731
     return network_reuse(full, shallow, params, self.parametrisation)
@@ -128,13 +128,13 @@ def load_prior(
   if isinstance(config, DrFusionConfig):
     raise UserError(f"{directory}: expected a diffusion model, found DRFusion's network; use --method=drfusion")
   if isinstance(config, SwiftConfig):
-    raise UserError(f"{directory}: expected a diffusion model, found a swift network, which stands in for one; "
+    raise UserError(f"{directory}: expected a diffusion model, found a swift network, which replaces one; "
                     "--gains=swift takes it")  # fmt: skip
   for wrong, kind in ((config.pool is not None, "a classifier"), (config.super_resolution, "a super-resolution model")):
     if wrong:
       raise UserError(f"{directory}: expected a diffusion model of whole images, found {kind}; choose another --prior")
   if config.num_classes is None and label is not None:
-    raise UserError(f"--class_label={label}: {directory} knows no classes; drop it")
+    raise UserError(f"--class_label={label}: {directory} is not class-conditional; leave it out")
   if config.num_classes is not None and (label is None or not 0 <= label < config.num_classes):
     found = "none" if label is None else label
     raise UserError(

@@ -131,8 +131,8 @@ def knows(config: SwiftConfig, deviation: float) -> bool:
 
 def told(config: SwiftConfig, source: str, deviation: float) -> str:
   """The line for a source, gray or not, with noise of `deviation` per channel that it has not learned."""
-  return (f"{source}: noise of standard deviation {deviation / _LEVEL:.1f} of 255 is outside of what --gains=swift "
-          f"learned ({config.least:g} to {config.most:g}); the prior is asked there")  # fmt: skip
+  return (f"{source}: noise of standard deviation {deviation / _LEVEL:.1f} of 255 is outside the training range of "
+          f"--gains=swift ({config.least:g} to {config.most:g}); the prior is used there")  # fmt: skip
 
 
 def _bounds(config: SwiftConfig) -> tuple[float, float]:

@@ -121,8 +121,8 @@ def told(sources: Sequence[str], found: Sequence[Sequence[str]], *, way_out: str
       if amounts:
         low, high = min(amounts), max(amounts)
         span = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-        lines.append(f"{source}: {words.format(span)} in {len(amounts)} of {len(found)} images, restored before they "
-                     f"were fused; {way_out} leaves it")
+        lines.append(f"{source}: {words.format(span)} in {len(amounts)} of {len(found)} images, restored before "
+                     f"fusion; {way_out} leaves it")
   return lines
 
 

@@ -74,7 +74,7 @@ class Restorer(NamedTuple):
     operator = degradation.operator(size)
     if observed.shape[:2] != operator.observed:
       raise UserError(
-        f"{where or source}: expected (height, width) {operator.observed}, which its degradation makes of {size}, "
+        f"{where or source}: expected (height, width) {operator.observed}, which its degradation gives for {size},  "
         f"found {observed.shape[:2]}; correct --degradation or register the images"
       )
     sigma = degradation.deviation(observed if valid is None or not valid.any() else observed[validity.box(valid)])

@@ -73,7 +73,7 @@ def fuse_video(
   """
   config = _config(seed, steady_share, offset, value_range)
   if rate is not None and not 0.001 <= rate <= 1000:
-    raise ValueError(f"rate: expected frames a second, 0.001 to 1000, found {rate!r}")
+    raise ValueError(f"rate: expected frames per second, 0.001 to 1000, found {rate!r}")
   known = {field.name for field in dataclasses.fields(Dig2DigOptions)}
   if unknown := sorted(set(options) - known):
     raise ValueError(f"{unknown[0]}: expected an option among {', '.join(sorted(known))}; see Dig2DigOptions")

@@ -49,7 +49,7 @@ def check(place: Path, sources: Sequence[Volume], *, overwrite: bool) -> None:
     libraries.nibabel(place)
   for source in sources:
     if place.exists() and Path(source.name).exists() and place.samefile(source.name):
-      raise UserError(f"{place}: expected another file than the sources; choose another name")
+      raise UserError(f"{place}: expected a file other than the sources; choose another name")
   if (place.exists() or place.is_symlink()) and not overwrite:
     raise UserError(f"{place}: expected nothing there, found a file; choose another name, or add --overwrite")
   if not _is_free(place):

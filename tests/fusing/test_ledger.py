@@ -197,7 +197,7 @@ def test_a_log_that_is_a_link_or_no_file_is_passed_over_with_a_note(tmp_path, pa
   (out / "log" / "1-of-3.jsonl").symlink_to(tmp_path / "elsewhere")
   os.mkfifo(out / "log" / "2-of-3.jsonl")
   assert list(ledger.read(out, notes)) == ["p"]
-  assert [note.split(": ")[1] for note in notes] == ["expected a log, found a link or no plain file; passed over"] * 2
+  assert [note.split(": ")[1] for note in notes] == ["expected a log, found a link or no plain file; ignored"] * 2
 
 
 def test_a_folder_of_logs_that_is_a_link_is_refused(tmp_path):
