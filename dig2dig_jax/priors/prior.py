@@ -34,9 +34,9 @@ _TORSO = ("input_blocks", "middle_block", "output_blocks")
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Prior:
-  """A diffusion network and its weights. `denoiser(params) -> Denoiser`; `noise`: of the process it was trained on;
-  `label`: class that a class-conditional network is asked for, else None; `parametrisation`: what its output means;
-  `kernels`: of `models.layers.KERNELS`, whether normalisations run as Pallas' kernels where they fit.
+  """A diffusion network and its weights. `denoiser(params) -> Denoiser`; `noise`: the noise process on which it was
+  trained; `label`: class that a class-conditional network is asked for, else None; `parametrisation`: what its output
+  means; `kernels`: of `models.layers.KERNELS`, whether normalisations run as Pallas' kernels where they fit.
   Equal to itself alone, and hashed so."""
 
   params: dict  # nested, of arrays
@@ -113,7 +113,7 @@ def load_prior(
     A `Prior`.
 
   Raises:
-    UserError: for a damaged folder, for a network that is no diffusion prior, and for a word that is not known.
+    UserError: for a damaged folder, a network that is not a diffusion prior, and an unknown word.
   """
   if dtype not in DTYPES:
     raise UserError(f"--dtype={dtype}: expected one of {', '.join(DTYPES)}")
@@ -150,8 +150,8 @@ def load_prior(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CustomPrior:
-  """A prior of one's own: `denoiser(params) -> Denoiser` of a network that was trained on the process `noise`. Where it
-  gives its deep features, `reuse(params) -> Reuse`."""
+  """A user-defined prior: `denoiser(params) -> Denoiser` of a network trained on the noise process `noise`. If it
+  exposes its deep features, `reuse(params) -> Reuse`."""
 
   denoiser: Callable[[Any], Denoiser] = dataclasses.field(repr=False)
   noise: NoiseSchedule
@@ -160,7 +160,7 @@ class CustomPrior:
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class DrFusionNetwork:
-  """What `--method=drfusion` runs, with the fields and the `denoiser` of a `Prior`; noise.num_timesteps: its T."""
+  """The network of `--method=drfusion`, with the fields and the `denoiser` of a `Prior`; noise.num_timesteps: its T."""
 
   params: dict  # nested, of arrays; `alpha` [T] among them
   config: DrFusionConfig  # the network's shape

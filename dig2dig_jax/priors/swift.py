@@ -100,17 +100,17 @@ def estimate(config: SwiftConfig, params: Any, image: Image, deviation: Array, *
 
 
 def with_swift(prior: Prior, directory: Path = SWIFT) -> Swift:
-  """The prior with the swift network of a folder before it.
+  """Combines a prior with the swift network of a folder.
 
   Args:
-    prior: what is asked where the swift network does not know.
+    prior: used outside the training range of the swift network.
     directory: the swift network's folder; the embedded one by default.
 
   Returns:
     A `Swift`, a prior like any other.
 
   Raises:
-    UserError: for a folder that holds no swift network.
+    UserError: for a folder without a swift network.
   """
   if directory == SWIFT and not directory.is_dir():
     raise UserError(f"--gains=swift: expected its network in {directory}, found none; train it with "

@@ -25,7 +25,8 @@ from dig2dig_jax.restoration.splitting import levels, restore
 
 
 class Restorer(NamedTuple):
-  """degradations: of every source, in order. steps: evaluations of the prior per source that is more than noisy."""
+  """degradations: of every source, in order. steps: evaluations of the prior per source with degradations other than
+  noise."""
 
   prior: Prior  # the network that restores
   degradations: Mapping[str, Degradation]
