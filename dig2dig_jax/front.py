@@ -62,7 +62,7 @@ class Preset(NamedTuple):
 
 
 def preset(task: str) -> Preset:
-  """What the task's flag file holds, which launch.py reads.
+  """The settings in the task's flag file, which launch.py also reads.
 
   Args:
     task: `thermal` (or `vif`: infrared and visible), `exposure` (`mef`), `focus` (`mff`: focal planes) or `medical`
@@ -72,8 +72,8 @@ def preset(task: str) -> Preset:
     A `Preset`.
 
   Raises:
-    ValueError: for another word.
-    UserError: where the flag file is not there.
+    ValueError: for an unknown task.
+    UserError: if the flag file does not exist.
   """
   if task not in TASKS:
     raise ValueError(f"task: expected one of {', '.join(TASKS)}, found {task!r}")
@@ -134,8 +134,8 @@ def fuse_images(
       by alpha and by a warp's constant borders; `alpha`; or `off`. The log says where.
     align: what may differ between the images, by which they are aligned first: `off`, nothing; `auto`, a similarity
       and a little more; `translation`, `similarity`, `affine` or `homography`. The log says what came of it.
-    align_or: what becomes of an image whose alignment cannot be believed: `warn` takes it as it is, `skip` refuses it.
-    reference: number of the image that the others are brought to, in place of the largest.
+    align_or: what happens to an image without a reliable alignment: `warn` takes it as it is, `skip` refuses it.
+    reference: number of the image to whose frame the others are resampled, instead of the largest.
     resize: how images of other sizes come into the reference's, unless aligned: `aspect`, where the aspects agree;
       `stretch`, whatever they are; `off` refuses them.
     deghost: in place of the task's way, what images differ in between which things moved, that are then one image's
@@ -148,7 +148,7 @@ def fuse_images(
     uint8 [H, W, 3], or [H, W] where no source has colour. H and W are the reference's.
 
   Raises:
-    ValueError: naming the argument, for arguments that cannot be.
+    ValueError: naming the argument, for invalid arguments.
     UserError: naming the file, for files.
   """
   if not isinstance(images, Iterable):

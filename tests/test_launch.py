@@ -238,14 +238,14 @@ def test_flags_of_another_method_are_named_and_left(capsys):
   with flagsaver.flagsaver():  # no steps are one pass, which flag files of Dig2DIG ask for
     launch.parse(["launch.py", "--method=ddfm", "--steps=0"])
     assert common.method_options().steps == 100
-  assert capsys.readouterr().err == "note: --steps=0, one pass, is of dig2dig alone; --method=ddfm takes 100\n"
+  assert capsys.readouterr().err == "note: --steps=0, one pass, is supported by dig2dig only; --method=ddfm takes 100\n"
 
 
 def test_ccf_in_few_steps_is_noted_before_the_run(run, pairs, tmp_path):
   for steps, noted in ((20, 1), (100, 0)):
     arguments = ("--method=ccf", f"--steps={steps}", f"--data={pairs}", f"--prior={tmp_path}/none", f"--out={tmp_path}")
     status, _, err = run(*arguments)
-    assert status == 2 and err.count(f"note: --steps={steps}: ccf as released takes 200") == noted, err
+    assert status == 2 and err.count(f"note: --steps={steps}: the released CCF takes 200 steps") == noted, err
 
 
 def test_fast_leaves_the_loop_out_and_keeps_the_rest_of_a_flag_file(monkeypatch):

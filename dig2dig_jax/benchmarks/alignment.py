@@ -63,7 +63,7 @@ def run(
   if unknown := [name for name in ranges if name not in warps.RANGES]:
     raise UserError(f"--cases={unknown[0]}: expected among {', '.join(warps.RANGES)}")
   if len(pairs) < 2:
-    raise UserError(f"expected two pairs or more, to tell scenes apart, found {len(pairs)}; see --data")
+    raise UserError(f"expected two or more pairs, to distinguish scenes, found {len(pairs)}; see --data")
   make_folder(out)
   chosen = np.linspace(0, len(pairs) - 1, min(limit or len(pairs), len(pairs))).round().astype(int)
   images = {int(k): _images(pairs[k]) for k in chosen}

@@ -54,7 +54,7 @@ def check(data: Path, listed: Frozen) -> None:
   for name, own in found.items():
     if own != listed["pairs"][name]:
       source = next(source for source in own if own[source] != listed["pairs"][name][source])
-      raise UserError(f"{data}: expected the frozen file of {name} in {source}, found another; unpack the data anew")
+      raise UserError(f"{data}: expected the frozen file of {name} in {source}, found another; unpack the data again")
 
 
 def score(name: str, listed: Frozen, data: Path, folders: Mapping[str, Path], out: Path) -> list[Path]:

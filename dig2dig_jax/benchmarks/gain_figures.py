@@ -70,7 +70,7 @@ def parse_boxes(text: str) -> tuple[Box, ...]:
     if min(box.width, box.height) < 1:
       raise UserError(f"--boxes={part}: expected a width and a height of at least 1")
     if name in boxes:
-      raise UserError(f"--boxes={part}: expected a name of its own for each box, found {name} twice; rename one")
+      raise UserError(f"--boxes={part}: expected a distinct name for each box, found {name} twice; rename one")
     boxes[name] = box
   return tuple(boxes.values())
 

@@ -13,7 +13,7 @@ from dig2dig_jax.data.pairs import LoadedPair, content_id
 
 SIGMAS = (5, 10, 25, 50)  # grey levels of 255
 Weights = Callable[[np.ndarray, str], np.ndarray]  # (sources [K, H, W, 3], name of the pair) -> [U, K, H, W, 1]
-HEADER = ("weights", "of the clean source", *(f"change at sigma {sigma}" for sigma in SIGMAS), "leans to noise")
+HEADER = ("weights", "for the clean source", *(f"change at sigma {sigma}" for sigma in SIGMAS), "favours noise")
 
 
 def rows(pairs: list[LoadedPair], weightings: Mapping[str, Weights], seed: int) -> list[list[str]]:

@@ -19,7 +19,7 @@ from dig2dig_jax.restoration.restorer import Restorer
 FACTORS = (0.5, 0.8, 1.0, 1.25, 2.0)  # told / true
 NOISE, BLUR = 25, 2.5  # grey levels of 255; pixels
 _ROUNDING = 1 / np.sqrt(12)  # grey levels, of a blurred image in 8 bits
-HEADER = ("degraded by", "told", "PSNR to clean ↑", "SSIM to clean ↑")
+HEADER = ("degraded by", "specified", "PSNR to clean ↑", "SSIM to clean ↑")
 
 
 def rows(
@@ -39,7 +39,7 @@ def rows(
     (f"blur{BLUR}", f"blur of {BLUR} px", lambda factor: (f"blur({BLUR * factor:g})", _ROUNDING)),
   ):
     observed = {pair.name: _observed(pair, kind, seed) for pair in pairs}
-    ways: dict[str, Rule] = {"nothing, not restored": plain, "nothing, found": blind}
+    ways: dict[str, Rule] = {"nothing, not restored": plain, "nothing, detected": blind}
     for factor in FACTORS:
       stages, sigma = told(factor)
       known = parse(",".join(f"{s}:{stages}" for s in sources), ",".join(f"{s}:{sigma}" for s in sources), sources)

@@ -80,8 +80,8 @@ class Way:
   def _hear(self) -> str:
     assert self._process.stdout is not None
     if not (said := self._process.stdout.readline()):
-      raise UserError(f"{self.name}: expected a program that fuses, found that it ended with status "
-                      f"{self._process.wait()}; see what it said above")  # fmt: skip
+      raise UserError(f"{self.name}: expected a program that fuses, found exit status "
+                      f"{self._process.wait()}; see its output above")  # fmt: skip
     return said
 
 

@@ -40,5 +40,5 @@ def _reading(folder: Path, table: str) -> Iterator[None]:
     yield
   except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
     raise UserError(
-      f"{folder}: expected what --job=benchmark --table={table} --protocol=panel writes, found {one_line(error)}"
+      f"{folder}: expected the output of --job=benchmark --table={table} --protocol=panel, found {one_line(error)}"
     ) from error

@@ -188,7 +188,7 @@ def _plotted(path: Path, rows: list[dict], machines: dict[str, roofline.Machine]
       roofline.write_plot(path, drawn, machines)
     return ""
   except (ImportError, OSError, ValueError) as error:
-    return f"\n{path}: expected a picture for show, found {one_line(error)[:300]}; the run goes without it\n"
+    return f"\n{path}: expected a picture for display, found {one_line(error)[:300]}; the run continues without it\n"
 
 
 def _last_step(prior: Prior):

@@ -90,7 +90,7 @@ def run(
 
   UserError without images that can be read, and for rows of different or no steps."""
   if len({options.steps for options in rows.values()}) != 1 or next(iter(rows.values())).steps == 0:
-    raise UserError("--suite=theory follows the reverse steps; expected --steps above 0")
+    raise UserError("--suite=theory analyses the reverse steps; expected --steps above 0")
   paths = list_images(data)[: limit or None]
   if not paths:
     raise UserError(f"{data}: expected photographs, found none; check --data")
@@ -177,8 +177,8 @@ def _program(prior: Prior, codec: Codec, options: Dig2DigOptions, best: bool):
 
 def _markdown(found) -> str:
   header = ["degradation", "weights", "images", "Cov(w, B), summed ↑", "images with it above 0",
-            "weight on the better source ↑", "bound broken", "bound - error, mean", "last error ↓",
-            "told from uniform by the covariance", "PSNR, dB ↑"]  # fmt: skip
+            "weight on the better source ↑", "bound violated", "bound - error, mean", "last error ↓",
+            "predicted from uniform by the covariance", "PSNR, dB ↑"]  # fmt: skip
   lines, steps = [], []
   for kind, rows in found.items():
     for name, runs in rows.items():

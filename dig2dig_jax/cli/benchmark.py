@@ -76,7 +76,8 @@ def run() -> int:
 
 def _peers() -> int:
   if flags.TABLE.value != ["peers"]:
-    raise UserError(f"--table={','.join(flags.TABLE.value)}: expected peers alone, whose rows are other programs'")
+    raise UserError(f"--table={','.join(flags.TABLE.value)}: expected peers on its own, since its rows are other "
+                    "programs")
   keep = tuple(row.strip() for row in flags.ROWS.value.split(";") if row.strip())
   chosen = {"keep": keep, "limit": flags.LIMIT.value, "protocol": common.one_protocol()}
   chosen |= {"place": Path(flags.PEERS.value) if flags.PEERS.value else None}
@@ -87,20 +88,20 @@ def _peers() -> int:
 def _tuned() -> Dig2DigOptions:
   options = common.method_options()
   if not isinstance(options, Dig2DigOptions):
-    raise UserError("--job=benchmark varies Dig2DIG and has the other methods as rows; leave out --method")
+    raise UserError("--job=benchmark varies Dig2DIG and includes the other methods as rows; leave out --method")
   return options
 
 
 def _left_out() -> int:
   if not flags.SCORED.value:
-    raise UserError("--suite=left_out: expected --scored=FOLDER,FOLDER, which --table=spectrum wrote")
+    raise UserError("--suite=left_out: expected --scored=FOLDER,FOLDER, as written by --table=spectrum")
   say(left_out.run([Path(folder) for folder in flags.SCORED.value], Path(flags.OUT.value)))
   return 0
 
 
 def _ranks() -> int:
   if not flags.SCORED.value:
-    raise UserError("--suite=ranks: expected --scored=FOLDER,FOLDER, which --table=clean wrote")
+    raise UserError("--suite=ranks: expected --scored=FOLDER,FOLDER, as written by --table=clean")
   say(ranks.run([Path(folder) for folder in flags.SCORED.value], Path(flags.OUT.value)))
   return 0
 
@@ -118,7 +119,7 @@ def _brackets() -> int:
 def _questions() -> int:
   prior, options = common.prior(), _tuned()
   if options.window != "spectrum":
-    raise UserError(f"--dig_window={options.window}: expected spectrum, beside which the questions have other weights")
+    raise UserError(f"--dig_window={options.window}: expected spectrum, with which the questions compare other weights")
   asked = tuple(flags.CASES.value or questions.QUESTIONS)
   found = questions.run(
     prior, common.codec(), _told(prior, options), options, _restorer_of(prior), questions=asked,
@@ -167,7 +168,7 @@ def _degraded() -> int:
 def _unannounced() -> int:
   prior, codec, options = common.prior(), common.codec(), _tuned()
   if options.window != "spectrum":
-    raise UserError(f"--dig_window={options.window}: expected spectrum, which finds what happened to its sources")
+    raise UserError(f"--dig_window={options.window}: expected spectrum, which detects the degradations of its sources")
   config = _told(prior, options)
 
   def runner(restore: str, seed: int = config.seed) -> Runner:

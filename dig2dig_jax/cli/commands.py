@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dig2dig_jax.cli import interrupt, launcher, radiometric, tasks
-from dig2dig_jax.cli.output import say
+from dig2dig_jax.cli.output import note, say
 from dig2dig_jax.data import guess
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import MARK, TIFF_MARK, is_free, taken, temperatures_of, typed_path
@@ -20,40 +20,39 @@ from dig2dig_jax.volumes import kinds
 
 _ONE_PAGE = {
   "convert": "dig2dig convert guided_diffusion|drfusion|lpips|verify ...\n\n"
-  "Weights of PyTorch programs become a prior's folder, or are compared with one; each has its own --help.",
+  "Converts PyTorch weights to a prior's folder, or compares them with one; each converter has its own --help.",
   "show": "dig2dig show FILE ...\n\n"
-  "What the program sees in images (size, range, noise, blur, valid area), in volumes (grid, place, range), or in the "
-  "folder of a prior.",
+  "Prints what the program detects in images (size, range, noise, blur, valid area), in volumes (grid, position, "
+  "range) or in the folder of a prior.",
 }
 _ONE_PAGE["align"] = (
   "dig2dig align FILE FILE ... -o OUT\n"
   "dig2dig align FOLDER -o OUT\n\n"
-  "Brings the images of one scene, or of each in a folder, onto the largest of them. Writes each into a sub-folder of "
-  "its source,\ntransparent where it shows nothing, and transforms.json (of a folder transforms/NAME.json), which "
-  "dig2dig fuse --transforms=\ntakes for other images of the same cameras.\n\n"
-  "  --align=auto|translation|similarity|affine|homography   what may differ between them; auto: a similarity, and a\n"
-  "                                                          little more\n"
-  "  --reference=FILE                                        which of them the others are brought to; of a folder, a\n"
-  "                                                          source's name\n"
+  "Aligns the images of a scene, or of every scene in a folder, with the largest of them. Writes each into a "
+  "sub-folder for its\nsource, transparent where it has no data, and transforms.json (for a folder, "
+  "transforms/NAME.json), which dig2dig fuse\n--transforms= applies to other images of the same cameras.\n\n"
+  "  --align=auto|translation|similarity|affine|homography   class of transforms; auto: a similarity, refined\n"
+  "  --reference=FILE                                        image with which the others are aligned; for a folder,\n"
+  "                                                          the name of a source\n"
   "  --sources=NAME,NAME                                     names of the sub-folders, in the order of the files\n"
-  "  --overwrite                                             write over what an earlier run wrote there\n"
-  "  --compile_cache=FOLDER                                  of compiled programs; empty for none\n\n"
-  "Exit status: 0 all aligned, 2 bad input, 3 an alignment that cannot be believed: that image is not written."
+  "  --overwrite                                             overwrite the results of an earlier run\n"
+  "  --compile_cache=FOLDER                                  cache of compiled programs; empty for none\n\n"
+  "Exit status: 0 all aligned, 2 bad input, 3 an alignment was not reliable: that image is not written."
 )
 _ONE_PAGE["video"] = (
   "dig2dig video IR VI -o OUT.mp4\n\n"
-  "Two clips, infrared and visible, become one with the frames, time stamps and sound of the visible one. A clip is a "
-  "video file,\na folder of numbered images, or a TIFF file of several pages. -o FOLDER writes numbered PNG. The same "
-  "command goes on where\none was stopped. docs/video.md.\n\n"
-  "  --transforms=FILE     how they lie on each other, as dig2dig align writes it for a frame of each\n"
-  "  --offset=SECONDS      when the infrared clip's first frame was taken, after the visible one's; 0\n"
-  "  --rate=FRAMES         a second, of images, which have no time stamps; 25, or that of the other clip\n"
-  "  --steady=SHARE        of a frame's own weights where nothing moves, the rest is carried from the frames before;\n"
-  "                        --nosteady takes every frame by itself\n"
-  "  --score               tell how much the result flickers; --score=FUSED.mp4 without -o: any fused clip\n"
-  "  --gains=swift         a small network in place of the prior for noisy clips; as fast as it is less exact\n"
+  "Fuses an infrared and a visible clip into one with the frames, time stamps and sound of the visible clip. A clip is "
+  "a video\nfile, a folder of numbered images, or a multi-page TIFF file. -o FOLDER writes numbered PNG files. "
+  "Repeating the command\ncontinues a run that was stopped. docs/video.md.\n\n"
+  "  --transforms=FILE     alignment of the clips, as written by dig2dig align for one frame of each\n"
+  "  --offset=SECONDS      time of the infrared clip's first frame after the visible clip's; 0 by default\n"
+  "  --rate=FRAMES         frames per second of images, which have no time stamps; 25, or the rate of the other clip\n"
+  "  --steady=SHARE        share of a frame's own weights where nothing moves, the rest being carried over from\n"
+  "                        earlier frames; --nosteady weights every frame independently\n"
+  "  --score               report how much the result flickers; --score=FUSED.mp4 without -o scores any fused clip\n"
+  "  --gains=swift         a small network instead of the prior for noisy clips: faster and less accurate\n"
   "  --range=, --restore=, --valid=, --prior=, --seed=, --overwrite, --tile=, --bit_depth=, --compile_cache= and the\n"
-  "  method's options      as of dig2dig fuse\n\n"
+  "  method's options      as for dig2dig fuse\n\n"
   "Exit status: 0 done, 2 bad input, 3 stopped by another signal than Ctrl-C, 130 Ctrl-C."
 )
 _CONVERTERS = ("guided_diffusion", "drfusion", "lpips", "verify")
@@ -65,7 +64,7 @@ _BESIDE = ("maps",)  # and those that write more than one image
 
 
 def run(command: str, words: list[str]) -> int:
-  """The exit status of a command and what follows it."""
+  """Runs a command with its arguments; returns the exit status."""
   try:
     if command in _ONE_PAGE and _HELP & set(words[:1]):
       say(_ONE_PAGE[command])
@@ -137,7 +136,7 @@ def _fuse(words: list[str]) -> int:
     if flag.startswith("--") and "=" not in flag and not word.startswith("-") and not (
       kinds.split_series(word)[0].exists()
     ):
-      raise UserError(f"{flag} {word}: expected a value behind =, found a space; write {flag}={word}")
+      raise UserError(f"{flag} {word}: expected a value after =, found a space; write {flag}={word}")
   places = [word for word in words if not word.startswith("-")] + behind
   flags = [word for word in words if word.startswith("-")]
   task, flags = _taken_out(flags, "task")
@@ -161,13 +160,13 @@ def _fuse(words: list[str]) -> int:
     raise UserError("dig2dig fuse: expected two or more image files, or a folder with one sub-folder per source, "
                     f"found {found}; see dig2dig --help")  # fmt: skip
   if address := next(filter(is_address, places), None):
-    raise UserError(f"{redacted(address)}: expected a file of this machine, found the address of a store; give its "
+    raise UserError(f"{redacted(address)}: expected a local file, found the address of a store; give its "
                     "folder, or --manifest=")
   return _fuse_files([typed_path(place) for place in places], task, flags)
 
 
 def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:
-  """Through a manifest and a folder of its own, so that whatever the job does for folders it does for files."""
+  """Fuses files through a manifest and a temporary folder, so that everything the job does for folders it does here."""
   _refuse(flags, _OF_FOLDERS, "no such flag beside files, which say it themselves; leave it out, or give a folder")
   out, flags = _taken_out(flags, "out")
   if out is None:
@@ -185,7 +184,7 @@ def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:
     if not is_free(written, mark):  # whatever --overwrite says, as in folders
       raise taken(written)
   if single and any(file.exists() and place.exists() and file.samefile(place) for file in files):
-    raise UserError(f"{place}: expected another file than the sources; choose another name")
+    raise UserError(f"{place}: expected a file other than the sources; choose another name")
   if len({os.path.realpath(file) for file in files}) < len(files):
     raise UserError(f"{files[0]}: expected different files, found one of them twice; name each image of the scene once")
   if alone := len(files) == 1:
@@ -196,6 +195,9 @@ def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:
     found = found or tasks.by_look(files)
     task, order = tasks.decided(task, found, len(files))
   names = guess.usual_names(task, len(order))
+  if order != tuple(range(len(order))):
+    roles = ", ".join(f"{files[k].name} as {name}" for name, k in zip(names, order, strict=True))
+    note(f"note: the sources are taken in another order than given: {roles}; name the files so if that is wrong")
   parent = (place.parent if single else place).absolute()
   importlib.import_module("dig2dig_jax.cli.fuse")  # takes seconds, before anything is written
   interrupt.begins()

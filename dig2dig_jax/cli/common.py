@@ -61,9 +61,9 @@ def frames() -> Aligner | Frames:
   if model == "off" and not file:
     return Frames(flags.RESIZE_BY.value, flags.REFERENCE.value, last)
   if model != "off" and file:
-    raise UserError(f"--align={model}: expected no --transforms beside it, which are taken as they are; leave one out")
+    raise UserError(f"--align={model}: expected no --transforms with it, which are applied unchanged; leave one out")
   if flags.DEGRADATION.value:
-    raise UserError("--degradation: expected sources that lie on each other, found --align or --transforms; leave "
+    raise UserError("--degradation: expected registered sources, found --align or --transforms; leave "
                     "one out")
   known = stored.read(Path(file)) if file else None
   return Aligner(model, flags.ALIGN_OR.value, flags.REFERENCE.value, last, known)
@@ -80,7 +80,8 @@ def restorer(prior: Prior | DrFusionNetwork, options) -> Restorer | BlindRestore
     finds = isinstance(options, Dig2DigOptions) and options.bandwise and options.restore == "auto"
     return blind_restorer_of(prior) if finds and not asked else None
   if isinstance(prior, DrFusionNetwork):
-    raise UserError("--degradation, --sigma: DRFusion's network restores what it was trained for; leave them out")
+    raise UserError("--degradation, --sigma: DRFusion's network restores the degradations on which it was "
+                    "trained; leave them out")
   return Restorer(_whole(prior), given, steps=flags.RESTORE_STEPS.value, seed=flags.SEED.value)
 
 
@@ -131,7 +132,7 @@ def network_settings(prior: Prior | DrFusionNetwork) -> dict:
 
 def fuse_config() -> FuseConfig:
   if flags.BATCH_SIZE.value < 1 and flags.JOB.value != "fuse":
-    raise UserError("--batch_size=0: expected at least 1; it chooses in --job=fuse alone")
+    raise UserError("--batch_size=0: expected at least 1; only --job=fuse chooses automatically")
   tile = flags.TILE.value
   if tile and flags.OVERLAP.value > tile // 2:
     raise UserError(f"--overlap={flags.OVERLAP.value}: expected 0 to half of --tile")

@@ -10,13 +10,13 @@ from dig2dig_jax.files import typed_path
 
 HELP = """dig2dig export -o FOLDER
 
-Writes what --gains=swift runs as files that need nothing of this package: swift_gray.onnx and swift_colour.onnx for
-onnxruntime, swift_gray.jax and swift_colour.jax for jax.export, any size of multiples of 16. docs/video.md.
+Writes the network of --gains=swift as files that run without this package: swift_gray.onnx and swift_colour.onnx for
+onnxruntime, swift_gray.jax and swift_colour.jax for jax.export. Sides may be any multiples of 16. docs/video.md.
 
-  --size=WIDTHxHEIGHT    also fused_WIDTHxHEIGHT.jax, a whole frame of infrared and visible of that size
-  --swift=FOLDER         checkpoint folder of the network; that which comes with the package by default
+  --size=WIDTHxHEIGHT    also write fused_WIDTHxHEIGHT.jax, which fuses an infrared and a visible frame of that size
+  --swift=FOLDER         checkpoint folder of the network; by default the one shipped with the package
 
-It needs pip install 'dig2dig_jax[export]'. Exit status: 0 done, 2 bad input."""
+Requires pip install 'dig2dig_jax[export]'. Exit status: 0 done, 2 bad input."""
 
 
 def run(words: Sequence[str]) -> int:

@@ -7,25 +7,25 @@ from dig2dig_jax.files import typed_path
 
 HELP = """dig2dig figure SPEC.toml -o FILE.pdf
 
-The comparison that papers on fusion print: sources and methods side by side, boxes enlarged, arrows, names. As PDF and,
-beside it, PNG; -o FILE.png is that alone. Any program's images, in folders of the same file names. dig2dig report
-writes a first such file. docs/evaluation.md.
+Draws the comparison that papers on fusion print: sources and methods side by side, with enlarged boxes, arrows and
+labels. Writes a PDF and a PNG beside it; -o FILE.png writes the PNG only. The images may come from any program, in
+folders with equal file names. dig2dig report writes a first SPEC.toml to start from. docs/evaluation.md.
 
-  width = 181                      # SPEC.toml. Millimetres: a column of IEEE's is 88.9
-  rows = ["01", "02"]              # scenes, by file names without their endings
-  [images]                         # label = folder from here, in order; or files, without rows
+  width = 181                      # SPEC.toml. In millimetres; an IEEE column is 88.9
+  rows = ["01", "02"]              # scenes: file names without extension
+  [images]                         # label = folder, relative to SPEC.toml, in order; or files, without rows
   Infrared = "data/ir"
   Ours = "out/dig2dig"
-  [[box]]                          # any number; row = "01" has it in that scene alone; colour = "#ffd400"
-  at = [120, 80]                   # left and upper edge, pixels
+  [[box]]                          # any number; row = "01" restricts it to that scene; colour = "#ffd400"
+  at = [120, 80]                   # left and top edge in pixels
   size = [60, 45]
-  [[arrow]]                        # any number; row = and image = likewise
+  [[arrow]]                        # any number; row = and image = restrict it likewise
   tip = [150, 90]
   from = "upper left"
 
-Before [images] also: columns = 4 images in a line, zoom = "below" or "inset", font = 8 points, dpi = 300 of the PNG.
+Also before [images]: columns = 4 (images per line), zoom = "below" or "inset", font = 8 (points), dpi = 300 (PNG).
 
-  --overwrite                      write over what an earlier run wrote there
+  --overwrite                      overwrite the results of an earlier run
 
 Exit status: 0 done, 2 bad input."""
 

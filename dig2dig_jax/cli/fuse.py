@@ -59,7 +59,7 @@ def run() -> int:
   except Exception as error:
     if not isinstance(options, UserOptions):
       raise
-    raise UserError(f"--method={options.method}: expected a method that runs, found {where(error)}") from error
+    raise UserError(f"--method={options.method}: expected a working method, found {where(error)}") from error
   which = f"process {place.process} of {place.processes}: " if place.processes > 1 else ""
   status = common.finish(done, f"{which}{done.summary()}; results in {config.out}")
   return processes.INTERRUPTED if done.stopped_by == processes.CTRL_C else status

@@ -17,16 +17,16 @@ from dig2dig_jax.cli.output import note, say
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.stores.address import redacted
 
-USAGE = """launch.py: the command dig2dig, in flags.
+USAGE = """launch.py: everything that dig2dig does, controlled by flags.
 
   python launch.py --flagfile=vif.flags --data=FOLDER --out=FOLDER      fuse every pair of a folder
-  python launch.py --job=evaluate --data=FOLDER --fused=FOLDER,FOLDER   scores of fused images, of any program
-  python launch.py --job=report --data=FOLDER --fused=FOLDER,FOLDER     the same, as a page with pictures
+  python launch.py --job=evaluate --data=FOLDER --fused=FOLDER,FOLDER   score fused images from any program
+  python launch.py --job=report --data=FOLDER --fused=FOLDER,FOLDER     the same, as an HTML page with pictures
   python launch.py --job=evaluate --suite=prior --data=FOLDER           denoising PSNR of a prior
-  python launch.py --job=benchmark --data=FOLDER                        methods and baselines, scored
+  python launch.py --job=benchmark --data=FOLDER                        run and score methods and baselines
   python launch.py --flagfile=train.flags --data=FOLDER --out=FOLDER    train a prior
 
-Exit status: 0 all done, 2 bad input (one line says what and how to mend it), 3 some pairs failed, 130 Ctrl-C.
+Exit status: 0 all done, 2 bad input (one line says what is wrong and how to fix it), 3 some pairs failed, 130 Ctrl-C.
 """
 absl_flags.adopt_module_key_flags(declare)  # --helpshort lists them
 _LONGEST = 1000  # characters of an error: a value may be of any length
@@ -147,7 +147,7 @@ def _set_up_jax() -> None:
     try:
       jax.config.update("jax_default_matmul_precision", flags.PRECISION.value)
     except ValueError as error:
-      raise UserError(f"--matmul_precision={flags.PRECISION.value}: expected a name that JAX knows, such as float32, "
+      raise UserError(f"--matmul_precision={flags.PRECISION.value}: expected a name known to JAX, such as float32, "
                       "tensorfloat32 or bfloat16") from error  # fmt: skip
   if flags.CACHE.value:
     from dig2dig_jax.fusing import compile_cache
@@ -156,7 +156,8 @@ def _set_up_jax() -> None:
       note(f"note: {told}")
       absl_flags.FLAGS.compile_cache = ""
   elif "compile_cache" not in _typed and not flags.cache_folder():
-    note("note: expected a home folder to keep compiled programs in, found none; every run compiles anew, unless "
+    note("note: expected a home folder for the cache of compiled programs, found none; every run compiles again, "
+         "unless "
          "--compile_cache=FOLDER names one")  # fmt: skip
 
 

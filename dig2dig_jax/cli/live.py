@@ -19,22 +19,23 @@ from dig2dig_jax.files import typed_path
 
 HELP = """dig2dig live IR VI
 
-Two sources that run, infrared and visible, fused frame by frame as they come: of each the newest frame counts, older
-ones are passed over. Every few seconds a line says how many frames a second, and how late. A source is
+Fuses two running sources, infrared and visible, frame by frame as they arrive: the newest frame of each is used, older
+ones are dropped. Every few seconds a line reports frames per second and latency. A source is one of
 
   /dev/video0                 a camera
-  raw:PATH:WxH:CHANNELS       frames of bytes, one after the other, of a named pipe or a file; PATH -: standard input
-  FILE or FOLDER              what dig2dig video takes, played at its own pace
+  raw:PATH:WxH:CHANNELS       raw frames of bytes from a named pipe or a file; PATH - is standard input
+  FILE or FOLDER              a clip as for dig2dig video, played at its own rate
 
-  -o -                        raw frames, three bytes a pixel, to standard output; else a page, whose address is printed
-  --port=NUMBER               of that address; any that is free, if left out
-  --gains=prior               ask the prior about noisy sources, and not the swift network
+  -o -                        write raw frames, three bytes per pixel, to standard output; by default a web page shows
+                              them, whose address is printed
+  --port=NUMBER               port of the page; by default any that is free
+  --gains=prior               restore noisy sources with the prior instead of the swift network
   --restore=off               leave noise as it is
-  --seconds=NUMBER            end after so many; at Ctrl-C or the end of a source, if left out
-  --prior=FOLDER, --compile_cache=FOLDER   as of dig2dig app
+  --seconds=NUMBER            stop after this many seconds; by default at Ctrl-C or at the end of a source
+  --prior=FOLDER, --compile_cache=FOLDER   as for dig2dig app
 
-The page needs pip install 'dig2dig_jax[app]', cameras and video files dig2dig_jax[video]. Exit status: 0 a source has
-ended, 2 bad input, 130 Ctrl-C."""
+The page requires pip install 'dig2dig_jax[app]', cameras and video files 'dig2dig_jax[video]'. Exit status: 0 a source
+has ended, 2 bad input, 130 Ctrl-C."""
 _FLAGS = ("out", "port", "gains", "restore", "seconds", "prior", "compile_cache")
 _EVERY = 5.0  # seconds between lines
 
@@ -49,7 +50,7 @@ def run(words: Sequence[str]) -> int:
   seconds = _number("seconds", given.get("seconds"))
   out = given.get("out")
   if out not in (None, "-"):
-    raise UserError(f"-o {out}: expected - for standard output, or nothing for a page; dig2dig video writes files")
+    raise UserError(f"-o {out}: expected - for standard output, or no -o for a page; use dig2dig video to write files")
   flow = _flow(places, given)
   from dig2dig_jax.video import live
 
@@ -180,5 +181,5 @@ def _page(port: str) -> Iterator[Callable]:
   except OSError as error:
     raise UserError(f"--port={port}: expected a port that is free, found {error.strerror}; leave it out") from error
   with page:
-    say(f"{page.address}   in a browser of this machine; Ctrl-C ends it")
+    say(f"{page.address}   is the address of the page, for a browser on this machine; Ctrl-C stops it")
     yield pictures.show

@@ -27,7 +27,7 @@ def method_options() -> MethodOptions | DrFusionOptions:
   if unused := [f"--{flags.OPTIONS[name].name}" for name in given if name not in known | of_rows]:
     note(f"note: --method={flags.METHOD.value} does not use {', '.join(unused)}")
   if given.get("steps") == 0 and "steps" in known and kind is not Dig2DigOptions:  # of a task's flag file
-    note(f"note: --steps=0, one pass, is of dig2dig alone; --method={flags.METHOD.value} takes {kind().steps}")
+    note(f"note: --steps=0, one pass, is supported by dig2dig only; --method={flags.METHOD.value} takes {kind().steps}")
     del given["steps"]
   given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if name in known}
   options = user_options(flags.METHOD.value, **given) if kind is UserOptions else kind(**given)

@@ -15,7 +15,8 @@ def say(text: str, end: str = "\n") -> None:
     _to_nowhere()
   except OSError as error:  # a full disk
     _to_nowhere()
-    raise UserError(f"standard output: expected to write there, found {error.strerror}; what was done stays") from error
+    raise UserError(f"standard output: expected to write there, found {error.strerror}; finished work is "
+                    "kept") from error
 
 
 def note(line: str) -> None:

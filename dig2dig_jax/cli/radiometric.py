@@ -29,10 +29,10 @@ def second(file: Path, folder: Path) -> Path:
   levels, kept, told = flir_pair.photograph(file)
   found = folder / f"{file.stem}_photograph.png"
   write_levels(found, levels, kept=kept)
-  note(f"note: {file} is a pair: its temperatures and its photograph, brought to their frame {told}")
+  note(f"note: {file} is a pair: its temperatures and its photograph, mapped to their frame {told}")
   return found
 
 
 def check_task(task: str | None) -> None:
   if task not in (None, "thermal"):
-    raise UserError(f"--task={task}: expected thermal for a radiometric file, which is such a pair; leave it out")
+    raise UserError(f"--task={task}: expected thermal for a radiometric file, which contains such a pair; leave it out")

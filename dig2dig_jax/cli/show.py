@@ -41,7 +41,7 @@ def _prior(path: Path) -> list[str]:
   try:
     found = strict_json.parse(card.read_bytes(), most=2**20)
   except (OSError, ValueError) as error:
-    raise UserError(f"{card}: expected a card that can be read, found {error}; convert or train it again") from None
+    raise UserError(f"{card}: expected a readable card, found {error}; convert or train it again") from None
   return [f"{name}: {value}" for name, value in found.items() if not isinstance(value, dict) or name == PARAMETRISATION]
 
 

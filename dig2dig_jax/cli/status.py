@@ -7,12 +7,12 @@ from dig2dig_jax.stores.address import typed_place
 
 HELP = (
   "dig2dig status OUT\n\n"
-  "How far the runs into a folder of results are: pairs done, failed by kind, pairs a second by worker, time left,\n"
-  "device hours. Asked of the logs' index, in a store (s3://...) of the logs; may be asked while they run.\n"
-  "docs/batch_runs.md.\n\n"
-  "  --json         the same as one object, every failure among it\n"
-  "  --prometheus   the same as text that Prometheus reads\n\n"
-  "Exit status: 0 told, 2 no log of a run there."
+  "Prints the progress of the runs that write into a folder of results: pairs done, failures by kind, pairs per\n"
+  "second and worker, time left, device hours. Reads the index of the logs, or in a store (s3://...) the logs\n"
+  "themselves, and can be used while they run. docs/batch_runs.md.\n\n"
+  "  --json         as a JSON object that includes every failure\n"
+  "  --prometheus   in the text format of Prometheus\n\n"
+  "Exit status: 0 done, 2 no log of a run found."
 )
 
 

@@ -16,11 +16,13 @@ def decided(task: str | None, found: guess.Guess | None, count: int) -> tuple[st
   order = found.order if found is not None and task in (None, found.task) else tuple(range(count))
   if task is None:
     if found is None:
-      raise UserError("dig2dig fuse: expected --task=thermal, medical, focus or exposure, found nothing to guess it by")
+      raise UserError("dig2dig fuse: expected --task=thermal, medical, focus or exposure, found nothing to infer "
+                      "it from")
     task = found.task
     note(f"note: task {task}, by {found.why}; --task= says otherwise")
   if task in ("thermal", "medical") and count > 2:
-    raise UserError(f"--task={task}: expected two sources, found {count}; fuse them in turn, or take another --task")
+    raise UserError(f"--task={task}: expected two sources, found {count}; fuse them one after another, or use "
+                    "another --task")
   return task, order
 
 

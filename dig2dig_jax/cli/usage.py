@@ -1,6 +1,6 @@
-"""Does a command line make sense: is every flag one of its job's, with a value that can be? And what is there, in help?
+"""Is a command line valid: does every flag belong to its job, with a value within bounds? And what does help print?
 
-Flags of a flag file may be of another job, for one file serves several; what is typed beside a job must be its own.
+Flags in a flag file may belong to another job, since one file serves several; typed flags must be the job's own.
 """
 
 import dataclasses
@@ -94,6 +94,7 @@ def text(head: str, job: str | None = None) -> str:
     words = f"{' '.join(declared.text.split())} [{in_words(declared.jobs)}]"
     lines.append(f"  --{name}{value}")
     lines += textwrap.wrap(words, WIDTH, initial_indent="      ", subsequent_indent="      ")
-  lines += ["", "  --flagfile=FILE", "      Flags from a file, one a line; what is typed beside it wins.",
-            "  --helpfull", "      The same and the flags of all libraries, in absl's own list."]  # fmt: skip
+  lines += ["", "  --flagfile=FILE",
+            "      Read flags from a file, one per line; flags on the command line take precedence.",
+            "  --helpfull", "      These and the flags of all libraries, in absl's format."]  # fmt: skip
   return "\n".join(lines) + "\n"

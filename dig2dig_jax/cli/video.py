@@ -24,7 +24,7 @@ OWN = ("offset", "rate", "steady", "score")  # flags that launch.py does not kno
 # Flags of --job=fuse that mean nothing for two clips, and what is so.
 _REFUSED = {
   "two clips by name": ("data", "manifest", "dataset", "split", "list", "examples", "task"),
-  "clips that lie on each other, or --transforms of dig2dig align": ("align", "align_or", "reference"),
+  "registered clips, or --transforms of dig2dig align": ("align", "align_or", "reference"),
   "a clip alone to be written": ("maps", "sheet"),
   "clips that are neither blurred nor reduced": ("degradation", "sigma", "restore_steps"),
   "one frame after the other": ("batch_size",),
@@ -69,7 +69,7 @@ def evaluate(words: Sequence[str]) -> int:
     raise UserError(f"{values[unknown[0]]}: expected --offset=, --rate= or --sources= beside --video, found another "
                     "flag; leave it out")  # fmt: skip
   if len(places) < 3:
-    raise UserError(f"dig2dig evaluate --video: expected IR VI FUSED, two clips and what was fused of them, found "
+    raise UserError(f"dig2dig evaluate --video: expected IR VI FUSED, two clips and one or more fused from them, found "
                     f"{len(places)} of these")  # fmt: skip
   names, order = _roles(places[:2], values.get("sources", "").partition("=")[2])
   offset = _seconds("offset", values.get("offset"))
@@ -122,8 +122,8 @@ def _fuse(clips: Mapping[str, Clip], out: Path, offset: Fraction, share: float) 
 def _score(clips: Mapping[str, Clip], fused: Path, offset: Fraction) -> int:
   found = scoring.flicker(*clips.values(), open_clip(fused), offset)
   sources = ", ".join(f"{name} {error:.2f}" for name, error in zip(clips, found.sources, strict=True))
-  say(f"warping error: fused {found.error:.2f}, {sources}; flicker that no source has: {found.excess:.2f} "
-      f"(levels of 255, {found.pairs} pairs of frames; less is better)")  # fmt: skip
+  say(f"warping error: fused {found.error:.2f}, {sources}; flicker beyond that of the sources: {found.excess:.2f} "
+      f"(levels of 255, {found.pairs} pairs of frames; lower is better)")  # fmt: skip
   return 0
 
 
@@ -132,12 +132,12 @@ def _roles(places: Sequence[str], asked: str) -> tuple[list[str], tuple[int, ...
   if asked:
     names = asked.split(",")
     if len(set(names)) != 2:
-      raise UserError(f"--sources={asked}: expected two different names, the infrared one first, found others")
+      raise UserError(f"--sources={asked}: expected two different names, the infrared one first")
     return names, (0, 1)
   found = guess.by_names([Path(place).stem for place in places])
   order = found.order if found is not None and found.task == "thermal" else (0, 1)
   if order != (0, 1):
-    note(f"note: {places[order[0]]} is the infrared clip, by {found.why}; --sources=NAME,NAME takes them as they stand")
+    note(f"note: {places[order[0]]} is the infrared clip, by {found.why}; --sources=NAME,NAME keeps the given order")
   return ["ir", "vi"], order
 
 
@@ -149,7 +149,7 @@ def _clips(places: Sequence[str], names: Sequence[str], rate: Fraction | None) -
     if timed:  # a folder beside a video: its rate
       clips = {name: open_clip(place, timed[0].rate) for name, place in zip(names, places, strict=True)}
     shown = float(clips[without[0]].rate)
-    note(f"note: {' and '.join(without)}: images have no time stamps, taken as {shown:.4g} a second; --rate= says "
+    note(f"note: {' and '.join(without)}: images have no time stamps, played at {shown:.4g} a second; --rate= says "
          "otherwise")
   return clips
 
@@ -159,7 +159,7 @@ def _value(name: str, word: str | None) -> str | None:
     return None
   _, equals, value = word.partition("=")
   if not equals or not value:
-    raise UserError(f"{word}: expected a value behind =, such as --{name}=0.5")
+    raise UserError(f"{word}: expected a value after =, such as --{name}=0.5")
   return value
 
 
@@ -180,7 +180,7 @@ def _rate(word: str | None) -> Fraction | None:
   except (ValueError, ZeroDivisionError):
     found = Fraction(0)
   if not Fraction(1, 1000) <= found <= 1000:
-    raise UserError(f"--rate={text}: expected frames a second, 0.001 to 1000, such as 25 or 30000/1001")
+    raise UserError(f"--rate={text}: expected frames per second, 0.001 to 1000, such as 25 or 30000/1001")
   return found
 
 

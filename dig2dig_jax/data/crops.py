@@ -92,7 +92,7 @@ def crop_batches(
   """
   paths = list_images(folder)
   if not paths:
-    raise UserError(f"{folder}: expected images to learn from, found none; check --data")
+    raise UserError(f"{folder}: expected training images, found none; check --data")
   source = _Decoded(paths)
   small = [path.name for i, path in enumerate(paths) if min(source[i].shape[:2]) < config.size]
   if small:

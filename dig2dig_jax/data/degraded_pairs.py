@@ -109,7 +109,7 @@ def degraded_batches(
         )
       elements.append(np.round((luma + 1) * 127.5).astype(np.uint8))
   if not elements:
-    raise UserError(f"{folders[0]}: expected at least two pairs, of which one is held out")
+    raise UserError(f"{folders[0]}: expected at least two pairs, one of which is held out")
   if batch_size % processes:
     raise ValueError(f"batch_size: expected a multiple of the {processes} processes, found {batch_size}")
   crops = grain.MapDataset.source(elements).seed(seed).shuffle().repeat().random_map(_Degrade(config))

@@ -34,7 +34,7 @@ class Crops:
   def __init__(self, folder: Path, *, size: int, seed: int):
     self._paths, self._size, self._seed = list_images(folder), size, seed
     if not self._paths:
-      raise UserError(f"{folder}: expected images to learn from, found none; check --data")
+      raise UserError(f"{folder}: expected training images, found none; check --data")
 
   def __getitem__(self, index: int) -> np.ndarray:
     rng = _random(self._seed, index)

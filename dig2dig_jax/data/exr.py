@@ -42,7 +42,7 @@ def read(data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
   rest = found.keys() - {*names, "A"}
   if len(names) not in (1, 3) or rest:
     raise DecodeError(f"expected an OpenEXR file of R, G and B, of Y, or of one channel, with or without A, found "
-                      f"{', '.join(sorted(found))}; save it with these alone")  # fmt: skip
+                      f"{', '.join(sorted(found))}; save it with only these")  # fmt: skip
   planes = [np.asarray(found[name], np.float32) for name in (*names, *("A" * ("A" in found)))]
   if any(plane.shape != (bottom - top + 1, right - left + 1) for plane in planes):
     raise damaged("OpenEXR", "channels of other sizes than its window, or damaged ones")

@@ -19,12 +19,12 @@ _HEADERS = 1 << 16  # bytes that a file may spend on other things than samples, 
 def damaged(kind: str, reason: str) -> DecodeError:
   """`reason`: of a library or of ours; its first line is given."""
   reason = (reason.strip().splitlines() or [""])[0]
-  return DecodeError(f"expected a whole {kind} file, found a damaged or truncated one ({reason}); "
+  return DecodeError(f"expected an intact {kind} file, found a damaged or truncated one ({reason}); "
                      "copy or export it again")
 
 
 def several(count: int) -> DecodeError:
-  return DecodeError(f"expected one image, found {count} pages or frames; save the wanted one alone")
+  return DecodeError(f"expected one image, found {count} pages or frames; save the one you want on its own")
 
 
 class CameraRaw(DecodeError):
@@ -38,7 +38,7 @@ class CameraRaw(DecodeError):
 
 def needs(kind: str, extra: str) -> DecodeError:
   """Of a format that a package reads which is not installed. extra: of this package, that brings it."""
-  return DecodeError(f"expected an image that can be read here, found {kind}, which another package reads; "
+  return DecodeError(f"expected a supported image, found {kind}, which needs another package;  "
                      f"pip install dig2dig_jax[{extra}], or convert it to PNG")
 
 

@@ -37,11 +37,11 @@ def photograph(path: Path) -> tuple[np.ndarray, kept.Kept, str]:
     own = flir.block(io.BytesIO(data))
     found = flir.second(data, own) if own is not None else None
   except Exception as error:  # damaged bytes surface from the libraries as almost any type
-    told = decode.DecodeError("expected a radiometric JPEG with a whole photograph in it, found a damaged one "
+    told = decode.DecodeError("expected a radiometric JPEG with an intact photograph, found a damaged one "
                               f"({one_line(error)}); copy it again")  # fmt: skip
     raise UserError(f"{path}: {told}") from error
   if found is None or found.photograph is None:
-    raise UserError(f"{path}: expected a radiometric JPEG with a photograph in it, found none that can be read; give a "
+    raise UserError(f"{path}: expected a radiometric JPEG with a photograph in it, found none that is readable; give a "
                     "visible image too: dig2dig fuse THERMAL.jpg VISIBLE.jpg -o FUSED.png")
   placed = found.placed or flir.Placed(1.0, 0, 0)
   told = f"at the ratio {placed.ratio:.4g} and the offset ({placed.right}, {placed.down}) that the file states"

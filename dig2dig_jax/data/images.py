@@ -35,7 +35,7 @@ class Image(NamedTuple):
   """`pixels` float32 [H, W, 3] in [-1, 1]. `is_colour`: some pixel's channels differ (gray saved as RGB is not colour).
   `bit_depth`: 8 or 16, the PNG depth that keeps the file's precision (1-, 2- and 4-bit count as 8, float as 16).
   `range`: the stored values that are -1 and 1, None for the ends of the file's type. `valid`: bool [H, W], where the
-  image holds a scene; None for everywhere, and where nobody asked. `told`: how the file was read, a clause for the user
+  image shows the scene; None for everywhere, or if not requested. `told`: how the file was read, a clause for the user
   where that was decided here. `kept`: what of its description another image may bear. `celsius`: float32 [H, W] of a
   radiometric file, NaN where it has no temperature."""
 
@@ -169,11 +169,11 @@ def _quantize(pixels: np.ndarray, dtype: type) -> np.ndarray:
 def write_png(
   path: str | os.PathLike, pixels: np.ndarray, *, bit_depth: int = 8, known: bool = False, kept: Kept = NOTHING
 ) -> None:
-  """Writes pixels as PNG of 8 or 16 bits, and creates the folders above it. Colours are said to be sRGB, which is what
-  files are read as.
+  """Writes pixels as PNG of 8 or 16 bits, and creates parent folders. Colours are tagged as sRGB, to which
+  files are converted when read.
 
   Atomic: other processes see the old file, or none, or the whole new one. A file that is there already is replaced only
-  where it bears this program's mark, or is `known` to be its own.
+  if it bears this program's mark, or is `known` to be its own.
 
   Args:
     path: of the file.

@@ -232,7 +232,7 @@ def source_folders(root: Path, sources: Sequence[str]) -> dict[str, Path]:
                or [path for path in there if path.name.casefold() in alike])
     if not matches:
       if (found := what_lies_at(root / source)) != "nothing there":  # a link to a disk that is away, say
-        raise UserError(f"{root / source}: expected a folder of images, found {found}; mend it, or name other folders "
+        raise UserError(f"{root / source}: expected a folder of images, found {found}; fix it, or name other folders "
                         "with --sources=")
       raise UserError(f"{root}: expected a folder for source '{source}', found {names}; "
                       "name the folders to fuse with --sources=")

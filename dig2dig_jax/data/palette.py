@@ -64,7 +64,7 @@ def parse(text: str, sources: Sequence[str], shown: Sequence[str]) -> dict[str, 
       raise UserError(f"--palette={entry}: expected auto, off or one of {', '.join(palettes.NAMES)}, alone or as "
                       f"SOURCE:... with a source of {', '.join(sources)}")  # fmt: skip
     if not names and value not in WORDS:
-      raise UserError(f"--palette={entry}: expected the source that has it, found none that is known to be thermal; "
+      raise UserError(f"--palette={entry}: expected the source that uses it, found none known to be thermal;  "
                       f"write --palette={sources[0]}:{value}")
     found |= dict.fromkeys(names, value)
   return {source: how for source, how in found.items() if how != "off"}

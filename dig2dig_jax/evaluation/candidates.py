@@ -57,14 +57,14 @@ def parse(words: Sequence[str]) -> list[Printed]:
     family = conventions.family(name)
     if family is None:
       raise UserError(f"--which_convention={word}: expected one of {', '.join(FAMILIES)}, found {name or 'nothing'}; "
-                      "write MEASURE:NUMBER, as VIF:0.69")
+                      "write MEASURE:NUMBER, such as VIF:0.69")
     try:
       number = Decimal(text.strip())
     except InvalidOperation:
       number = Decimal("NaN")
     if not colon or not number.is_finite() or not -_DIGITS <= int(number.as_tuple().exponent) <= _DIGITS:
-      raise UserError(f"--which_convention={word}: expected a number as it is printed behind {name}:, found "
-                      f"{text.strip() or 'nothing'}; write MEASURE:NUMBER, as VIF:0.69")
+      raise UserError(f"--which_convention={word}: expected a number as published after {name}:, found "
+                      f"{text.strip() or 'nothing'}; write MEASURE:NUMBER, such as VIF:0.69")
     found.append(Printed(family, number))
   return found
 

@@ -93,7 +93,7 @@ def average_precision(
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
   except ImportError as error:
-    raise UserError("mAP takes pycocotools, which is not installed; do: pip install -e '.[detect]'") from error
+    raise UserError("mAP needs pycocotools, which is not installed; do: pip install -e '.[detect]'") from error
   names = {name: number for number, name in enumerate(labels.objects, start=1)}
   truth = [
     {"image_id": names[name], "category_id": category, "bbox": box, "area": box[2] * box[3], "iscrowd": crowd}

@@ -39,7 +39,7 @@ class Detector:
     try:
       import onnxruntime
     except ImportError as error:
-      raise UserError(f"{path}: running it takes onnxruntime; do: pip install -e '.[detect]'") from error
+      raise UserError(f"{path}: running it needs onnxruntime; do: pip install -e '.[detect]'") from error
     if not path.is_file():
       raise UserError(f"{path}: expected an ONNX model, found no file; check --detector")
     try:
@@ -72,7 +72,8 @@ class Detector:
     if output.ndim != 3 or output.shape[0] != 1 or (layout == "boxes" and output.shape[2] != 6) or (
       layout == "yolov5" and output.shape[2] < 6
     ) or (layout == "yolov8" and output.shape[1] < 5):  # fmt: skip
-      raise UserError(f"{self._path}: expected an output as --detector_layout={layout} has it, found {output.shape}")
+      raise UserError(f"{self._path}: expected an output in the layout --detector_layout={layout}, found "
+                      f"{output.shape}")
     rows = output[0].T if layout == "yolov8" else output[0]
     if layout == "boxes":
       keep = rows[:, 4] >= self._threshold

@@ -88,7 +88,7 @@ def _xml(path: Path, size: tuple[int, int]) -> list[tuple[str, list[float], int]
       objects.append((str(one.findtext("name") or "").strip(), [left, top, right - left, bottom - top], difficult))
     return objects
   except (OSError, ValueError, ElementTree.ParseError) as error:
-    raise UserError(f"{path}: expected Pascal VOC labels, found {error}; mend it or leave its pair out") from error
+    raise UserError(f"{path}: expected Pascal VOC labels, found {error}; correct it or leave its pair out") from error
 
 
 def _yolo(folder: Path, sizes: Mapping[str, tuple[int, int]]) -> Labels:

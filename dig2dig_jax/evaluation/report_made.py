@@ -47,7 +47,7 @@ def json_file(path: Path, notes: list[str]):
       raise ValueError(f"a {type(found).__name__}")
     return found
   except (OSError, ValueError) as error:
-    notes.append(f"{path}: expected JSON, found {error}; the page goes without it")
+    notes.append(f"{path}: expected JSON, found {error}; the page omits it")
     return None
 
 
@@ -58,7 +58,7 @@ def curves(folder: Path, record: Mapping | None, sources: Sequence[str], notes: 
   own = list((record or {}).get("settings", {}).get("sources", sources))
   if rows and not set(sources) <= set(own):
     found = ", ".join(own)
-    notes.append(f"{folder}: expected curves of {', '.join(sources)}, found {found}; the page goes without them")
+    notes.append(f"{folder}: expected curves of {', '.join(sources)}, found {found}; the page omits them")
     return None
   order = [own.index(source) for source in sources if source in own]
   return rows and {

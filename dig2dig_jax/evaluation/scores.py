@@ -74,7 +74,8 @@ class Scores(LineFile):
       self.notes.append(f"{self.path}: {lines} no scores of a pair; set aside")
     found = {name for name, files in last.items() if files == wanted[name]}
     if found:
-      self.notes.append(f"{self.path}: {len(found)} of {len(wanted)} pairs were scored before by the same settings")
+      self.notes.append(f"{self.path}: {len(found)} of {len(wanted)} pairs had already been scored with the same "
+                        "settings")
     return found
 
   def append(

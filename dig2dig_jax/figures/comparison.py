@@ -62,7 +62,7 @@ def write(path: Path, figure: Figure, *, overwrite: bool = False) -> list[Path]:
   UserError for another ending, for what `load` refuses, for a box or an arrow outside its image, and for files that
   are there: without `overwrite` all, with it those of other programs."""
   if path.suffix.lower() not in (".pdf", ".png"):
-    raise UserError(f"--out={path}: expected a file that ends in .pdf or .png, found {path.suffix or 'no ending'}")
+    raise UserError(f"--out={path}: expected a file name ending in .pdf or .png, found {path.suffix or 'no ending'}")
   paths = [path, path.with_suffix(".png")] if path.suffix.lower() == ".pdf" else [path]
   for one in paths:
     if one.exists() and not overwrite:

@@ -28,7 +28,7 @@ def for_show(what: Path | str, notes: list[str]) -> Iterator[None]:
   try:
     yield
   except Exception as error:  # of memory, of a disk, of OpenCV, of Matplotlib: all alike here
-    notes.append(f"{what}: expected a picture for show, found {one_line(error)[:300]}; the run goes without it")
+    notes.append(f"{what}: expected a picture for display, found {one_line(error)[:300]}; the run continues without it")
 
 
 def heat(weight: np.ndarray) -> np.ndarray:

@@ -110,7 +110,7 @@ class Agenda:
     for at in range(0, len(ordered), _BLOCK):
       undone.append(self._undone(ordered[at : at + _BLOCK], only))
       if at and at % (200 * _BLOCK) == 0:
-        say(f"{at} of {len(indices)} pairs looked for in the log, {self.skipped} are done")
+        say(f"{at} of {len(indices)} pairs looked up in the log, {self.skipped} already done")
     return indices[np.isin(indices, np.concatenate(undone))] if undone else indices
 
   def _undone(self, block: np.ndarray, only: set[str] | None) -> np.ndarray:

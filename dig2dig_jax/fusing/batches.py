@@ -104,8 +104,8 @@ def _load(pair: Pair, load: Callable[[Pair], LoadedPair]) -> LoadedPair | Failur
   except Exception as error:  # a file can only fail alone, whatever a decoder makes of its bytes
     for path in pair.files.values():
       if not path.parent.is_dir():
-        raise UserError(f"{path.parent}: expected the folder that pairs were found in, found it gone; bring it back "
-                        "and run again, what is done stays done") from error
+        raise UserError(f"{path.parent}: expected the folder in which pairs were found, found it gone; restore it "
+                        "and run again, finished pairs are kept") from error
     if isinstance(error, UserError):
       return Failure(pair.name, "unreadable", str(error))
     files = " and ".join(str(path) for path in pair.files.values())

@@ -68,7 +68,7 @@ class CompileCache:
     for path in found[MOST:]:
       path.unlink(missing_ok=True)
     if damaged:
-      self.notes.append(f"{self._published}: {damaged} damaged entries, removed; what they held is compiled again")
+      self.notes.append(f"{self._published}: {damaged} damaged entries, removed; their programs are compiled again")
 
   def publish(self) -> None:
     """Hands on what JAX has added. A fault is a note, once."""
@@ -87,7 +87,7 @@ class CompileCache:
         reason = error.strerror
       path.unlink(missing_ok=True)
       if not any("not kept" in note for note in self.notes):
-        self.notes.append(f"{self._published}: a compiled program is not kept ({reason})")
+        self.notes.append(f"{self._published}: a compiled program is not cached ({reason})")
 
   def forget(self, name: str) -> None:
     """Removes the entries of the program called `name`, wherever they came from."""

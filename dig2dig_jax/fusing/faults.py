@@ -39,8 +39,8 @@ def of_memory(error: Exception) -> bool:
 def line(name: str, error: Exception, *, needed: float | None = None, available: float | None = None) -> str:
   """About the pair of this name. needed, available: bytes of its batch's program and of the device, where known."""
   if not of_memory(error):
-    return (f"{name}: expected a result, the device failed: {reason(error)}; run the same command again, what is done "
-            "stays done")
+    return (f"{name}: expected a result, the device failed: {reason(error)}; run the same command again, finished "
+            "pairs are kept")
   figures = ""
   if needed is not None and available is not None:
     figures = f"; its batch needs {needed / 1e9:.2f} GB, {available / 1e9:.2f} GB are free"

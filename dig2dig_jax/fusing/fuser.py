@@ -184,8 +184,8 @@ class Fuser:
         need = self._needed((pairs * self._sharing, count, height, width, 3), side)
         if need is None or there is None or need <= there:
           if side and self._tile is None:
-            self.notes.append(f"{width}x{height}: whole, it needs {_gigabytes(asked)} of memory, {_gigabytes(there)} "
-                              f"are free; the network is called in tiles of {side}")
+            self.notes.append(f"{width}x{height}: a whole image needs {_gigabytes(asked)} of memory, "
+                              f"{_gigabytes(there)} are free; the network is evaluated in tiles of {side}")
           return Plan(pairs * self._sharing, side)
         self._programs.pop(((pairs * self._sharing, count, height, width, 3), side), None)
         asked = need if pairs == 1 and asked is None else asked

@@ -145,7 +145,7 @@ def read(folder: Path, notes: list[str] | None = None) -> Entries:
   for path in sorted((folder / FOLDER).glob("*.jsonl")):
     with explained(path):
       if path.is_symlink() or not path.is_file():
-        notes.append(f"{path}: expected a log, found a link or no plain file; passed over")
+        notes.append(f"{path}: expected a log, found a link or no plain file; ignored")
         continue
       for number, (_, _, entry) in enumerate(ledger_lines.lines(path), 1):
         if entry is None:
@@ -163,7 +163,7 @@ def read(folder: Path, notes: list[str] | None = None) -> Entries:
       entries.setdefault(whole["id"], []).append(whole)
   for path, numbers in sorted(bad.items()):
     notes.append(f"{path}: expected a finished image in every line, found {len(numbers)} without (the first is line "
-                 f"{min(numbers)}); set aside, as if those pairs had not been done")
+                 f"{min(numbers)}); ignored, and those pairs count as not done")
   _add_curves(folder, entries, notes)
   return entries
 
@@ -200,7 +200,7 @@ def _add_curves(folder: Path, entries: Entries, notes: list[str]) -> None:
         except (ValueError, TypeError, KeyError, RecursionError):
           damaged[path] = damaged.get(path, 0) + 1
   for path, count in damaged.items():
-    notes.append(f"{path}: expected curves of equal steps, found {count} others; passed over")
+    notes.append(f"{path}: expected curves of equal steps, found {count} others; ignored")
 
 
 class Identity(NamedTuple):

@@ -156,7 +156,7 @@ class Index:
     with explained(self.folder):
       for path in sorted(self.folder.glob("*.jsonl")):
         if path.is_symlink() or not path.is_file():
-          note = f"{path}: expected a log, found a link or no plain file; passed over"
+          note = f"{path}: expected a log, found a link or no plain file; ignored"
           self.notes += [note] if note not in self.notes else []
           continue
         log = self._logs.get(path.name) or _Log(len(self._logs), 0, b"")
@@ -178,7 +178,7 @@ class Index:
       path = self.folder / tables.name(blob)
       self.notes = [note for note in self.notes if not note.startswith(f"{path}: expected a finished image")]
       self.notes.append(f"{path}: expected a finished image in every line, found {bad} without (the first is line "
-                        f"{first}); set aside, as if those pairs had not been done")
+                        f"{first}); ignored, and those pairs count as not done")
 
   def rows(self, names: Sequence[str]) -> dict[str, list[Row]]:
     """The lines about finished pairs of these names, in the order of the logs' names and of lines in each."""

@@ -64,7 +64,7 @@ def place(
       if number in os.environ and count in os.environ:
         return _checked(int(os.environ[number]), int(os.environ[count]))
     if _KUBERNETES in os.environ:
-      raise UserError("--distributed: a Kubernetes job does not tell how many processes there are; add --num_processes")
+      raise UserError("--distributed: a Kubernetes job does not state the number of processes; add --num_processes")
   return _joined(coordinator, processes, process)
 
 
@@ -87,7 +87,7 @@ def join(coordinator: str | None, processes: int | None, process: int | None) ->
     jax.distributed.initialize(coordinator, processes, process)
   except (ValueError, RuntimeError) as error:
     reason = (str(error).splitlines() or [""])[0]
-    raise UserError(f"--distributed: expected a cluster that tells who is who, found none ({reason}); give "
+    raise UserError(f"--distributed: expected a cluster that identifies its processes, found none ({reason}); give "
                     "--num_processes and --process_id") from error
 
 

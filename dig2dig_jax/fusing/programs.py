@@ -83,7 +83,7 @@ class Programs:
     self, name: str, devices: Sequence[jax.Device], make: Callable[[], Callable], arguments: Sequence, error: Exception
   ) -> Program:
     """The same without anything from disk, which is removed: the program that `get` gave has met `error`."""
-    self.notes.append(f"a kept program does not run ({faults.reason(error)}): removed, compiled again")
+    self.notes.append(f"a cached program does not run ({faults.reason(error)}): removed, compiled again")
     if self._folder is not None:
       with contextlib.suppress(OSError):
         self._path(name, devices).unlink(missing_ok=True)

@@ -126,7 +126,7 @@ class _Actor:
       return error
     except Exception as error:
       return UserError(f"--engine=ray: expected worker {self._worker.name} to do its task, found {one_line(error)} "
-                       f"({_where(error)}); run the same command again, what is done stays done")
+                       f"({_where(error)}); run the same command again, finished pairs are kept")
 
 
 def _say(line: str) -> None:
@@ -194,5 +194,5 @@ def _explained() -> Iterator[None]:
   except (UserError, GeneratorExit):
     raise
   except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError) as error:
-    raise UserError(f"--engine=ray: expected a cluster that runs, found {one_line(error)}; run the same command again, "
-                    "what is done stays done") from error
+    raise UserError(f"--engine=ray: expected a running cluster, found {one_line(error)}; run the same command again, "
+                    "finished pairs are kept") from error

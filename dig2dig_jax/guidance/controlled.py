@@ -42,17 +42,17 @@ def controlled(
 
   Args:
     conditions: names of `CONDITIONS`, or a user's own {name: condition}.
-    optimiser: of the image; Adam of rate 0.03 if None.
-    top_k: conditions that act at a step. Of equal weights the first ones act.
-    always: condition that is added to each of the selected ones, with weight 1.
+    optimiser: optimiser of the image; Adam with learning rate 0.03 if None.
+    top_k: number of conditions selected at a step; among equal weights the first ones.
+    always: condition that is added to each selected one, with weight 1.
     alpha: GradNorm's: 0 balances gradients, larger values favour conditions that lag behind.
-    first_ids: conditions that act at the first step, where all weights are equal; by default the first top_k.
+    first_ids: conditions selected at the first step, where all weights are equal; by default the first top_k.
 
   Returns:
-    A `Guidance`, whose state tells which conditions were `selected`.
+    A `Guidance`, whose state records which conditions were `selected`.
 
   Raises:
-    UserError: for a name that is not known.
+    UserError: for an unknown name.
     ValueError: for a `top_k` that is not 1 to the number of conditions.
   """
   functions = _functions(conditions)

@@ -102,7 +102,7 @@ def expectation_maximization(
 
   Args:
     lamb: lambda, weight of the total-variation prior; above 0.
-    rho: of the splitting of the total variation; above 0.
+    rho: penalty of the splitting of the total variation; above 0.
     colour: `corrected` takes the luminance on the sources' own scale; `released` takes a studio-range YCbCr of values
       in [-1, 1], whose Y runs from -0.80 to 0.92 while the sources run from -1 to 1. Both leave the chroma of the
       estimate as it is, and are for sources of replicated luminance. `channels` is for colour, which the papers fuse
@@ -114,7 +114,7 @@ def expectation_maximization(
     A `Guidance`, which raises UserError for another number of sources.
 
   Raises:
-    ValueError: for a word of `colour` or `roles` that is not known.
+    ValueError: for an unknown `colour` or `roles`.
   """
   if colour not in COLOURS or roles not in ROLES:
     raise ValueError(f"colour, roles: expected one of {COLOURS} and of {ROLES}, found {colour!r} and {roles!r}")

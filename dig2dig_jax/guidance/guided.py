@@ -10,18 +10,18 @@ from dig2dig_jax.sampling.types import Correction, Denoiser, Guidance
 def guided(
   guidance: Guidance, sources: Images, weights: Rows, *, denoise: Denoiser, interval: int = 1
 ) -> Correction:
-  """The guidance with its sources.
+  """Binds a guidance to its sources.
 
   Args:
     guidance: what corrects a prediction.
     sources: [K, H, W, C] in [-1, 1].
     weights: [U, K, H, W, 1], convex over K; step i reads row i // interval, the last row once they run out.
-    denoise: of the guidance's own calls of the network, if it makes any.
+    denoise: for the guidance's own evaluations of the network, if it makes any.
     interval: steps from one row to the next.
 
   Returns:
-    A `Correction` that tells, beside what the guidance does, `weight` [K], averaged over the image, and `residual` [K],
-    the root mean square of y_k - x0 after it.
+    A `Correction` that records, besides the guidance's own diagnostics, `weight` [K], averaged over the image, and
+    `residual` [K], the root mean square of y_k - x0 after it.
   """
   nothing = jnp.zeros(sources.shape[0])
 

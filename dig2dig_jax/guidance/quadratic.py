@@ -26,8 +26,8 @@ def stateless(f: Callable[..., Prediction]) -> Guidance:
   """Guidance without memory.
 
   Args:
-    f: `f(prediction, sources, *, x_t, step, key, weights, denoise) -> prediction`; what it does not use goes into
-      `**_`.
+    f: `f(prediction, sources, *, x_t, step, key, weights, denoise) -> prediction`; arguments that it does not use go
+      into `**_`.
 
   Returns:
     A `Guidance` whose state is empty.
@@ -39,7 +39,7 @@ def chain(*guidances: Guidance) -> Guidance:
   """Applies guidances in order, each with its own state and key.
 
   Args:
-    guidances: the first sees the network's prediction, each other one what the one before it made.
+    guidances: the first receives the network's prediction, each of the others the output of the one before it.
 
   Returns:
     A `Guidance`.
@@ -66,7 +66,7 @@ def consistent_eps() -> Guidance:
   """Re-derives eps from x_t and the corrected x0, so that x_t = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps again.
 
   Returns:
-    A `Guidance`, to stand last in a `chain`.
+    A `Guidance`, to be placed last in a `chain`.
   """
 
   def f(prediction, sources, *, x_t, step, **kw):

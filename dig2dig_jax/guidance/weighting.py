@@ -39,9 +39,9 @@ class Composition(NamedTuple):
 
 
 class Weighting(NamedTuple):
-  """`compute(key, sources [K, H, W, C], denoise) -> rows [U, K, H, W, 1]`, convex over K; `interval`: steps from
-  one row to the next. `compose(key, images [K, H, W, 3], encode, denoise) -> Composition`, of weightings that know more
-  than one weight per pixel."""
+  """`compute(key, sources [K, H, W, C], denoise) -> rows [U, K, H, W, 1]`, convex over K; `interval`: number of steps
+  from one row to the next. `compose(key, images [K, H, W, 3], encode, denoise) -> Composition`, of weightings that
+  know more than one weight per pixel."""
 
   compute: Callable[[Array, Images, Denoiser], Rows]
   interval: int = ONCE
@@ -167,13 +167,13 @@ def composition(
 def dig_spectrum(levels: Step, *, rule: spectrum.Rule, restore: bool = True, kernels: str = "off") -> Weighting:
   """Gains in closed form per band, between infinite noise and each source's own: see `spectrum`.
 
-  One evaluation per source, none for one in which no noise is found.
+  One evaluation per source, and none for a source in which no noise is detected.
 
   Args:
-    levels: Step [T], every noise level that the prior was trained on.
+    levels: Step [T], every noise level on which the prior was trained.
     rule: how gains become weights and the bands an image.
-    restore: find the sources' noise, and fuse what the prior makes of them; else they count as free of noise, and the
-      gains are the bands' local energies.
+    restore: estimate the sources' noise, and fuse the sources as restored by the prior; otherwise they count as
+      noise-free, and the gains are the bands' local energies.
     kernels: see `spectrum.compose`.
 
   Returns:

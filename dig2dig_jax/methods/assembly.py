@@ -19,12 +19,12 @@ _RULE = spectrum.Rule()
 def assemble(
   prior: PriorLike, codec: Codec, *, options: MethodOptions, guidance: Guidance, rule: spectrum.Rule = _RULE
 ) -> Method:
-  """The method of checked `options` with this guidance.
+  """Assembles a method from validated `options` and a guidance.
 
   Args:
     prior: such as `load_prior` gives, or a `CustomPrior`.
     codec: between images [K, H, W, 3] and what the prior sees.
-    options: what all methods share: steps, transition, weights.
+    options: those that all methods share: steps, transition, weights.
     guidance: how the sources correct each clean estimate.
     rule: of the window `spectrum`.
 
@@ -32,7 +32,7 @@ def assemble(
     A `Method`, for `fuse`.
 
   Raises:
-    UserError: where `options.reuse` is above 1 and the prior cannot.
+    UserError: if `options.reuse` is above 1 and the prior does not support it.
   """
   steps = _steps(options, prior.noise) if options.steps else None
   return Method(
@@ -62,7 +62,7 @@ def _reverse(prior: PriorLike, steps: Step, options: MethodOptions) -> Reverse:
   reuse: Callable[[Any], Reuse] | None = getattr(prior, "reuse", None)
   if reuse is None:
     raise UserError(
-      f"--reuse={options.reuse}: expected a network that gives its deep features, found none; leave it out, or from "
+      f"--reuse={options.reuse}: expected a network that exposes its deep features, found none; leave it out, or from "
       "Python give a prior that has reuse(params)"
     )
   return Reverse(

@@ -41,7 +41,7 @@ class Reverse:
   steps: `params -> Step [S]`, noisiest first; of params, because noise levels can be learned.
   transition: how x_{t-1} is drawn.
   start: `(key, sources, steps) -> x_T`.
-  predictor: `(params, denoise) -> Denoiser | StatefulDenoiser`, what runs at each step in place of `denoise`.
+  predictor: `(params, denoise) -> Denoiser | StatefulDenoiser`, used at each step instead of `denoise`.
   """
 
   steps: Callable[[Any], Step] = dataclasses.field(repr=False)
@@ -54,8 +54,8 @@ class Reverse:
 class Method:
   """One fusion method for one pair, run by `dig2dig_jax.fuse`.
 
-  codec: between images and what the prior sees. denoiser: `params -> Denoiser`. weighting: how much each source counts,
-  computed first. guidance: how the sources correct an estimate. reverse: None for the one-pass limit.
+  codec: converts between images and the prior's input. denoiser: `params -> Denoiser`. weighting: how much each
+  source counts, computed first. guidance: how the sources correct an estimate. reverse: None for the one-pass limit.
   """
 
   codec: Codec

@@ -18,14 +18,14 @@ def ccf(prior: PriorLike, codec: Codec, *, options: CcfOptions) -> Method:
 
   Args:
     prior: such as `load_prior` gives.
-    codec: between images [K, H, W, 3] and what the prior sees.
+    codec: converts between images [K, H, W, 3] and the prior's input.
     options: see `CcfOptions`.
 
   Returns:
     A `Method`, for `fuse`.
 
   Raises:
-    UserError: for options out of their bounds, and for `reuse` above 1 of a prior that cannot.
+    UserError: for options out of bounds, and for `reuse` above 1 with a prior that does not support it.
   """
   of_kind(options, CcfOptions)
   options.validate(prior.noise.num_timesteps)

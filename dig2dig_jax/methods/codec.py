@@ -13,7 +13,7 @@ from dig2dig_jax.ops.arrays import Array, Image, Images
 
 @dataclasses.dataclass(frozen=True)
 class Codec:
-  """Between images and what the prior sees.
+  """Converts between images and the input of the prior.
 
   `encode(images [K, H, W, 3]) -> sources [K, H, W, 3]`; `decode(x0 [H, W, 3], images) -> fused [H, W, 3]` in [-1, 1].
   gray: whether sources and x0 have three equal channels.
@@ -30,10 +30,10 @@ class Codec:
 
 
 def rgb_codec(*, stretch: bool = False) -> Codec:
-  """Colour images as they are (multi-focus and multi-exposure fusion).
+  """Unchanged colour images (multi-focus and multi-exposure fusion).
 
   Args:
-    stretch: from the darkest to the brightest channel of the image to all of [-1, 1].
+    stretch: stretch from the minimum and maximum over all channels to [-1, 1].
 
   Returns:
     A `Codec`.
@@ -48,14 +48,14 @@ def luminance_codec(chroma_from: int, *, stretch: bool = False) -> Codec:
 
   Args:
     chroma_from: number of that source, from 0.
-    stretch: the luminance is taken from its smallest to its largest value to all of [-1, 1], as the released DDFM and
+    stretch: stretch the luminance from its minimum and maximum to [-1, 1], as the released DDFM and
       CCF write their images; else it is clipped to [-1, 1].
 
   Returns:
-    A `Codec`, which raises ValueError for images that have no source of that number.
+    A `Codec`, which raises ValueError for images without a source of that number.
 
   Raises:
-    ValueError: for a number that none can have.
+    ValueError: for a number that is no source's.
   """
 
   if isinstance(chroma_from, bool) or not isinstance(chroma_from, numbers.Integral):

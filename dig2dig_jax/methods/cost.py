@@ -19,9 +19,9 @@ _MARK = "network_evaluation_of_"
 
 
 def evaluations(method: Method, params: Any, sources: int) -> int:
-  """How often one pair evaluates the network at most: where a condition decides, its dearer branch counts.
+  """Maximum number of network evaluations for one pair: of a condition, the more expensive branch is counted.
 
-  Evaluations that take deep features from an earlier step count, and so do those on images made smaller. Nothing is
+  Evaluations that reuse deep features of an earlier step, or run on downsampled images, are counted too. Nothing is
   computed: the method is traced with a network that does nothing.
 
   Args:
@@ -30,7 +30,7 @@ def evaluations(method: Method, params: Any, sources: int) -> int:
     sources: K, images of a pair.
 
   Returns:
-    A whole number of evaluations, of one image each.
+    The number of evaluations, of one image each.
   """
   reverse = method.reverse and _counted(method.reverse)
   counting = method.replace(denoiser=lambda params: _evaluated, reverse=reverse)

@@ -25,14 +25,14 @@ def dig2dig(prior: PriorLike, codec: Codec, *, options: Dig2DigOptions) -> Metho
 
   Args:
     prior: such as `load_prior` gives.
-    codec: between images [K, H, W, 3] and what the prior sees.
+    codec: converts between images [K, H, W, 3] and the prior's input.
     options: see `Dig2DigOptions`.
 
   Returns:
     A `Method`, for `fuse`.
 
   Raises:
-    UserError: for options out of their bounds, and for `reuse` above 1 of a prior that cannot.
+    UserError: for options out of bounds, and for `reuse` above 1 with a prior that does not support it.
   """
   of_kind(options, Dig2DigOptions)
   options.validate(prior.noise.num_timesteps)

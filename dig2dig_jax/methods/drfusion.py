@@ -27,14 +27,14 @@ def drfusion(prior: PriorLike, codec: Codec, *, options: DrFusionOptions) -> Met
 
   Args:
     prior: such as `load_drfusion` gives: predicts noise and mask, of params with `alpha` [T].
-    codec: between images and what the network sees; must be gray.
+    codec: converts between images and the network's input; must be grey.
     options: see `DrFusionOptions`.
 
   Returns:
     A `Method`, for `fuse`.
 
   Raises:
-    UserError: for options out of their bounds, and for a codec of colour.
+    UserError: for options out of bounds, and for a colour codec.
   """
   of_kind(options, DrFusionOptions)
   options.validate()

@@ -17,7 +17,7 @@ _SLACK = 1.001  # of values in [-1, 1]: what resampling and rounding may have do
 
 class FusionTrace(NamedTuple):
   """weights [U, K, H, W, 1] as the steps read them; steps: the sampler's diagnostics, None in the one-pass limit; noise
-  [K, 2]: standard deviations, in [-1, 1], of the noise and of the stripes found in each source, None where none were
+  [K, 2]: standard deviations, in [-1, 1], of the noise and of the stripes detected in each source, None where none were
   looked for."""
 
   weights: Rows
@@ -43,7 +43,8 @@ def fuse(method: Method, params: Any, key: Array, images: Images) -> tuple[Image
   Args:
     method: what to do; closed over under `jit`, or one of its `static_argnums`.
     params: the network's parameters, an argument so that compiled programs hold no weights.
-    key: all randomness of this pair; the result depends on (params, key, images) only, never on a batch around it.
+    key: source of all random numbers of this pair; the result depends on (params, key, images) only, never on a batch
+      around it.
     images: [K, H, W, 3] floats in [-1, 1], K >= 2, taken as float32.
 
   Returns:

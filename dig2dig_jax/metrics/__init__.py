@@ -43,7 +43,7 @@ def score(sources, fused, metrics: Sequence[str] = DEFAULT) -> dict[str, float]:
     {name: value}.
 
   Raises:
-    ValueError: unless all images are gray, of one size, in levels 0 to 255, and all names known.
+    ValueError: unless all images are grey, of equal size, with levels 0 to 255, and all names are known.
   """
   sources = [_checked(f"source {index}", source) for index, source in enumerate(sources)]
   fused = _checked("the fused image", fused)

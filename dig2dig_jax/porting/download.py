@@ -51,7 +51,8 @@ def fetch(
     with replacing(_note(path)) as note:
       note.write_text(json.dumps({"url": url, "size": path.stat().st_size, "sha256": found}) + "\n", encoding="utf-8")
   except urllib.error.HTTPError as error:
-    raise UserError(f"{url}: expected a file, found HTTP {error.code}; get it by hand and give --pt=FILE") from error
+    raise UserError(f"{url}: expected a file, found HTTP {error.code}; download it manually and give "
+                    "--pt=FILE") from error
   except (OSError, http.client.HTTPException) as error:
     what = " ".join(str(error).split()) or type(error).__name__
     raise UserError(f"{url}: the download stopped ({what}); run again to continue, or give --pt=FILE") from error

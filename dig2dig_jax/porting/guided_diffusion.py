@@ -87,7 +87,7 @@ def _export(options) -> int:
 
 def _import(options) -> int:
   if options.name and options.config:
-    raise UserError("--name and --config both say which network it is: give one of them")
+    raise UserError("--name and --config both identify the network: give one of them")
   if options.pt is None and options.name is None:
     raise UserError("expected --name of a released checkpoint, or --pt=FILE; see --help")
   out = options.out or Path("checkpoints") / (options.name or options.pt.stem)

@@ -32,12 +32,12 @@ def detect(shapes: Shapes, *, source: str) -> tuple[Official, str]:
   networks = {(dataclasses.replace(official.config, dropout=0.0), official.schedule) for official in fitting}
   if not fitting:
     raise ConversionError(
-      f"{source}: expected a released network, found {describe(shapes)}, which none of them is; say what it is with "
+      f"{source}: expected a released network, found {describe(shapes)}, which is not one of them; describe it with "
       "--config=FILE.json or --config=image_size=64,num_channels=128,... (the flags of guided-diffusion)"
     )
   names = ", ".join(official.name for official in fitting)
   if len(networks) > 1:
-    raise ConversionError(f"{source}: its tensors are those of {names}; say which with --name")
+    raise ConversionError(f"{source}: its tensors are those of {names}; select one with --name")
   words = "one network under several names" if len(fitting) > 1 else "a released network"
   return fitting[0], f"{describe(shapes)}: {words}, {names}; schedule {fitting[0].schedule}"
 

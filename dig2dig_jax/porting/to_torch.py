@@ -45,7 +45,8 @@ def require_expressible(config: UNetConfig, *, source: str = "prior") -> None:
   ):
     if wrong:
       raise UserError(
-        f"{source}: expected a network of guided-diffusion, found one with {what}, which it cannot build; export a "
+        f"{source}: expected a network of guided-diffusion, found one with {what}, which guided-diffusion cannot "
+        "build; export a "
         "prior with patch 1, 32 groups and attention in the middle"
       )
 
@@ -61,7 +62,7 @@ def write(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
   try:
     import torch
   except ImportError as error:
-    raise UserError(f"{path}: writing it takes PyTorch, which is not installed; do: pip install torch") from error
+    raise UserError(f"{path}: writing it needs PyTorch, which is not installed; do: pip install torch") from error
   path.parent.mkdir(parents=True, exist_ok=True)
   with replacing(path) as temporary:
     torch.save({name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in tensors.items()}, temporary)

@@ -58,7 +58,7 @@ def _import_torch(path: Path):
   try:
     import torch
   except ImportError as error:
-    raise UserError(f"{path}: reading it takes PyTorch, which is not installed; do: pip install torch") from error
+    raise UserError(f"{path}: reading it needs PyTorch, which is not installed; do: pip install torch") from error
   return torch
 
 

@@ -54,20 +54,21 @@ def save_checkpoint(
   formats: str = "safetensors",
   parametrisation: Parametrisation | None = None,
 ) -> None:
-  """Writes a prior, or replaces one; each file appears whole or not at all.
+  """Writes or replaces a prior; each file is written atomically.
 
   Args:
     directory: the prior's folder; it is made.
     params: nested or flat parameters of the network of `config`; read one at a time.
     config: of the network.
     schedule: name and number of timesteps of the noising process.
-    card: JSON-able facts beside those that are always written (format, config, schedule, parameters, dtype, hashes).
+    card: JSON-serialisable entries in addition to those that are always written (format, config, schedule,
+      parameters, dtype, hashes).
     dtype: of storage, one of `STORAGE_DTYPES`.
     formats: one of `FORMATS`.
-    parametrisation: what the network's output means; noise if None.
+    parametrisation: meaning of the network's output; noise if None.
 
   Raises:
-    ValueError: for parameters that are not the network's, or not finite in `dtype`.
+    ValueError: for parameters that do not belong to the network, or are not finite in `dtype`.
     UserError: for a folder that cannot be written, or that holds files of another program.
   """
   if dtype not in STORAGE_DTYPES or formats not in FORMATS:
@@ -114,14 +115,14 @@ def load_checkpoint(
   Args:
     directory: its folder.
     dtype: of the parameters, which come as numpy arrays.
-    place: instead, what becomes of each parameter as it is read, `place(path, array in the stored dtype) -> leaf`, so
-      that a model too large for two copies goes straight to devices.
+    place: instead, a function applied to each parameter as it is read, `place(path, array in the stored dtype) ->
+      leaf`, so that a model too large for two copies goes straight to devices.
 
   Returns:
     A `Checkpoint`: parameters, configuration, noise schedule and card.
 
   Raises:
-    UserError: for whatever is amiss with the folder.
+    UserError: for any fault of the folder.
   """
   directory = Path(directory)
   place = place or (lambda path, array: array.astype(dtype))

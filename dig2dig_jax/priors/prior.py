@@ -34,9 +34,9 @@ _TORSO = ("input_blocks", "middle_block", "output_blocks")
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Prior:
-  """A diffusion network and its weights. `denoiser(params) -> Denoiser`; `noise`: of the process it was trained on;
-  `label`: class that a class-conditional network is asked for, else None; `parametrisation`: what its output means;
-  `kernels`: of `models.layers.KERNELS`, whether normalisations run as Pallas' kernels where they fit.
+  """A diffusion network and its weights. `denoiser(params) -> Denoiser`; `noise`: the noise process on which it was
+  trained; `label`: class that a class-conditional network is asked for, else None; `parametrisation`: what its output
+  means; `kernels`: of `models.layers.KERNELS`, whether normalisations run as Pallas' kernels where they fit.
   Equal to itself alone, and hashed so."""
 
   params: dict  # nested, of arrays
@@ -57,7 +57,7 @@ class Prior:
   def reuse(self, params) -> Reuse:
     """For `--reuse`. UserError for a network of one level, which has nothing deeper to reuse."""
     if len(self.config.channel_mult) == 1:
-      raise UserError(f"--reuse: {self.directory} has one level, nothing deeper to reuse; leave it out")
+      raise UserError(f"--reuse: {self.directory} has only one level and nothing deeper to reuse; leave it out")
     full = functools.partial(self._apply, keep_deep=True)
     shallow = lambda weights, x, t, deep: self._apply(weights, x, t, deep=deep)  # noqa: E731
     return network_reuse(full, shallow, params, self.parametrisation)
@@ -113,7 +113,7 @@ def load_prior(
     A `Prior`.
 
   Raises:
-    UserError: for a damaged folder, for a network that is no diffusion prior, and for a word that is not known.
+    UserError: for a damaged folder, a network that is not a diffusion prior, and an unknown word.
   """
   if dtype not in DTYPES:
     raise UserError(f"--dtype={dtype}: expected one of {', '.join(DTYPES)}")
@@ -128,13 +128,13 @@ def load_prior(
   if isinstance(config, DrFusionConfig):
     raise UserError(f"{directory}: expected a diffusion model, found DRFusion's network; use --method=drfusion")
   if isinstance(config, SwiftConfig):
-    raise UserError(f"{directory}: expected a diffusion model, found a swift network, which stands in for one; "
+    raise UserError(f"{directory}: expected a diffusion model, found a swift network, which replaces one; "
                     "--gains=swift takes it")  # fmt: skip
   for wrong, kind in ((config.pool is not None, "a classifier"), (config.super_resolution, "a super-resolution model")):
     if wrong:
       raise UserError(f"{directory}: expected a diffusion model of whole images, found {kind}; choose another --prior")
   if config.num_classes is None and label is not None:
-    raise UserError(f"--class_label={label}: {directory} knows no classes; drop it")
+    raise UserError(f"--class_label={label}: {directory} is not class-conditional; leave it out")
   if config.num_classes is not None and (label is None or not 0 <= label < config.num_classes):
     found = "none" if label is None else label
     raise UserError(
@@ -150,8 +150,8 @@ def load_prior(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CustomPrior:
-  """A prior of one's own: `denoiser(params) -> Denoiser` of a network that was trained on the process `noise`. Where it
-  gives its deep features, `reuse(params) -> Reuse`."""
+  """A user-defined prior: `denoiser(params) -> Denoiser` of a network trained on the noise process `noise`. If it
+  exposes its deep features, `reuse(params) -> Reuse`."""
 
   denoiser: Callable[[Any], Denoiser] = dataclasses.field(repr=False)
   noise: NoiseSchedule
@@ -160,7 +160,7 @@ class CustomPrior:
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class DrFusionNetwork:
-  """What `--method=drfusion` runs, with the fields and the `denoiser` of a `Prior`; noise.num_timesteps: its T."""
+  """The network of `--method=drfusion`, with the fields and the `denoiser` of a `Prior`; noise.num_timesteps: its T."""
 
   params: dict  # nested, of arrays; `alpha` [T] among them
   config: DrFusionConfig  # the network's shape

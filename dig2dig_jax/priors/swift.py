@@ -100,17 +100,17 @@ def estimate(config: SwiftConfig, params: Any, image: Image, deviation: Array, *
 
 
 def with_swift(prior: Prior, directory: Path = SWIFT) -> Swift:
-  """The prior with the swift network of a folder before it.
+  """Combines a prior with the swift network of a folder.
 
   Args:
-    prior: what is asked where the swift network does not know.
+    prior: used outside the training range of the swift network.
     directory: the swift network's folder; the embedded one by default.
 
   Returns:
     A `Swift`, a prior like any other.
 
   Raises:
-    UserError: for a folder that holds no swift network.
+    UserError: for a folder without a swift network.
   """
   if directory == SWIFT and not directory.is_dir():
     raise UserError(f"--gains=swift: expected its network in {directory}, found none; train it with "
@@ -131,8 +131,8 @@ def knows(config: SwiftConfig, deviation: float) -> bool:
 
 def told(config: SwiftConfig, source: str, deviation: float) -> str:
   """The line for a source, gray or not, with noise of `deviation` per channel that it has not learned."""
-  return (f"{source}: noise of standard deviation {deviation / _LEVEL:.1f} of 255 is outside of what --gains=swift "
-          f"learned ({config.least:g} to {config.most:g}); the prior is asked there")  # fmt: skip
+  return (f"{source}: noise of standard deviation {deviation / _LEVEL:.1f} of 255 is outside the training range of "
+          f"--gains=swift ({config.least:g} to {config.most:g}); the prior is used there")  # fmt: skip
 
 
 def _bounds(config: SwiftConfig) -> tuple[float, float]:

@@ -43,7 +43,7 @@ def told(sources: Sequence[str], found: Sequence[np.ndarray], *, way_out: str = 
         low, high = (np.round(value / LEVEL, 1) for value in (values.min(), values.max()))
         span = f"{low:g}" if low == high else f"{low:g} to {high:g}"
         lines.append(f"{source}: {kind} of standard deviation {span} of 255 in {len(values)} of {len(own)} images, "
-                     f"removed before they were fused; {way_out} leaves it")
+                     f"removed before fusion; {way_out} keeps it")
   return lines
 
 
@@ -56,8 +56,8 @@ def beyond(sources: Sequence[str], found: Sequence[np.ndarray], learned: tuple[f
     outside = own[(own * LEVEL > FROM) & ((own * _MARGIN < learned[0]) | (own * _MARGIN > learned[1]))]
     if len(outside):
       lines.append(f"{source}: noise of {len(outside)} of {len(own)} images, up to {outside.max():.0f} of 255, is "
-                   f"outside of what --gains=swift learned ({learned[0]:g} to {learned[1]:g}); the prior was asked "
-                   "there")  # fmt: skip
+                   f"outside the training range of --gains=swift ({learned[0]:g} to {learned[1]:g}); the prior "
+                   "was used there")  # fmt: skip
   return lines
 
 

@@ -32,8 +32,8 @@ _ROUNDING = 1 / np.sqrt(12) / 127.5  # standard deviation of whole levels of 8 b
 
 
 class BlindRestorer(NamedTuple):
-  """steps: evaluations of the prior per source that lost something. bucket: padded sides are multiples of it. least: by
-  how much a source is enlarged at least before the prior does it."""
+  """steps: evaluations of the prior per blurred or low-resolution source. bucket: sides are padded to multiples of
+  it. least: by how much a source is enlarged at least before the prior does it."""
 
   prior: Prior  # the network that restores
   steps: int = 8
@@ -121,8 +121,8 @@ def told(sources: Sequence[str], found: Sequence[Sequence[str]], *, way_out: str
       if amounts:
         low, high = min(amounts), max(amounts)
         span = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-        lines.append(f"{source}: {words.format(span)} in {len(amounts)} of {len(found)} images, restored before they "
-                     f"were fused; {way_out} leaves it")
+        lines.append(f"{source}: {words.format(span)} in {len(amounts)} of {len(found)} images, restored before "
+                     f"fusion; {way_out} leaves it")
   return lines
 
 

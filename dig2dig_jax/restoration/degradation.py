@@ -91,7 +91,8 @@ _MOST = 1000  # pixels, degrees: far above what cameras do, and an operator that
 
 @dataclasses.dataclass(frozen=True)
 class Degradation:
-  """stages: ((name of STAGES, arguments as texts), ...), none for the identity. sigma: of 8-bit values, or AUTO."""
+  """stages: ((name of STAGES, arguments as texts), ...), none for the identity. sigma: standard deviation of the
+  noise in 8-bit values, or AUTO."""
 
   stages: tuple[tuple[str, tuple[str, ...]], ...] = ()
   sigma: float | str = 0.0

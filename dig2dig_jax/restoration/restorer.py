@@ -25,7 +25,8 @@ from dig2dig_jax.restoration.splitting import levels, restore
 
 
 class Restorer(NamedTuple):
-  """degradations: of every source, in order. steps: evaluations of the prior per source that is more than noisy."""
+  """degradations: of every source, in order. steps: evaluations of the prior per source with degradations other than
+  noise."""
 
   prior: Prior  # the network that restores
   degradations: Mapping[str, Degradation]
@@ -74,7 +75,7 @@ class Restorer(NamedTuple):
     operator = degradation.operator(size)
     if observed.shape[:2] != operator.observed:
       raise UserError(
-        f"{where or source}: expected (height, width) {operator.observed}, which its degradation makes of {size}, "
+        f"{where or source}: expected (height, width) {operator.observed}, which its degradation gives for {size},  "
         f"found {observed.shape[:2]}; correct --degradation or register the images"
       )
     sigma = degradation.deviation(observed if valid is None or not valid.any() else observed[validity.box(valid)])

@@ -17,11 +17,11 @@ _EPS = Parametrisation()
 def network_denoiser(
   apply: Callable, params: Any, parametrisation: Parametrisation = _EPS, *, clip: bool = True
 ) -> Denoiser:
-  """Denoiser of a network whose output means what `parametrisation` says (`sampling/parametrisation.py`).
+  """Denoiser of a network whose output is defined by `parametrisation` (`sampling/parametrisation.py`).
 
   Args:
     apply: `apply(params, x [1, H, W, C], t [1]) -> [1, H, W, C or 2C]`; channels beyond C are the learned variance. x
-      and t are the parametrisation's: for `flow` and `edm` another mixture and a time that is no whole number.
+      and t are the parametrisation's: for `flow` and `edm` another mixture and a non-integer time.
     params: the network's parameters, any PyTree.
     parametrisation: what the output means; noise by default.
     clip: limit x0 to [-1, 1] and re-derive eps from it, as guided-diffusion does.

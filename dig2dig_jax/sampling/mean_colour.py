@@ -11,8 +11,9 @@ def mean_colour(mean: Array, covariance: Array) -> Correction:
   """The mean over pixels of x0 becomes its posterior mean; everything else of x0 stays, and eps follows.
 
   With N pixels and s = sqrt(alpha_bar), the mean of x_t is N(s c, (1 - alpha_bar) / N) for the colour c, so that
-  E[c | x_t] = m + s S (s^2 S + (1 - alpha_bar) / N)^-1 (mean x_t - s m). A loss over pixels hardly sees what a network
-  says of c, an N-th of it; the noisiest steps divide its error by s, below 0.01 there, and it comes out as a cast.
+  E[c | x_t] = m + s S (s^2 S + (1 - alpha_bar) / N)^-1 (mean x_t - s m). A loss over pixels is hardly affected by
+  what a network says of c, an N-th of it; the noisiest steps divide its error by s, below 0.01 there, and it comes
+  out as a cast.
 
   Args:
     mean: m [C], of the images' mean colours, in [-1, 1].

@@ -31,7 +31,7 @@ def sample(
   correct: Correction | None = None,
   unroll: bool = False,
 ) -> tuple[Image, Trace]:
-  """Runs all steps of a reverse process.
+  """Runs all steps of the reverse process.
 
   Args:
     key: of the correction's and the transition's draws; step number i uses fold_in(key, i).
@@ -39,9 +39,9 @@ def sample(
     denoise: what predicts x0 and eps at each step.
     transition: how x_{t-1} is drawn from the corrected prediction.
     steps: Step [S], noisiest first.
-    correct: what is done to each prediction; nothing if None: the run draws from the prior.
-    unroll: steps are compiled one after the other instead of as a loop. A CPU takes the gradient through a loop's
-      convolutions twelve times slower, as XLA's fast ones are not to be had inside one.
+    correct: correction of each prediction; if None, the run samples from the prior.
+    unroll: compile steps one after another instead of as a loop. On a CPU the gradient through convolutions in a loop
+      is twelve times slower, because XLA does not use its fast ones there.
 
   Returns:
     (x_0 [H, W, C], Trace).

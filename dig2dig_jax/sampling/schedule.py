@@ -35,7 +35,7 @@ class Schedule:
 
 @dataclasses.dataclass(frozen=True)
 class NoiseSchedule:
-  """The noising process that a network was trained on. name: of `BETAS`, or `learned` where the network holds its own
+  """The noise process on which a network was trained. name: one of `BETAS`, or `learned` if the network holds its own
   levels. num_timesteps: T."""
 
   name: str
@@ -172,20 +172,20 @@ def spacing_timesteps(num_timesteps: int, steps: int, spacing: str, *, name: str
 def make_schedule(
   name: str = "linear", *, num_timesteps: int = 1000, timesteps: Iterable[SupportsIndex] | None = None
 ) -> Schedule:
-  """Tables of a noise schedule, thinned to some of its timesteps.
+  """Tables of a noise schedule, or of a subset of its timesteps.
 
   A kept row has alpha_bar of the full schedule and beta_i = 1 - alpha_bar_i / alpha_bar_{i-1} over the kept rows.
 
   Args:
     name: one of `BETAS`.
     num_timesteps: T, of the full schedule.
-    timesteps: the rows that are kept, whole numbers in [0, T), increasing; None keeps all.
+    timesteps: the rows to keep, increasing integers in [0, T); None keeps all.
 
   Returns:
     A `Schedule` of float64 tables [T] or [len(timesteps)], cleanest level first.
 
   Raises:
-    UserError: for a name that is not known, and for timesteps that do not increase within [0, T).
+    UserError: for an unknown name, and for timesteps that do not increase within [0, T).
   """
   full = np.cumprod(1 - betas(name, num_timesteps))
   kept = np.arange(num_timesteps) if timesteps is None else np.asarray(list(timesteps))

@@ -80,7 +80,8 @@ def ancestral_moments(
 
 
 def ancestral(*, variance: str = "learned_range") -> Transition:
-  """DDPM's own chain: the posterior mean of prediction.x0 and x_t, plus noise of the chosen variance; eps is unused.
+  """DDPM's ancestral sampling: the posterior mean of prediction.x0 and x_t, plus noise of the chosen variance; eps is
+  unused.
 
   Args:
     variance: `learned_range`, of networks that predict it; `fixed_small` or `fixed_large`.
@@ -89,7 +90,7 @@ def ancestral(*, variance: str = "learned_range") -> Transition:
     A `Transition`.
 
   Raises:
-    UserError: for another word.
+    UserError: for an unknown variance.
   """
   if variance not in VARIANCES:
     raise UserError(f"variance: expected {', '.join(VARIANCES)}, found {variance!r}; use one of these")

@@ -24,7 +24,7 @@ class Step(NamedTuple):
 
 
 class Prediction(NamedTuple):
-  """What a denoiser says about x_t = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps."""
+  """Output of a denoiser for x_t = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps."""
 
   x0: Image  # estimate of the clean image
   eps: Image  # estimate of the noise
@@ -54,7 +54,7 @@ class GrayDenoiser(Protocol):
 
 
 class StatefulDenoiser(NamedTuple):
-  """A denoiser that carries something from step to step.
+  """A denoiser that carries state from step to step.
 
   `init(x_T, step) -> memory`; `update(x_t, step, memory) -> (Prediction, memory)`, memory a PyTree of fixed shapes.
   """
@@ -81,10 +81,10 @@ class Transition(NamedTuple):
 
 
 class Correction(NamedTuple):
-  """What a run does to each prediction before it steps on.
+  """What a run does to each prediction before the reverse step.
 
   `init() -> state`; `update(key, prediction, x_t, step, state) -> (prediction, state)`;
-  `diagnose(state) -> {name: array}`: what a person reads of the state after each step.
+  `diagnose(state) -> {name: array}`: summary of the state for the user after each step.
   """
 
   init: Callable[[], PyTree]
@@ -93,7 +93,7 @@ class Correction(NamedTuple):
 
 
 class Guidance(NamedTuple):
-  """What the sources say, as an optax-like pair of pure functions.
+  """Information from the sources, as an optax-like pair of pure functions.
 
   `init(sources [K, H, W, C]) -> state`;
   `update(prediction, state, sources, *, x_t, step, key, weights, denoise) -> (prediction, state)`

@@ -108,7 +108,8 @@ def _latest_step(config: TrainConfig, manager: ocp.CheckpointManager) -> int | N
   record = config.out / "run.json"
   if latest is not None and record.is_file():
     if card.described(record, card.read(record))[0] != config.model:
-      raise UserError(f"{record}: expected the network of this run, found another; give the flags that it began with")
+      raise UserError(f"{record}: expected the network of this run, found another; give the flags with which it "
+                      "was started")
   return latest
 
 
@@ -116,7 +117,8 @@ def _initial_params(config: TrainConfig):
   if config.init is not None:
     loaded = checkpoint.load_checkpoint(config.init)
     if (found := card.parametrisation(loaded.card)).name != "eps":
-      raise UserError(f"{config.init}: expected a network that predicts noise, as training has it, found {found.name}; "
+      raise UserError(f"{config.init}: expected a network that predicts noise, as training requires, found "
+                      f"{found.name}; "
                       "change --init")  # fmt: skip
     if loaded.config != config.model:
       raise UserError(f"{config.init}: expected the network to train, found another configuration; change --init")

@@ -43,7 +43,7 @@ class Container(Clip):
     av = libraries.pyav(self.path)
     with libraries.reading(self.path), av.open(str(self.path)) as container:
       if not container.streams.video:
-        raise UserError(f"{self.path}: expected a video, found a file without pictures; give another one")
+        raise UserError(f"{self.path}: expected a video, found a file without frames; give another one")
       stream = container.streams.video[0]
       stream.thread_type = "AUTO"
       yield container, stream

@@ -109,7 +109,7 @@ def join(
             sounds[one.index] = container.add_stream_from_template(one)
           except (ValueError, av.error.FFmpegError):
             notes.append(f"the sound of {sound_of} ({one.codec_context.name}) cannot be put into {out.suffix}; left "
-                         "out, -o FILE.mkv takes most kinds")  # fmt: skip
+                         "out, -o FILE.mkv supports most formats")  # fmt: skip
         for _, _, packet in heapq.merge(pictures, _sounds(source, sounds, end)):
           container.mux_one(packet)
   return notes

@@ -49,8 +49,8 @@ def fuse_video(
   value_range: tuple[str | tuple[float, float] | None, ...] = (None, None),
   **options: Any,
 ) -> Iterator[np.ndarray]:
-  """Fuses two clips, frame by frame. A few frames are held at a time, whatever the clips' lengths. What is decided is
-  logged, a line each, once the first frame is asked for.
+  """Fuses two clips, frame by frame. Only a few frames are held in memory, whatever the length of the clips.
+  Automatic settings are logged, one line each, when the first frame is requested.
 
   Args:
     infrared, visible: video files, folders of numbered images, or TIFF files of several pages.
@@ -59,7 +59,7 @@ def fuse_video(
     steady_share: of a frame's own weights where nothing moves, above 0 and at most 1, which carries nothing.
     transforms: a file of `dig2dig align`, whose sources are named ir and vi.
     offset: seconds after the visible clip's first frame that the infrared one's was taken.
-    rate: frames a second of images, which have no time stamps; 25 by default.
+    rate: frames per second of images, which have no time stamps; 25 by default.
     value_range: for each, the values that are black and white: a pair, `auto`, `full`, or None, see `data.ranges`.
     options: of `Dig2DigOptions`, in place of the task's.
 
@@ -68,12 +68,12 @@ def fuse_video(
     where the infrared one ends.
 
   Raises:
-    ValueError: naming the argument, for arguments that cannot be.
+    ValueError: naming the argument, for invalid arguments.
     UserError: naming the file, for files.
   """
   config = _config(seed, steady_share, offset, value_range)
   if rate is not None and not 0.001 <= rate <= 1000:
-    raise ValueError(f"rate: expected frames a second, 0.001 to 1000, found {rate!r}")
+    raise ValueError(f"rate: expected frames per second, 0.001 to 1000, found {rate!r}")
   known = {field.name for field in dataclasses.fields(Dig2DigOptions)}
   if unknown := sorted(set(options) - known):
     raise ValueError(f"{unknown[0]}: expected an option among {', '.join(sorted(known))}; see Dig2DigOptions")

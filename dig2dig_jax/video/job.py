@@ -44,7 +44,7 @@ def flow_of(
     if deviation > blind.FROM and not knows(prior.quick, blind.asked(source.noise, source.gray, _levels(prior))):
       tell(told(prior.quick, source.name, deviation))
   if not is_steady(options):
-    tell("frames are fused each by itself: weights that are carried along time need --dig_window=spectrum and "
+    tell("frames are fused independently: averaging weights over time needs --dig_window=spectrum and "
          "--steps=0")
   fused = program(
     method,
@@ -106,7 +106,7 @@ def run(
   if report.cuts:
     named = ", ".join(str(number + 1) for number in report.cuts[:_TOLD])
     more = f" and {len(report.cuts) - _TOLD} more" if len(report.cuts) > _TOLD else ""
-    report.notes.append(f"new scenes begin with frame {named}{more}: nothing is carried over these cuts")
+    report.notes.append(f"new scenes start at frame {named}{more}: no weights are carried across these cuts")
   return report
 
 

@@ -1,4 +1,4 @@
-"""Who reads video files? PyAV, which only those install who need it."""
+"""Access to PyAV, which reads and writes video files and is an optional dependency."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ from dig2dig_jax.errors import UserError
 
 
 def pyav(path) -> ModuleType:
-  """The library, for the sake of this file. UserError where it is not installed."""
+  """The library, needed for this file. UserError if it is not installed."""
   try:
     import av
   except ImportError:
-    raise UserError(f"{path}: expected PyAV to read or write video, found it not installed; pip install "
-                    "dig2dig_jax[video]") from None
-  # FFmpeg's own lines stay unheard, as PyAV has them: whoever listens makes its threads wait for Python's.
+    raise UserError(f"{path}: expected PyAV to read or write video, found it not installed; in the same environment, "
+                    "python -m pip install 'dig2dig_jax[video]'") from None
+  # FFmpeg's own log lines stay off, PyAV's default: receiving them makes FFmpeg's threads wait for Python.
   return av
 
 

@@ -135,7 +135,7 @@ def prepared(
     area = _valid(frames, valid, placings[name])
     if area is not None:
       lines.append(f"{name}: transparent or of one value outside a part of the frame ({100 * (1 - area.mean()):.0f} % "
-                   "of it), in all frames that were looked at; the other source stands alone there; --valid=off counts "
+                   "of it), in all frames that were inspected; only the other source is used there; --valid=off counts "
                    "it as content")  # fmt: skip
     source = source._replace(valid=area)
     if restore:
@@ -158,7 +158,7 @@ def _placings(clips: Mapping[str, Clip], transforms: stored.Transforms | None):
     if abs(width / height / (size[1] / size[0]) - 1) > _ASPECT:
       raise UserError(f"{clips[name].path}: expected frames of the same aspect as {size[1]}x{size[0]}, found "
                       f"{width}x{height}; dig2dig align a frame of each, then add --transforms=FOLDER/transforms.json")
-    lines.append(f"{name}: {width} x {height} brought to {size[1]} x {size[0]}, as if both showed the same; "
+    lines.append(f"{name}: {width} x {height} brought to {size[1]} x {size[0]}, assuming equal fields of view;  "
                  "--transforms says otherwise")  # fmt: skip
   return size, {name: Placing(size) for name in clips}, lines
 
@@ -178,17 +178,17 @@ def _known(clips: Mapping[str, Clip], transforms: stored.Transforms):
       expected = transforms.sources[name].size
     if clip.size != expected:
       raise UserError(f"{clip.path}: expected frames of {expected[0]}x{expected[1]} (height x width) as in "
-                      f"--transforms, found {clip.size[0]}x{clip.size[1]}; take transforms of such frames")  # fmt: skip
+                      f"--transforms, found {clip.size[0]}x{clip.size[1]}; use transforms for such frames")  # fmt: skip
     if name == transforms.reference:
       placings[name] = Placing(size)
       continue
     matrix = transforms.sources[name].matrix
     _, area = warp.onto(np.zeros((*clip.size, 1), np.uint8), matrix, size)
     if area is not None and not area.any():
-      raise UserError(f"{clip.path}: expected to lie on {transforms.reference}, found none of it there; check "
+      raise UserError(f"{clip.path}: expected to overlap {transforms.reference}, found no overlap; check "
                       "--transforms")  # fmt: skip
     placings[name] = Placing(size, matrix, area)
-    lines.append(f"{name}: brought onto {transforms.reference} by --transforms in all frames")
+    lines.append(f"{name}: aligned with {transforms.reference} by --transforms in all frames")
   return size, placings, lines
 
 
@@ -227,10 +227,10 @@ def _with_noise(source: Source, frames: Sequence[np.ndarray]) -> tuple[Source, l
     stripes = _stripes(planes, [np.asarray(one.deviation) for one in each])
   if stripes is not None:
     lines.append(f"{source.name}: stripes of standard deviation {127.5 * stripes.std():.1f} of 255, taken off all "
-                 "frames alike; --restore=off leaves them")  # fmt: skip
+                 "frames alike; --restore=off keeps them")  # fmt: skip
   if noise.deviation > blind.FROM:
     lines.append(f"{source.name}: noise of standard deviation {127.5 * float(noise.deviation):.1f} of 255, removed "
-                 "from all frames alike; --restore=off leaves it")  # fmt: skip
+                 "from all frames alike; --restore=off keeps it")  # fmt: skip
   return source._replace(noise=noise, stripes=stripes), lines
 
 

@@ -30,7 +30,7 @@ def flicker(infrared: Clip, visible: Clip, fused: Clip, offset: Fraction = Fract
     count += 1
   if not count or next(own, None) is not None:
     raise UserError(f"{fused.path}: expected the frames of {visible.path}, found {'more' if count else 'none'}; score "
-                    "what was fused of these two")  # fmt: skip
+                    "a clip fused from these two")  # fmt: skip
   return found.found()
 
 

@@ -45,17 +45,17 @@ def fuse_volumes(
   bit_depth: int = 8,
   **options: Any,
 ) -> Volume:
-  """Fuses two volumes of one patient, such as CT and PET, or MRI and SPECT, by the tuned settings of `medical`.
+  """Fuses two volumes of one patient, such as CT and PET, or MRI and SPECT, with the settings of `medical`.
 
   Args:
     structure, function: folders with one DICOM series, DICOM or NIfTI files, or `Volume`s; the second is the functional
-      one, which is bright where something happens.
+      one, which is bright where there is activity.
     reference: 0 or 1, whose grid the result has; by default the finer within a slice.
     value_range: for each, the values that are black and white: a pair, `auto` (robust extremes), `full`, or None for
       the header's window, of PET and SPECT from 0 to a robust extreme.
     prior: a `Prior`, or its folder; the embedded one by default.
     seed: of all randomness.
-    batch_size: slices that are computed at once; 0 chooses.
+    batch_size: number of slices computed at once; 0 chooses automatically.
     bit_depth: of the result, 8 or 16.
     options: of `Dig2DigOptions`, in place of the task's.
 
@@ -64,7 +64,7 @@ def fuse_volumes(
     geometry. What is decided is logged, a line each.
 
   Raises:
-    ValueError: naming the argument, for arguments that cannot be.
+    ValueError: naming the argument, for invalid arguments.
     UserError: naming the file, for files, and for volumes that do not overlap.
   """
   _check_arguments(reference, value_range, seed, bit_depth)

@@ -45,7 +45,7 @@ def found(slices: Slices, prior: Prior, *, seed: int) -> tuple[Denoiser | None, 
   deviations = np.median(each, axis=0)
   shares = np.clip((deviations - blind.FROM) / (blind.TO - blind.FROM), 0, 1)
   lines = [f"{name}: noise of standard deviation {127.5 * deviation:.1f} of 255 in the volume, removed from all of its "
-           "slices alike; --restore=off leaves it"
+           "slices alike; --restore=off keeps it"
            for name, deviation, share in zip(slices.names, deviations, shares, strict=True) if share]  # fmt: skip
   if not lines:
     return None, []

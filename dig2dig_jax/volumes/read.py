@@ -14,7 +14,7 @@ _LARGEST = 1e30  # of a voxel: what is beyond is no measurement
 
 
 def read_volume(place: str | os.PathLike) -> Volume:
-  """The volume of a place.
+  """Reads a volume.
 
   Args:
     place: a folder with one series of DICOM, FOLDER:4 for its series number 4, one DICOM file, or a NIfTI file.

@@ -32,8 +32,8 @@ class Volume(NamedTuple):
   """A volume as it was read, or fused.
 
   voxels: [Z, Y, X] float32, or uint8 [Z, Y, X, 3] of RGB; a fused one is uint8 or uint16. affine: [4, 4] float64, (x,
-  y, z, 1) of a voxel's centre, counted from 0, to mm (LPS). name: what messages call it. modality: DICOM's word (CT,
-  MR, PT, NM, ...), empty where nobody says. unit: of the values, such as HU or SUV; empty where nobody says. window:
+  y, z, 1) of a voxel's centre, counted from 0, to mm (LPS). name: used in messages. modality: DICOM's word (CT,
+  MR, PT, NM, ...), empty if unknown. unit: of the values, such as HU or SUV; empty if unknown. window:
   the values that are black and white, from the header, or None. notes: lines for the user about how it was read.
   """
 

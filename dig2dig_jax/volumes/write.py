@@ -49,7 +49,7 @@ def check(place: Path, sources: Sequence[Volume], *, overwrite: bool) -> None:
     libraries.nibabel(place)
   for source in sources:
     if place.exists() and Path(source.name).exists() and place.samefile(source.name):
-      raise UserError(f"{place}: expected another file than the sources; choose another name")
+      raise UserError(f"{place}: expected a file other than the sources; choose another name")
   if (place.exists() or place.is_symlink()) and not overwrite:
     raise UserError(f"{place}: expected nothing there, found a file; choose another name, or add --overwrite")
   if not _is_free(place):
@@ -57,20 +57,20 @@ def check(place: Path, sources: Sequence[Volume], *, overwrite: bool) -> None:
 
 
 def write_volume(place: str | os.PathLike, fused: Volume, *, overwrite: bool = False) -> str:
-  """Writes what `fuse_volumes` gives. Files of this program are written over only with `overwrite`, others never.
+  """Writes a result of `fuse_volumes`. Files of this program are overwritten only with `overwrite`, others never.
 
   Args:
-    place: NAME.nii.gz, NAME.nii, NAME.png (its middle slice, as radiologists look at it) or a folder, of DICOM
+    place: NAME.nii.gz, NAME.nii, NAME.png (its middle slice, in radiological orientation) or a folder, of DICOM
       secondary captures, which need a source in DICOM.
     fused: the volume.
     overwrite: whether this program's own files are replaced.
 
   Returns:
-    What was written, in words.
+    A description of what was written.
 
   Raises:
     ValueError: for voxels of another type than `fuse_volumes` gives.
-    UserError: for a file that is there, and for a place that cannot be written.
+    UserError: for an existing file, and for a place that cannot be written.
   """
   place = Path(place)
   if fused.voxels.dtype not in (np.uint8, np.uint16):

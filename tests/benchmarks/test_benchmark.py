@@ -262,7 +262,7 @@ def test_a_run_that_was_ended_goes_on_where_it_was(toy):
     file.write('{"id": "c", "finge')  # killed while it wrote
   Toy.last = None
   found = again()
-  assert Toy.calls == 2 and "2 of 4 pairs were scored before" in found.notes[0]
+  assert Toy.calls == 2 and "2 of 4 pairs had already been scored" in found.notes[0]
   again("whole")
   assert Toy.calls == 4 and numbers(root / "out") == numbers(root / "whole")
 

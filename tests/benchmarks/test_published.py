@@ -51,7 +51,7 @@ def test_with_a_strength_of_one_the_loop_changes_nothing_and_says_so():
   for changes in CHANGES.values():
     np.testing.assert_allclose(fused(dataclasses.replace(inert, **changes)), image, atol=1e-6)
   (note,) = inert.notes()
-  assert note.startswith("--strength=1: the last of 25 steps puts the weighted sources in place of the estimate")
+  assert note.startswith("--strength=1: the last of 25 steps replaces the estimate by the weighted sources")
   for changes in ({"strength": 0.9}, {"steps": 0}, {"guidance": "dps"}, {"strength_schedule": "likelihood"}):
     assert not dataclasses.replace(inert, **changes).notes()
   assert not published.PUBLISHED.notes() and not published.QUADRATIC.notes()

@@ -38,4 +38,4 @@ def test_a_bare_machine_measures_its_speed(tmp_path):
   assert found.returncode == 0, found.stderr
   [row] = json.loads((tmp_path / "speed.json").read_text())["rows"]
   assert row["evaluations"] == 2 and row["seconds"] > 0 and row["bound_seconds"] > 0
-  assert "roofline.png: expected a picture for show, found" in found.stdout
+  assert "roofline.png: expected a picture for display, found" in found.stdout

@@ -89,7 +89,7 @@ def test_a_folder_becomes_a_folder_and_its_names_say_the_task(run, tmp_path):
     (("fuse", "nowhere_a.png", "nowhere_b.png", "-o", "out.png"), "nowhere_a.png: expected "),
     (("fuse", "a.png", "b.png", "-o", "out.png", "--manifest=pairs.jsonl"), "--manifest=pairs.jsonl: expected no such"),
     (("fuse", "a.png", "b.png", "-o", "out.png", "--maps"), "--maps: expected a folder to write to, found one image"),
-    (("fuse", "a.png", "b.png", "--seed", "3", "-o", "out.png"), "expected a value behind =, .* write --seed=3"),
+    (("fuse", "a.png", "b.png", "--seed", "3", "-o", "out.png"), "expected a value after =, .* write --seed=3"),
     (("fuse", "a.png", "b.png", "-o", "out.png", "--", "-c.png", "--", "-d.png"), "a.png: expected "),
     (("convert", "onnx"), "expected one of guided_diffusion"),
     (("show",), "expected images"),

@@ -135,7 +135,7 @@ def test_help_has_every_flag_once_under_its_group(capsys):
   ]  # fmt: skip
   shown = re.findall(r"^  --(\w+)", out, re.M)
   assert sorted(shown) == sorted([*declare.DECLARED, "flagfile", "helpfull"])
-  assert "Peak of the schedule. [train]" in out
+  assert "Peak learning rate of the schedule. [train]" in out
   assert "[fuse; benchmark: tables, figures, speed, theory, degraded, unannounced, questions, brackets]" in out
 
 

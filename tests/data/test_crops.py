@@ -82,7 +82,7 @@ def test_larger_windows_are_averaged_to_the_crop(tmp_path):
 
 
 def test_folders_that_cannot_be_learned_from_are_refused(photographs, tmp_path):
-  with pytest.raises(UserError, match="expected images to learn from, found none; check --data"):
+  with pytest.raises(UserError, match="expected training images, found none; check --data"):
     crop_batches(tmp_path, config=CONFIG, batch_size=1, seed=0)
   with pytest.raises(UserError, match="missing: expected a folder of images"):
     crop_batches(tmp_path / "missing", config=CONFIG, batch_size=1, seed=0)

@@ -60,7 +60,7 @@ def test_what_is_there_but_no_file_is_said(tmp_path):
 def test_a_folder_of_links_to_nothing_or_a_link_in_place_of_one_is_said(tmp_path):
   make(tmp_path, "ir/1.png")
   (tmp_path / "vi").symlink_to("unmounted")
-  with pytest.raises(UserError, match="vi: expected a folder of images, found a link that points to nothing; mend it"):
+  with pytest.raises(UserError, match="vi: expected a folder of images, found a link that points to nothing; fix it"):
     pairs.find_pairs(tmp_path, ["ir", "vi"])
   (tmp_path / "unmounted").mkdir()
   (tmp_path / "vi" / "1.png").symlink_to("gone")

@@ -99,7 +99,7 @@ def test_what_is_asked_for_is_read():
   for text in ("jot", "ir:jot", "vis:jet"):
     with pytest.raises(UserError, match=f"--palette={text}: expected auto, off or one of"):
       palette.parse(text, sources, ["ir"])
-  with pytest.raises(UserError, match="expected the source that has it"):
+  with pytest.raises(UserError, match="expected the source that uses it"):
     palette.parse("jet", ("a", "b"), [])
 
 

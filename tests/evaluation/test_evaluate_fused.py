@@ -170,7 +170,7 @@ def test_a_rerun_scores_what_is_new_and_says_the_same(data, tmp_path, quick_comp
   assert scored == ["1", "2"] and first.notes == []
   write(ours / "1.png", scene(9, *SIZE, 1))
   second = again()
-  assert scored == ["1", "2", "1", "10"] and "1 of 3 pairs were scored before" in second.notes[0]
+  assert scored == ["1", "2", "1", "10"] and "1 of 3 pairs had already been scored" in second.notes[0]
   files = {path.name: path.read_bytes() for path in out.iterdir()}
   seen = []
   third = again(visit=lambda images: seen.append(images.name))

@@ -156,8 +156,8 @@ def test_a_number_is_rounded_as_it_is_printed():
 
 
 @pytest.mark.parametrize("word, message", [
-  ("VIF", "--which_convention=VIF: expected a number as it is printed behind VIF:, found nothing"),
-  ("VIF:high", "expected a number as it is printed behind VIF:, found high"),
+  ("VIF", "--which_convention=VIF: expected a number as published after VIF:, found nothing"),
+  ("VIF:high", "expected a number as published after VIF:, found high"),
   ("VIF:inf", "expected a number"),
   ("VIF:1e400", "expected a number"),
   ("BRISQUE:20", "--which_convention=BRISQUE:20: expected one of EN, SD, .*, found BRISQUE"),

@@ -49,7 +49,7 @@ def test_a_fault_of_a_sheet_is_a_note(tmp_path):
   sheet.try_write(tmp_path / "file" / "sheet.png", [np.zeros((4, 4, 3), np.uint8)], notes)
   sheet.try_write(tmp_path / "none.png", [], notes)
   assert sheet.try_row([("no image", np.zeros((0, 4, 3), np.float32))], notes) is None
-  assert len(notes) == 2 and "file/sheet.png: expected a picture for show" in notes[0]
+  assert len(notes) == 2 and "file/sheet.png: expected a picture for display" in notes[0]
   assert not (tmp_path / "none.png").exists() and all("\n" not in note for note in notes)
 
 

@@ -127,7 +127,7 @@ def test_a_batch_that_the_device_cannot_hold_is_named(data, tmp_path, monkeypatc
   "error, advice",
   [
     ("INTERNAL: CUDA_ERROR_ECC: x",
-     "the device failed: INTERNAL: CUDA_ERROR_ECC: x; run the same command again, what is done stays done"),
+     "the device failed: INTERNAL: CUDA_ERROR_ECC: x; run the same command again, finished pairs are kept"),
     ("INTERNAL: CUDA_ERROR_OUT_OF_MEMORY: x", "the device gave INTERNAL: CUDA_ERROR_OUT_OF_MEMORY: x; lower "
      "--batch_size or --tile; its batch needs 3.00 GB, 2.50 GB are free"),
     ("", "the device failed: JaxRuntimeError; run the same"),
@@ -148,7 +148,7 @@ def test_a_vanished_folder_ends_the_run_in_one_line_and_keeps_what_is_done(data,
 
   monkeypatch.setattr(Fuser, "start", remove_then)
   monkeypatch.setattr(streaming, "batches", lambda *args, ahead, **kw: batches(*args, ahead=0, **kw))
-  with pytest.raises(UserError, match="data/ir: expected the folder that pairs were found in, found it gone") as fault:
+  with pytest.raises(UserError, match="data/ir: expected the folder in which pairs were found, found it gone") as fault:
     run(data, out)
   assert "\n" not in str(fault.value)
   assert [json.loads(line)["id"] for line in scale.log_lines(out)] == ["0000"]

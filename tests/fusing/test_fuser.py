@@ -63,7 +63,7 @@ def test_tiles_come_last_and_are_told(monkeypatch):
   one = make(tile=None)
   assert one.plan(SHAPE, batch_size=1) == (1, 32)
   assert one.notes == [
-    "96x80: whole, it needs 3.0 GB of memory, 2.0 GB are free; the network is called in tiles of 32"
+    "96x80: a whole image needs 3.0 GB of memory, 2.0 GB are free; the network is evaluated in tiles of 32"
   ]
   with pytest.raises(UserError, match="memory for 96x80, 3.0 GB, found 2.0 GB; try --tile=1024, --dig_chunk=1"):
     make(tile=0).plan(SHAPE, batch_size=4)

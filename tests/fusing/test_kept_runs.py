@@ -187,7 +187,7 @@ def test_a_disk_that_fills_later_is_a_note_and_compiles_once(tmp_path, monkeypat
     monkeypatch.setattr(compile_cache, "replacing", full)
     cache.publish()
     (note,) = cache.notes
-    assert "a compiled program is not kept (the disk took a part of it)" in note
+    assert "a compiled program is not cached (the disk took a part of it)" in note
     assert not list(tmp_path.glob("compiled/*/*-cache.*"))
   finally:
     compile_cache.stop()
@@ -230,7 +230,8 @@ def test_a_kept_program_that_does_not_run_costs_a_compilation_and_no_pair(small,
   monkeypatch.setattr(jax, "device_get", lambda tree: jax.tree.map(np.asarray, tree))
   report = run(out / "second")
   assert (report.done, report.failed) == (3, [])
-  assert report.notes == ["a kept program does not run (NOT_FOUND: Function fusion.1 not found (type id: 1)): removed, "
+  assert report.notes == ["a cached program does not run (NOT_FOUND: Function fusion.1 not found (type id: 1)): "
+                          "removed, "
                           "compiled again"]
   assert reference.done == 3
   for path in (out / "first").glob("*.png"):
@@ -264,4 +265,4 @@ def test_a_program_of_this_run_that_fails_is_the_devices_fault(small, monkeypatc
   report = run(out / "out")
   assert report.done == 0 and len(report.failed) == 3
   assert report.failed[0].endswith("the device failed: NOT_FOUND: Function fusion.1 not found (type id: 1); run the "
-                                   "same command again, what is done stays done")
+                                   "same command again, finished pairs are kept")

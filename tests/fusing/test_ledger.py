@@ -144,8 +144,8 @@ def test_a_line_of_other_types_is_set_aside_with_one_note(tmp_path, pair, change
   path = out / "log" / "0-of-1.jsonl"
   path.write_text(path.read_text() + 2 * (json.dumps({**GOOD, **change}) + "\n") + json.dumps(GOOD) + "\n")
   assert [entry["weights"] for entry in ledger.read(out, notes)["p"]] == [RUN.weights, "0"]
-  assert notes == [f"{path}: expected a finished image in every line, found 2 without (the first is line 3); set "
-                   "aside, as if those pairs had not been done"]
+  assert notes == [f"{path}: expected a finished image in every line, found 2 without (the first is line 3); "
+                   "ignored, and those pairs count as not done"]
   assert done(out, pair, overwrite=True) in ({"p"}, set())
 
 
@@ -197,7 +197,7 @@ def test_a_log_that_is_a_link_or_no_file_is_passed_over_with_a_note(tmp_path, pa
   (out / "log" / "1-of-3.jsonl").symlink_to(tmp_path / "elsewhere")
   os.mkfifo(out / "log" / "2-of-3.jsonl")
   assert list(ledger.read(out, notes)) == ["p"]
-  assert [note.split(": ")[1] for note in notes] == ["expected a log, found a link or no plain file; passed over"] * 2
+  assert [note.split(": ")[1] for note in notes] == ["expected a log, found a link or no plain file; ignored"] * 2
 
 
 def test_a_folder_of_logs_that_is_a_link_is_refused(tmp_path):

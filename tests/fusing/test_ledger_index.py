@@ -29,7 +29,7 @@ def finish(out, *names, process=0, **changes):
 
 
 def asked(out, *names):
-  """What the index tells of these pairs, as tuples; it is made anew."""
+  """What the index tells of these pairs, as tuples; it is rebuilt."""
   with Index(out) as index:
     rows = index.rows(names)
     found = {name: [(row.log, row.bytes, row.run, row.marks) for row in several] for name, several in rows.items()}

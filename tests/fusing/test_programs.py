@@ -86,7 +86,7 @@ def test_what_does_not_run_is_removed_and_compiled_again(tmp_path):
   error = RuntimeError("NOT_FOUND: f\nmore")
   program = found.again("6 pixels", jax.local_devices()[:1], lambda: jitted(2), (X,), error)
   np.testing.assert_array_equal(program.compiled(X)["scaled"], 2 * X)
-  assert found.notes == ["a kept program does not run (NOT_FOUND: f): removed, compiled again"]
+  assert found.notes == ["a cached program does not run (NOT_FOUND: f): removed, compiled again"]
   assert not program.kept and not list(tmp_path.iterdir())
 
 

@@ -93,7 +93,7 @@ def test_steps_at_full_strength_end_at_the_one_pass():
 @pytest.mark.parametrize(
   "options, message",
   [
-    ({"salience": 3.0}, "--salience=3.0: expected another --dig_window than spectrum"),
+    ({"salience": 3.0}, "--salience=3.0: expected a --dig_window other than spectrum"),
     ({"base": "mean"}, "--base=mean: expected one of uniform, brightest, functional, exposure"),
     ({"base": "exposure", "window": "cumulative"}, "--base=exposure: expected one of uniform, dig"),
     ({"against": "noise"}, "--dig_against=noise: expected one of clean, observed"),

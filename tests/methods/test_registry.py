@@ -148,7 +148,8 @@ def test_reuse_through_the_method_itself_is_honoured_or_refused(name):
   kind, constructor = METHODS[name]
   # At full strength the images of Dig2DIG are the blend, whatever the network says.
   own = dict(steps=4, weights="uniform", **({"strength": 0.5} if name == "dig2dig" else {}))
-  with pytest.raises(UserError, match="^--reuse=2: expected a network that gives its deep features.*a prior that has"):
+  with pytest.raises(UserError, match="^--reuse=2: expected a network that exposes its deep features.*a prior "
+                                      "that has"):
     constructor(toys.conv_prior(), luminance_codec(1), options=kind(**own, reuse=2))
   calls = []
 
@@ -179,7 +180,7 @@ def test_reuse_through_the_method_itself_is_honoured_or_refused(name):
 def test_ccf_in_few_steps_is_worth_a_note():
   for steps, noted in ((200, False), (100, False), (99, True), (20, True)):
     (*notes,) = METHODS["ccf"][0](steps=steps).notes()
-    assert len(notes) == noted and all(f"--steps={steps}: ccf as released takes 200" in note for note in notes)
+    assert len(notes) == noted and all(f"--steps={steps}: the released CCF takes 200 steps" in note for note in notes)
   assert METHODS["ddfm"][0](steps=2).notes() == ()
 
 

@@ -68,7 +68,7 @@ def test_what_is_no_released_layout_has_to_be_said():
 def test_one_layout_with_two_schedules_has_to_be_named(monkeypatch):
   entry = OFFICIAL["256x256_diffusion_uncond"]
   monkeypatch.setitem(OFFICIAL, "cosine_twin", entry.__class__("cosine_twin", entry.config, "cosine"))
-  with pytest.raises(ConversionError, match="its tensors are those of .*cosine_twin; say which with --name"):
+  with pytest.raises(ConversionError, match="its tensors are those of .*cosine_twin; select one with --name"):
     recognise.detect(MANIFESTS["256x256_diffusion_uncond"], source="file.pt")
 
 

@@ -155,7 +155,7 @@ def test_another_file_than_the_first_time_is_refused(url, tmp_path):
 
 
 def test_what_cannot_be_had_is_said(url, tmp_path):
-  with pytest.raises(UserError, match="found HTTP 404; get it by hand and give --pt=FILE"):
+  with pytest.raises(UserError, match="found HTTP 404; download it manually and give --pt=FILE"):
     download.fetch(url.replace("model", "none"), folder=tmp_path)
   with pytest.raises(UserError, match="the download stopped"):
     download.fetch("http://localhost:9/model.pt", folder=tmp_path)

@@ -49,7 +49,7 @@ def test_what_is_no_prior_is_refused(tmp_path, tiny_prior):
     (saved(tmp_path / "s", "superres_tiny"), {}, "found a super-resolution model"),
     (classes, {}, "a class-conditional model takes --class_label=0 to 10, found none"),
     (classes, {"label": 11}, "--class_label=0 to 10, found 11"),
-    (tiny_prior, {"label": 1}, "knows no classes; drop it"),
+    (tiny_prior, {"label": 1}, "is not class-conditional; leave it out"),
     (tiny_prior, {"dtype": "int8"}, "--dtype=int8: expected one of float32"),
   ):
     with pytest.raises(UserError, match=message):

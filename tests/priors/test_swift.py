@@ -52,7 +52,7 @@ def test_it_is_small_and_its_card_is_its_network_s(network):
   shapes = parameter_shapes(network.quick)
   tensors, numbers = least_parameters(network.quick)
   assert tensors <= len(shapes) and numbers <= sum(int(np.prod(shape)) for shape in shapes.values())
-  with pytest.raises(UserError, match="found a swift network, which stands in for one"):
+  with pytest.raises(UserError, match="found a swift network, which replaces one"):
     load_prior(swift.SWIFT)
   with pytest.raises(ValueError, match="least, most: expected rising levels"):
     SwiftConfig(least=3, most=2)
@@ -99,7 +99,7 @@ def test_where_it_has_not_learned_the_prior_is_asked(network, levels):
   assert not isinstance(known, swift.SwiftDenoiser)
   assert network.denoiser(network.params).at(20 * LEVEL).always
   line = swift.told(network.quick, "ir", 400 * LEVEL)
-  assert line.startswith("ir: noise of standard deviation 400.0 of 255 is outside") and "the prior is asked" in line
+  assert line.startswith("ir: noise of standard deviation 400.0 of 255 is outside") and "the prior is used" in line
   lines = blind.beyond(("ir", "vi"), [np.array([[200 * LEVEL, 0], [20 * LEVEL, 0]])], (1.5, 80))
   assert len(lines) == 1 and lines[0].startswith("ir: noise of 1 of 1 images, up to 200 of 255")
 

@@ -129,7 +129,7 @@ def test_what_cannot_be_a_source_is_said():
   for place in ("raw:x", "raw:x:640:1", "raw:x:640x480:2", "raw::640x480:1"):
     with pytest.raises(UserError, match="expected raw:PATH:WIDTHxHEIGHT:CHANNELS"):
       command.source(place)
-  for words, expected in ((["a"], "two sources"), (["a", "b", "--out=x.mp4"], "dig2dig video writes files"),
+  for words, expected in ((["a"], "two sources"), (["a", "b", "--out=x.mp4"], "use dig2dig video to write files"),
                           (["a", "b", "--gains=x"], "swift or prior"), (["a", "b", "--seconds=0"], "above 0")):
     with pytest.raises(UserError, match=expected):
       command.run(words)

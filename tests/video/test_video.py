@@ -45,7 +45,7 @@ def test_frames_time_stamps_and_sound_are_the_visible_ones(clips, undisturbed):
   assert sound(out) == sound(clips[1]) and len(sound(out)) > 10
   assert [path.name for path in out.parent.iterdir()] == ["out.mp4"], "something was left behind"
   notes = " ".join(report.notes)
-  assert "ir: 10 frames a second, vi: 25; every frame of vi" in notes and "new scenes begin with frame 13:" in notes
+  assert "ir: 10 frames a second, vi: 25; every frame of vi" in notes and "new scenes start at frame 13:" in notes
 
 
 def test_the_file_shows_what_was_fused(clips, undisturbed, fuse, tmp_path):
@@ -148,7 +148,7 @@ def test_ctrl_c_says_how_far_and_the_same_command_goes_on(clips, run, tmp_path, 
     (("{ir}", "{ir}", "-o", "o.mp4"), "expected two different clips"),
     (("{ir}", "{vi}"), "expected -o FUSED.mp4"),
     (("{ir}", "{vi}", "-o", "o.gif"), "expected .mp4, .m4v, .mov, .mkv, or a folder"),
-    (("{ir}", "{vi}", "-o", "o.mp4", "--align=auto"), "--align=auto: expected clips that lie on each other"),
+    (("{ir}", "{vi}", "-o", "o.mp4", "--align=auto"), "--align=auto: expected registered clips"),
     (("{ir}", "{vi}", "-o", "o.mp4", "--offset=soon"), "--offset=soon: expected seconds"),
     (("{ir}", "{vi}", "-o", "o.mp4", "--steady=0"), "--steady=0: expected the share"),
     (("{ir}", "{vi}", "-o", "o.mp4", "--bit_depth=16"), "--bit_depth=16: expected 8 for a video file"),
@@ -156,7 +156,7 @@ def test_ctrl_c_says_how_far_and_the_same_command_goes_on(clips, run, tmp_path, 
     (("{ir}", "torn.mp4", "-o", "o.mp4"), "torn.mp4: expected a whole video, found a damaged file"),
     (("{ir}", "text.mp4", "-o", "o.mp4"), "text.mp4: expected a whole video, found a damaged file"),
     (("{ir}", "wide.mp4", "-o", "o.mp4"), "expected frames of the same aspect as .*dig2dig align"),
-    (("{ir}", "{vi}", "-o", "theirs.mp4", "--overwrite"), "theirs.mp4: expected nothing or a result of this program"),
+    (("{ir}", "{vi}", "-o", "theirs.mp4", "--overwrite"), "theirs.mp4: expected no file or a result of this program"),
     (("{ir}", "{vi}", "-o", "o.mp4", "--offset=99"), "expected frames at the times of those of the other clip"),
   ],
 )
@@ -179,7 +179,7 @@ def test_other_methods_fuse_frame_by_frame_and_say_so(clips, run, tmp_path):
   words = ("--weights=uniform", "--dig_window=cumulative", "--base=uniform", "--target=0", "--undershoot=-1")
   status, told, notes = run(*clips, "-o", tmp_path / "out", *words)
   assert status == 0 and "20 frames fused" in told
-  assert "note: frames are fused each by itself: weights that are carried along time need" in notes
+  assert "note: frames are fused independently: averaging weights over time needs" in notes
   assert len(list((tmp_path / "out").glob("*.png"))) == 20
 
 

@@ -99,7 +99,7 @@ def test_show_tells_what_a_volume_is(run, mri, pet):
     (("{mri}", "{pet}", "--range=shared"), "--range=shared: expected auto, full or LOW:HIGH of volumes"),
     (("{mri}", "{pet}", "-o", "a.jpg"), "expected a .nii.gz, .nii or .png file, or a folder for DICOM, found .jpg"),
     (("{mri}", "{other}", "-o", "out"), "out: expected a source in DICOM"),
-    (("{mri}", "{pet}", "-o", "{mri}", "--overwrite"), "expected another file than the sources"),
+    (("{mri}", "{pet}", "-o", "{mri}", "--overwrite"), "expected a file other than the sources"),
     (("{mri}", "{pet}", "-o", "{pet}", "--overwrite"), "expected a folder beside the sources"),
     (("{mri}", "{pet}", "--steps=x"), "--steps=x: expected a whole number"),
     (("{mri}", "{far}"), "expected to overlap .*mri.nii.gz, found it elsewhere"),

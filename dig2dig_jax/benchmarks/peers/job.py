@@ -51,14 +51,14 @@ def run(
   peers = own + (spec.read(place) if place else [])
   names = [peer.name for peer in peers]
   if twice := [name for name in names if names.count(name) > 1]:
-    raise UserError(f"--peers={place}: expected names of their own, found {twice[0]} twice; rename that table")
+    raise UserError(f"--peers={place}: expected distinct names, found {twice[0]} twice; rename that table")
   for pattern in keep:
     if not fnmatch.filter(names, pattern):
       raise UserError(f"--rows={pattern}: expected peers among {'; '.join(names)}")
   found = guess.by_names(data.sources)
   if found is None:
-    raise UserError(f"--sources={','.join(data.sources)}: expected names that tell the task, as ir,vi, mri,pet, a,b or "
-                    "under,over; name the folders so")
+    raise UserError(f"--sources={','.join(data.sources)}: expected names that identify the task, e.g. ir,vi, "
+                    "mri,pet, a,b or under,over; rename the folders")
   peers = [peer for peer in spec.for_task(peers, found.task)
            if peer.name == builtin.OURS or not keep or any(fnmatch.fnmatchcase(peer.name, one) for one in keep)]
   pairs, left_out = data.find()

@@ -79,7 +79,7 @@ def _metered(peer: Peer, words: Sequence[str], log: Path) -> dict[str, float]:
         env=os.environ | dict(peer.env),
       ).returncode  # fmt: skip
     if code:
-      raise UserError(f"{peer.name}: expected its command to end well, found status {code}: {_last(log)}; see {log}")
+      raise UserError(f"{peer.name}: expected its command to succeed, found status {code}: {_last(log)}; see {log}")
     return json.loads(report.read_text(encoding="utf-8"))
   finally:
     report.unlink(missing_ok=True)

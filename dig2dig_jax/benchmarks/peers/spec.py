@@ -62,7 +62,7 @@ def _peer(name: str, fields: Any, place: Path) -> Peer:
   if not isinstance(fields, dict):
     raise UserError(f"{place}: expected a table [{name}], found {name} = {fields!r}")
   if not name or "/" in name or name[0] in ".~":
-    raise UserError(f"{place}: expected names that can be a folder's, found [{name}]")
+    raise UserError(f"{place}: expected names that are valid for a folder, found [{name}]")
   for key, value in fields.items():
     if key not in _FIELDS:
       raise UserError(f"{place}: [{name}]: expected {', '.join(_FIELDS)}, found {key}")
@@ -96,7 +96,7 @@ def _adapted(name: str, fields: Mapping[str, Any], checkout: Path) -> Peer:
   adapter = ADAPTERS[fields["adapter"]]
   if not (checkout / adapter.sign).exists():
     raise UserError(f"{checkout}: expected a checkout of {adapter.repository} with {adapter.sign}, found none; "
-                    "clone it there, weights and all")
+                    "clone it there, with its weights")
   words = adapter.command(fields.get("python", sys.executable), checkout.resolve())
   return _with(Peer(name, words, tasks=adapter.tasks, licence=adapter.licence), fields)
 
