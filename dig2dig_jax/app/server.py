@@ -18,11 +18,12 @@ from starlette.routing import Route
 from dig2dig_jax import pages
 from dig2dig_jax.alignment import stored
 from dig2dig_jax.app import command, controls, limits, picture
-from dig2dig_jax.app.folder import Folders
+from dig2dig_jax.app.folder import Folder
 from dig2dig_jax.app.folder_routes import FolderRoutes
 from dig2dig_jax.app.jobs import Superseded, Ticket, Worker
+from dig2dig_jax.app.registry import Registry, Uploads
 from dig2dig_jax.app.scene import fits, mended
-from dig2dig_jax.app.session import Tab, Tabs, usable
+from dig2dig_jax.app.session import Tab, usable
 from dig2dig_jax.app.stages import Stages
 from dig2dig_jax.data import guess
 from dig2dig_jax.data.images import write_png
@@ -41,10 +42,9 @@ class Server:
 
   def __init__(self, stages: Stages, folder: Path, worker: Worker, *, prior: str = "", bucket: int = picture.BUCKET):
     self.stages, self.worker, self.bucket, self.prior = stages, worker, bucket, prior
-    self.tabs = Tabs(folder)
-    self._uploads = 0
-    self.folders = Folders(folder)
-    self._of_folders = FolderRoutes(stages, self.folders, worker, bucket)
+    self.tabs, self.uploads = Registry(Tab, folder, most=limits.TABS), Uploads()
+    self.folders = Registry(Folder, folder, most=limits.FOLDERS, prefix="folder-")
+    self._of_folders = FolderRoutes(stages, self.folders, self.uploads, worker, bucket)
 
   def routes(self) -> list[Route]:
     found = [Route(f"/{path}", self.asset, name=path or "index") for path in (*ASSETS, *SHARED)]
@@ -80,17 +80,13 @@ class Server:
 
   async def receive(self, request: Request) -> Response:
     tab, name = self._tab(request), usable(request.query_params.get("name", ""))
-    if self._uploads >= limits.UPLOADS:
-      raise HTTPException(429, f"expected at most {limits.UPLOADS} files at a time, found more; try again")
-    self._uploads += 1
     try:
-      await tab.receive(request.path_params["number"], name, request.stream())
+      with self.uploads.one():
+        await tab.receive(request.path_params["number"], name, request.stream())
     except UserError as error:
       raise HTTPException(413, str(error)) from None
     except ClientDisconnect:
       return Response(status_code=400)  # nobody reads it
-    finally:
-      self._uploads -= 1
     return JSONResponse({"name": name})
 
   async def open_scene(self, request: Request) -> Response:

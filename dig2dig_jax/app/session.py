@@ -1,7 +1,5 @@
 """What does the server hold for a tab? A private folder with its files, their scene, its latest pictures."""
 
-import contextlib
-import secrets
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -77,32 +75,6 @@ class Tab:
   def close(self) -> None:
     self._ticket.cancel()
     shutil.rmtree(self.folder, ignore_errors=True)
-
-
-class Tabs:
-  """Those that are open, by names that cannot be guessed. folder: private, of this process."""
-
-  def __init__(self, folder: Path):
-    self._folder = folder
-    self._tabs: dict[str, Tab] = {}
-
-  def open(self) -> str:
-    """A new one's name. The one that was longest unused goes where there are too many."""
-    while len(self._tabs) >= limits.TABS:
-      self.close(next(iter(self._tabs)))
-    name = secrets.token_hex(8)
-    self._tabs[name] = Tab(self._folder / name)
-    return name
-
-  def get(self, name: str) -> Tab:
-    """KeyError where there is none."""
-    tab = self._tabs.pop(name)
-    self._tabs[name] = tab  # the latest to be used
-    return tab
-
-  def close(self, name: str) -> None:
-    with contextlib.suppress(KeyError):
-      self._tabs.pop(name).close()
 
 
 def usable(name: Any) -> str:

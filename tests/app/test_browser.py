@@ -161,16 +161,16 @@ def test_what_is_wrong_is_said_and_other_images_are_taken(server, browser, pair)
     tab.page.evaluate(_DROP, [["a.png", ""]])
     tab.page.wait_for_selector("#error:not([hidden])")
     assert "expected two or more images" in tab.page.inner_text("#error")
-    before = set(server.tabs._tabs)
+    before = server.tabs.names()
     marked = {"<b>ir.png": pair["ir.png"], "<i>vi.png": pair["vi.png"]}
     tab.drop(marked)
     assert "<b>ir.png" in tab.command() and tab.page.locator("#work b, #work i").count() == 0
     tab.page.click("#again")
     assert tab.page.is_visible("#drop")
     end = time.monotonic() + 10
-    while set(server.tabs._tabs) - before and time.monotonic() < end:
+    while server.tabs.names() - before and time.monotonic() < end:
       time.sleep(0.05)
-    assert not set(server.tabs._tabs) - before and tab.faults == []
+    assert not server.tabs.names() - before and tab.faults == []
 
 
 def smooth(seed, height=96, width=128):
@@ -276,12 +276,12 @@ def test_a_stack_of_five_a_bracket_and_a_reload(server, browser):
     assert tab.page.locator("#strip button").count() == 5
     tab.page.locator("#strip button").nth(4).click()
     tab.page.wait_for_selector("#source[src*='/source/4.png']")
-    before = set(server.tabs._tabs)
+    before = server.tabs.names()
     tab.page.reload()
     tab.page.wait_for_selector("html[data-ready]")
     assert tab.page.is_visible("#drop")
     tab.drop(bracket)
     assert tab.page.input_value("#task") == "exposure" and tab.page.locator("#strip button").count() == 3
-    assert len(set(server.tabs._tabs) & before) < len(before)  # the one that was left is closed
+    assert len(server.tabs.names() & before) < len(before)  # the one that was left is closed
     tab.page.set_viewport_size({"width": 390, "height": 844})
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= 390 and tab.faults == []
