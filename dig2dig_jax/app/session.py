@@ -8,7 +8,7 @@ from typing import Any
 from dig2dig_jax.app import limits
 from dig2dig_jax.app.jobs import Ticket
 from dig2dig_jax.app.picture import Picture
-from dig2dig_jax.app.scene import Opened, Scene
+from dig2dig_jax.app.scene import Opened, Placed, Scene, mended
 from dig2dig_jax.errors import UserError
 
 
@@ -25,6 +25,7 @@ class Tab:
     self.opened: Opened | None = None
     self.pictures: dict[str, tuple[int, Picture]] = {}
     self.version = 0
+    self._made_of: dict[str, Placed] = {}
     self._ticket = Ticket()
 
   def newest(self) -> Ticket:
@@ -66,11 +67,23 @@ class Tab:
       self.scene = Scene([self.files[k][0] for k in numbers], apart([self.files[k][1] for k in numbers]))
     return self.scene
 
-  def keep(self, kind: str, picture: Picture) -> int:
-    """The version that the picture goes by."""
+  def keep(self, kind: str, picture: Picture, whole: Placed | None = None) -> int:
+    """The version that the picture goes by. whole: of another method's, what it was made of."""
     self.version += 1
     self.pictures[kind] = self.version, picture
+    if whole is not None:
+      self._made_of[kind] = whole
     return self.version
+
+  def rivals(self, whole: Placed) -> dict[str, int]:
+    """Versions of other methods' pictures of this; those of others are dropped."""
+    for name in [name for name, own in self._made_of.items() if own is not whole]:
+      del self._made_of[name], self.pictures[name]
+    return {name: self.pictures[name][0] for name in self._made_of}
+
+  def mended(self, error: UserError) -> str:
+    """What an error says, without a place on the machine."""
+    return mended(error, self.scene) if self.scene else str(error)
 
   def close(self) -> None:
     self._ticket.cancel()

@@ -99,6 +99,7 @@ def test_a_pair_from_the_drop_to_the_download(server, browser, pair, tmp_path):
       ("c-undershoot", 0, "--undershoot=0"), ("c-overshoot", 2, "--overshoot=2"),
       ("c-base", "uniform", "--base=uniform"), ("c-band_window", 1, "--dig_band_window=1"),
       ("c-restore", "off", "--restore=off"), ("range", "full", "--range=full"), ("valid", "off", "--valid=off"),
+      ("colormap", "inferno", "--colormap=inferno"),
     ):  # fmt: skip
       before = page.get_attribute("#fused", "src")
       tab.turn(name, value)
@@ -106,6 +107,9 @@ def test_a_pair_from_the_drop_to_the_download(server, browser, pair, tmp_path):
     page.get_by_label("Reset Detail").click()
     tab.whole()
     assert "--dig_exponent" not in tab.command()
+    page.get_by_label("Reset colour map").click()
+    tab.whole()
+    assert "--colormap" not in tab.command() and page.get_by_label("Reset colour map").is_disabled()
     # By hand, with arrows.
     tab.turn("align", "hand")
     page.get_by_role("button", name="Right", exact=True).focus()
@@ -171,6 +175,42 @@ def test_what_is_wrong_is_said_and_other_images_are_taken(server, browser, pair)
     while server.tabs.names() - before and time.monotonic() < end:
       time.sleep(0.05)
     assert not server.tabs.names() - before and tab.faults == []
+
+
+def test_other_methods_are_computed_when_they_are_chosen_and_can_be_ended(server, browser, pair, monkeypatch):
+  from dig2dig_jax.app import rivals
+
+  gate, run = threading.Event(), rivals.fused
+
+  def waiting(stages, whole, settings, name, say):
+    while name == "ccf":  # until it is cancelled
+      say(f"{name}, step 1 of 100")
+      gate.wait(0.05)
+    return run(stages, whole, settings, name, say)
+
+  monkeypatch.setattr(rivals, "fused", waiting)
+  with served(server) as address:
+    tab = Tab(browser, address)
+    page = tab.page
+    tab.drop(pair)
+    page.select_option("#shown", label="DDFM, seconds")
+    page.wait_for_selector("#fused[src*='/ddfm/']", timeout=120_000)
+    assert page.text_content("#right") == "DDFM, small"
+    assert "20 steps of its paper's 100" in page.inner_text("#small-told")
+    before = page.get_attribute("#fused", "src")
+    tab.turn("c-exponent", 8)  # does not touch it
+    assert page.get_attribute("#fused", "src") == before
+    tab.turn("range", "full")  # does: it comes again
+    page.wait_for_function("before => { const now = document.getElementById('fused').src;"
+                           " return now.includes('/ddfm/') && !now.endsWith(before); }", arg=before)  # fmt: skip
+    page.select_option("#against", "method 1")
+    page.get_by_text("ccf, step 1 of 100").wait_for()
+    assert page.text_content("#left") == "ir"
+    page.click("#cancel")
+    page.wait_for_function("() => document.getElementById('against').value === 'source 0'")
+    assert page.inner_text("#status") == "cancelled" and page.input_value("#shown") == "method 0"
+    tab.turn("c-exponent", 3)  # the thread is free again
+    assert tab.faults == []
 
 
 def smooth(seed, height=96, width=128):

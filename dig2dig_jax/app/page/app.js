@@ -47,7 +47,33 @@ async function fuse(kind) {
     if (mine === number) {
       running = null;
       if (wanted) { wanted = false; fuse("preview"); }
+      else ask();
     }
+  }
+}
+
+// Pictures by other methods that stand in the menus and are not there: one after the other, once the full picture is.
+function ask() {
+  const name = compare.missing();
+  if (name && !running && $("save-8").hasAttribute("href")) rival(name);
+}
+
+async function rival(name) {
+  const mine = ++number, stop = new AbortController();
+  running = { kind: "method", stop };
+  try {
+    const response = await fetch(`${place()}/rivals/${name}`, { method: "POST", body: JSON.stringify(controls.settings()), signal: stop.signal });
+    const last = await lines(response, line => { if (line.stage) say(line.stage); });
+    if (mine !== number) return;
+    if (last?.error) throw new Error(last.error);
+    running = null;
+    say(last?.done ? `${known.rivals.find(one => one.name === name).label} is there` : "", false);
+    if (last?.done) await compare.arrived(last.done.rivals); else compare.gaveUp();
+  } catch (error) {
+    if (error.name === "AbortError" || mine !== number) return;
+    running = null;
+    fail(error.message);
+    compare.gaveUp();
   }
 }
 
@@ -122,6 +148,7 @@ async function take(files) {
 $("cancel").addEventListener("click", () => {
   stop();
   queue.stop();
+  compare.gaveUp();
   if (tab) fetch(`${place()}/cancel`, { method: "POST" }).catch(() => {});
   say("cancelled", false);
 });
@@ -143,7 +170,7 @@ addEventListener("pagehide", () => { leave(); queue.leave(); });
 
 known = await answer(await fetch("controls"));
 controls.setUp(known, changed);
-compare.setUp(known.plain);
+compare.setUp(known.plain, known.rivals, ask);
 queue.setUp(known, say, fail);
 onDrop(take, async files => {
   leave();
