@@ -13,7 +13,9 @@ from dig2dig_jax.app.session import usable
 from dig2dig_jax.errors import UserError, one_line
 
 CHUNK = 1 << 20
-_ENTRIES, _DIRECTORY = 3 * limits.FOLDER_FILES, 16 << 20  # with what is no image; bytes of its list
+_ENTRIES, _DIRECTORY = 3 * limits.FOLDER_FILES, 4 << 20  # with what is no image; bytes of its list
+_BYTES = 240  # of a name; file systems have 255
+_END = b"PK\5\6"
 _DAMAGED = (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError)
 
 
@@ -32,6 +34,8 @@ def opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, list[Packed]]]:
   try:
     _check_directory(path)
     with zipfile.ZipFile(path) as archive:
+      if len(archive.infolist()) > _ENTRIES:
+        raise _too_many(path)
       shown = [entry for entry in archive.infolist() if not entry.is_dir() and not _is_hidden(entry.filename)]
       found = [(entry, tuple(inner)) for entry in shown if (inner := parts_of(entry.filename))]
       above = {inner[0] for _, inner in found} if all(len(inner) > 1 for _, inner in found) else set()
@@ -48,14 +52,24 @@ def chunks(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def parts_of(name: str) -> list[str]:
-  """Of a relative path, each as it may be used on a disk: none leads up, none is hidden."""
-  return [usable(part).lstrip(".") for part in name.replace("\\", "/").split("/") if part.strip(". ")][
-    -limits.FOLDER_DEPTH :
-  ]
+  """Of a relative path, each as it may be used on a disk: none leads up, to another drive, is hidden or too long."""
+  usable_parts = [usable(part).lstrip(".").replace(":", "_") for part in _split(name) if part.strip(". ")]
+  return [_short(part) for part in usable_parts][-limits.FOLDER_DEPTH :]
+
+
+def _split(name: str) -> list[str]:
+  return name.replace("\\", "/").split("/")
+
+
+def _short(part: str) -> str:
+  """At most `_BYTES` in UTF-8, its ending kept."""
+  stem, dot, ending = part.rpartition(".") if "." in part[-10:] else (part, "", "")
+  room = _BYTES - len((dot + ending).encode("utf-8", "replace"))
+  return stem.encode("utf-8", "replace")[:room].decode("utf-8", "ignore") + dot + ending
 
 
 def _is_hidden(name: str) -> bool:
-  return any(part[:1] == "." and part.strip(".") or part == "__MACOSX" for part in name.replace("\\", "/").split("/"))
+  return any(part[:1] == "." and part.strip(".") or part == "__MACOSX" for part in _split(name))
 
 
 def _check_directory(path: Path) -> None:
@@ -63,11 +77,18 @@ def _check_directory(path: Path) -> None:
   with path.open("rb") as file:
     file.seek(max(path.stat().st_size - (1 << 16) - 42, 0))
     tail = file.read()
-  at = tail.rfind(b"PK\5\6")
-  if at < 0 or len(tail) < at + 16:
-    return  # no archive, which its reader says
-  count, size = struct.unpack_from("<HI", tail, at + 10)
-  large = tail[max(at - 20, 0) : at].startswith(b"PK\6\7")  # has another list, for more than 65535 files
-  if large or count > _ENTRIES or size > _DIRECTORY:
-    raise UserError(f"{path.name}: expected at most {limits.FOLDER_FILES} files in an archive, found more; pack fewer, "
-                    "or use dig2dig fuse")
+  # The list's place is told at the end, after these bytes; where they come several times, any may be it.
+  at = tail.find(_END)
+  while at >= 0:
+    large = tail[max(at - 20, 0) : at].startswith(b"PK\6\7")  # has another list, for more than 65535 files
+    if len(tail) >= at + 16:
+      count, size = struct.unpack_from("<HI", tail, at + 10)
+      large |= count > _ENTRIES or size > _DIRECTORY
+    if large:
+      raise _too_many(path)
+    at = tail.find(_END, at + 1)
+
+
+def _too_many(path: Path) -> UserError:
+  return UserError(f"{path.name}: expected at most {limits.FOLDER_FILES} files in an archive, found more; pack fewer, "
+                   "or use dig2dig fuse")

@@ -73,8 +73,9 @@ class Folder:
     made: list[tuple[Path, int]] = []
     try:
       with archive.opened(path) as (packed, entries):
+        above = [*archive.parts_of(name)[:-1], path.stem][-2:]
         for entry in entries:
-          to = self._place("/".join([*archive.parts_of(name)[:-1], path.stem, *entry.parts]))
+          to = self._place("/".join([*above, *entry.parts[len(above) - limits.FOLDER_DEPTH :]]))
           made.append((to, 0))
           with packed.open(entry.entry) as source, to.open("xb") as file:
             taken = 0

@@ -213,6 +213,34 @@ def test_other_methods_are_computed_when_they_are_chosen_and_can_be_ended(server
     assert tab.faults == []
 
 
+def test_a_server_that_is_gone_and_a_file_that_is_gone_are_said(server, browser, pair, tmp_path):
+  with served(server) as address:
+    tab = Tab(browser, address)
+    page = tab.page
+    for name, content in pair.items():
+      (tmp_path / name).write_bytes(content)
+    held = []
+    page.route("**/tabs", lambda route: held.append(route))  # between the choice and the upload a disk is taken away
+    page.set_input_files("#files", [tmp_path / name for name in pair])
+    while not held:
+      page.wait_for_timeout(20)
+    (tmp_path / "ir.png").unlink()
+    held[0].continue_()
+    page.wait_for_selector("#error:not([hidden])")
+    assert page.inner_text("#error").startswith("ir.png: expected a file that is still there")
+    page.unroute("**/tabs")
+    tab.drop(pair)
+    page.route("**/fuse", lambda route: route.fulfill(status=403, body="not allowed"))  # another secret
+    page.evaluate("document.getElementById('c-exponent').value = 2; document.getElementById('c-exponent')"
+                  ".dispatchEvent(new Event('input'))")  # fmt: skip
+    page.get_by_text("the server was started anew").wait_for()
+    page.unroute("**/fuse")
+  page.evaluate("document.getElementById('c-exponent').dispatchEvent(new Event('input'))")
+  page.get_by_text("the server does not answer").wait_for()
+  # Chromium itself notes the three, and nothing else was at fault.
+  assert all("Failed to load resource" in fault for fault in tab.faults), tab.faults
+
+
 def smooth(seed, height=96, width=128):
   return cv2.GaussianBlur(scene(seed, height, width, 3), (0, 0), 2)
 

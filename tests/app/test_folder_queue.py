@@ -2,6 +2,7 @@
 
 import io
 import json
+import struct
 import types
 import zipfile
 
@@ -97,6 +98,13 @@ def test_what_an_archive_holds_under_a_cameras_names_is_kept(page, server):
   assert kept["_DSC0002.png"].read_bytes() == b"/etc/passwd"  # the words, which are no image
 
 
+def test_names_that_no_disk_takes_are_cut_and_deep_archives_keep_their_own(page, server):
+  deep = packed({"a/b/c/d/e/f/g/h.png": b"1", "c:/x.png": b"2"})
+  own = server.folders.get(put(page, {"漢" * 119 + ".png": b"1", "day/one.zip": deep}))
+  kept = sorted(str(path.relative_to(own.tree)) for path in own.tree.rglob("*") if path.is_file())
+  assert kept == ["day/one/c_/x.png", "day/one/e/f/g/h.png", "漢" * 78 + ".png"]
+
+
 def test_a_folder_that_is_closed_while_its_archive_is_unpacked_leaves_nothing(page, server, monkeypatch):
   from dig2dig_jax.app import archive
 
@@ -135,6 +143,16 @@ def test_no_name_leads_out_of_the_folder(page, server, pair):
   assert {path.name for path in made if path.is_file()} >= {"up.png", "passwd", "y.png", "hidden", "nul.png", "win.png"}
 
 
+def lying(count, place=None):
+  """An archive of empty files that says it has three; place: what it says of where their list begins."""
+  content = bytearray(packed({f"{k}": b"" for k in range(count)}))
+  end = content.rfind(b"PK\5\6")
+  content[end + 8 : end + 12] = struct.pack("<HH", 3, 3)
+  if place is not None:
+    content[end + 16 : end + 20] = place
+  return bytes(content)
+
+
 def test_archives_that_unpack_to_too_much_are_refused_and_leave_nothing(page, server, monkeypatch):
   monkeypatch.setattr(limits, "FILE_BYTES", 1 << 20)
   monkeypatch.setattr(limits, "FOLDER_BYTES", 3 << 20)
@@ -145,11 +163,14 @@ def test_archives_that_unpack_to_too_much_are_refused_and_leave_nothing(page, se
     "many.zip": ({f"{k}.png": b"" for k in range(40)}, "at most 20 files"),
     "list.zip": ({f"{k}": b"" for k in range(7000)}, "files in an archive"),
     "none.zip": (None, "expected a ZIP archive"),
+    "lies.zip": (lying(7000), "files in an archive"),  # says that it holds three
+    "hides.zip": (lying(7000, b"PK\5\6"), "files in an archive"),  # and that its list is where it is not looked for
   }
   folder = put(page, {})
   own = server.folders.get(folder)
   for name, (files, said) in bombs.items():
-    content = b"PK\3\4 no archive" if files is None else packed(files, compression=zipfile.ZIP_DEFLATED)
+    content = files if isinstance(files, bytes) else b"PK\3\4 no archive" if files is None else (
+      packed(files, compression=zipfile.ZIP_DEFLATED))  # fmt: skip
     found = page.ask("PUT", f"folders/{folder}/files", params={"path": name}, content=content)
     assert found.status_code == 413 and said in found.json()["error"], (name, found.text)
     assert not [path for path in own.tree.rglob("*") if path.is_file()] and (own.count, own.bytes) == (0, 0), name

@@ -2,7 +2,7 @@
 import * as compare from "./compare.js";
 import * as controls from "./controls.js";
 import * as queue from "./queue.js";
-import { answer, lines, onDrop, send } from "./upload.js";
+import { answer, lines, onDrop, request, send } from "./upload.js";
 
 const $ = id => document.getElementById(id);
 const QUIET = 450;  // milliseconds without a change before the full picture is asked for
@@ -26,7 +26,7 @@ async function fuse(kind) {
   clearTimeout(later);
   try {
     const body = JSON.stringify({ ...controls.settings(), kind });
-    const response = await fetch(`${place()}/fuse`, { method: "POST", body, signal: stop.signal });
+    const response = await request(`${place()}/fuse`, { method: "POST", body, signal: stop.signal });
     const last = await lines(response, line => { if (line.stage) say(kind === "full" ? `full size: ${line.stage}` : line.stage); });
     if (mine !== number) return;
     if (last?.error) throw new Error(last.error);
@@ -62,7 +62,7 @@ async function rival(name) {
   const mine = ++number, stop = new AbortController();
   running = { kind: "method", stop };
   try {
-    const response = await fetch(`${place()}/rivals/${name}`, { method: "POST", body: JSON.stringify(controls.settings()), signal: stop.signal });
+    const response = await request(`${place()}/rivals/${name}`, { method: "POST", body: JSON.stringify(controls.settings()), signal: stop.signal });
     const last = await lines(response, line => { if (line.stage) say(line.stage); });
     if (mine !== number) return;
     if (last?.error) throw new Error(last.error);
@@ -168,7 +168,7 @@ $("copy").addEventListener("click", async () => {
 $("controls").addEventListener("submit", event => event.preventDefault());
 addEventListener("pagehide", () => { leave(); queue.leave(); });
 
-known = await answer(await fetch("controls"));
+known = await answer(await request("controls"));
 controls.setUp(known, changed);
 compare.setUp(known.plain, known.rivals, ask);
 queue.setUp(known, say, fail);
