@@ -63,7 +63,12 @@ async function rival(name) {
   running = { kind: "method", stop };
   try {
     const response = await request(`${place()}/rivals/${name}`, { method: "POST", body: JSON.stringify(controls.settings()), signal: stop.signal });
-    const last = await lines(response, line => { if (line.stage) say(line.stage); });
+    let told = -Infinity;  // milliseconds: what is said is read aloud, not every step
+    const last = await lines(response, line => {
+      if (!line.stage || performance.now() - told < 2000) return;
+      told = performance.now();
+      say(line.stage);
+    });
     if (mine !== number) return;
     if (last?.error) throw new Error(last.error);
     running = null;
