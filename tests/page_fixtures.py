@@ -51,6 +51,7 @@ def server(tiny_prior, tmp_path_factory, quick_compile):
 
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(limits, "SMALL", 48)
+    patch.setattr(limits, "SMALLER", 32)
     folder = tmp_path_factory.mktemp("app")
     yield Server(Stages(load_prior(tiny_prior)), folder, Worker(), prior=tiny_prior.name, bucket=8)
 

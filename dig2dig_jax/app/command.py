@@ -38,6 +38,8 @@ def changed(settings: Settings, count: int) -> dict[str, str]:
     found["range"] = settings.range
   if settings.valid != tuned.valid:
     found["valid"] = settings.valid
+  if settings.colormap:
+    found["colormap"] = settings.colormap
   if settings.align == "hand":
     found["transforms"] = TRANSFORMS
   elif settings.align != "off":

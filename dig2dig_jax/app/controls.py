@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from dig2dig_jax.alignment.estimate import MODELS
 from dig2dig_jax.app.stages import LIVE, WHERE_ACTING
-from dig2dig_jax.data import guess, ranges, validity
+from dig2dig_jax.data import guess, palettes, ranges, validity
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.front import Preset, preset
 from dig2dig_jax.methods.option import declared
@@ -15,7 +15,9 @@ from dig2dig_jax.methods.options import RESTORE, SPECTRUM_BASES, Dig2DigOptions
 
 ALIGN = ("off", *MODELS, "hand")
 HAND = {"dx": (-4096, 4096), "dy": (-4096, 4096), "scale": (25, 400), "angle": (-180, 180)}  # pixels, %, degrees
+COLORMAPS = ("", *palettes.NAMES)
 _RANGES = ("", *ranges.WORDS)
+_TWO = ("thermal", "medical")  # tasks of two images, one of which shows function
 
 
 class Control(NamedTuple):
@@ -49,7 +51,7 @@ _OPTIONS = dict(declared(Dig2DigOptions))
 class Settings:
   """swapped: of two sources, the first is the one that the task has second. align: a word of `ALIGN`. hand: by source,
   (dx, dy in pixels of the reference, scale in %, angle in degrees), where align is `hand`. range, valid: words of
-  `data.ranges` and `data.validity`."""
+  `data.ranges` and `data.validity`. colormap: of `palettes.NAMES`, or none."""
 
   task: str
   options: Dig2DigOptions
@@ -58,6 +60,7 @@ class Settings:
   hand: tuple[tuple[str, tuple[float, float, float, float]], ...] = ()
   range: str = ""
   valid: str = "auto"
+  colormap: str = ""
 
   @property
   def preset(self) -> Preset:
@@ -77,22 +80,22 @@ def described() -> dict[str, Any]:
     found = preset(task)
     values = {c.name: getattr(found.options, c.name) for c in CONTROLS}
     tasks[task] = {"values": values, "range": found.value_range, "valid": found.valid,
-                   "two": task in ("thermal", "medical")}  # fmt: skip
+                   "two": task in _TWO}  # fmt: skip
   return {"controls": controls, "tasks": tasks, "align": ALIGN, "hand": HAND, "ranges": _RANGES,
-          "valid": validity.WORDS}  # fmt: skip
+          "valid": validity.WORDS, "colormaps": COLORMAPS}  # fmt: skip
 
 
 def parse(found: Mapping[str, Any], sources: int) -> Settings:
   """Of a request's JSON. UserError, naming the setting, for what cannot be."""
   task = _word("task", found.get("task"), tuple(guess.TASKS))
-  if task in ("thermal", "medical") and sources > 2:
+  if task in _TWO and sources > 2:
     raise UserError(f"task {task}: expected two images, found {sources}; fuse them in turn, or choose another task")
   tuned = preset(task)
   given = found.get("options", {})
   if not isinstance(given, Mapping) or (unknown := sorted(map(str, set(given) - {c.name for c in CONTROLS}))):
     raise UserError(f"options: expected the names of controls, found {unknown[0] if given else given!r}")
   options = {name: _value(name, value) for name, value in given.items()}
-  swapped = found.get("swapped", False) is True and sources == 2 and task in ("thermal", "medical")
+  swapped = found.get("swapped", False) is True and sources == 2 and task in _TWO
   if swapped:
     options["functional"] = 1 if task == "thermal" else 0
   align = _word("align", found.get("align", "off"), ALIGN)
@@ -101,6 +104,7 @@ def parse(found: Mapping[str, Any], sources: int) -> Settings:
     task, chosen, swapped, align, _hand(found.get("hand", {}), task, sources) if align == "hand" else (),
     _word("range", found.get("range", tuned.value_range), _RANGES),
     _word("valid", found.get("valid", tuned.valid), validity.WORDS),
+    _word("colormap", found.get("colormap", ""), COLORMAPS if task in _TWO else ("",)),
   )  # fmt: skip
 
 
@@ -110,6 +114,13 @@ def chroma(settings: Settings, count: int) -> int | None:
     return None
   own = settings.preset.chroma_from
   return 0 if settings.swapped else count - 1 if own is None else own
+
+
+def coloured_by(settings: Settings, count: int) -> int:
+  """Number of the source whose values a colour map shows, as of the command."""
+  if settings.task == "thermal" or settings.swapped:
+    return settings.options.functional
+  return count - 1 if (own := settings.preset.chroma_from) is None else own
 
 
 def _value(name: str, value: Any) -> Any:

@@ -10,9 +10,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from dig2dig_jax.app import command, controls, limits, picture
-from dig2dig_jax.app.folder import Folder, Folders, described, known_task
+from dig2dig_jax.app import command, controls, picture
+from dig2dig_jax.app.folder import Folder, described, known_task
 from dig2dig_jax.app.jobs import Superseded, Ticket, Worker
+from dig2dig_jax.app.registry import Registry, Uploads
 from dig2dig_jax.app.scene import fits, mended
 from dig2dig_jax.app.stages import Stages
 from dig2dig_jax.data.images import write_png
@@ -22,9 +23,8 @@ from dig2dig_jax.errors import UserError, one_line
 class FolderRoutes:
   """Beside those of `server.Server`, whose worker they share: a scene of another tab comes between two of a folder."""
 
-  def __init__(self, stages: Stages, folders: Folders, worker: Worker, bucket: int):
-    self.stages, self.folders, self.worker, self.bucket = stages, folders, worker, bucket
-    self._uploads = 0
+  def __init__(self, stages: Stages, folders: Registry[Folder], uploads: Uploads, worker: Worker, bucket: int):
+    self.stages, self.folders, self.uploads, self.worker, self.bucket = stages, folders, uploads, worker, bucket
 
   def routes(self) -> list[Route]:
     return [
@@ -42,19 +42,15 @@ class FolderRoutes:
 
   async def receive(self, request: Request) -> Response:
     folder = self._folder(request)
-    if self._uploads >= limits.UPLOADS:
-      raise HTTPException(429, f"expected at most {limits.UPLOADS} files at a time, found more; try again")
-    self._uploads += 1
     try:
-      await folder.receive(request.query_params.get("path", ""), request.stream())
+      with self.uploads.one():
+        await folder.receive(request.query_params.get("path", ""), request.stream())
     except UserError as error:
       raise HTTPException(413, folder.said(str(error))) from None
     except OSError as error:
       raise HTTPException(422, f"expected a name that can be kept, found {error.strerror}; rename it") from None
     except ClientDisconnect:
       return Response(status_code=400)  # nobody reads it
-    finally:
-      self._uploads -= 1
     return Response(status_code=204)
 
   async def look(self, request: Request) -> Response:
@@ -142,7 +138,7 @@ class FolderRoutes:
     folder = self._folder(request)
     if not folder.results:
       raise HTTPException(409, "expected scenes that were fused, found none yet; start the queue")
-    path = await asyncio.to_thread(folder.archive)
+    path = await asyncio.to_thread(folder.packed)
     return FileResponse(path, filename="fused.zip", background=BackgroundTask(path.unlink, missing_ok=True))
 
   def _folder(self, request: Request) -> Folder:

@@ -18,6 +18,7 @@ FOLDER_FILES, FOLDER_BYTES, FOLDER_DEPTH = 2000, 4 << 30, 6  # unpacked
 UPLOADS = 8  # files that are received at a time
 NAME = 120  # characters of a file's name that are kept
 SMALL = 320  # pixels, longer side of the picture that comes first; a square of it holds any, so that one program does
+SMALLER = 192  # likewise, of pictures by methods that take many steps
 
 
 def check_count(count: int, at_least: int = 2) -> None:

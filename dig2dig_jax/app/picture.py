@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from dig2dig_jax.app import limits
-from dig2dig_jax.app.controls import Settings, chroma
+from dig2dig_jax.app.controls import Settings, chroma, coloured_by
 from dig2dig_jax.app.scene import NAME, Opened, Placed, Scene, small
 from dig2dig_jax.app.stages import Stages
-from dig2dig_jax.data import guess
+from dig2dig_jax.data import guess, overlay
 from dig2dig_jax.data.images import to_uint8, to_uint16
 from dig2dig_jax.data.padding import bucket_size, crop, reflect_pad
 from dig2dig_jax.data.pairs import content_id
@@ -66,7 +66,28 @@ def fused(
   image = crop(found, size)
   if not any(placed.loaded.is_colour):
     image = image[..., :1]
-  return Picture(image, crop(weights, size), placed, (*placed.lines, *told), settings)
+  image, of_colours = _coloured(image, placed, settings)
+  return Picture(image, crop(weights, size), placed, (*placed.lines, *told, *of_colours), settings)
+
+
+def random_key() -> jax.Array:
+  """Of the scene, as the command has it."""
+  return jax.random.fold_in(jax.random.key(_SEED), content_id(NAME))
+
+
+def _coloured(image: np.ndarray, placed: Placed, settings: Settings) -> tuple[np.ndarray, list[str]]:
+  """(the fused image with the colour map over it, a line where its source has colours of its own)."""
+  if not settings.colormap:
+    return image, []
+  loaded, number = placed.loaded, coloured_by(settings, len(placed.areas))
+  if loaded.is_colour[number]:
+    name = guess.usual_names(settings.task, len(placed.areas))[number]
+    return image, [f"{name}: 1 of 1 images have colours of their own, over which no --colormap is laid"]
+  area, size = loaded.areas[number], image.shape[:2]
+  if area is not None and area.shape != size:  # of a small picture
+    area = cv2.resize(area.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA) >= 0.5
+  area = None if area is None or not area.any() else area
+  return overlay.laid_over(image, loaded.sources[number], settings.colormap, area), []
 
 
 def _restored(
@@ -84,7 +105,7 @@ def _restored(
   if restore == "off":
     plain = jnp.asarray(padded)
     return plain, plain, lines
-  key = keys(jax.random.fold_in(jax.random.key(_SEED), content_id(NAME)))[1]
+  key = keys(random_key())[1]
   observed, content, noise = [], [], []
   for number, source in enumerate(padded, start=1):
     say(f"looking for noise in image {number} of {len(padded)}")

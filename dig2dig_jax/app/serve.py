@@ -59,6 +59,7 @@ def run(
     )  # fmt: skip
     try:
       uvicorn.Server(config).run(sockets=[listening])
+      raise KeyboardInterrupt  # uvicorn does not where the shell had SIGINT ignored, as in the background of a script
     except (KeyboardInterrupt, SystemExit) as end:
       if not (worker.busy or ahead.busy):
         raise

@@ -1,32 +1,27 @@
 """What does the page ask for, and what does it get? The routes."""
 
 import asyncio
-import contextlib
-import json
-import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from dig2dig_jax import pages
-from dig2dig_jax.alignment import stored
-from dig2dig_jax.app import command, controls, limits, picture
-from dig2dig_jax.app.folder import Folders
+from dig2dig_jax.app import answers, command, controls, downloads, limits, picture, rivals
+from dig2dig_jax.app.folder import Folder
 from dig2dig_jax.app.folder_routes import FolderRoutes
-from dig2dig_jax.app.jobs import Superseded, Ticket, Worker
+from dig2dig_jax.app.jobs import Worker
+from dig2dig_jax.app.registry import Registry, Uploads
 from dig2dig_jax.app.scene import fits, mended
-from dig2dig_jax.app.session import Tab, Tabs, usable
+from dig2dig_jax.app.session import Tab, usable
 from dig2dig_jax.app.stages import Stages
 from dig2dig_jax.data import guess
-from dig2dig_jax.data.images import write_png
-from dig2dig_jax.errors import UserError, one_line
+from dig2dig_jax.errors import UserError
 
 ASSETS = {"": ("index.html", "text/html"), **{name: (name, kind) for name, kind in (
   ("app.css", "text/css"), ("icon.svg", "image/svg+xml"), ("app.js", "text/javascript"),
@@ -41,10 +36,9 @@ class Server:
 
   def __init__(self, stages: Stages, folder: Path, worker: Worker, *, prior: str = "", bucket: int = picture.BUCKET):
     self.stages, self.worker, self.bucket, self.prior = stages, worker, bucket, prior
-    self.tabs = Tabs(folder)
-    self._uploads = 0
-    self.folders = Folders(folder)
-    self._of_folders = FolderRoutes(stages, self.folders, worker, bucket)
+    self.tabs, self.uploads = Registry(Tab, folder, most=limits.TABS), Uploads()
+    self.folders = Registry(Folder, folder, most=limits.FOLDERS, prefix="folder-")
+    self._of_folders = FolderRoutes(stages, self.folders, self.uploads, worker, bucket)
 
   def routes(self) -> list[Route]:
     found = [Route(f"/{path}", self.asset, name=path or "index") for path in (*ASSETS, *SHARED)]
@@ -55,6 +49,7 @@ class Server:
       Route("/tabs/{tab}/files/{number:int}", self.receive, methods=["PUT"]),
       Route("/tabs/{tab}/open", self.open_scene, methods=["POST"]),
       Route("/tabs/{tab}/fuse", self.fuse, methods=["POST"]),
+      Route("/tabs/{tab}/rivals/{method}", self.rival, methods=["POST"]),
       Route("/tabs/{tab}/cancel", self.cancel, methods=["POST"]),
       Route("/tabs/{tab}/close", self.close, methods=["POST"]),
       Route("/tabs/{tab}/{kind}/{version:int}/{what}/{number:int}.png", self.part),
@@ -72,7 +67,7 @@ class Server:
   async def controls(self, request: Request) -> Response:
     return JSONResponse({
       **controls.described(), "most_files": limits.FILES, "most_folder_files": limits.FOLDER_FILES,
-      "small": limits.SMALL, "plain": list(picture.PLAIN),
+      "small": limits.SMALL, "plain": list(picture.PLAIN), "rivals": rivals.described(),
     })
 
   async def open_tab(self, request: Request) -> Response:
@@ -80,17 +75,13 @@ class Server:
 
   async def receive(self, request: Request) -> Response:
     tab, name = self._tab(request), usable(request.query_params.get("name", ""))
-    if self._uploads >= limits.UPLOADS:
-      raise HTTPException(429, f"expected at most {limits.UPLOADS} files at a time, found more; try again")
-    self._uploads += 1
     try:
-      await tab.receive(request.path_params["number"], name, request.stream())
+      with self.uploads.one():
+        await tab.receive(request.path_params["number"], name, request.stream())
     except UserError as error:
       raise HTTPException(413, str(error)) from None
     except ClientDisconnect:
       return Response(status_code=400)  # nobody reads it
-    finally:
-      self._uploads -= 1
     return JSONResponse({"name": name})
 
   async def open_scene(self, request: Request) -> Response:
@@ -109,49 +100,19 @@ class Server:
     return JSONResponse({"files": files, "task": found.task, "order": found.order})
 
   async def fuse(self, request: Request) -> Response:
-    """Lines of JSON while it is computed: {"stage"}, and at the end {"done"}, {"error"} or {"superseded"}."""
-    tab, asked = self._tab(request), await _json(request)
+    """Lines of JSON while it is computed."""
+    tab, asked = self._tab(request), await answers.settings(request)
     kind = asked.get("kind")
     if kind not in picture.KINDS or tab.opened is None:
       raise HTTPException(422, "expected files that are opened, and preview or full; drop the files again")
-    ticket, said, loop = tab.newest(), asyncio.Queue(), asyncio.get_running_loop()
+    return answers.as_it_comes(self.worker, tab.newest(), lambda say: self._fused(tab, asked, kind, say), tab.mended)
 
-    def tell(line: dict | None) -> None:
-      loop.call_soon_threadsafe(said.put_nowait, line)
-
-    def say(stage: str) -> None:
-      ticket.check()
-      tell({"stage": stage})
-
-    def work() -> None:
-      try:
-        tell(self._fused(tab, asked, kind, say, ticket))
-      except Superseded:
-        tell({"superseded": True})
-      except UserError as error:
-        tell({"error": mended(error, tab.scene)})
-      except Exception as error:  # of this request alone: the page says it, the server stays
-        tell({"error": f"expected a fused image, found {one_line(error)[:200]}; the command below tells more"})
-      finally:
-        tell(None)
-
-    async def lines() -> AsyncIterator[str]:
-      self.worker.submit(work)
-      try:
-        while (line := await said.get()) is not None:
-          yield json.dumps(line) + "\n"
-      finally:
-        ticket.cancel()  # done, or nobody listens
-
-    return StreamingResponse(lines(), media_type="application/x-ndjson")
-
-  def _fused(self, tab: Tab, asked: dict, kind: str, say: Callable[[str], None], ticket: Ticket) -> dict:
-    ticket.check()
+  def _fused(self, tab: Tab, asked: dict, kind: str, say: Callable[[str], None]) -> dict:
     scene, opened = tab.scene, tab.opened
     asked_for = controls.parse(asked, len(scene.files))
     settings = fits(asked_for, opened)
     found = picture.fused(self.stages, scene, opened, settings, kind, say, bucket=self.bucket)
-    ticket.check()
+    say("showing")
     version = tab.keep(kind, found)
     order = scene.ordered(settings, opened)
     names = guess.usual_names(settings.task, len(order))
@@ -164,12 +125,28 @@ class Server:
        "valid": share, "aligned": loaded.aligned.get(names[k])}
       for k, (span, share) in enumerate(zip(loaded.ranges, loaded.valid, strict=True))
     ]  # fmt: skip
-    return {"done": {
+    return {
       "kind": kind, "version": version, "size": list(found.fused.shape[1::-1]), "sources": sources,
-      "lines": [*lines, *found.lines], "align": settings.align,
+      "lines": [*lines, *found.lines], "align": settings.align, "rivals": tab.rivals(scene.placed(settings, opened)),
       "command": command.command(settings, [scene.names[k] for k in order], prior=self.prior),
       "transforms": found.placed.transforms is not None and settings.align == "hand",
-    }}  # fmt: skip
+    }  # fmt: skip
+
+  async def rival(self, request: Request) -> Response:
+    """Another method's picture of the same sources; lines of JSON while it is computed."""
+    tab, asked, name = self._tab(request), await answers.settings(request), request.path_params["method"]
+    if tab.opened is None:
+      raise HTTPException(422, "expected files that are opened; drop them again")
+
+    def compute(say: Callable[[str], None]) -> dict:
+      scene, opened = tab.scene, tab.opened
+      settings = fits(controls.parse(asked, len(scene.files)), opened)
+      whole = scene.placed(settings, opened)
+      if name not in tab.rivals(whole):
+        tab.keep(name, rivals.fused(self.stages, whole, settings, name, say), whole)
+      return {"rivals": tab.rivals(whole)}
+
+    return answers.as_it_comes(self.worker, tab.newest(), compute, tab.mended)
 
   async def cancel(self, request: Request) -> Response:
     self._tab(request).newest()
@@ -197,9 +174,9 @@ class Server:
     _, found = tab.pictures.get("full", (0, None))
     if found is None:
       raise HTTPException(409, "expected the full picture, found it not yet there; wait a moment")
-    content = await asyncio.to_thread(_download, tab.folder, name, found)
+    content = await asyncio.to_thread(downloads.content, tab.folder, name, found)
     return Response(content, media_type="application/octet-stream",
-                    headers={"Content-Disposition": f'attachment; filename="{_saved(name)}"'})  # fmt: skip
+                    headers={"Content-Disposition": f'attachment; filename="{downloads.saved_as(name)}"'})  # fmt: skip
 
   def _tab(self, request: Request) -> Tab:
     try:
@@ -208,43 +185,6 @@ class Server:
       raise HTTPException(410, "expected a scene that is still open, found none; drop the files again") from None
 
 
-def _saved(name: str) -> str:
-  return f"fused{Path(name).suffix}" if name.startswith("fused") else name
-
-
-def _download(folder: Path, name: str, found: picture.Picture) -> bytes:
-  if name == command.FLAGS:
-    return command.flag_file(found.settings, len(found.placed.areas)).encode()
-  with tempfile.TemporaryDirectory(dir=folder) as place:
-    path = Path(place) / "file"
-    if name == command.TRANSFORMS and found.placed.transforms is not None:
-      stored.write(path, found.placed.transforms)
-    elif name in ("fused-8.png", "fused-16.png"):
-      write_png(path, found.fused, bit_depth=int(name[6:-4]))
-    elif name == "fused-16.tif":
-      return picture.tiff(found)
-    else:
-      raise HTTPException(404, "expected fused-8.png, fused-16.png, fused-16.tif, settings.flags or transforms.json")
-    return path.read_bytes()
-
-
-async def _json(request: Request) -> dict[str, Any]:
-  content = b""
-  async for chunk in request.stream():
-    content += chunk
-    if len(content) > limits.JSON_BYTES:
-      raise HTTPException(413, f"expected settings of at most {limits.JSON_BYTES} bytes, found more")
-  with contextlib.suppress(ValueError, RecursionError):
-    found = json.loads(content)
-    if isinstance(found, dict):
-      return found
-  raise HTTPException(422, "expected settings in JSON, found other data")
-
-
-async def _error(request: Request, error: Exception) -> Response:
-  return JSONResponse({"error": getattr(error, "detail", "")}, getattr(error, "status_code", 500))
-
-
 def application(server: Server) -> Starlette:
   """The routes alone; see `guard.Guard` for who may use them."""
-  return Starlette(routes=server.routes(), exception_handlers={HTTPException: _error})
+  return Starlette(routes=server.routes(), exception_handlers={HTTPException: answers.error})

@@ -1,7 +1,5 @@
 """What does the server hold for a tab? A private folder with its files, their scene, its latest pictures."""
 
-import contextlib
-import secrets
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import Any
 from dig2dig_jax.app import limits
 from dig2dig_jax.app.jobs import Ticket
 from dig2dig_jax.app.picture import Picture
-from dig2dig_jax.app.scene import Opened, Scene
+from dig2dig_jax.app.scene import Opened, Placed, Scene, mended
 from dig2dig_jax.errors import UserError
 
 
@@ -27,6 +25,7 @@ class Tab:
     self.opened: Opened | None = None
     self.pictures: dict[str, tuple[int, Picture]] = {}
     self.version = 0
+    self._made_of: dict[str, Placed] = {}
     self._ticket = Ticket()
 
   def newest(self) -> Ticket:
@@ -68,41 +67,27 @@ class Tab:
       self.scene = Scene([self.files[k][0] for k in numbers], apart([self.files[k][1] for k in numbers]))
     return self.scene
 
-  def keep(self, kind: str, picture: Picture) -> int:
-    """The version that the picture goes by."""
+  def keep(self, kind: str, picture: Picture, whole: Placed | None = None) -> int:
+    """The version that the picture goes by. whole: of another method's, what it was made of."""
     self.version += 1
     self.pictures[kind] = self.version, picture
+    if whole is not None:
+      self._made_of[kind] = whole
     return self.version
+
+  def rivals(self, whole: Placed) -> dict[str, int]:
+    """Versions of other methods' pictures of this; those of others are dropped."""
+    for name in [name for name, own in self._made_of.items() if own is not whole]:
+      del self._made_of[name], self.pictures[name]
+    return {name: self.pictures[name][0] for name in self._made_of}
+
+  def mended(self, error: UserError) -> str:
+    """What an error says, without a place on the machine."""
+    return mended(error, self.scene) if self.scene else str(error)
 
   def close(self) -> None:
     self._ticket.cancel()
     shutil.rmtree(self.folder, ignore_errors=True)
-
-
-class Tabs:
-  """Those that are open, by names that cannot be guessed. folder: private, of this process."""
-
-  def __init__(self, folder: Path):
-    self._folder = folder
-    self._tabs: dict[str, Tab] = {}
-
-  def open(self) -> str:
-    """A new one's name. The one that was longest unused goes where there are too many."""
-    while len(self._tabs) >= limits.TABS:
-      self.close(next(iter(self._tabs)))
-    name = secrets.token_hex(8)
-    self._tabs[name] = Tab(self._folder / name)
-    return name
-
-  def get(self, name: str) -> Tab:
-    """KeyError where there is none."""
-    tab = self._tabs.pop(name)
-    self._tabs[name] = tab  # the latest to be used
-    return tab
-
-  def close(self, name: str) -> None:
-    with contextlib.suppress(KeyError):
-      self._tabs.pop(name).close()
 
 
 def usable(name: Any) -> str:

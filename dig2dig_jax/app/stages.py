@@ -60,7 +60,7 @@ class Stages:
 
   def measured(self, image: np.ndarray, say: Callable[[str], None]) -> blind.Measured:
     """What noise is in a source [H, W, 3] in [-1, 1], and the source without stripes."""
-    program = self._program("measured", lambda image: tuple(_flat(blind.measured(image))), (image,), say)
+    program = self.program("measured", lambda image: tuple(_flat(blind.measured(image))), (image,), say)
     return _measured(program(jnp.asarray(image)))
 
   def cleaned(self, key: jax.Array, found: blind.Measured, say: Callable[[str], None]) -> jax.Array:
@@ -68,7 +68,7 @@ class Stages:
     def run(params, key, *parts):
       return blind.cleaned(jax.random.wrap_key_data(key), _measured(parts), self._levels, self.prior.denoiser(params))
     arguments = (self.prior.params, jax.random.key_data(key), *_flat(found))
-    return self._program("cleaned", run, arguments, say)(*arguments)
+    return self.program("cleaned", run, arguments, say)(*arguments)
 
   def blended(
     self, options: Dig2DigOptions, chroma_from: int | None, observed: jax.Array, content: jax.Array,
@@ -85,11 +85,13 @@ class Stages:
       return _blend(self.prior, fixed, chroma_from)(*arguments)
 
     arguments = (values, observed, content)
-    program = self._program(f"blended {fixed} {sorted(values)} {chroma_from}", run, arguments, say)
+    program = self.program(f"blended {fixed} {sorted(values)} {chroma_from}", run, arguments, say)
     fused, weights = jax.device_get(program(*arguments))
     return fused, weights
 
-  def _program(self, name: str, run: Callable, arguments: Any, say: Callable[[str], None]) -> jax.stages.Compiled:
+  def program(self, name: str, run: Callable, arguments: Any, say: Callable[[str], None]) -> jax.stages.Compiled:
+    """A program of `run` for arguments of these shapes, images among them, which take and give arrays alone. say: told
+    where it is compiled. UserError where it would need more memory than there is."""
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype), arguments)
     images = [leaf.shape for leaf in jax.tree.leaves(shapes) if leaf.ndim in (3, 4) and leaf.shape[-1] == 3]
     key = f"{name} {images[-1]}"

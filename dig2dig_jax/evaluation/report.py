@@ -7,7 +7,7 @@ The page is a single file that asks the network for nothing and names no place o
 import importlib.resources
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jinja2
@@ -29,7 +29,7 @@ from dig2dig_jax.record import environment, write_text
 
 PAGE, SPEC = "report.html", "figure.toml"
 _NOTES = 8  # lines about what a folder lacks, before the rest is only counted
-_COST = "Means against the network evaluations of a pair; fusions without any thought have none."
+_COST = "Means against the network evaluations of a pair; plain fusions have none."
 _DOTS = "A dot is an image, a box holds the middle half of them, the line is the median."
 
 
@@ -56,6 +56,8 @@ def run(
   sources, pairs = data.sources, data.find_files()[0][: limit or None]
   maps = {method: folder / "weights" for method, folder in fused.items() if (folder / "weights").is_dir()}
   shown_sources = sources[:1] if len(sources) == 2 else sources  # of two, the second map is one minus the first
+  flat = [method for method, folder in maps.items() if _are_flat(folder, pairs, shown_sources)]
+  maps = {method: folder for method, folder in maps.items() if method not in flat}
   # A copy of a source is that source: no picture of its own.
   plain = folders.baseline_names(()) if baselines else []
   map_names = [f"weight of {source}, {method}" for method in maps for source in shown_sources]
@@ -103,11 +105,12 @@ def run(
     scripts=[pages.text(pages.DIVIDER), _asset("report.js"), _asset("figure.js")],
     command=hide(command),
     environment=environment(),
-    runs=[report_made.of_run(method, records[method], hide) for method in fused],
+    runs=[report_made.of_run(method, records[method], hide, environment()) for method in fused],
     failed=[hide(line) for line in report.failed],
     left_out=[hide(line) for line in report.left_out],
     notes=[hide(line) for line in (*report.comparison.notes, *notes, *faults)],
     maps=bool(maps),
+    flat=", ".join(flat),
     shown=len(pictures),
     spec=spec,
     plots=plots,
@@ -185,6 +188,18 @@ def _write_spec(out: Path, pair: Pair, fused: Mapping[str, Path], found: Picture
 def _toml(text: str) -> str:
   """A basic string, whose escapes are those of JSON."""
   return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _are_flat(folder: Path, pairs: Sequence[Pair], sources: Sequence[str]) -> bool:
+  """Whether each weight map is of one value, as of methods that do not weigh: it would show nothing."""
+  for pair in pairs:
+    for source in sources:
+      try:
+        if np.ptp(images.read_image(folder / f"{pair.name}_{source}.png").pixels) > 0:
+          return False
+      except UserError:  # missing or damaged: the page says which
+        return False
+  return True
 
 
 def _map(folder: Path, pair: Fused, source: str, notes: list[str]) -> np.ndarray:

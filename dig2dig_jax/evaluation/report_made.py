@@ -24,17 +24,25 @@ def placeless(text: str, folders: Sequence[Path] = ()) -> str:
   return _PLACE.sub("…/", text)
 
 
-def of_run(method: str, record: Mapping | None, hide) -> dict[str, Any]:
-  """For the page: command, main facts and the whole record of a run, its strings through `hide`."""
+def of_run(method: str, record: Mapping | None, hide, here: Mapping[str, Any]) -> dict[str, Any]:
+  """For the page: command, main facts and the whole record of a run, its strings through `hide`. here: the environment
+  of the report, which stands on the page already: of the run's own what differs."""
   if record is None:
     return {"method": method, "record": None}
   record = _hidden(record, hide)
   settings = record.get("settings", {})
   names = ("method", "prior", "seed", "dtype", "batch_size")
-  facts = {name: settings[name] for name in names if name in settings} | record.get("environment", {})
-  facts |= {name: record[name] for name in ("done", "seconds", "evaluations") if name in record}
+  facts = {name: settings[name] for name in names if name in settings}
+  facts |= {name: value for name, value in record.get("environment", {}).items() if here.get(name) != value}
+  facts |= {name: _rounded(record[name]) for name in ("done", "seconds", "evaluations") if name in record}
   return {"method": method, "command": settings.get("command"), "facts": facts,
           "record": json.dumps(record, indent=1, ensure_ascii=False)}  # fmt: skip
+
+
+def _rounded(value: Any) -> Any:
+  if not isinstance(value, float):
+    return value
+  return f"{value:.3g}" if value < 1000 else round(value)
 
 
 def json_file(path: Path, notes: list[str]):

@@ -3,7 +3,7 @@
 Pure and free of I/O, and of fusion: what the sources say comes in as a `Correction`.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,15 @@ class Trace(NamedTuple):
   correction: Array  # [S] root mean square change of x0 by the correction
   x0_max: Array  # [S] largest |x0| after the correction; above 1 is outside the range of images
   guidance: dict[str, Array]  # [S, ...] what the correction tells of its state
+
+
+class Run(NamedTuple):
+  """A reverse run between two steps: all that one hands to the next."""
+
+  x_t: Image
+  memory: Any  # of a denoiser with a state
+  correction: Any
+  transition: Any
 
 
 def sample(
@@ -46,29 +55,48 @@ def sample(
   Returns:
     (x_0 [H, W, C], Trace).
   """
-  predictor = denoise if isinstance(denoise, StatefulDenoiser) else _memoryless(denoise)
-  correct = correct or Correction(lambda: (), lambda key, prediction, x_t, step, state: (prediction, state))
+  parts: dict[str, Any] = {"denoise": denoise, "transition": transition, "correct": correct}
+  run, trace = advance(key, begin(x_init, steps=steps, **parts), steps=steps, unroll=unroll, **parts)
+  return run.x_t, trace
 
-  def body(carry, step: Step):
-    x_t, memory, correction_state, transition_state = carry
+
+def begin(
+  x_init: Image, *, denoise: Denoiser | StatefulDenoiser, transition: Transition, steps: Step,
+  correct: Correction | None = None,
+) -> Run:
+  """A run before its first step; arguments as of `sample`."""
+  first = jax.tree.map(lambda table: table[0], steps)
+  return Run(x_init, _remembering(denoise).init(x_init, first), (correct or _NOTHING).init(), transition.init(x_init))
+
+
+def advance(
+  key: Array, run: Run, *, denoise: Denoiser | StatefulDenoiser, transition: Transition, steps: Step,
+  correct: Correction | None = None, unroll: bool = False,
+) -> tuple[Run, Trace]:
+  """Takes these of its steps, so that a run in parts is the run in one; arguments as of `sample`."""
+  predictor, correct = _remembering(denoise), correct or _NOTHING
+
+  def body(run: Run, step: Step):
     correction_key, transition_key = jax.random.split(jax.random.fold_in(key, step.index))
-    raw, memory = predictor.update(x_t, step, memory)
-    prediction, correction_state = correct.update(correction_key, raw, x_t, step, correction_state)
-    x_prev, transition_state = transition.update(transition_key, x_t, prediction, step, transition_state)
+    raw, memory = predictor.update(run.x_t, step, run.memory)
+    prediction, correction = correct.update(correction_key, raw, run.x_t, step, run.correction)
+    x_prev, state = transition.update(transition_key, run.x_t, prediction, step, run.transition)
     trace = Trace(
       t=step.t,
       correction=jnp.sqrt(jnp.mean(jnp.square(prediction.x0 - raw.x0))),
       x0_max=jnp.max(jnp.abs(prediction.x0)),
-      guidance=correct.diagnose(correction_state),
+      guidance=correct.diagnose(correction),
     )
-    return (x_prev, memory, correction_state, transition_state), trace
+    return Run(x_prev, memory, correction, state), trace
 
-  first = jax.tree.map(lambda table: table[0], steps)
-  carry = (x_init, predictor.init(x_init, first), correct.init(), transition.init(x_init))
   # 0 unrolls all; True becomes the count of steps, and a single step would stay in a loop of one round.
-  (x_0, *_), trace = jax.lax.scan(body, carry, steps, unroll=0 if unroll else 1)
-  return x_0, trace
+  return jax.lax.scan(body, run, steps, unroll=0 if unroll else 1)
 
 
-def _memoryless(denoise: Denoiser) -> StatefulDenoiser:
+_NOTHING = Correction(lambda: (), lambda key, prediction, x_t, step, state: (prediction, state))
+
+
+def _remembering(denoise: Denoiser | StatefulDenoiser) -> StatefulDenoiser:
+  if isinstance(denoise, StatefulDenoiser):
+    return denoise
   return StatefulDenoiser(lambda x_t, step: (), lambda x_t, step, memory: (denoise(x_t, step), memory))

@@ -99,6 +99,7 @@ def test_a_pair_from_the_drop_to_the_download(server, browser, pair, tmp_path):
       ("c-undershoot", 0, "--undershoot=0"), ("c-overshoot", 2, "--overshoot=2"),
       ("c-base", "uniform", "--base=uniform"), ("c-band_window", 1, "--dig_band_window=1"),
       ("c-restore", "off", "--restore=off"), ("range", "full", "--range=full"), ("valid", "off", "--valid=off"),
+      ("colormap", "inferno", "--colormap=inferno"),
     ):  # fmt: skip
       before = page.get_attribute("#fused", "src")
       tab.turn(name, value)
@@ -106,6 +107,9 @@ def test_a_pair_from_the_drop_to_the_download(server, browser, pair, tmp_path):
     page.get_by_label("Reset Detail").click()
     tab.whole()
     assert "--dig_exponent" not in tab.command()
+    page.get_by_label("Reset colour map").click()
+    tab.whole()
+    assert "--colormap" not in tab.command() and page.get_by_label("Reset colour map").is_disabled()
     # By hand, with arrows.
     tab.turn("align", "hand")
     page.get_by_role("button", name="Right", exact=True).focus()
@@ -161,16 +165,80 @@ def test_what_is_wrong_is_said_and_other_images_are_taken(server, browser, pair)
     tab.page.evaluate(_DROP, [["a.png", ""]])
     tab.page.wait_for_selector("#error:not([hidden])")
     assert "expected two or more images" in tab.page.inner_text("#error")
-    before = set(server.tabs._tabs)
+    before = server.tabs.names()
     marked = {"<b>ir.png": pair["ir.png"], "<i>vi.png": pair["vi.png"]}
     tab.drop(marked)
     assert "<b>ir.png" in tab.command() and tab.page.locator("#work b, #work i").count() == 0
     tab.page.click("#again")
     assert tab.page.is_visible("#drop")
     end = time.monotonic() + 10
-    while set(server.tabs._tabs) - before and time.monotonic() < end:
+    while server.tabs.names() - before and time.monotonic() < end:
       time.sleep(0.05)
-    assert not set(server.tabs._tabs) - before and tab.faults == []
+    assert not server.tabs.names() - before and tab.faults == []
+
+
+def test_other_methods_are_computed_when_they_are_chosen_and_can_be_ended(server, browser, pair, monkeypatch):
+  from dig2dig_jax.app import rivals
+
+  gate, run = threading.Event(), rivals.fused
+
+  def waiting(stages, whole, settings, name, say):
+    while name == "ccf":  # until it is cancelled
+      say(f"{name}, step 1 of 100")
+      gate.wait(0.05)
+    return run(stages, whole, settings, name, say)
+
+  monkeypatch.setattr(rivals, "fused", waiting)
+  with served(server) as address:
+    tab = Tab(browser, address)
+    page = tab.page
+    tab.drop(pair)
+    page.select_option("#shown", label="DDFM, seconds")
+    page.wait_for_selector("#fused[src*='/ddfm/']", timeout=120_000)
+    assert page.text_content("#right") == "DDFM, small"
+    assert "20 steps of its paper's 100" in page.inner_text("#small-told")
+    before = page.get_attribute("#fused", "src")
+    tab.turn("c-exponent", 8)  # does not touch it
+    assert page.get_attribute("#fused", "src") == before
+    tab.turn("range", "full")  # does: it comes again
+    page.wait_for_function("before => { const now = document.getElementById('fused').src;"
+                           " return now.includes('/ddfm/') && !now.endsWith(before); }", arg=before)  # fmt: skip
+    page.select_option("#against", "method 1")
+    page.get_by_text("ccf, step 1 of 100").wait_for()
+    assert page.text_content("#left") == "ir"
+    page.click("#cancel")
+    page.wait_for_function("() => document.getElementById('against').value === 'source 0'")
+    assert page.inner_text("#status") == "cancelled" and page.input_value("#shown") == "method 0"
+    tab.turn("c-exponent", 3)  # the thread is free again
+    assert tab.faults == []
+
+
+def test_a_server_that_is_gone_and_a_file_that_is_gone_are_said(server, browser, pair, tmp_path):
+  with served(server) as address:
+    tab = Tab(browser, address)
+    page = tab.page
+    for name, content in pair.items():
+      (tmp_path / name).write_bytes(content)
+    held = []
+    page.route("**/tabs", lambda route: held.append(route))  # between the choice and the upload a disk is taken away
+    page.set_input_files("#files", [tmp_path / name for name in pair])
+    while not held:
+      page.wait_for_timeout(20)
+    (tmp_path / "ir.png").unlink()
+    held[0].continue_()
+    page.wait_for_selector("#error:not([hidden])")
+    assert page.inner_text("#error").startswith("ir.png: expected a file that is still there")
+    page.unroute("**/tabs")
+    tab.drop(pair)
+    page.route("**/fuse", lambda route: route.fulfill(status=403, body="not allowed"))  # another secret
+    page.evaluate("document.getElementById('c-exponent').value = 2; document.getElementById('c-exponent')"
+                  ".dispatchEvent(new Event('input'))")  # fmt: skip
+    page.get_by_text("the server was started anew").wait_for()
+    page.unroute("**/fuse")
+  page.evaluate("document.getElementById('c-exponent').dispatchEvent(new Event('input'))")
+  page.get_by_text("the server does not answer").wait_for()
+  # Chromium itself notes the three, and nothing else was at fault.
+  assert all("Failed to load resource" in fault for fault in tab.faults), tab.faults
 
 
 def smooth(seed, height=96, width=128):
@@ -276,12 +344,12 @@ def test_a_stack_of_five_a_bracket_and_a_reload(server, browser):
     assert tab.page.locator("#strip button").count() == 5
     tab.page.locator("#strip button").nth(4).click()
     tab.page.wait_for_selector("#source[src*='/source/4.png']")
-    before = set(server.tabs._tabs)
+    before = server.tabs.names()
     tab.page.reload()
     tab.page.wait_for_selector("html[data-ready]")
     assert tab.page.is_visible("#drop")
     tab.drop(bracket)
     assert tab.page.input_value("#task") == "exposure" and tab.page.locator("#strip button").count() == 3
-    assert len(set(server.tabs._tabs) & before) < len(before)  # the one that was left is closed
+    assert len(server.tabs.names() & before) < len(before)  # the one that was left is closed
     tab.page.set_viewport_size({"width": 390, "height": 844})
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= 390 and tab.faults == []

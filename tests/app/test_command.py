@@ -53,13 +53,25 @@ def test_without_the_extra_one_line_says_what_to_install():
                           "pip install 'dig2dig_jax[app]'\n")  # fmt: skip
 
 
+def _ignoring():
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _heeding():
+  signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_its_address_to_those_who_know_it_until_it_is_told_to_stop(number, tiny_prior, tmp_path):
+@pytest.mark.parametrize(
+  ("number", "ignored"), [(signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGINT, True)]
+)
+def test_it_serves_its_address_to_those_who_know_it_until_it_is_told_to_stop(number, ignored, tiny_prior, tmp_path):
+  """ignored: as by a shell that starts it in the background of a script."""
   pytest.importorskip("starlette", reason="the page needs the extra [app]")
   command = [sys.executable, "-m", "dig2dig_jax.cli.main", "app", f"--prior={tiny_prior}", "--compile_cache="]
   running = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)}, text=True,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             preexec_fn=_ignoring if ignored else _heeding)  # fmt: skip
   with running, contextlib.ExitStack() as stack:
     stack.callback(running.kill)
     line = running.stdout.readline()

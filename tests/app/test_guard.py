@@ -115,7 +115,7 @@ def test_no_answer_names_a_place_on_the_machine(page, server, pair):
   found = page.ask("POST", f"tabs/{page.send(other)}/open")
   assert found.status_code == 422 and found.json()["error"].startswith("one.png: expected PNG, JPEG")
   for text in (refused, found.text):
-    assert str(server.tabs._folder) not in text and "/tmp" not in text
+    assert str(server.tabs.place) not in text and "/tmp" not in text
 
 
 def bomb(side=9_000):

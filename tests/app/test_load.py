@@ -45,6 +45,6 @@ def test_two_hundred_uploads_at_once(server, page):
     with urllib.request.urlopen(address, timeout=30) as answer:
       assert answer.status == 200
   assert set(found) <= {204, 429, 0} and 1 <= found.count(204) == own.count and own.bytes == own.count * _BYTES
-  assert most - before < 1 << 30 and server._of_folders._uploads == 0
+  assert most - before < 1 << 30 and server.uploads.running == 0
   page.ask("POST", f"folders/{folder}/close")
   assert not own.place.exists()

@@ -28,11 +28,11 @@ def test_closed_tabs_and_those_that_are_too_many_leave_no_files(page, server, pa
   from dig2dig_jax.app import limits
 
   tabs = [page.send(pair) for _ in range(limits.TABS + 2)]
-  folders = {path.name for path in server.tabs._folder.iterdir()}
+  folders = {path.name for path in server.tabs.place.iterdir()}
   assert folders == set(tabs[2:])
   for tab in tabs:
     page.ask("POST", f"tabs/{tab}/close")
-  assert not list(server.tabs._folder.iterdir())
+  assert not list(server.tabs.place.iterdir())
 
 
 def test_files_of_one_name_are_told_apart(page, pair):
@@ -109,14 +109,14 @@ def test_a_cancelled_upload_leaves_nothing(page, server):
 
   asyncio.run(asked(server, f"tabs/{tab}/files/0", messages=broken()))
   own = server.tabs.get(tab)
-  assert not list(own.folder.iterdir()) and own.bytes == 0 and server._uploads == 0
+  assert not list(own.folder.iterdir()) and own.bytes == 0 and server.uploads.running == 0
   assert page.ask("PUT", f"tabs/{tab}/files/0?name=a.png", content=b"1").status_code == 200
 
 
 def test_no_more_uploads_run_at_a_time_than_are_allowed(page, server):
   from dig2dig_jax.app import limits
 
-  tab = page.ask("POST", "tabs").json()["tab"]
+  tab, folder = page.ask("POST", "tabs").json()["tab"], page.ask("POST", "folders").json()["folder"]
 
   async def all_at_once():
     gate = asyncio.Event()
@@ -126,12 +126,16 @@ def test_no_more_uploads_run_at_a_time_than_are_allowed(page, server):
       await gate.wait()
       yield {"type": "http.request", "body": b"", "more_body": False}
 
-    paths = [f"tabs/{tab}/files/{k % limits.FILES}" for k in range(200)]
+    # Of scenes and of folders together.
+    paths = [f"tabs/{tab}/files/{k % limits.FILES}" for k in range(199)]
+    paths.insert(1, f"folders/{folder}/files")
     tasks = [asyncio.create_task(asked(server, path, messages=slow())) for path in paths]
     await asyncio.sleep(0.2)
     gate.set()
     return [status for found in await asyncio.gather(*tasks) for status in found]
 
   found = asyncio.run(all_at_once())
-  assert sorted(found) == [200] * limits.UPLOADS + [429] * (200 - limits.UPLOADS) and server._uploads == 0
+  assert sorted(found) == [200] * (limits.UPLOADS - 1) + [204] + [429] * (200 - limits.UPLOADS)
+  assert server.uploads.running == 0
+  page.ask("POST", f"folders/{folder}/close")
   assert page.ask("GET", "").status_code == 200

@@ -99,6 +99,28 @@ def test_a_setting_changes_the_picture_and_its_own_flag_and_no_other(page, pair)
     assert told == {f"--{flags[name]}={changes[name]}"}
 
 
+def test_a_colour_map_is_laid_over_by_the_commands_own_function(page, pair, server):
+  from dig2dig_jax.data import overlay
+
+  tab, _ = page.drop(pair)
+  settings = {"task": "thermal", "options": {**LITTLE, "restore": "off"}}
+  page.fused(tab, **settings)
+  before = server.tabs.get(tab).pictures["full"][1]
+  done = page.fused(tab, **settings, colormap="inferno")
+  assert "--colormap=inferno" in shlex.split(done["command"])
+  shown = page.image(f"tabs/{tab}/full/{done['version']}/fused/0.png")[..., ::-1]
+  expected = overlay.laid_over(before.fused, before.placed.loaded.sources[0], "inferno")
+  assert np.abs(shown - (expected + 1) * 127.5).max() <= 0.51 and np.ptp(shown[..., 0] - shown[..., 2]) > 20
+  assert np.array_equal(read(page.ask("GET", f"tabs/{tab}/download/fused-8.png").content)[..., ::-1], shown)
+  assert b"\n--colormap=inferno\n" in page.ask("GET", f"tabs/{tab}/download/settings.flags").content
+  small = page.fused(tab, "preview", **settings, colormap="inferno")
+  assert page.image(f"tabs/{tab}/preview/{small['version']}/fused/0.png").shape == (34, 48, 3)
+  # Of the visible image, which has colours of its own, no values are shown.
+  done = page.fused(tab, "preview", **settings, swapped=True, colormap="hot")
+  assert done["lines"][-1] == "vi: 1 of 1 images have colours of their own, over which no --colormap is laid"
+  assert "colormap: expected one of nothing" in page.fuse(tab, task="focus", colormap="hot")[-1]["error"]
+
+
 def test_numbers_turned_by_hand_compile_nothing(page, pair, server):
   tab, _ = page.drop(pair)
   page.fused(tab, "preview", task="thermal", options=LITTLE)

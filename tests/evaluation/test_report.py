@@ -17,6 +17,7 @@ from dig2dig_jax.evaluation import meanings, report, report_made, report_picture
 from dig2dig_jax.evaluation.report_pictures import Album
 from dig2dig_jax.figures import comparison, spec
 from dig2dig_jax.fusing import ledger
+from dig2dig_jax.record import environment
 
 SIZE = (48, 64)
 NAMES = ("1", "2", "3 & <b>")
@@ -42,10 +43,12 @@ def page(tmp_path_factory, quick_compile):
     write_pair(root / "data", name, SIZE, channels={"ir": 1, "vi": 3})
     write(root / "ours" / f"{name}.png", scene(100 + index, *SIZE, 3))
     write(root / "ours" / "weights" / f"{name}_ir.png", scene(2, *SIZE, 1))
+    write(root / "theirs" / "weights" / f"{name}_ir.png", np.full((*SIZE, 1), 128, np.uint8))
     if name != "4":
       write(root / "theirs" / f"{name}.png", scene(3, *SIZE, 1))
   settings = {"method": "dig2dig", "seed": 7, "command": "python launch.py --seed=7", "sources": ["vi", "ir"]}
-  record = {"settings": settings, "evaluations": 29}
+  record = {"settings": settings, "evaluations": 29, "seconds": 0.8059411,
+            "environment": environment() | {"device": "tpu"}}  # fmt: skip
   (root / "ours" / "run.json").write_text(json.dumps(record))
   residual = [[0.2, 0.3], [0.3, 0.4], [0.4, 0.5]]
   curve = {"t": [999, 500, 0], "weight": [[0.5, 0.5]] * 3, "residual": residual}
@@ -71,6 +74,7 @@ def test_the_page_holds_everything_and_asks_for_nothing(page):
   assert (folder / "summary.json").exists() and found.comparison.images == list(NAMES)
   data = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])
   assert data["labels"] == ["ir", "vi", "ours", "theirs", *metrics.BASELINES, "weight of ir, ours"]
+  assert "No weight maps of theirs: each is of one value." in text
   assert data["kinds"] == ["source"] * 2 + ["method"] * 2 + ["plain"] * 4 + ["map"]
   assert data["shown"] == list(NAMES) and all(data["full"])
   assert data["scores"][0][0] == [row["EN"] for row in found.scores["ours"]]
@@ -78,6 +82,12 @@ def test_the_page_holds_everything_and_asks_for_nothing(page):
   assert text.count("<svg ") == 3 + 3 + 1  # distributions, costs, and residuals; weights that stand still are a line
   assert "ours: weight ir 0.50, vi 0.50, the same at every step" in text
   assert data["latex"]["rows"]["ours"] in data["latex"]["table"] and data["csv"].startswith("method,image,EN,MSE,SCD")
+
+
+def test_of_a_run_stands_what_differs_from_the_reports_own_environment(page):
+  text = (page[0] / "report.html").read_text()
+  run = text.partition("<h3>ours</h3>")[2].partition("</table>")[0]
+  assert "<td>tpu</td>" in run and "<td>0.806</td>" in run and "jaxlib" not in run
 
 
 def test_the_page_names_no_place_of_the_machine(page, tmp_path):

@@ -130,6 +130,11 @@ def test_a_reader_compares_and_takes_away(opened, tmp_path):
 def test_it_fits_and_has_no_barriers(opened, barriers, view, scheme):
   page = opened(viewport=view, color_scheme=scheme)
   assert page.evaluate("document.documentElement.scrollWidth") <= view["width"]
+  # A table is as wide as its frame, and all of a few pairs' pictures are there without scrolling, in print too.
+  wide = "document.getElementById('means')"
+  assert page.evaluate(f"{wide}.offsetWidth") >= page.evaluate(f"{wide}.parentElement.clientWidth")
+  pictures = page.locator("#rows tbody img")
+  assert pictures.count() == len(NAMES) * page.locator("#rows thead th:not(:first-child)").count()
   page.eval_on_selector_all("details", "all => all.forEach(one => { one.open = true; })")
   paper = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
   assert (sum(map(int, re.findall(r"\d+", paper)[:3])) > 384) == (scheme == "light")

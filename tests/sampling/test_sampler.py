@@ -12,7 +12,7 @@ from dig2dig_jax.guidance import quadratic
 from dig2dig_jax.guidance.guided import guided
 from dig2dig_jax.sampling import schedule, transition
 from dig2dig_jax.sampling.denoiser import eps_denoiser
-from dig2dig_jax.sampling.sampler import sample
+from dig2dig_jax.sampling.sampler import advance, begin, sample
 from dig2dig_jax.sampling.types import Transition
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -48,6 +48,18 @@ def consistent(guide):
 @pytest.fixture
 def inputs():
   return toys.normal(0, *SHAPE), toys.images(1, 3, *SHAPE), toys.convex(2, 3, 3, 6, 5, 1)
+
+
+def test_a_run_in_parts_is_the_run_in_one():
+  """Of a transition that remembers."""
+  x, steps = jnp.asarray(toys.normal(0, *SHAPE)), toys.run_steps(4)
+  parts = {"denoise": CONV, "transition": transition.TRANSITIONS["dpm_solver_pp_2m"]()}
+  whole, trace = sample(KEY, x, steps=steps, **parts)
+  first, second = (jax.tree.map(lambda rows, cut=cut: rows[cut], steps) for cut in (slice(0, 1), slice(1, 4)))
+  run, told = advance(KEY, begin(x, steps=steps, **parts), steps=first, unroll=True, **parts)
+  run, rest = advance(KEY, run, steps=second, **parts)
+  np.testing.assert_allclose(run.x_t, whole, atol=1e-5)
+  np.testing.assert_allclose([*told.x0_max, *rest.x0_max], trace.x0_max, rtol=1e-5)
 
 
 def test_a_run_is_the_loop_over_its_steps(inputs):

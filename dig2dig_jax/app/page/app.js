@@ -2,7 +2,7 @@
 import * as compare from "./compare.js";
 import * as controls from "./controls.js";
 import * as queue from "./queue.js";
-import { answer, lines, onDrop, send } from "./upload.js";
+import { answer, lines, onDrop, request, send } from "./upload.js";
 
 const $ = id => document.getElementById(id);
 const QUIET = 450;  // milliseconds without a change before the full picture is asked for
@@ -26,7 +26,7 @@ async function fuse(kind) {
   clearTimeout(later);
   try {
     const body = JSON.stringify({ ...controls.settings(), kind });
-    const response = await fetch(`${place()}/fuse`, { method: "POST", body, signal: stop.signal });
+    const response = await request(`${place()}/fuse`, { method: "POST", body, signal: stop.signal });
     const last = await lines(response, line => { if (line.stage) say(kind === "full" ? `full size: ${line.stage}` : line.stage); });
     if (mine !== number) return;
     if (last?.error) throw new Error(last.error);
@@ -47,7 +47,38 @@ async function fuse(kind) {
     if (mine === number) {
       running = null;
       if (wanted) { wanted = false; fuse("preview"); }
+      else ask();
     }
+  }
+}
+
+// Pictures by other methods that stand in the menus and are not there: one after the other, once the full picture is.
+function ask() {
+  const name = compare.missing();
+  if (name && !running && $("save-8").hasAttribute("href")) rival(name);
+}
+
+async function rival(name) {
+  const mine = ++number, stop = new AbortController();
+  running = { kind: "method", stop };
+  try {
+    const response = await request(`${place()}/rivals/${name}`, { method: "POST", body: JSON.stringify(controls.settings()), signal: stop.signal });
+    let told = -Infinity;  // milliseconds: what is said is read aloud, not every step
+    const last = await lines(response, line => {
+      if (!line.stage || performance.now() - told < 2000) return;
+      told = performance.now();
+      say(line.stage);
+    });
+    if (mine !== number) return;
+    if (last?.error) throw new Error(last.error);
+    running = null;
+    say(last?.done ? `${known.rivals.find(one => one.name === name).label} is there` : "", false);
+    if (last?.done) await compare.arrived(last.done.rivals); else compare.gaveUp();
+  } catch (error) {
+    if (error.name === "AbortError" || mine !== number) return;
+    running = null;
+    fail(error.message);
+    compare.gaveUp();
   }
 }
 
@@ -122,6 +153,7 @@ async function take(files) {
 $("cancel").addEventListener("click", () => {
   stop();
   queue.stop();
+  compare.gaveUp();
   if (tab) fetch(`${place()}/cancel`, { method: "POST" }).catch(() => {});
   say("cancelled", false);
 });
@@ -141,9 +173,9 @@ $("copy").addEventListener("click", async () => {
 $("controls").addEventListener("submit", event => event.preventDefault());
 addEventListener("pagehide", () => { leave(); queue.leave(); });
 
-known = await answer(await fetch("controls"));
+known = await answer(await request("controls"));
 controls.setUp(known, changed);
-compare.setUp(known.plain);
+compare.setUp(known.plain, known.rivals, ask);
 queue.setUp(known, say, fail);
 onDrop(take, async files => {
   leave();

@@ -9,6 +9,7 @@ const make = (tag, properties = {}, ...children) => {
   return made;
 };
 const defaults = () => known.tasks[state.task];
+const rest = name => name === "colormap" ? "" : defaults()[name];  // of a menu that has a reset
 
 export function setUp(described, whenChanged) {
   known = described;
@@ -17,11 +18,19 @@ export function setUp(described, whenChanged) {
   const words = { off: "no, as they lie", auto: "yes", hand: "by hand" };
   $("align").append(...known.align.map(word => new Option(words[word] ?? `yes, ${word} only`, word)));
   $("range").append(...known.ranges.map(word => new Option({ "": "as found", auto: "each source's own", shared: "of all together", full: "of the file's type" }[word], word)));
+  $("colormap").append(...known.colormaps.map(word => new Option(word || "none", word)));
   $("valid").append(...known.valid.map(word => new Option({ auto: "found", alpha: "by transparency only", off: "are content" }[word], word)));
   $("task").append(...Object.keys(known.tasks).map(task => new Option({ thermal: "thermal + visible", medical: "medical", focus: "focal planes", exposure: "exposures" }[task], task)));
   $("task").addEventListener("change", () => { begin({ ...opened, task: $("task").value }, true); changed(); });
   $("swap").addEventListener("click", () => { state.swapped = !state.swapped; drawAll(); changed(); });
-  for (const name of ["align", "range", "valid"]) $(name).addEventListener("change", () => { state[name] = $(name).value; drawAll(); changed(); });
+  for (const name of ["align", "range", "valid", "colormap"]) $(name).addEventListener("change", () => { state[name] = $(name).value; drawAll(); changed(); });
+  for (const button of document.querySelectorAll("[data-reset]")) button.addEventListener("click", () => {
+    const name = button.dataset.reset;
+    state[name] = rest(name);
+    drawAll();
+    changed();
+    $(name).focus();
+  });
   $("by-hand").addEventListener("click", () => { state.align = "hand"; drawAll(); changed(); $("hand").querySelector("button").focus(); });
   $("reset-all").addEventListener("click", () => { begin(opened, true); changed(); });
   hand();
@@ -64,9 +73,11 @@ function draw(control) {
 
 function drawAll() {
   for (const control of known.controls) draw(control);
-  for (const name of ["task", "align", "range", "valid"]) $(name).value = state[name];
+  for (const name of ["task", "align", "range", "valid", "colormap"]) $(name).value = state[name];
+  for (const button of document.querySelectorAll("[data-reset]")) button.disabled = state[button.dataset.reset] === rest(button.dataset.reset);
   const two = defaults().two && opened.files.length === 2;
-  $("roles").hidden = !two;
+  $("roles").hidden = $("colormap-row").hidden = !two;
+  $("colormap-told").textContent = `of ${state.task === "medical" ? "the image of function" : "the thermal image"}, where it has no colours of its own; brightness stays`;
   $("roles-told").textContent ||= "Which image is which";
   $("swap").setAttribute("aria-pressed", String(state.swapped));
   for (const option of $("task").options) option.disabled = known.tasks[option.value].two && opened.files.length > 2;
@@ -77,7 +88,7 @@ function drawAll() {
 export function begin(scene, keep = false) {
   opened = scene;
   const tuned = known.tasks[scene.task];
-  state = { task: scene.task, options: { ...tuned.values }, range: tuned.range, valid: tuned.valid, swapped: false,
+  state = { task: scene.task, options: { ...tuned.values }, range: tuned.range, valid: tuned.valid, colormap: "", swapped: false,
     align: keep && state ? state.align : "off", hand: keep && state && state.task === scene.task ? state.hand : {} };
   drawAll();
 }

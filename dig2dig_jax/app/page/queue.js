@@ -1,5 +1,5 @@
 // A folder of scenes, fused one after the other: what was found in it, how far it is, and what failed.
-import { lines, sendMany } from "./upload.js";
+import { lines, request, sendMany } from "./upload.js";
 
 const $ = id => document.getElementById(id);
 const WORDS = { thermal: "thermal + visible", medical: "medical", focus: "focal planes", exposure: "exposures" };
@@ -74,7 +74,7 @@ async function run() {
   $("queue-stop").focus();
   try {
     const asked = `task=${$("queue-task").value}&align=${$("queue-align").value}`;
-    await lines(await fetch(`${place()}/run?${asked}`, { method: "POST", signal: mine.signal }), line => {
+    await lines(await request(`${place()}/run?${asked}`, { method: "POST", signal: mine.signal }), line => {
       if (line.finished) { finished = true; return; }
       if (line.superseded) return;
       if (line.stage) state(line.scene, line.stage);

@@ -48,6 +48,24 @@ async function inside(entries) {
   return found;
 }
 
+// As fetch, which does not say why there is no answer.
+const unanswered = error => error.name === "AbortError" ? error
+  : new Error("the server does not answer: where dig2dig app has ended, start it again and open the address that it prints");
+export async function request(url, options) {
+  let response;
+  try { response = await fetch(url, options); } catch (error) { throw unanswered(error); }
+  if (response.status === 403) throw new Error("the server was started anew: open the address that it printed now");
+  return response;
+}
+
+// A file on its way; of a disk that was removed it cannot be read.
+async function put(url, file, signal) {
+  try { return await answer(await request(url, { method: "PUT", body: file, signal })); } catch (error) {
+    const readable = await file.stream().getReader().read().then(() => true, () => false);
+    throw readable ? error : new Error(`${file.name}: expected a file that is still there, found that it cannot be read; drop it again`);
+  }
+}
+
 export async function answer(response) {
   if (response.ok) return response.status === 204 ? null : response.json();
   let told = `the server answered ${response.status}`;
@@ -59,30 +77,30 @@ export async function answer(response) {
 export async function send(files, most, say, signal, begun) {
   if (files.length < 2) throw new Error("expected two or more images of one scene, found one; drop them together");
   if (files.length > most) throw new Error(`expected at most ${most} images, found ${files.length}; drop fewer`);
-  const { tab } = await answer(await fetch("tabs", { method: "POST", signal }));
+  const { tab } = await answer(await request("tabs", { method: "POST", signal }));
   begun(tab);
   const names = [...files].sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
   for (const [number, file] of names.entries()) {
     say(`receiving ${number + 1} of ${names.length}`);
     const url = `tabs/${tab}/files/${number}?name=${encodeURIComponent(file.name)}`;
-    await answer(await fetch(url, { method: "PUT", body: file, signal }));
+    await put(url, file, signal);
   }
   say("looking at the images");
-  return { tab, ...await answer(await fetch(`tabs/${tab}/open`, { method: "POST", signal })) };
+  return { tab, ...await answer(await request(`tabs/${tab}/open`, { method: "POST", signal })) };
 }
 
 // Many scenes: the name of the folder, and what lies in it.
 export async function sendMany(files, most, say, signal, begun) {
   if (files.length > most) throw new Error(`expected at most ${most} files, found ${files.length}; drop fewer, or use dig2dig fuse`);
-  const { folder } = await answer(await fetch("folders", { method: "POST", signal }));
+  const { folder } = await answer(await request("folders", { method: "POST", signal }));
   begun(folder);
   const seen = files.filter(([path]) => !path.split("/").some(part => part.startsWith(".")));
   for (const [number, [path, file]] of seen.entries()) {
     say(`receiving ${number + 1} of ${seen.length}`);
-    await answer(await fetch(`folders/${folder}/files?path=${encodeURIComponent(path)}`, { method: "PUT", body: file, signal }));
+    await put(`folders/${folder}/files?path=${encodeURIComponent(path)}`, file, signal);
   }
   say("looking for scenes");
-  return answer(await fetch(`folders/${folder}/look`, { method: "POST", signal }));
+  return answer(await request(`folders/${folder}/look`, { method: "POST", signal }));
 }
 
 // Lines of JSON as they come; the last one.
@@ -91,7 +109,7 @@ export async function lines(response, each) {
   const reader = response.body.getReader(), decoder = new TextDecoder();
   let rest = "", last = null;
   for (;;) {
-    const { value, done } = await reader.read();
+    const { value, done } = await reader.read().catch(error => { throw unanswered(error); });
     if (done) return last;
     const parts = (rest + decoder.decode(value, { stream: true })).split("\n");
     rest = parts.pop();

@@ -146,19 +146,26 @@ if (data.shown.length) {
   show(0);
 }
 
-// The sheet: rows are filled as they come near.
+// The sheet: few rows are filled at once, of many each as it comes near, and all before they are printed.
+const AT_ONCE = 24;
+function fill(row) {
+  if (row.dataset.filled) return;
+  row.dataset.filled = "yes";
+  const shown = Number(row.dataset.shown);
+  album(shown).thumbnails.forEach((uri, index) => {
+    const image = element("img", { src: uri, alt: `${data.labels[index]} of ${data.shown[shown]}` });
+    image.addEventListener("click", () => { $("right").value = index; look(shown); });
+    row.cells[index + 1].replaceChildren(image);
+  });
+}
 const seen = new IntersectionObserver(entries => {
   for (const entry of entries) {
     if (!entry.isIntersecting) continue;
     seen.unobserve(entry.target);
-    const shown = Number(entry.target.dataset.shown);
-    album(shown).thumbnails.forEach((uri, index) => {
-      const image = element("img", { src: uri, alt: `${data.labels[index]} of ${data.shown[shown]}` });
-      image.addEventListener("click", () => { $("right").value = index; look(shown); });
-      entry.target.cells[index + 1].replaceChildren(image);
-    });
+    fill(entry.target);
   }
-}, { rootMargin: "600px" });
+}, { root: document.querySelector(".sheet"), rootMargin: "600px" });
+addEventListener("beforeprint", () => { for (const row of $("rows").tBodies[0].rows) fill(row); });
 function look(shown) {
   show(shown);
   $("compare").scrollIntoView();
@@ -170,7 +177,7 @@ data.shown.forEach((name, shown) => {
   const row = element("tr", {}, element("th", { scope: "row" }, button), ...data.labels.map(() => element("td")));
   row.dataset.shown = shown;
   $("rows").tBodies[0].append(row);
-  seen.observe(row);
+  if (data.shown.length <= AT_ONCE) fill(row); else seen.observe(row);
 });
 
 // Scores per image of one method.
