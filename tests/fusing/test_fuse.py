@@ -194,9 +194,9 @@ def test_gains_that_follow_the_noise_are_told(first, tmp_path):
   ((line,),) = ledger.read(tmp_path / "out").values()
   share = line["contradiction"]
   assert 0.35 < share < 0.65
-  (note,) = [note for note in report.notes if note.startswith("gains of neighbouring updates")]
-  assert f"at {round(100 * share)} % of the pixels, where chance has 50 %" in note
-  assert not any(note.startswith("gains of neighbouring") for note in first[2].notes)
+  (note,) = [note for note in report.notes if note.startswith("gains of consecutive updates")]
+  assert f"at {round(100 * share)} % of the pixels, where chance gives 50 %" in note
+  assert not any(note.startswith("gains of consecutive") for note in first[2].notes)
 
 
 def test_three_sources_in_colour_with_maps(tmp_path):
