@@ -2,7 +2,7 @@
 
 `Comparison` holds what `evaluation.compare` computed; the functions here only write it down. Metric names print with
 the arrow that says where better is; in the table of means the best method of a column is bold and the second
-underlined (LaTeX). Fusions without any thought stand apart, and are neither.
+underlined (LaTeX). Trivial fusions stand apart, and are neither.
 """
 
 import math
@@ -18,7 +18,7 @@ from dig2dig_jax.evaluation.compare import LEVEL, RESAMPLES, Difference, Summary
 
 class Comparison(NamedTuple):
   """images: their names. summaries: {method: {metric: Summary}}; ranks: {method: mean rank}, or empty; reference: the
-  method that `differences` {metric: {method: Difference}} are to. plain: the rows of fusions without any thought.
+  method that `differences` {metric: {method: Difference}} are to. plain: the rows of trivial fusions.
   method_ranks: as `ranks`, among the other rows alone; empty below two."""
 
   protocol: str

@@ -138,7 +138,7 @@ def load(
 
 
 def with_baselines(fused: Fused) -> Fused:
-  """With the fusions without any thought, and each source copied, as further methods."""
+  """With the trivial fusions, and each source copied, as further methods."""
   gray = [metrics.to_gray(source) for source in fused.sources.values()]
   plain = {name: blend(gray).astype(np.uint8)[..., None] for name, blend in metrics.BASELINES.items()}
   copies = {f"copy of {name}": source for name, source in fused.sources.items()}

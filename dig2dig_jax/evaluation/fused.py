@@ -57,7 +57,7 @@ def run(
 
   Writes scores.jsonl as it goes, from which the same command goes on (`evaluation.scores`), then scores.csv (every
   image) and summary.md, .tex and .json (means, intervals, ranks, paired tests against the first method) into `out`.
-  protocol: a name of `metrics.PROTOCOLS`. baselines: rows of the fusions without any thought and of each source copied.
+  protocol: a name of `metrics.PROTOCOLS`. baselines: rows of the trivial fusions and of each source copied.
   limit: first pairs only, 0 takes all. lpips: adds that column, which no rank counts. visit: sees the images of every
   pair whose scores stand. UserError when no image can be scored.
   """

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Meaning(NamedTuple):
-  """name: in full. asks: one sentence. cheaply: which fusion without any thought it favours; empty where none."""
+  """name: in full. asks: one sentence. cheaply: which trivial fusion it favours; empty where none."""
 
   name: str
   asks: str

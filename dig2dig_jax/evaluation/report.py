@@ -29,7 +29,7 @@ from dig2dig_jax.record import environment, write_text
 
 PAGE, SPEC = "report.html", "figure.toml"
 _NOTES = 8  # lines about what a folder lacks, before the rest is only counted
-_COST = "Means against the network evaluations of a pair; fusions without any thought have none."
+_COST = "Means against the network evaluations of a pair; trivial fusions have none."
 _DOTS = "A dot is an image, a box holds the middle half of them, the line is the median."
 
 

@@ -1,4 +1,4 @@
-"""What does fusion without any thought score? The plain fusions that every table prints beside a method.
+"""What does trivial fusion score? The plain fusions that every table prints beside a method.
 
 Images: K >= 2 gray sources [H, W] of one size, whole levels 0..255; the result is such an image, float64.
 Where papers leave a detail open (ties, borders, rounding), the functions say what was chosen;

@@ -1,4 +1,4 @@
-"""Do the fusions without any thought score what the stored tables of real data sets say, by both papers' protocols?
+"""Do the trivial fusions score what the stored tables of real data sets say, by both papers' protocols?
 
 All of it, a few minutes: DIG2DIG_FULL=1 python -m pytest tests/evaluation/test_baseline_rows.py
 """
