@@ -156,7 +156,7 @@ def test_ctrl_c_says_how_far_and_the_same_command_goes_on(clips, run, tmp_path, 
     (("{ir}", "torn.mp4", "-o", "o.mp4"), "torn.mp4: expected a whole video, found a damaged file"),
     (("{ir}", "text.mp4", "-o", "o.mp4"), "text.mp4: expected a whole video, found a damaged file"),
     (("{ir}", "wide.mp4", "-o", "o.mp4"), "expected frames of the same aspect as .*dig2dig align"),
-    (("{ir}", "{vi}", "-o", "theirs.mp4", "--overwrite"), "theirs.mp4: expected no file or a result of this program"),
+    (("{ir}", "{vi}", "-o", "theirs.mp4", "--overwrite"), "theirs.mp4: expected nothing or a result of this program"),
     (("{ir}", "{vi}", "-o", "o.mp4", "--offset=99"), "expected frames at the times of those of the other clip"),
   ],
 )
