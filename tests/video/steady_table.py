@@ -2,7 +2,7 @@
 
   python tests/video/steady_table.py
 
-Clips of 192 x 256 pixels and 30 frames at 25 a second, noise of 3 of 255 in both, gain jumps of 6 % in the infrared one.
+Clips of 192 x 256 pixels, 30 frames at 25 a second, noise of 3 of 255 in both, gain jumps of 6 % in the infrared one.
 Noise this weak is not restored, so that no network is evaluated.
 """
 
