@@ -242,5 +242,5 @@ def iter_forever():
 
 def test_without_pyav_a_line_names_what_to_install(clips, monkeypatch):
   monkeypatch.setitem(sys.modules, "av", None)
-  with pytest.raises(UserError, match=r"expected PyAV .*; pip install dig2dig_jax\[video\]"):
+  with pytest.raises(UserError, match=r"expected PyAV .*python -m pip install 'dig2dig_jax\[video\]'"):
     open_clip(clips[0])
