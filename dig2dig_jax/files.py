@@ -99,7 +99,7 @@ def temperatures_of(image: Path) -> Path:
 
 def taken(path: Path) -> UserError:
   """What to say about a file that must not be written over."""
-  return UserError(f"{path}: expected no file or a result of this program there, found a file that it did not write, "
+  return UserError(f"{path}: expected nothing or a result of this program there, found a file that it did not write, "
                    "which is kept; move that file or change --out")
 
 

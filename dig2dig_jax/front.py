@@ -118,34 +118,34 @@ def fuse_images(
   palette: str = "auto",
   **options: Any,
 ) -> np.ndarray:
-  """Fuses two or more images of one scene. The first call for a task and a size compiles. The image is taken whole: see
-  launch.py for those that do not fit memory.
+  """Fuses two or more images of one scene. The first call for a task and a size compiles. Images are processed whole;
+  use launch.py for those that do not fit into memory.
 
   Args:
     images: paths, or arrays [H, W], [H, W, 1] or [H, W, 3] of whole numbers or floats, in the order of the task's
       sources (`preset(task).sources`). A second or fourth channel is alpha.
-    task: whose tuned settings are taken: `thermal`, `exposure`, `focus` or `medical`.
+    task: selects the settings: `thermal`, `exposure`, `focus` or `medical`.
     prior: a `Prior`, or its folder; the embedded one by default.
-    seed: of all randomness. As with launch.py the noise also depends on the first file's name, arrays have none.
-    chroma_from: number of the source that gives a fused luminance its colour, in place of the task's.
-    value_range: values that are black and white in all images: a pair, or `auto`, `shared` or `full`, see
-      `data.ranges`; by default what is narrow in its type gets a range of its own, and the log says which.
-    valid: how it is found where an image holds nothing and the others stand alone, in place of the task's way: `auto`,
-      by alpha and by a warp's constant borders; `alpha`; or `off`. The log says where.
-    align: what may differ between the images, by which they are aligned first: `off`, nothing; `auto`, a similarity
-      and a little more; `translation`, `similarity`, `affine` or `homography`. The log says what came of it.
+    seed: of the random numbers. As with launch.py the noise also depends on the name of the first file, if any.
+    chroma_from: number of the source whose chroma is added to a fused luminance, instead of the task's.
+    value_range: values of black and white in all images: a pair, or `auto`, `shared` or `full`, see `data.ranges`;
+      by default images that use a narrow part of their type's range are rescaled, and the log says how.
+    valid: how pixels to be ignored are found, instead of the task's setting: `auto`, by alpha and by the constant
+      borders of a warp; `alpha`; or `off`. The log reports them.
+    align: class of transforms by which the images are aligned first: `off`, none; `auto`, a similarity, refined;
+      `translation`, `similarity`, `affine` or `homography`. The log reports the result.
     align_or: what happens to an image without a reliable alignment: `warn` takes it as it is, `skip` refuses it.
     reference: number of the image to whose frame the others are resampled, instead of the largest.
-    resize: how images of other sizes come into the reference's, unless aligned: `aspect`, where the aspects agree;
-      `stretch`, whatever they are; `off` refuses them.
-    deghost: in place of the task's way, what images differ in between which things moved, that are then one image's
-      alone: `exposure`, `focus`, or `off`.
-    palette: whose colours a thermal source has, see `data.palette`: `auto` finds known ones, which the log says, `off`,
-      or a name.
-    options: of `Dig2DigOptions`, in place of the task's, such as steps=25.
+    resize: images of other sizes that are not aligned: `aspect` resamples them to the reference's size if the aspect
+      ratios agree, `stretch` at any aspect ratio; `off` refuses them.
+    deghost: takes whatever moved between the images from one of them, instead of the task's setting; the word says in
+      what else they differ: `exposure` or `focus`; or `off`.
+    palette: false-colour palette of a thermal source, see `data.palette`: `auto` recognises known ones and logs them;
+      `off`; or a name.
+    options: fields of `Dig2DigOptions`, instead of the task's, such as steps=25.
 
   Returns:
-    uint8 [H, W, 3], or [H, W] where no source has colour. H and W are the reference's.
+    uint8 [H, W, 3], or [H, W] if no source has colour. H and W are the reference's.
 
   Raises:
     ValueError: naming the argument, for invalid arguments.

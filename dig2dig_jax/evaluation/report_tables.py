@@ -28,7 +28,7 @@ def lead(comparison: Comparison) -> str:
   told = f"{_joined(own)}, " if own else ""
   what = f"{told}on {'the same ' if count > 1 else ''}{_number(count)} pair{'s' * (count != 1)} of images, by "
   what += f"{_number(measures)} measure{'s' * (measures != 1)} (protocol {comparison.protocol})"
-  what += "; plain fusions stand beside for scale." if own and comparison.plain else "."
+  what += "; plain fusions are shown for comparison." if own and comparison.plain else "."
   if not comparison.method_ranks:
     return what
   order = sorted(comparison.method_ranks.items(), key=lambda one: one[1])

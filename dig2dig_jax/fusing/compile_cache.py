@@ -86,7 +86,7 @@ class CompileCache:
       except OSError as error:
         reason = error.strerror
       path.unlink(missing_ok=True)
-      if not any("not kept" in note for note in self.notes):
+      if not any("not cached" in note for note in self.notes):
         self.notes.append(f"{self._published}: a compiled program is not cached ({reason})")
 
   def forget(self, name: str) -> None:

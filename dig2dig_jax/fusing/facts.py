@@ -60,7 +60,7 @@ class Facts:
     lines += _without_temperatures(self.celsius)
     if self.coloured and config.colormap is not None:
       lines.append(f"{config.colormap[0]}: {len(self.coloured)} of {len(self.aligned)} images have colours of their "
-                   "own, over which no --colormap is laid")
+                   "own, so --colormap is not applied to them")
     return lines + _contradicting(list(self.contradictions.values()), len(config.sources))
 
 
@@ -71,7 +71,7 @@ def _contradicting(shares: list[float], sources: int) -> list[str]:
     return []
   low, high = (round(100 * share) for share in (min(shares), max(shares)))
   span = f"{low}" if low == high else f"{low} to {high}"
-  return [f"gains of neighbouring updates prefer different sources at {span} % of the pixels, where chance has "
+  return [f"gains of consecutive updates prefer different sources at {span} % of the pixels, where chance gives "
           f"{round(100 * chance)} %: they follow the noise that was drawn; --dig_smoothing or --dig_draws average it"]
 
 

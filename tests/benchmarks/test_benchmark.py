@@ -339,4 +339,4 @@ def test_no_fault_of_a_picture_ends_the_run(toy, monkeypatch):
   monkeypatch.setattr(tables.plots, "write_scores", fails)
   found = again(plot=True)
   assert found.failed == [] and list(numbers(root / "out")["fixed"]) == list("abcd")
-  assert len(found.notes) == 5 and all("18 GB" in note and "goes without it" in note for note in found.notes)
+  assert len(found.notes) == 5 and all("18 GB" in note and "continues without it" in note for note in found.notes)

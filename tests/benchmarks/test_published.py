@@ -165,5 +165,5 @@ def test_colour_takes_every_channel_and_luminance_alone_is_refused():
   image = np.asarray(jax.jit(lambda images: fuse(method, PARAMS, jax.random.key(0), images)[0])(images))
   low, high = images.min(axis=0), images.max(axis=0)
   assert ((image > low - 0.05) & (image < high + 0.05)).mean() > 0.99, "between the sources, channel by channel"
-  with pytest.raises(UserError, match="--em_colour=corrected: fuses luminance, found colour; take channels"):
+  with pytest.raises(UserError, match="--em_colour=corrected: fuses luminance, found colour; use channels"):
     make_method(toys.conv_prior(), rgb_codec(), options=published.PUBLISHED)

@@ -50,6 +50,16 @@ def test_help_needs_no_jax_and_every_command_has_its_own():
   assert max(map(len, main.HELP.splitlines())) <= 120
 
 
+@pytest.mark.parametrize(("first", "second", "said"), [("vis", "ir", True), ("ir", "vis", False)])
+def test_sources_in_another_order_than_given_are_named(first, second, said, tmp_path, monkeypatch, capsys):
+  monkeypatch.setattr(commands.launcher, "launch", lambda job: 0)
+  for name in (first, second):
+    (tmp_path / f"{name}.png").touch()
+  files = [str(tmp_path / f"{name}.png") for name in (first, second)]
+  assert main.main(["fuse", *files, "-o", str(tmp_path / "out")]) == 0
+  assert ("another order than given: ir.png as ir, vis.png as vi;" in capsys.readouterr().err) == said
+
+
 def test_two_files_become_one_and_nothing_else(run, tmp_path):
   write_pair(tmp_path, "a", (24, 28), channels={"left": 1, "right": 3})
   a, b, out = tmp_path / "left" / "a.png", tmp_path / "right" / "a.png", tmp_path / "out" / "fused.png"

@@ -147,7 +147,7 @@ def test_evaluate_tells_of_signs_and_remembers_them(tmp_path, quick_compile, mon
   for _ in range(2):  # the second time nothing is scored
     report = evaluate_fused.run(ours, data, tmp_path / "out", protocol="toy", baselines=False)
     assert told in report.comparison.notes and f"Note: {told}" in (tmp_path / "out" / "summary.md").read_text()
-  assert "were scored before" in report.notes[0]
+  assert "had already been scored" in report.notes[0]
   printed = parse(["MSE:0"])
   assert which_convention.run(ours, data, tmp_path / "other", printed).notes == [told]
   write(tmp_path / "ours" / "1.png", cv2.resize(copy, (24, 20))[..., None])

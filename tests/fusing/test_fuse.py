@@ -134,7 +134,7 @@ def test_no_fault_of_a_picture_takes_images_or_record_with_it(first, tmp_path, m
   monkeypatch.setattr(sheet, "_tile", fails)
   report = fuse_folder(data, out)
   assert (report.done, report.failed) == (2, []) and max(differences(out, reference).values()) <= 1
-  assert len(report.notes) == 2 and all("18 GB" in note and "goes without it" in note for note in report.notes)
+  assert len(report.notes) == 2 and all("18 GB" in note and "continues without it" in note for note in report.notes)
   assert json.loads((out / "run.json").read_text())["done"] == 2 and len(ledger.read(out)) == 2
 
 
@@ -195,9 +195,9 @@ def test_gains_that_follow_the_noise_are_told(first, tmp_path):
   ((line,),) = ledger.read(tmp_path / "out").values()
   share = line["contradiction"]
   assert 0.35 < share < 0.65
-  (note,) = [note for note in report.notes if note.startswith("gains of neighbouring updates")]
-  assert f"at {round(100 * share)} % of the pixels, where chance has 50 %" in note
-  assert not any(note.startswith("gains of neighbouring") for note in first[2].notes)
+  (note,) = [note for note in report.notes if note.startswith("gains of consecutive updates")]
+  assert f"at {round(100 * share)} % of the pixels, where chance gives 50 %" in note
+  assert not any(note.startswith("gains of consecutive") for note in first[2].notes)
 
 
 def test_three_sources_in_colour_with_maps(tmp_path):

@@ -92,7 +92,7 @@ def test_a_foreign_image_is_kept_and_named_and_the_rest_is_done(data, tmp_path, 
   report = run(data, out, overwrite=overwrite)
   assert report.done == 1 and len(report.failed) == 2 and report.left == 0
   for line, name in zip(report.failed, "ab", strict=True):
-    assert f"out/{name}.png: expected no file or a result of this program there" in line and "kept" in line
+    assert f"out/{name}.png: expected nothing or a result of this program there" in line and "kept" in line
   assert (out / "a.png").read_bytes() == before and (out / "b.png").is_symlink()
   assert (out / "notes.txt").read_text() == "mine" and not (tmp_path / "nowhere").exists()
   (out / "a.png").unlink()
@@ -119,7 +119,7 @@ def test_a_foreign_file_that_appears_while_the_run_computes_is_kept(data, tmp_pa
 
   monkeypatch.setattr(Fuser, "start", meanwhile)
   report = run(data, out)
-  assert report.done == 2 and "b.png: expected no file or a result" in report.failed[0]
+  assert report.done == 2 and "b.png: expected nothing or a result" in report.failed[0]
   assert (out / "b.png").read_bytes() == b"somebody's"
 
 
@@ -146,7 +146,7 @@ def test_a_foreign_record_is_refused_before_anything_is_computed(data, tmp_path)
   out = tmp_path / "out"
   out.mkdir()
   (out / "run.json").write_text("{}")
-  with pytest.raises(UserError, match=r"run.json: expected no file or a result of this program.*move that file"):
+  with pytest.raises(UserError, match=r"run.json: expected nothing or a result of this program.*move that file"):
     run(data, out)
   assert (out / "run.json").read_text() == "{}" and not list(out.glob("*.png"))
 
@@ -156,7 +156,7 @@ def test_a_foreign_log_is_refused_and_kept(data, tmp_path, content):
   log = tmp_path / "out" / "log" / "0-of-1.jsonl"
   log.parent.mkdir(parents=True)
   log.write_bytes(content)
-  with pytest.raises(UserError, match="0-of-1.jsonl: expected no file or a result of this program"):
+  with pytest.raises(UserError, match="0-of-1.jsonl: expected nothing or a result of this program"):
     run(data, tmp_path / "out", overwrite=True)
   assert log.read_bytes() == content
 
@@ -173,7 +173,7 @@ def test_texts_and_plots_replace_their_own_only(tmp_path):
   write_text(tmp_path / "new.md", "one")
   write_text(tmp_path / "new.md", "two")
   assert (tmp_path / "new.md").read_text() == "two"
-  with pytest.raises(UserError, match="scores.csv: expected no file or a result of this program"):
+  with pytest.raises(UserError, match="scores.csv: expected nothing or a result of this program"):
     write_text(tmp_path / "scores.csv", "ours")
   assert (tmp_path / NAMES).read_text() == "new.md\n"
   scores = {"row": [{"EN": 1.0}]}

@@ -227,6 +227,6 @@ def test_a_folder_of_somebody_elses_is_kept(tmp_path, params):
     folder = tmp_path / name
     folder.mkdir()
     (folder / name).write_text("somebody's")
-    with pytest.raises(UserError, match=f"{name}: expected no file or a result of this program"):
+    with pytest.raises(UserError, match=f"{name}: expected nothing or a result of this program"):
       save_checkpoint(folder, params=params, config=CONFIG, schedule=SCHEDULE, card={})
     assert (folder / name).read_text() == "somebody's" and len(list(folder.iterdir())) == 1

@@ -82,5 +82,5 @@ def test_features_are_new_at_every_so_manieth_step(every):
 
 def test_a_network_of_one_level_says_that_it_has_nothing_to_reuse():
   flat = random_prior(UNetConfig(16, 32, 3, 1, (), (1,)), NOISE, name="flat")
-  with pytest.raises(UserError, match="--reuse: flat has one level"):
+  with pytest.raises(UserError, match="--reuse: flat has only one level"):
     flat.reuse(flat.params)

@@ -156,7 +156,7 @@ def test_ctrl_c_says_how_far_and_the_same_command_goes_on(clips, run, tmp_path, 
     (("{ir}", "torn.mp4", "-o", "o.mp4"), "torn.mp4: expected a whole video, found a damaged file"),
     (("{ir}", "text.mp4", "-o", "o.mp4"), "text.mp4: expected a whole video, found a damaged file"),
     (("{ir}", "wide.mp4", "-o", "o.mp4"), "expected frames of the same aspect as .*dig2dig align"),
-    (("{ir}", "{vi}", "-o", "theirs.mp4", "--overwrite"), "theirs.mp4: expected no file or a result of this program"),
+    (("{ir}", "{vi}", "-o", "theirs.mp4", "--overwrite"), "theirs.mp4: expected nothing or a result of this program"),
     (("{ir}", "{vi}", "-o", "o.mp4", "--offset=99"), "expected frames at the times of those of the other clip"),
   ],
 )
@@ -242,5 +242,5 @@ def iter_forever():
 
 def test_without_pyav_a_line_names_what_to_install(clips, monkeypatch):
   monkeypatch.setitem(sys.modules, "av", None)
-  with pytest.raises(UserError, match=r"expected PyAV .*; pip install dig2dig_jax\[video\]"):
+  with pytest.raises(UserError, match=r"expected PyAV .*python -m pip install 'dig2dig_jax\[video\]'"):
     open_clip(clips[0])
