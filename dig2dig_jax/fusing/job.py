@@ -54,10 +54,10 @@ _WRITERS = 4
 _HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO}
 
 
-def listed(config: FuseConfig) -> tuple[str, list[str]]:
+def listed(config: FuseConfig) -> tuple[Iterator[str], list[str]]:
   """(the manifest of all pairs, a JSON line each; one line per file left out). Reads headers, runs nothing."""
-  pairs, left_out = config.find_files()
-  return shares.manifest(shares.plan(pairs, bucket=config.bucket)), left_out
+  pairs, left_out = config.list_files()
+  return shares.manifest(pairs, bucket=config.bucket), left_out
 
 
 def run(

@@ -1,7 +1,7 @@
 """What does a store hold, and how is it read and written? fsspec's file systems, with patience and whole objects.
 
-Listings are kept for a while, since a job asks for the size of every file; S3's come by pages, so that of a folder of any
-size few names are in memory. An object appears by one put where the store itself makes a put whole or nothing; where it
+Listings are kept for a while, since a job asks for the size of every file; S3's come by pages, so that of any folder
+few names are in memory. An object appears by one put where the store itself makes a put whole or nothing; where it
 writes as it goes, under another name that is then moved.
 """
 

@@ -1,5 +1,6 @@
 """Are the pairs of shards those that were put in, of every kind, and is what is none named?"""
 
+import dataclasses
 import struct
 
 import cv2
@@ -8,7 +9,9 @@ from scenes import scene
 
 from dig2dig_jax.data import datasets, pairs, shards
 from dig2dig_jax.data.decode import read_size
+from dig2dig_jax.data.manifest import Manifest
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.fusing import shares
 from dig2dig_jax.stores import array_record, example, parquet, webdataset
 from dig2dig_jax.stores.address import typed_place
 
@@ -64,6 +67,45 @@ def test_a_damaged_shard_and_one_of_other_fields_are_refused(tmp_path, kind):
     datasets.find(path.with_name(f"no{path.suffix}"), ("ir", "vi"), dataset=kind)
   with pytest.raises(UserError, match="expected files .* in it, found none"):
     datasets.find(tmp_path, ("ir", "vi"), dataset=kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_list_of_shards_is_a_manifest_that_is_read_without_looking_through_them(tmp_path, monkeypatch, kind):
+  pytest.importorskip("pyarrow")
+  write(tmp_path / "s#1", kind)
+  config = datasets.DataConfig(tmp_path / "s#1", ("vi", "ir"), dataset=kind)
+  found, _ = config.list_files()
+  assert isinstance(found, Manifest) and found.sizes is None
+  (tmp_path / "list.jsonl").write_text("".join(shares.manifest(found, bucket=16)))
+  monkeypatch.setattr(shards, "samples", None)
+  again, _ = dataclasses.replace(config, manifest=tmp_path / "list.jsonl").list_files()
+  assert again.sizes.tolist() == [[20, 24]] * 5 and list(again) == list(found)
+  for pair, (_, fields) in zip(again, ROWS, strict=True):
+    assert pair.files["ir"].read_bytes() == fields["ir.png"]
+    assert pair.files["vi"].stat() == found[int(pair.name[1])].files["vi"].stat()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_shard_that_is_another_since_it_was_listed_is_a_fault_of_its_pairs(tmp_path, kind):
+  pytest.importorskip("pyarrow")
+  path = write(tmp_path, kind)
+  found, _ = datasets.find(path, ("ir", "vi"), dataset=kind)
+  array_record.close()
+  write(tmp_path, kind, [(name, {"xy.png": b"1234" * 9 + fields["vi.png"]}) for name, fields in ROWS[:3]])
+  for pair in (found[0], found[4]):
+    with pytest.raises(UserError, match=f"{path}#"):
+      pairs.load_pair(pair)
+
+
+def test_pairs_whose_names_stand_twice_are_left_out_of_all_shards(tmp_path, monkeypatch):
+  monkeypatch.setattr(shards, "MOST_LINES", 3)
+  write(tmp_path, "webdataset", ROWS[:4], "a-1")
+  lonely = [(f"lonely{i}", {"ir.png": b"x"}) for i in range(5)]
+  write(tmp_path, "webdataset", [*lonely, ("N1", ROWS[1][1]), ROWS[0], ROWS[4]], "a-2")
+  found, left_out = datasets.find(tmp_path, ("ir", "vi"), dataset="webdataset")
+  assert [pair.name for pair in found] == ["n2", "n3", "n4"]
+  assert len(left_out) == 8 and "2 more samples" in left_out[3] and "1 more pairs" in left_out[7]
+  assert all("expected one pair named" in line for line in left_out[4:7])
 
 
 def test_numbered_shards_are_named_by_braces(tmp_path):

@@ -86,7 +86,7 @@ def test_only_failed_is_what_failed_and_was_not_done_since(listed):
 @pytest.mark.parametrize("few", [0, 100])
 def test_every_pair_is_in_one_share_whether_sizes_are_read_first_or_in_windows(listed, monkeypatch, few):
   monkeypatch.setattr(shares, "FEW", few)
-  monkeypatch.setattr(agenda, "WINDOW", 3)
+  monkeypatch.setattr(shares, "WINDOW", 3)
   monkeypatch.setattr(shares, "read_size", lambda path: (16 * (1 + ord(path.name[-1]) % 3), 16))
   parts = [planned(listed, place=Place(process, 3))[0] for process in range(3)]
   assert sorted(sum(parts, [])) == sorted(planned(listed)[0]) and [len(part) for part in parts] == [4, 3, 3]
