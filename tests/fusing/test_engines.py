@@ -134,6 +134,7 @@ def test_a_shard_that_a_lost_worker_put_is_not_made_again(root, method, plain, f
   done = []
 
   def twice(work, tasks):
+    tasks = list(tasks)
     for _ in range(2):
       worker = Worker(work)
       worker._fuser = fuser[0] if fuser else None
