@@ -1,5 +1,6 @@
 """Does `dig2dig status` tell what the log tells, and does --only=failed do what failed and nothing else?"""
 
+import dataclasses
 import json
 import pathlib
 
@@ -46,6 +47,12 @@ def test_status_tells_of_all_workers(out):
   lines = status.as_prometheus(found).splitlines()
   assert 'dig2dig_failed{kind="unreadable"} 2' in lines and 'dig2dig_pairs_per_second{worker="0-of-2"} 0.05' in lines
   assert all(line.startswith(("# HELP dig2dig_", "# TYPE dig2dig_", "dig2dig_")) for line in lines)
+  strange = {'a "b"\\\n': 1_234_567}
+  many = dataclasses.replace(found, failed=strange)
+  parser = pytest.importorskip("prometheus_client.parser", reason="pip install prometheus_client")
+  told = {family.name: family.samples for family in parser.text_string_to_metric_families(status.as_prometheus(many))}
+  assert {sample.labels["kind"]: sample.value for sample in told["dig2dig_failed"]} == strange
+  assert told["dig2dig_done"][0].value == 4 and len(told) == 6
 
 
 def test_the_command_tells_and_refuses_in_one_line(out, tmp_path, capsys):
