@@ -39,12 +39,11 @@ def parts(text: str) -> Parts | None:
     return None
   kind = _BY_SUFFIX[match[2].lower()]
   *where, size = match[3].split(":")
-  if len(where) != len(kind.where):
+  if len(where) != len(kind.where) or not all(
+    part.isdecimal() for of, part in zip(kind.where, where, strict=True) if of is int
+  ):
     return None
-  try:
-    found = tuple(of(unquote(part)) for of, part in zip(kind.where, where, strict=True))
-  except ValueError:
-    return None
+  found = tuple(of(unquote(part)) for of, part in zip(kind.where, where, strict=True))
   return Parts(match[1], kind, found, int(size) if size else None, match[4])
 
 

@@ -79,6 +79,8 @@ class Member(Named):
     """Raises OSError, also where no such image is in the shard: it may be another since it was listed."""
     try:
       return self._read(self.shard, *self.where)
+    except FileNotFoundError as error:
+      raise OSError(0, "its shard nowhere") from error
     except (OSError, UserError):
       raise
     except Exception as error:  # of libraries, which raise almost any type

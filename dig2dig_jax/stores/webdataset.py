@@ -37,7 +37,7 @@ def index(path: AnyPath) -> list[Sample]:
 
 def read(path: AnyPath, start: int, end: int) -> bytes:
   """The bytes of a member. Raises OSError, and tarfile.TarError where none of that size stands there."""
-  header = max(0, start - tarfile.BLOCKSIZE)
+  header, end = max(0, start - tarfile.BLOCKSIZE), min(end, path.stat().st_size)
   if not isinstance(path, Path):
     found = path.read_range(header, end) if end - header >= _BLOCK else _of_blocks(path, header, end)
   else:

@@ -1,6 +1,7 @@
 """Are the pairs of shards those that were put in, of every kind, and is what is none named?"""
 
 import dataclasses
+import json
 import struct
 
 import cv2
@@ -95,6 +96,22 @@ def test_a_shard_that_is_another_since_it_was_listed_is_a_fault_of_its_pairs(tmp
   for pair in (found[0], found[4]):
     with pytest.raises(UserError, match=f"{path}#"):
       pairs.load_pair(pair)
+
+
+@pytest.mark.parametrize("strange, message", [
+  ("a-000.tar#512:9999999999999999:9#n0.ir.png", "found .*none there any more"),
+  ("a-000.tar#9999999999:9999999999999:9#n0.ir.png", "found .*none there any more"),
+  ("b.tar#512:1024:512#n0.ir.png", "b.tar#n0.ir.png: .*found its shard nowhere"),
+  ("a-000.tar#-512:1024:512#n0.ir.png", "a-000.tar#-512:1024:512#n0.ir.png: .*o such file|nothing there"),
+  ("a-000.tar#512:1024#n0.ir.png", "o such file|nothing there"),
+])  # fmt: skip
+def test_a_place_in_a_shard_that_cannot_be_is_a_fault_of_its_pair(tmp_path, strange, message):
+  write(tmp_path, "webdataset")
+  entry = {"id": "x", "files": {"ir": strange, "vi": strange}}
+  (tmp_path / "list.jsonl").write_text(json.dumps(entry) + "\n")
+  (pair,) = Manifest(tmp_path / "list.jsonl", ("ir", "vi"))
+  with pytest.raises(UserError, match=message):
+    pairs.load_pair(pair)
 
 
 def test_pairs_whose_names_stand_twice_are_left_out_of_all_shards(tmp_path, monkeypatch):
