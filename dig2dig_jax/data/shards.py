@@ -18,6 +18,7 @@ import numpy as np
 from dig2dig_jax.data import images, manifest_files
 from dig2dig_jax.data.manifest import Manifest
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.files import temporary_room
 from dig2dig_jax.stores.kinds import KINDS as KINDS
 from dig2dig_jax.stores.kinds import reference
 from dig2dig_jax.stores.shard import Kind, Member, Sample, samples
@@ -31,9 +32,9 @@ def find(root: Path, sources: Sequence[str], kind: Kind) -> tuple[Manifest, list
   that is left out: without one of the sources, or of a name that another has too. UserError for none."""
   shards = files(root, kind)
   keys, left_out, more = array("I"), list[str](), 0
-  with tempfile.TemporaryDirectory(prefix="dig2dig-") as folder:
+  with temporary_room("a list of pairs"), tempfile.TemporaryDirectory(prefix="dig2dig-") as folder:
     listed = Path(folder) / "pairs.jsonl"
-    with listed.open("w", encoding="utf-8", errors="surrogatepass") as lines:
+    with listed.open("w") as lines:
       for number, file in enumerate(shards):
         for sample in samples(file, kind):
           own = [_field(sample, source) for source in sources]
@@ -41,7 +42,7 @@ def find(root: Path, sources: Sequence[str], kind: Kind) -> tuple[Manifest, list
           there = [reference(member, f"{number}{kind.suffix}") for member in own if member is not None]
           if len(there) == len(sources):
             entry = {"id": name, "files": dict(zip(sources, there, strict=True))}
-            lines.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            lines.write(json.dumps(entry) + "\n")
             keys.append(_key(name))
           elif len(left_out) < MOST_LINES:
             left_out.append(_without(file, sample, name, dict(zip(sources, own, strict=True))))

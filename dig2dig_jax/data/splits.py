@@ -11,6 +11,7 @@ from dig2dig_jax.data.images import EXTENSIONS
 from dig2dig_jax.data.manifest import Manifest
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.files import temporary_room
 
 _CACHE = 2**15  # kB of names in memory
 _BLOCK = 5_000  # pairs of a manifest whose names are read at once
@@ -45,7 +46,8 @@ def choose(found: Sequence[Pair], names: Iterable[str], *, where: str) -> Sequen
 
   Names are matched on disk, where there are many; of a manifest, the pairs stay in their file.
   """
-  with contextlib.closing(sqlite3.connect("", isolation_level=None)) as table:  # no name: a file of SQLite's own
+  # No name: a file of SQLite's own.
+  with temporary_room("a list of names"), contextlib.closing(sqlite3.connect("", isolation_level=None)) as table:
     for setting in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{_CACHE}", "temp_store=FILE"):
       table.execute(f"PRAGMA {setting}")
     for name, rows in (("wanted", map(_stem, names)), ("there", _names_of(found))):

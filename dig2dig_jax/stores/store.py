@@ -8,6 +8,7 @@ writes as it goes, under another name that is then moved.
 import contextlib
 import errno
 import io
+import sqlite3
 import stat
 import threading
 import time
@@ -67,7 +68,10 @@ class Store:
     begun = time.monotonic()
     if found is not None and begun < until:
       return found
-    found = Listing(self._rows(folder))
+    try:
+      found = Listing(self._rows(folder))
+    except sqlite3.Error as error:
+      raise OSError(errno.ENOSPC, f"no room for its listing in the temporary folder ({error})") from error
     now = time.monotonic()
     with self._lock:
       self._listings[folder] = now + max(_KEPT, _KEPT_TIMES * (now - begun)), found

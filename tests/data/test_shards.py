@@ -1,6 +1,7 @@
 """Are the pairs of shards those that were put in, of every kind, and is what is none named?"""
 
 import dataclasses
+import errno
 import json
 import struct
 
@@ -123,6 +124,19 @@ def test_pairs_whose_names_stand_twice_are_left_out_of_all_shards(tmp_path, monk
   assert [pair.name for pair in found] == ["n2", "n3", "n4"]
   assert len(left_out) == 8 and "2 more samples" in left_out[3] and "1 more pairs" in left_out[7]
   assert all("expected one pair named" in line for line in left_out[4:7])
+
+
+def test_names_that_are_no_utf_8_and_a_temporary_folder_without_room(tmp_path, monkeypatch):
+  write(tmp_path, "webdataset", [("caf\udce9", ROWS[0][1]), *ROWS[1:]])
+  found, _ = datasets.find(tmp_path, ("ir", "vi"), dataset="webdataset")
+  assert found[0].name == "caf\udce9" and found[0].files["ir"].read_bytes() == ROWS[0][1]["ir.png"]
+
+  def full(*given, **options):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+  monkeypatch.setattr(shards.tempfile, "TemporaryDirectory", full)
+  with pytest.raises(UserError, match="expected room for a list of pairs, found No space left on device; free some"):
+    datasets.find(tmp_path, ("ir", "vi"), dataset="webdataset")
 
 
 def test_numbered_shards_are_named_by_braces(tmp_path):
