@@ -19,8 +19,11 @@ from dig2dig_jax.data.manifest import Manifest
 from dig2dig_jax.data.padding import bucket_size
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.fusing.processes import Place
+from dig2dig_jax.stores.shard import Member
 
 FEW = 20_000  # pairs whose sizes every process reads at its start, where nobody tells them
+_RUN = 64  # pairs of a shard that go to one process: it is read in blocks, of many images where they are small
+_RUNS = 100  # of each process at least, that one may have by one more than another
 _LARGEST = 2**30  # of a side, for planning
 WINDOW = 8_192  # pairs whose sizes are read at once
 _READERS = 8  # headers wait for disks and networks, not for the processor
@@ -61,11 +64,13 @@ def _largest_first(planned: Planned):
 
 class Order(NamedTuple):
   """All pairs by their numbers in the list, in the order that they are dealt out in, int64 [N]; pixels of the largest,
-  0 where that is not known; padded sizes by the pairs' numbers, int64 [N, 2], None where they are not known."""
+  0 where that is not known; padded sizes by the pairs' numbers, int64 [N, 2], None where they are not known; run: pairs
+  that had better stay together, since they lie in one shard."""
 
   indices: np.ndarray
   largest: int
   padded: np.ndarray | None
+  run: int = 1
 
   @property
   def by_size(self) -> bool:
@@ -74,21 +79,25 @@ class Order(NamedTuple):
 
 
 def deal(order: Order, place: Place) -> np.ndarray:
-  """The share of a process, int64 [n]: in the order to do it in, or in that of the list. Every so manieth pair, so that
-  each process has as much work, and each pair is in one share."""
-  mine = order.indices[place.process :: place.processes]
+  """The share of a process, int64 [n]: in the order to do it in, or in that of the list. Every so manieth pair,
+  or run of them, so that each process has as much work, and each pair is in one share."""
+  count = len(order.indices)
+  run = max(1, min(order.run, count // (_RUNS * place.processes)))
+  mine = order.indices[np.arange(count) // run % place.processes == place.process]
   return mine if order.by_size else np.sort(mine)
 
 
 def order(pairs: Sequence[Pair], *, bucket: int) -> Order:
   """Of all pairs. Reads the headers of all files where sizes are not told and the pairs are few (`FEW`)."""
+  run = _RUN if len(pairs) and isinstance(next(iter(pairs[0].files.values())), Member) else 1
   if len(pairs) <= FEW or isinstance(pairs, Manifest) and pairs.sizes is not None:
-    return _by_size(_sizes(pairs), bucket)
+    return _by_size(_sizes(pairs), bucket)._replace(run=run)
   if isinstance(pairs, Manifest):
     hashes = pairs.hashes
   else:
     hashes = np.array([zlib.crc32(pair.name.encode("utf-8", "surrogatepass")) for pair in pairs], np.uint32)
-  return Order(np.argsort(hashes, kind="stable"), 0, None)
+  hashes = hashes[np.arange(len(pairs)) // run * run]  # the first one's stands for its run
+  return Order(np.argsort(hashes, kind="stable"), 0, None, run)
 
 
 def _sizes(pairs: Sequence[Pair]) -> np.ndarray:
@@ -117,13 +126,13 @@ def manifest(pairs: Sequence[Pair], *, bucket: int) -> Iterator[str]:
   `data.datasets` reads them as --manifest. Where sizes are not told, reads the headers of all files; 60 bytes a pair
   are in memory."""
   sizes = _sizes(pairs)
-  indices, _, padded_sizes = _by_size(sizes, bucket)
-  assert padded_sizes is not None
+  found = _by_size(sizes, bucket)
+  assert found.padded is not None
   for at in range(0, len(pairs), WINDOW):
-    block = indices[at : at + WINDOW]
+    block = found.indices[at : at + WINDOW]
     several = pairs.several(block) if isinstance(pairs, Manifest) else [pairs[number] for number in block.tolist()]
     lines = []
-    for pair, size, padded in zip(several, sizes[block].tolist(), padded_sizes[block].tolist(), strict=True):
+    for pair, size, padded in zip(several, sizes[block].tolist(), found.padded[block].tolist(), strict=True):
       files = {source: manifest_files.text_of(path) for source, path in pair.files.items()}
       entry = {"id": pair.name, "files": files, "size": size if all(size) else None}
       lines.append(json.dumps(entry | {"bucket": padded if all(size) else None}, ensure_ascii=False) + "\n")
