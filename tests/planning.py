@@ -92,10 +92,10 @@ def measure(what, root, pairs):
   if what == "list":
     with (root / "list.jsonl").open("w") as lines:
       lines.writelines(shares.manifest(found, bucket=64))
-    said, began_again = resident() - before, time.process_time()
-    found, _ = DataConfig(root, SOURCES, manifest=root / "list.jsonl").list_files()
-    print(f"--list: {began_again - begun:.1f} s of processor time, {said:.0f} MB; read as --manifest: ", end="")
+    took, most = time.process_time() - begun, resident() - before
+    print(f"--list: {took:.1f} s of processor time, at most {most:.0f} MB more than before; read as --manifest: ", end="")
     begun = time.process_time()
+    found, _ = DataConfig(root, SOURCES, manifest=root / "list.jsonl").list_files()
   mine = shares.deal(shares.order(found, bucket=64), shares.Place(0, 1))
   assert found[int(mine[0])].name
   took, most = time.process_time() - begun, resident() - before
