@@ -93,7 +93,8 @@ def measure(what, root, pairs):
     with (root / "list.jsonl").open("w") as lines:
       lines.writelines(shares.manifest(found, bucket=64))
     took, most = time.process_time() - begun, resident() - before
-    print(f"--list: {took:.1f} s of processor time, at most {most:.0f} MB more than before; read as --manifest: ", end="")
+    print(f"--list: {took:.1f} s of processor time, at most {most:.0f} MB more than before; read as --manifest: ",
+          end="")  # fmt: skip
     begun = time.process_time()
     found, _ = DataConfig(root, SOURCES, manifest=root / "list.jsonl").list_files()
   mine = shares.deal(shares.order(found, bucket=64), shares.Place(0, 1))

@@ -10,7 +10,9 @@ import inspect
 import logging
 import os
 import pickle
+import signal
 import sys
+import threading
 import traceback
 import warnings
 import zlib
@@ -49,7 +51,7 @@ class RayEngine(NamedTuple):
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     if began:
       os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray's C++ tells of every worker that is lost
-      with _explained():
+      with _explained(), _own_signals():
         # Without an address Ray would join whatever cluster runs on this machine, of whomever.
         address = self.address or os.environ.get("RAY_ADDRESS") or "local"
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
@@ -129,6 +131,19 @@ class _Actor:
     except Exception as error:
       return UserError(f"--engine=ray: expected worker {self._worker.name} to do its task, found {one_line(error)} "
                        f"({_where(error)}); run the same command again, what is done stays done")
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+  """Who hears signals stays so: Ray's C++ takes SIGTERM for a fault, prints where it was, and aborts."""
+  here = threading.current_thread() is threading.main_thread()
+  before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+  try:
+    yield
+  finally:
+    for number, handler in before.items():
+      if here and handler is not None:
+        signal.signal(number, handler)
 
 
 def _say(line: str) -> None:

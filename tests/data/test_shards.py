@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import struct
+import tracemalloc
 
 import cv2
 import pytest
@@ -69,6 +70,21 @@ def test_a_damaged_shard_and_one_of_other_fields_are_refused(tmp_path, kind):
     datasets.find(path.with_name(f"no{path.suffix}"), ("ir", "vi"), dataset=kind)
   with pytest.raises(UserError, match="expected files .* in it, found none"):
     datasets.find(tmp_path, ("ir", "vi"), dataset=kind)
+
+
+def test_pairs_of_many_shards_are_not_in_memory(tmp_path):
+  image = encoded(0, 1)
+  for first in range(0, 400, 40):
+    rows = [(f"n{number:05d}", {"ir.png": image, "vi.png": image}) for number in range(first, first + 40)]
+    write(tmp_path, "webdataset", rows, f"a-{first:05d}")
+  config = datasets.DataConfig(tmp_path, ("ir", "vi"), dataset="webdataset")
+  tracemalloc.start()
+  try:
+    found, _ = config.list_files()
+    held, most = tracemalloc.get_traced_memory()
+  finally:
+    tracemalloc.stop()
+  assert len(found) == 400 and held < 400 * 400 and most < 400 * 1500  # a Pair with its files takes 1.7 kB
 
 
 @pytest.mark.parametrize("kind", KINDS)
