@@ -53,7 +53,7 @@ def test_a_worker_is_killed_another_joins_and_every_pair_is_done_once(where):
 def test_a_run_that_is_stopped_while_ray_runs_is_gone_on_with(tmp_path, number, by):
   if absent := missing("ray", "pandas"):
     pytest.skip(f"not installed: {', '.join(absent)}; pip install dig2dig_jax[ray]")
-  for i in range(320):
+  for i in range(192):
     write_pair(tmp_path / "data", f"p{i:03d}", (32, 32), channels={"ir": 1, "vi": 3})
   command = [sys.executable, "-c", RUN, str(tmp_path)]
   env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ELASTIC.parent), str(ELASTIC.parents[1])])}
@@ -67,10 +67,10 @@ def test_a_run_that_is_stopped_while_ray_runs_is_gone_on_with(tmp_path, number, 
   assert begun.returncode == (-number if by is None else 0)
   if by is not None:
     done, left, _, stopped_by = json.loads(told[-1])
-    assert stopped_by == by and done + left == 320 and 0 < done < 320
+    assert stopped_by == by and done + left == 192 and 0 < done < 192
   again = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=400)
   done, left, skipped, _ = json.loads(again.stdout.splitlines()[-1])
-  assert (done + skipped, left) == (320, 0) and (by is None or skipped > 0)
+  assert (done + skipped, left) == (192, 0) and (by is None or skipped > 0)
   assert {len(lines) for lines in ledger.read(tmp_path / "out").values()} == {1}
 
 
