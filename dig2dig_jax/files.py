@@ -3,6 +3,8 @@
 import contextlib
 import os
 import re
+import sqlite3
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +42,16 @@ def replacing(path: Path) -> Iterator[Path]:
     os.replace(temporary, path)
   finally:
     temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def temporary_room(what: str) -> Iterator[None]:
+  """UserError where what is written in here does not fit into this machine's temporary folder; `what`: that is."""
+  try:
+    yield
+  except (OSError, sqlite3.Error) as error:
+    raise UserError(f"{tempfile.gettempdir()}: expected room for {what}, found "
+                    f"{getattr(error, 'strerror', None) or error}; free some, or set TMPDIR") from error
 
 
 def is_free(path: Path, mark: bytes = MARK) -> bool:

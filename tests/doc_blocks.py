@@ -4,6 +4,7 @@ A block of commands (`sh`) or of Python is run by a test, or stands under a comm
 tests/test_doc_blocks.py counts.
 """
 
+import itertools
 import pathlib
 import re
 import shlex
@@ -79,7 +80,7 @@ def programs(words: list[str]) -> list[tuple[str, list[str]]]:
     return found
   for at, word in enumerate(words):
     rest = [part for part in words[at + 1 :] if part not in ("&", "...")]
-    rest = rest[: rest.index("|")] if "|" in rest else rest
+    rest = list(itertools.takewhile(lambda part: part not in ("|", ">"), rest))
     if word == "launch.py":
       found.append(("launch", rest))
     elif pathlib.PurePath(word).name == "dig2dig":

@@ -32,7 +32,7 @@ NOT_RUN = {
   "needs a checkout of another program": 3,
   "needs a cluster": 3,
   "needs a data set": 1,
-  "needs a store or a cluster": 4,
+  "needs a store or a cluster": 5,
   "needs cameras": 1,
   "needs released weights": 4,
   "reads a file that another command writes": 2,

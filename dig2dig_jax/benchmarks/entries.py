@@ -58,7 +58,7 @@ def check(data: Path, listed: Frozen) -> None:
 
 
 def score(name: str, listed: Frozen, data: Path, folders: Mapping[str, Path], out: Path) -> list[Path]:
-  """Scores folders of fused images {method: folder} of all pairs of a list, and the trivial fusions, by PROTOCOL;
+  """Scores folders of fused images {method: folder} of all pairs of a list, and the plain fusions, by PROTOCOL;
   writes `out`/SET/METHOD.json for each. UserError for other pairs, and where a fused image is missing."""
   check(data, listed)
   with tempfile.TemporaryDirectory() as scratch:
@@ -125,7 +125,7 @@ authors'.
 
 **Protocol.** All pairs of a set, at the sources' size; fused images of 8 bits with the sources' names, PNG. Measures of
 `panel` (`docs/evaluation.md`), of gray images, means over the pairs. The mean rank is over the measures and the rows of
-the table; it changes with every entry. Rows of trivial fusions and copies of the sources are for scale. Say which pairs
+the table; it changes with every entry. Rows of plain fusions and copies of the sources are for scale. Say which pairs
 the settings of a method were chosen on.
 
 **To enter.** Fuse the pairs with your program, then

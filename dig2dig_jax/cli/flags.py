@@ -305,7 +305,7 @@ WHICH_CONVENTION = names(
   "which_convention", [], "Published numbers, such as VIF:0.69,SSIM:0.91: instead of scores, print the definitions by "
   "which --fused attains them. docs/evaluation.md.", "evaluate:fused",
 )  # fmt: skip
-BASELINES = boolean("baselines", True, "Add rows of trivial fusions for comparison.", *SCORES)
+BASELINES = boolean("baselines", True, "Add rows of plain fusions for comparison.", *SCORES)
 LPIPS = path(
   "lpips", None, "LPIPS weights, written by dig2dig convert lpips.", "evaluate:fused", "report", "benchmark:tables"
 )

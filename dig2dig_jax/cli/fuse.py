@@ -29,7 +29,8 @@ def run() -> int:
     lines, left_out = job.listed(config)
     for line in left_out:
       note(f"note: {line}")
-    say(lines, end="")
+    for several in lines:
+      say(several, end="")
     return 0
   common.say_notes(options)
   place = processes.place(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from dig2dig_jax.data import many_pairs
@@ -44,17 +44,9 @@ class DataConfig:
     return list(pairs), left_out
 
   def list_files(self) -> tuple[Sequence[Pair], list[str]]:
-    """The same; the pairs of a manifest, and of large folders per source, stay in a file: they may be more than memory
-    holds."""
-    if self.manifest is not None and self.split is None:
-      return Manifest(as_path(self.manifest), self.sources), []
-    if self.dataset == "folders" and self.split is None and self.manifest is None:
-      many, lines = many_pairs.find(as_path(self.data), self.sources)
-      if many is not None:
-        return many, lines
-      found, left_out = find(self.data, self.sources, dataset=self.dataset)
-      return found, lines + left_out
-    return find(self.data, self.sources, dataset=self.dataset, split=self.split, manifest=self.manifest)
+    """The same; the pairs of manifests, shards, and large folders per source stay in a file: they may be more than
+    memory holds."""
+    return list_pairs(self.data, self.sources, dataset=self.dataset, split=self.split, manifest=self.manifest)
 
   def prepared(self, found: list[Pair]) -> Found:
     """These pairs with the ranges and the way that they are to be read in, and a line about each range. What of them is
@@ -93,6 +85,12 @@ def find(
 
   Raises UserError where the layout is not found, or a split or manifest names what is not there.
   """
+  found, left_out = list_pairs(root, sources, dataset=dataset, split=split, manifest=manifest)
+  return list(found), left_out
+
+
+def list_pairs(root, sources: Sequence[str], *, dataset: str, split: str | None, manifest) -> Found:
+  """`find`, whose pairs stay in a file where there may be many."""
   if dataset not in READERS:
     raise UserError(f"--dataset={dataset}: expected one of {', '.join(READERS)}")
   if len(sources) < 2:
@@ -103,15 +101,23 @@ def find(
     return _named_once(*reader(as_path(root), tuple(sources), split), root)
   place, own = (f"--dataset={dataset}", own) if manifest is None else ("a manifest", ())
   names = None if split is None else _names(dataset, split, own, place=place)
+  many, lines = None, list[str]()
   if manifest is not None:
-    found, left_out = list(Manifest(as_path(manifest), sources)), []
-  else:
+    many = Manifest(as_path(manifest), sources)
+  elif dataset == "folders":
+    many, lines = many_pairs.find(as_path(root), sources)
+  if many is None:
     found, left_out = _named_once(*reader(as_path(root), tuple(sources), None), root)
-  return (found if names is None else choose(found, names, where=f"--split={split}")), left_out
+    lines = lines + left_out
+  else:
+    found = many
+  return (found if names is None else choose(found, names, where=f"--split={split}")), lines
 
 
-def _named_once(found: list[Pair], left_out: list[str], root) -> Found:
+def _named_once(found: Sequence[Pair], left_out: list[str], root) -> Found:
   """Without the pairs whose name another has too: their results would take each other's place."""
+  if isinstance(found, Manifest):  # of shards, which have seen to that
+    return found, left_out
   of_name: dict[str, list[Pair]] = {}
   for pair in found:
     of_name.setdefault(pair.name.casefold(), []).append(pair)
@@ -126,11 +132,11 @@ def _named_once(found: list[Pair], left_out: list[str], root) -> Found:
   return once, left_out + lines
 
 
-def _names(dataset: str, split: str, own: Sequence[str], *, place: str) -> list[str]:
+def _names(dataset: str, split: str, own: Sequence[str], *, place: str) -> Iterable[str]:
   """Of the pairs in a split that is a list. For the message alone, own: the parts that the set itself is divided into;
   place: where the pairs are from."""
   if names := SPLITS.get((dataset, split)):
-    return list(names)
+    return names
   there = what_lies_at(Path(split))
   if there == "a file":
     return names_in(Path(split))

@@ -2,35 +2,31 @@
 
   {"id": "0001", "files": {"ir": "ir/0001.png", "vi": "vi/0001.jpg"}, "size": [480, 640]}
 
-Paths are relative to the manifest, or addresses of stores. "size" (height, width of the pair's largest image) may be
-left out; where all lines have it, a run plans its work without opening a file.
+Paths are relative to the manifest, or addresses of stores, or images in shards (`manifest_files`). "size" (height,
+width of the pair's largest image) may be left out; where all lines have it, a run plans its work and opens no file.
 """
 
+import copy
 import itertools
-import json
 import os
-import re
 import shutil
 import tempfile
 import weakref
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, overload
+from typing import BinaryIO, Self, overload
 from zlib import crc32
 
 import numpy as np
 
-from dig2dig_jax.data import manifest_lines
+from dig2dig_jax.data import manifest_files, manifest_lines
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import as_path
-from dig2dig_jax.stores.address import is_address, typed_place
 
 _BLOCK, _GAP = 2**20, 2**12  # bytes that are read at once; between two lines that are
 _AT_ONCE = 64  # pairs that are made at once where all are asked for
-_SCAN = json.JSONDecoder().scan_once
-_NAME = re.compile(r"[^/\\\0]+")
 
 
 class Manifest(Sequence[Pair]):
@@ -40,11 +36,19 @@ class Manifest(Sequence[Pair]):
   UserError for a line that names no pair, an id that stands twice or can be no file's name, and a file without lines.
   """
 
-  def __init__(self, path: Path, sources: Sequence[str], *, folder: Path | None = None):
-    """folder: that its paths are relative to, in place of its own."""
+  def __init__(
+    self,
+    path: Path,
+    sources: Sequence[str],
+    *,
+    files: Callable[[Sequence[str]], list] | None = None,
+    named_once: bool = True,
+  ):
+    """files: what the texts for files mean, in place of `manifest_files.beside` the manifest. named_once: False where
+    somebody else looks whether an id stands twice."""
     self.path, self._sources = path, tuple(sources)
-    folder = path.parent if folder is None else folder
-    self._folder = os.path.join(folder, "") if isinstance(folder, Path) else folder
+    self._files = manifest_files.beside(path.parent) if files is None else files
+    self._numbers: np.ndarray | None = None  # of the lines, of a part
     starts, hashes, sides = array("Q"), array("I"), array("I")
     try:
       self._file = _opened(path)
@@ -65,9 +69,10 @@ class Manifest(Sequence[Pair]):
         else:  # which of them is at fault, or empty, is seen one by one
           for i, line in enumerate(lines):
             if not line.isspace():
-              entry = self._entry(line, number + i + 1)
+              where = f"{path}, line {number + i + 1}"
+              entry = manifest_lines.entry(line, self._sources, where)
               starts.append(edges[i])
-              hashes.append(crc32(self._name(entry, number + i + 1).encode("utf-8", "surrogatepass")))
+              hashes.append(crc32(manifest_lines.name_of(entry, where).encode("utf-8", "surrogatepass")))
               sides.extend(manifest_lines.size_of(entry.get("size")))
         at, number = edges[-1], number + len(lines)
     except (OSError, UnicodeDecodeError) as error:
@@ -80,7 +85,17 @@ class Manifest(Sequence[Pair]):
     self.hashes = np.frombuffer(hashes, np.uint32)
     sizes = np.frombuffer(sides, np.uint32).reshape(-1, 2)
     self.sizes = sizes if sizes.all() else None
-    self._refuse_twice()
+    if named_once:
+      self._refuse_twice()
+
+  def part(self, numbers: np.ndarray) -> Self:
+    """The pairs of these numbers, in their order. Their lines stay where they are."""
+    found = copy.copy(self)
+    found._whole = self  # whose end closes the file
+    found._numbers = numbers if self._numbers is None else self._numbers[numbers]
+    found.hashes = self.hashes[numbers]
+    found.sizes = None if self.sizes is None else self.sizes[numbers]
+    return found
 
   def _changed(self) -> tuple[int, int]:
     found = os.fstat(self._file.fileno())
@@ -150,12 +165,13 @@ class Manifest(Sequence[Pair]):
     if found is not None:
       names, files, _ = found
     else:
-      entries = [self._entry(line, None) for line in lines]
+      entries = [manifest_lines.entry(line, self._sources, str(self.path)) for line in lines]
       names, files = [entry["id"] for entry in entries], [[entry["files"][source] for entry in entries]
                                                           for source in self._sources]  # fmt: skip
-    return names, [_under(self._folder, column) for column in files]
+    return names, [self._files(column) for column in files]
 
   def _lines(self, indices: np.ndarray) -> list[bytes]:
+    indices = indices if self._numbers is None else self._numbers[indices]
     begins, ends = self._starts[indices].astype(np.int64), self._starts[indices + 1].astype(np.int64)
     gaps = begins[1:] - ends[:-1]
     found: list[bytes] = []
@@ -166,31 +182,6 @@ class Manifest(Sequence[Pair]):
       edges = zip((begins[first:behind] - start).tolist(), (ends[first:behind] - start).tolist(), strict=True)
       found += [block[begin:end] for begin, end in edges]
     return found
-
-  def _entry(self, line: bytes, number: int | None) -> dict[str, Any]:
-    """Of a line, with an id of any type and a path for every source."""
-    try:
-      if len(line) > manifest_lines.LONGEST:
-        raise ValueError(f"a line of {len(line)} bytes")
-      entry = _parsed(line.decode("utf-8"))
-      files = entry["files"]
-      for source in self._sources:
-        if type(files[source]) is not str:
-          raise TypeError(f"a path of type {type(files[source]).__name__}")
-      entry["id"]
-      return entry
-    except UnicodeDecodeError:
-      raise
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-      where = f"{self.path}, line {number}" if number else str(self.path)
-      raise UserError(f'{where}: expected {{"id": ..., "files": {{"{self._sources[0]}": ..., ...}}}}, found '
-                      f"{type(error).__name__}: {error}; see --list and --sources") from error
-
-  def _name(self, entry: dict[str, Any], number: int) -> str:
-    name = entry["id"]
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name.startswith("."):
-      raise UserError(f"{self.path}, line {number}: expected an id that can be a file's name, found {name!r}")
-    return name
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -203,27 +194,3 @@ def _opened(path: Path) -> BinaryIO:
     shutil.copyfileobj(file, kept)
   kept.seek(0)
   return kept
-
-
-def _parsed(text: str):
-  """As json.loads does, in half the time for what is in order."""
-  try:
-    found, end = _SCAN(text, 0)
-  except StopIteration:
-    return json.loads(text)
-  return found if text[end:].isspace() or end == len(text) else json.loads(text)
-
-
-def _under(folder, files: Sequence[str]) -> list:
-  """Texts; the path in a store of an address, and of what a manifest in a store tells."""
-  if isinstance(folder, str) and "://" not in "\n".join(files):
-    return [file if file.startswith("/") else folder + file for file in files]
-  return [_one_under(folder, file) for file in files]
-
-
-def _one_under(folder, file: str):
-  if "://" in file and is_address(file):
-    return typed_place(file)
-  if not isinstance(folder, str):
-    return folder / file
-  return file if file.startswith("/") else folder + file

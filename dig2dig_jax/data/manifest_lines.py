@@ -1,17 +1,23 @@
-"""What do many lines of a manifest say? Found at once where all are in order, in a third of the time of one by one."""
+"""What do lines of a manifest say? Of many it is found at once where all are in order, in a third of the time of one by
+one; of a line that is not, what is wrong with it."""
 
 import itertools
 import json
+import re
 import uuid
 from array import array
 from collections.abc import Iterable, Sequence
 from typing import Any
 from zlib import crc32
 
+from dig2dig_jax.errors import UserError
+
 LONGEST = 2**20  # bytes of a line
 _LARGEST = 2**31  # of a side
 _FEW = 50  # lines that are parsed at once: of more, dicts would live until Python's collector passes through all that
 # the process holds, again and again
+_SCAN = json.JSONDecoder().scan_once
+_NAME = re.compile(r"[^/\\\0]+")
 _MARK = uuid.uuid4().hex  # what no line has: a value that begins in one and ends in another is no two lines
 _BETWEEN = f',"{_MARK}",'.encode()
 
@@ -72,3 +78,40 @@ def size_of(size) -> tuple[int, int]:
   ):
     return size[0], size[1]
   return 0, 0
+
+
+def entry(line: bytes, sources: Sequence[str], where: str) -> dict[str, Any]:
+  """What one line says, with an id of any type and a path for every source. where: the line's, for the UserError of one
+  that says none. Raises UnicodeDecodeError for what is no text."""
+  try:
+    if len(line) > LONGEST:
+      raise ValueError(f"a line of {len(line)} bytes")
+    found = _parsed(line.decode("utf-8"))
+    files = found["files"]
+    for source in sources:
+      if type(files[source]) is not str:
+        raise TypeError(f"a path of type {type(files[source]).__name__}")
+    found["id"]
+    return found
+  except UnicodeDecodeError:
+    raise
+  except (ValueError, KeyError, TypeError, RecursionError) as error:
+    raise UserError(f'{where}: expected {{"id": ..., "files": {{"{sources[0]}": ..., ...}}}}, found '
+                    f"{type(error).__name__}: {error}; see --list and --sources") from error
+
+
+def name_of(entry: dict[str, Any], where: str) -> str:
+  """The id of a line. UserError where it can be no file's name."""
+  name = entry["id"]
+  if not isinstance(name, str) or not _NAME.fullmatch(name) or name.startswith("."):
+    raise UserError(f"{where}: expected an id that can be a file's name, found {name!r}")
+  return name
+
+
+def _parsed(text: str):
+  """As json.loads does, in half the time for what is in order."""
+  try:
+    found, end = _SCAN(text, 0)
+  except StopIteration:
+    return json.loads(text)
+  return found if text[end:].isspace() or end == len(text) else json.loads(text)

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dig2dig_jax.data import images, naming
+from dig2dig_jax.data import images, manifest_files, naming
 from dig2dig_jax.data.manifest import Manifest
 from dig2dig_jax.data.pairs import source_folders
 from dig2dig_jax.errors import UserError
@@ -25,10 +25,10 @@ _CACHE = 2**15  # kB of the database in memory
 
 
 def find(root, sources: Sequence[str]) -> tuple[Manifest | None, list[str]]:
-  """As `find_pairs`, for a folder per source on this machine whose first has more than `MANY` files. None instead of
-  the pairs where `find_pairs` is to find them, with a line where that is because of names that have no partner."""
+  """As `find_pairs`, for a folder per source, here or in a store, whose first has more than `MANY` files. None instead
+  of the pairs where `find_pairs` is to find them, with a line where that is because of names that have no partner."""
   try:
-    folders = source_folders(root, sources) if isinstance(root, Path) and len(sources) > 1 else {}
+    folders = source_folders(root, sources) if len(sources) > 1 else {}
     if not folders or not _has_many(folders[sources[0]]):
       return None, []
     with tempfile.TemporaryDirectory(prefix="dig2dig-") as place:
@@ -38,12 +38,14 @@ def find(root, sources: Sequence[str]) -> tuple[Manifest | None, list[str]]:
         if not _listed(names, root, folders, listed, report):
           return None, [f"{root}: more than {LEFT} files without one of the same name in each of {', '.join(sources)}; "
                         "all names are held in memory, a --manifest takes less"]  # fmt: skip
-      return Manifest(listed, sources, folder=root), report
+      return Manifest(listed, sources, files=manifest_files.beside(root)), report
   except (UserError, OSError, sqlite3.Error):  # who reads the folders in memory tells what is wrong with them
     return None, []
 
 
-def _has_many(folder: Path) -> bool:
+def _has_many(folder) -> bool:
+  if not isinstance(folder, Path):
+    return next(itertools.islice(folder.names(), MANY, None), None) is not None
   with os.scandir(folder) as entries:
     return next(itertools.islice(entries, MANY, None), None) is not None
 
@@ -97,8 +99,17 @@ def _write(file, name: str, files: dict[str, str]) -> None:
   file.write(json.dumps({"id": name, "files": files}) + "\n")
 
 
-def _images(folder: Path, report: list[str]) -> Iterator[str]:
+def _images(folder, report: list[str]) -> Iterator[str]:
   """Names of the image files directly in a folder. What is none goes to the report."""
+  if not isinstance(folder, Path):
+    for name, is_folder in folder.names():
+      if is_folder or name.startswith("."):
+        continue
+      if os.path.splitext(name)[1].lower() in images.EXTENSIONS or images.is_image_file(folder / name):
+        yield name
+      else:
+        report.append(f"{folder / name}: not an image; left out")
+    return
   with os.scandir(folder) as entries:
     for entry in entries:
       if entry.name.startswith("."):

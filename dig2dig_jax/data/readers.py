@@ -30,7 +30,7 @@ from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.data.splits import choose, names_in
 from dig2dig_jax.errors import UserError
 
-Found = tuple[list[Pair], list[str]]  # in natural order; a line per file left out
+Found = tuple[Sequence[Pair], list[str]]  # in natural order; a line per file left out
 _INFRARED, _VISIBLE = ("ir", "infrared"), ("vi", "vis", "visible")
 
 

@@ -21,7 +21,6 @@ from dig2dig_jax.fusing.processes import Place
 _BLOCK = 5_000  # pairs that are looked for at once
 _READY = 64  # pairs that are made ready at once
 _SAMPLE = 64  # pairs by whose sizes it is chosen how many are read ahead, where sizes are read in windows
-WINDOW = 8_192  # pairs whose sizes are read, and which are ordered by them, at once
 
 
 class Agenda:
@@ -68,8 +67,8 @@ class Agenda:
         for pair, (height, width) in zip(self._several(block), self._padded[block].tolist(), strict=True):
           yield self._prepare(pair), (height, width) if height else None
       return
-    for at in range(0, len(self.todo), WINDOW):
-      window = self._several(self.todo[at : at + WINDOW])
+    for at in range(0, len(self.todo), shares.WINDOW):
+      window = self._several(self.todo[at : at + shares.WINDOW])
       for planned in shares.plan(window, bucket=self._config.bucket):
         yield self._prepare(planned.pair), planned.bucket
 

@@ -5,6 +5,7 @@ and once, and does again what a lost worker had not given back. Workers write th
 whatever is done twice, its images are the same and its line is one.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -41,19 +42,15 @@ class Done(NamedTuple):
 
 
 # (work, tasks) -> what each task did.
-Engine = Callable[[Work, Sequence[Sequence[Pair]]], Iterator[Done]]
+Engine = Callable[[Work, Iterable[Sequence[Pair]]], Iterator[Done]]
 
 
-def tasks(todo: Iterable[tuple[Pair, object]], size: int) -> list[list[Pair]]:
-  """Pairs, each with its padded size, in groups of at most `size` whose padded sizes are equal, in the same order."""
-  found: list[list[Pair]] = []
-  last: object = None
-  for pair, bucket in todo:
-    if not found or bucket != last or len(found[-1]) >= size:
-      found.append([])
-    found[-1].append(pair)
-    last = bucket
-  return found
+def tasks(todo: Iterable[tuple[Pair, object]], size: int) -> Iterator[list[Pair]]:
+  """Pairs, each with its padded size, in groups of at most `size` whose padded sizes are equal, in the same order. They
+  are made as they are asked for: all pairs may be more than memory holds."""
+  for _, alike in itertools.groupby(todo, key=lambda one: one[1]):
+    while task := [pair for pair, _ in itertools.islice(alike, size)]:
+      yield task
 
 
 def size_of(config: FuseConfig) -> int:

@@ -105,12 +105,24 @@ def make(connection: sqlite3.Connection, schema: str) -> None:
 
 def is_index(path: Path) -> bool:
   """Whether a file is an index of this version: read from its first bytes, and through no link."""
-  if path.is_symlink() or not path.is_file():
+  return _version(path) == _VERSION
+
+
+def is_free(path: Path) -> bool:
+  """Whether an index may be written there: nothing is lost of an index of any version, nor of a file without a byte,
+  which a disk may leave when it stops."""
+  if path.is_symlink():
     return False
+  return not path.exists() or path.is_file() and (path.stat().st_size == 0 or _version(path) is not None)
+
+
+def _version(path: Path) -> int | None:
+  if path.is_symlink() or not path.is_file():
+    return None
   with path.open("rb") as file:
     first = file.read(100)
-  return first[:15] == b"SQLite format 3" and first[68:72] == _MARK.to_bytes(4, "big") and (
-    first[60:64] == _VERSION.to_bytes(4, "big"))
+  ours = first[:15] == b"SQLite format 3" and first[68:72] == _MARK.to_bytes(4, "big")
+  return int.from_bytes(first[60:64], "big") if ours else None
 
 
 def take_over(connection: sqlite3.Connection) -> None:

@@ -29,10 +29,10 @@ _AHEAD = 8  # pairs per device that are read in advance, or two batches, and
 _AHEAD_PIXELS = 2**26  # pixels of all of them at most
 
 
-def listed(config: FuseConfig) -> tuple[str, list[str]]:
+def listed(config: FuseConfig) -> tuple[Iterator[str], list[str]]:
   """(the manifest of all pairs, a JSON line each; one line per file left out). Reads headers, runs nothing."""
-  pairs, left_out = config.find_files()
-  return shares.manifest(shares.plan(pairs, bucket=config.bucket)), left_out
+  pairs, left_out = config.list_files()
+  return shares.manifest(pairs, bucket=config.bucket), left_out
 
 
 def run(

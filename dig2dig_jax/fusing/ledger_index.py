@@ -134,7 +134,7 @@ class Index:
       return
     with self._lock, contextlib.suppress(BlockingIOError), _alone(self.folder):
       try:
-        if (self.path.exists() or self.path.is_symlink()) and not tables.is_index(self.path):
+        if not tables.is_free(self.path):
           raise OSError(0, "a file that this program did not write")
         if self._snapshot is not None and not _same(self.path.stat(), self._snapshot):
           return  # another process has just made one

@@ -1,7 +1,8 @@
 """How does Ray run the tasks of a job? As a stream of `ray.data`: an actor per worker, which keeps its programs.
 
 Ray starts actors where nodes have room, more of them when nodes join, and gives a lost actor's task to another. It
-holds back tasks where results wait to be taken. Python's own pickles travel between machines of one cluster only.
+holds back tasks where results wait to be taken. Python's own pickles travel between machines of one cluster only; all
+tasks are handed over before the first is done, each packed, some tens of bytes a pair.
 """
 
 import contextlib
@@ -9,10 +10,13 @@ import inspect
 import logging
 import os
 import pickle
+import signal
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -40,14 +44,14 @@ class RayEngine(NamedTuple):
   resources: Mapping[str, float] = {"CPU": 1}
   address: str = ""
 
-  def __call__(self, work: Work, tasks: Sequence[Sequence[Pair]]) -> Iterator[Done]:
+  def __call__(self, work: Work, tasks: Iterable[Sequence[Pair]]) -> Iterator[Done]:
     ray = _library()
     began = not ray.is_initialized()
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     if began:
       os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray's C++ tells of every worker that is lost
-      with _explained():
+      with _explained(), _own_signals():
         # Without an address Ray would join whatever cluster runs on this machine, of whomever.
         address = self.address or os.environ.get("RAY_ADDRESS") or "local"
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
@@ -55,13 +59,14 @@ class RayEngine(NamedTuple):
       _say("--engine=ray: on a cluster of its own on this machine; another is named by --engine_address" if own else
            f"--engine=ray: on the cluster of {address}")
     try:
-      if tasks:
-        yield from self._streamed(ray, work, tasks)
+      packed = [_packed(task) for task in tasks]
+      if packed:
+        yield from self._streamed(ray, work, packed)
     finally:
       if began:
         ray.shutdown()
 
-  def _streamed(self, ray, work: Work, tasks: Sequence[Sequence[Pair]]) -> Iterator[Done]:
+  def _streamed(self, ray, work: Work, tasks: Sequence[bytes]) -> Iterator[Done]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -71,8 +76,7 @@ class RayEngine(NamedTuple):
     names = {"CPU": "num_cpus", "GPU": "num_gpus"}
     own = {names[name]: count for name, count in self.resources.items() if name in names}
     others = {name: count for name, count in self.resources.items() if name not in names}
-    rows = [{"task": pickle.dumps([_plain(pair) for pair in task])} for task in tasks]
-    source = ray.data.from_items(rows, override_num_blocks=len(rows))
+    source = ray.data.from_items([{"task": task} for task in tasks], override_num_blocks=len(tasks))
     tries = {}
     if "ray_remote_args_fn" in inspect.signature(source.map_batches).parameters:  # Ray 2.64 is to take it away
       tries = {"ray_remote_args_fn": lambda: {"max_task_retries": TRIES}}
@@ -116,7 +120,7 @@ class _Actor:
   def __call__(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
     import numpy as np
 
-    return {"done": np.array([pickle.dumps(self._done(pickle.loads(task))) for task in batch["task"]], object)}
+    return {"done": np.array([pickle.dumps(self._done(_unpacked(task))) for task in batch["task"]], object)}
 
   def _done(self, pairs: Sequence[Pair]) -> Done | UserError:
     """A fault is told to the job: Ray would wrap it in its own words, or do the task again."""
@@ -127,6 +131,19 @@ class _Actor:
     except Exception as error:
       return UserError(f"--engine=ray: expected worker {self._worker.name} to do its task, found {one_line(error)} "
                        f"({_where(error)}); run the same command again, finished pairs are kept")
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+  """Who hears signals stays so: Ray's C++ takes SIGTERM for a fault, prints where it was, and aborts."""
+  here = threading.current_thread() is threading.main_thread()
+  before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+  try:
+    yield
+  finally:
+    for number, handler in before.items():
+      if here and handler is not None:
+        signal.signal(number, handler)
 
 
 def _say(line: str) -> None:
@@ -165,9 +182,13 @@ def parse_workers(text: str) -> tuple[int, int | None]:
                   "else")
 
 
-def _plain(pair: Pair) -> Pair:
-  """With mappings that can be pickled."""
-  return pair._replace(ranges=dict(pair.ranges), palettes=dict(pair.palettes))
+def _packed(task: Sequence[Pair]) -> bytes:
+  plain = [pair._replace(ranges=dict(pair.ranges), palettes=dict(pair.palettes)) for pair in task]  # can be pickled
+  return zlib.compress(pickle.dumps(plain), 1)
+
+
+def _unpacked(task: bytes) -> list[Pair]:
+  return pickle.loads(zlib.decompress(task))
 
 
 def _where(error: BaseException) -> str:

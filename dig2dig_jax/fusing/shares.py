@@ -7,20 +7,25 @@ would take minutes, and the manifest does not tell them, they are dealt out in a
 
 import json
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 
+from dig2dig_jax.data import manifest_files
 from dig2dig_jax.data.decode import read_size
 from dig2dig_jax.data.manifest import Manifest
 from dig2dig_jax.data.padding import bucket_size
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.fusing.processes import Place
+from dig2dig_jax.stores.shard import Member
 
 FEW = 20_000  # pairs whose sizes every process reads at its start, where nobody tells them
+_RUN = 64  # pairs of a shard that go to one process: it is read in blocks, of many images where they are small
+_RUNS = 100  # of each process at least, that one may have by one more than another
 _LARGEST = 2**30  # of a side, for planning
+WINDOW = 8_192  # pairs whose sizes are read at once
 _READERS = 8  # headers wait for disks and networks, not for the processor
 
 
@@ -57,18 +62,15 @@ def _largest_first(planned: Planned):
   return (0, -height * width, height)
 
 
-def share(planned: Sequence[Planned], process: int, processes: int) -> list[Planned]:
-  """Every `processes`-th, from number `process` on: as much work for each, and each pair in one share."""
-  return list(planned[process::processes])
-
-
 class Order(NamedTuple):
   """All pairs by their numbers in the list, in the order that they are dealt out in, int64 [N]; pixels of the largest,
-  0 where that is not known; padded sizes by the pairs' numbers, int64 [N, 2], None where they are not known."""
+  0 where that is not known; padded sizes by the pairs' numbers, int64 [N, 2], None where they are not known; run: pairs
+  that had better stay together, since they lie in one shard."""
 
   indices: np.ndarray
   largest: int
   padded: np.ndarray | None
+  run: int = 1
 
   @property
   def by_size(self) -> bool:
@@ -77,25 +79,37 @@ class Order(NamedTuple):
 
 
 def deal(order: Order, place: Place) -> np.ndarray:
-  """The share of a process, int64 [n]: in the order to do it in, or in that of the list."""
-  mine = order.indices[place.process :: place.processes]
+  """The share of a process, int64 [n]: in the order to do it in, or in that of the list. Every so manieth pair,
+  or run of them, so that each process has as much work, and each pair is in one share."""
+  count = len(order.indices)
+  run = max(1, min(order.run, count // (_RUNS * place.processes)))
+  mine = order.indices[np.arange(count) // run % place.processes == place.process]
   return mine if order.by_size else np.sort(mine)
 
 
 def order(pairs: Sequence[Pair], *, bucket: int) -> Order:
   """Of all pairs. Reads the headers of all files where sizes are not told and the pairs are few (`FEW`)."""
-  if isinstance(pairs, Manifest) and pairs.sizes is not None:
-    return _by_size(pairs.sizes, bucket)
-  if len(pairs) <= FEW:
-    with ThreadPoolExecutor(_READERS) as pool:
-      planned = pool.map(lambda pair: _planned(pair, bucket), pairs)
-      sizes = [[min(side, _LARGEST) for side in entry.size or (0, 0)] for entry in planned]
-    return _by_size(np.array(sizes, np.int64).reshape(-1, 2), bucket)
+  run = _RUN if len(pairs) and isinstance(next(iter(pairs[0].files.values())), Member) else 1
+  if len(pairs) <= FEW or isinstance(pairs, Manifest) and pairs.sizes is not None:
+    return _by_size(_sizes(pairs), bucket)._replace(run=run)
   if isinstance(pairs, Manifest):
     hashes = pairs.hashes
   else:
     hashes = np.array([zlib.crc32(pair.name.encode("utf-8", "surrogatepass")) for pair in pairs], np.uint32)
-  return Order(np.argsort(hashes, kind="stable"), 0, None)
+  hashes = hashes[np.arange(len(pairs)) // run * run]  # the first one's stands for its run
+  return Order(np.argsort(hashes, kind="stable"), 0, None, run)
+
+
+def _sizes(pairs: Sequence[Pair]) -> np.ndarray:
+  """Height and width of each, 0 where a header has none, int64 [N, 2]: as a manifest tells, or read from all files."""
+  if isinstance(pairs, Manifest) and pairs.sizes is not None:
+    return np.asarray(pairs.sizes, np.int64)
+  found = np.zeros((len(pairs), 2), np.int64)
+  with ThreadPoolExecutor(_READERS) as pool:
+    for at in range(0, len(pairs), WINDOW):
+      for number, entry in enumerate(pool.map(lambda pair: _planned(pair, 1), pairs[at : at + WINDOW]), at):
+        found[number] = [min(side, _LARGEST) for side in entry.size or (0, 0)]
+  return found
 
 
 def _by_size(sizes: np.ndarray, bucket: int) -> Order:
@@ -107,10 +121,19 @@ def _by_size(sizes: np.ndarray, bucket: int) -> Order:
   return Order(indices, int((height * width).max(initial=0)), padded)
 
 
-def manifest(planned: Iterable[Planned]) -> str:
-  """A JSON line per pair: id, files, size and bucket as [height, width]. `data.datasets` reads it as --manifest."""
-  lines = []
-  for pair, size, bucket in planned:
-    files = {source: str(path.absolute()) for source, path in pair.files.items()}
-    lines.append(json.dumps({"id": pair.name, "files": files, "size": size, "bucket": bucket}, ensure_ascii=False))
-  return "".join(line + "\n" for line in lines)
+def manifest(pairs: Sequence[Pair], *, bucket: int) -> Iterator[str]:
+  """JSON lines, many at once, one per pair, the largest first: id, files, size and bucket as [height, width].
+  `data.datasets` reads them as --manifest. Where sizes are not told, reads the headers of all files; 60 bytes a pair
+  are in memory."""
+  sizes = _sizes(pairs)
+  found = _by_size(sizes, bucket)
+  assert found.padded is not None
+  for at in range(0, len(pairs), WINDOW):
+    block = found.indices[at : at + WINDOW]
+    several = pairs.several(block) if isinstance(pairs, Manifest) else [pairs[number] for number in block.tolist()]
+    lines = []
+    for pair, size, padded in zip(several, sizes[block].tolist(), found.padded[block].tolist(), strict=True):
+      files = {source: manifest_files.text_of(path) for source, path in pair.files.items()}
+      entry = {"id": pair.name, "files": files, "size": size if all(size) else None}
+      lines.append(json.dumps(entry | {"bucket": padded if all(size) else None}, ensure_ascii=False) + "\n")
+    yield "".join(lines)

@@ -150,7 +150,7 @@ def as_prometheus(found: Status) -> str:
     lines.append(f"# TYPE dig2dig_{name} {kind}")
     for labels, value in values:
       inner = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
-      lines.append(f"dig2dig_{name}{{{inner}}} {value:g}" if inner else f"dig2dig_{name} {value:.10g}")
+      lines.append(f"dig2dig_{name}{{{inner}}} {value:.10g}" if inner else f"dig2dig_{name} {value:.10g}")
 
   if found.pairs is not None:
     metric("pairs", "gauge", "Pairs of the run.", [({}, found.pairs)])

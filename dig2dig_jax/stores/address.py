@@ -21,7 +21,9 @@ _PACKAGES = {
   "abfss": ("adlfs", "pip install adlfs"),
 }
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(?=://|::)")
-_USER = re.compile(r"(?<=://)[^/\s@]*@")
+_USER = re.compile(r"(?<=s3://)(?!arn:)[^/\s:]*:\S*@|(?<=://)[^/\s]*@")  # keys of S3 may have a / in them
+_WITHOUT_USERS = ("s3", "s3a", "gs", "gcs", "http", "https", "az")
+_REPOSITORIES = ("github", "gitlab")  # whose addresses are ORGANISATION:REPOSITORY@BRANCH
 _QUERY = re.compile(r"(?<=\w)\?[^\s:'\"]*=[^\s:'\"]*")  # where presigned addresses have their signature
 
 
@@ -92,7 +94,16 @@ def _check(text: str) -> None:
       continue
     shown = redacted(text)
     if match := _ADDRESS.match(part):
-      if urlsplit(part).netloc.count("@") and match[0].lower() in ("s3", "s3a", "gs", "gcs", "http", "https", "az"):
+      if _has_credentials(match[0].lower(), part):
         raise UserError(f"{shown}: expected an address without credentials, which end in logs, found some; leave them "
                         "to the library's own means (environment, profile, metadata service)")
       library(match[0].lower(), shown)
+
+
+def _has_credentials(scheme: str, part: str) -> bool:
+  if scheme in _REPOSITORIES:
+    return False
+  user, at, _ = urlsplit(part).netloc.rpartition("@")
+  if at:
+    return scheme in _WITHOUT_USERS or ":" in user
+  return scheme in ("s3", "s3a") and _USER.search(part) is not None

@@ -103,4 +103,4 @@ def _library(path):
   return array_record_module
 
 
-KIND = Kind(".array_record", "ArrayRecord", index, write)
+KIND = Kind(".array_record", "ArrayRecord", index, write, read, (int, str))

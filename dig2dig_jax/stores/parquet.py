@@ -98,4 +98,4 @@ def _library(path):
   return pyarrow.parquet
 
 
-KIND = Kind(".parquet", "Parquet", index, write)
+KIND = Kind(".parquet", "Parquet", index, write, read, (int, int, str))

@@ -112,6 +112,10 @@ class StorePath(Named):
     for name in self._store.listed(self.key):
       yield self / name
 
+  def names(self) -> Iterator[tuple[str, bool]]:
+    """(name, whether it is a folder) of what lies directly in this folder, without a path for each."""
+    return ((name, found.is_folder) for name, found in self._store.listed(self.key).items())
+
   def glob(self, pattern: str) -> list[Self]:
     """Of names directly in this folder; nothing where there is none."""
     try:

@@ -27,12 +27,15 @@ class Sample(NamedTuple):
 
 class Kind(NamedTuple):
   """suffix: of such files. index: (file) -> its samples, in its order; raises OSError, and ValueError where it is
-  damaged. write: [(name, {field: bytes})] -> the bytes of a file. title: for messages."""
+  damaged. write: [(name, {field: bytes})] -> the bytes of a file. read: (file, *where) -> one image's bytes; `where`
+  tells of which types that is. title: for messages."""
 
   suffix: str
   title: str
   index: Callable[[AnyPath], list[Sample]]
   write: Callable[[Sequence[tuple[str, Mapping[str, bytes]]]], bytes]
+  read: Callable[..., bytes]
+  where: tuple[Callable[[str], Any], ...]
 
 
 class Member(Named):
@@ -40,11 +43,15 @@ class Member(Named):
   only reading tells."""
 
   def __init__(self, shard: AnyPath, name: str, read: Callable[..., bytes], where: tuple[Any, ...], size: int | None):
-    self.shard, self._path, self._read, self._where, self._size = shard, PurePosixPath(name), read, where, size
+    self.shard, self._path, self._read, self.where, self.size = shard, PurePosixPath(name), read, where, size
 
   @property
   def name(self) -> str:
     return self._path.name
+
+  @property
+  def path_in_shard(self) -> str:
+    return str(self._path)
 
   @property
   def parent(self) -> AnyPath:
@@ -64,12 +71,20 @@ class Member(Named):
     return True
 
   def stat(self) -> Stat:
-    if self._size is None:
-      self._size = len(self.read_bytes())
-    return Stat(0o100644, self._size, -2, zlib.crc32(str(self).encode()))
+    if self.size is None:
+      self.size = len(self.read_bytes())
+    return Stat(0o100644, self.size, -2, zlib.crc32(str(self).encode()))
 
   def read_bytes(self) -> bytes:
-    return self._read(self.shard, *self._where)
+    """Raises OSError, also where no such image is in the shard: it may be another since it was listed."""
+    try:
+      return self._read(self.shard, *self.where)
+    except FileNotFoundError as error:
+      raise OSError(0, "its shard nowhere") from error
+    except (OSError, UserError):
+      raise
+    except Exception as error:  # of libraries, which raise almost any type
+      raise OSError(0, f"none there any more ({type(error).__name__}); list the shards again") from error
 
   def open(self, how: str = "rb"):
     return io.BytesIO(self.read_bytes())

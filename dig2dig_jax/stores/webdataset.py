@@ -31,16 +31,23 @@ def index(path: AnyPath) -> list[Sample]:
       place = entry.offset_data, entry.offset_data + entry.size
       member = Member(path, entry.name.removeprefix("./"), read, place, entry.size)
       found.setdefault(f"{folder}/{stem}" if folder else stem, {})[field] = member
+      tar.members.clear()  # which it would keep, whole headers of them
   return [Sample(name, members) for name, members in found.items()]
 
 
 def read(path: AnyPath, start: int, end: int) -> bytes:
-  """The bytes of a member. Raises OSError."""
+  """The bytes of a member. Raises OSError, and tarfile.TarError where none of that size stands there."""
+  header, end = max(0, start - tarfile.BLOCKSIZE), min(end, path.stat().st_size)
   if not isinstance(path, Path):
-    return path.read_range(start, end) if end - start >= _BLOCK else _of_blocks(path, start, end)
-  with path.open("rb") as file:
-    file.seek(start)
-    return file.read(end - start)
+    found = path.read_range(header, end) if end - header >= _BLOCK else _of_blocks(path, header, end)
+  else:
+    with path.open("rb") as file:
+      file.seek(header)
+      found = file.read(end - header)
+  told = tarfile.TarInfo.frombuf(found[: start - header], "utf-8", "surrogateescape")
+  if told.size not in (end - start, 0):  # 0 where a header before it has it
+    raise tarfile.ReadError("a member of another size")
+  return found[start - header :]
 
 
 def _of_blocks(path, start: int, end: int) -> bytes:
@@ -75,4 +82,4 @@ def write(samples: Sequence[tuple[str, Mapping[str, bytes]]]) -> bytes:
   return whole.getvalue()
 
 
-KIND = Kind(".tar", "WebDataset", index, write)
+KIND = Kind(".tar", "WebDataset", index, write, read, (int, int))

@@ -1,5 +1,6 @@
 """Is a manifest that is read in blocks what it is line by line: its pairs, its sizes, and the line that is at fault?"""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,6 +11,9 @@ from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.data.manifest import Manifest
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing import shares
+from dig2dig_jax.stores import listing
+from dig2dig_jax.stores import path as paths
+from dig2dig_jax.stores.address import typed_place
 
 IR_VI = ("ir", "vi")
 
@@ -91,6 +95,47 @@ def test_large_folders_are_listed_as_small_ones_are(tmp_path, monkeypatch):
   left = ("note.txt", "twice.jpg", "ir/only.png", "vi/alone.png", "vi/twice.png")
   for found in (told, lines):
     assert all(any(name in line for line in found) for name in left)
+  numbers = tmp_path / "numbers.txt"
+  numbers.write_text("b\nA10.png\n\nb.png\r\n")
+  some, _ = dataclasses.replace(DataConfig(tmp_path, IR_VI), split=str(numbers)).list_files()
+  assert isinstance(some, Manifest) and [pair.name for pair in some] == ["b", "a10"]
   monkeypatch.setattr(many_pairs, "LEFT", 2)
   again, lines = DataConfig(tmp_path, IR_VI).list_files()
   assert again == small and "more than 2 files without one of the same name" in lines[0]
+
+
+def test_large_folders_of_a_store_are_listed_into_a_file_too(monkeypatch):
+  pytest.importorskip("fsspec")
+  paths.forget()
+  place = typed_place("memory://large-folders")
+  for source, names in (("ir", "a10.png A2.png é1.png note.txt"), ("vi", "a10.jpg a2.png É1.png x/y")):
+    for name in names.split():
+      (place / source / name).write_bytes(b"")
+  small, told = DataConfig(place, IR_VI).list_files()
+  monkeypatch.setattr(many_pairs, "MANY", 2)
+  monkeypatch.setattr(listing, "FEW", 2)
+  paths.forget()
+  large, lines = DataConfig(place, IR_VI).list_files()
+  assert isinstance(small, list) and isinstance(large, Manifest) and list(large) == small and lines == told
+  assert large.sizes is None and len(told) == 1 and "note.txt" in told[0]
+
+
+def test_a_part_of_a_manifest_is_its_pairs_and_sizes_by_number(tmp_path):
+  whole = read(tmp_path, *(line(name, size=[number + 1, 2]) for number, name in enumerate("abcdef")))
+  part = whole.part(np.array([4, 0, 3])).part(np.array([2, 0]))
+  assert [pair.name for pair in part] == ["d", "e"] and part.sizes.tolist() == [[4, 2], [5, 2]]
+  assert part.entry(1) == whole.entry(4) and part.hashes.tolist() == whole.hashes[[3, 4]].tolist()
+  del whole  # whose file stays open for its parts
+  assert part[0].name == "d"
+
+
+def test_names_of_a_split_that_are_missing_are_counted_and_a_name_counts_once(tmp_path):
+  whole = read(tmp_path, *(line(name) for name in "abcdef"))
+  names = tmp_path / "names.txt"
+  names.write_text("F\nb.PNG\nf\n")
+  config = DataConfig(tmp_path, IR_VI, manifest=whole.path, split=str(names))
+  found, _ = config.list_files()
+  assert isinstance(found, Manifest) and [pair.name for pair in found] == ["f", "b"]
+  names.write_text("a\nx\ny\nz\nw\n")
+  with pytest.raises(UserError, match=r"its 5 names among the pairs, found 4 missing \(x, y, z, \.\.\.\)"):
+    config.list_files()

@@ -134,6 +134,7 @@ def test_a_shard_that_a_lost_worker_put_is_not_made_again(root, method, plain, f
   done = []
 
   def twice(work, tasks):
+    tasks = list(tasks)
     for _ in range(2):
       worker = Worker(work)
       worker._fuser = fuser[0] if fuser else None
@@ -234,3 +235,20 @@ def test_sources_and_results_in_a_store_and_in_shards_there(root, method, plain,
   assert report.done == len(NAMES) and len(shard_rows(place / "packed", "webdataset")) == len(NAMES)
   with pytest.raises(UserError, match="expected a folder beside the images, found the sources' own"):
     fuse(method, place / "data", place / "data" / "ir")
+
+
+def test_a_list_of_shards_is_fused_and_the_shards_themselves_have_nothing_left_to_do(root, method, plain):
+  rows = [(name, {f"{source}.png": (root / "data" / source / f"{name}.png").read_bytes() for source in ("ir", "vi")})
+          for name in NAMES]  # fmt: skip
+  (root / "listed").mkdir()
+  (root / "listed" / "a.tar").write_bytes(KINDS["webdataset"].write(rows))
+  of_shards = {"dataset": "webdataset", "out": root / "of-list"}
+  lines, left_out = job.listed(job.FuseConfig(data=root / "listed", sources=("ir", "vi"), bucket=16, **of_shards))
+  (root / "list.jsonl").write_text("".join(lines))
+  assert fuse(method, None, root / "of-list", manifest=root / "list.jsonl").done == len(NAMES) and not left_out
+  assert all(same_image(root / "of-list", plain, name) for name in NAMES)
+  assert fuse(method, root / "listed", **of_shards).skipped == len(NAMES)
+
+
+def same_image(out, plain, name):
+  return (out / f"{name}.png").read_bytes() == (plain / f"{name}.png").read_bytes()

@@ -1,5 +1,6 @@
 """Does the index tell what the logs tell, whatever became of it, and is it made of them again where it is not?"""
 
+import contextlib
 import json
 import sqlite3
 
@@ -90,6 +91,29 @@ def _text(path):
 def _link(path):
   path.rename(path.with_suffix(".moved"))
   path.symlink_to(path.with_suffix(".moved"))
+
+
+def _empty(path):
+  path.write_bytes(b"")
+
+
+def _newer(path):
+  with contextlib.closing(sqlite3.connect(path)) as file:
+    file.execute("PRAGMA user_version=99")
+
+
+@pytest.mark.parametrize("harm", [_empty, _newer])
+def test_an_index_of_another_version_or_without_a_byte_is_made_anew(tmp_path, harm):
+  names = [f"{number:04d}" for number in range(300)]
+  finish(tmp_path, *names)
+  asked(tmp_path, *names)
+  path = tmp_path / "log" / "index.sqlite"
+  harm(path)
+  assert not index_tables.is_index(path)
+  with Index(tmp_path) as index:
+    assert set(index.rows(names)) == set(names)
+    index.publish()
+    assert index.notes == [] and index_tables.is_index(path)
 
 
 @pytest.mark.parametrize("harm", [_cut, _flip, _text, _link])

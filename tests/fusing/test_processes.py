@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from conftest import SIMPLE_LOOPS_FLAGS
 from scenes import write_pair
 
 from dig2dig_jax.data import datasets
+from dig2dig_jax.data.manifest import Manifest
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing import processes, shares
 from dig2dig_jax.fusing.processes import Place
@@ -98,13 +100,29 @@ def test_pairs_are_ordered_by_padded_size_and_dealt_out(pairs):
   assert planned[0].size == (40, 40) and planned[0].bucket == (48, 48)
   assert planned[-1].size is None and planned[-1].bucket is None, "what cannot be read comes last, to be reported"
   for count in (1, 2, 3, 9):
-    parts = [shares.share(planned, process, count) for process in range(count)]
-    assert sorted(entry.pair.name for part in parts for entry in part) == sorted(SIZES)
+    parts = [shares.deal(shares.order(pairs, bucket=16), Place(process, count)) for process in range(count)]
+    assert sorted(pairs[number].name for part in parts for number in part) == sorted(SIZES)
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
+@pytest.mark.parametrize("size", [{"size": [16, 16]}, {}])
+def test_neighbours_in_a_shard_go_to_one_process_and_no_share_is_much_larger(tmp_path, monkeypatch, size):
+  monkeypatch.setattr(shares, "FEW", 0)
+  count, processes = 6000, 3
+  entries = [{"id": f"{i}", "files": dict.fromkeys(("ir", "vi"), f"a.tar#{i}:{i + 1}:1#{i}.png"), **size}
+             for i in range(count)]  # fmt: skip
+  (tmp_path / "list.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+  order = shares.order(Manifest(tmp_path / "list.jsonl", ("ir", "vi")), bucket=16)
+  parts = [shares.deal(order, Place(process, processes)) for process in range(processes)]
+  assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(count))
+  assert max(map(len, parts)) <= 1.02 * min(map(len, parts))
+  assert all(np.count_nonzero(np.diff(part) == 1) > 0.8 * len(part) for part in parts)
+  alone = shares.deal(order._replace(run=1), Place(0, processes))
+  assert np.count_nonzero(np.diff(alone) == 1) < 0.5 * len(alone)
+
+
 def test_the_manifest_is_read_back_to_the_same_pairs(pairs, tmp_path):
-  text = shares.manifest(shares.plan(pairs, bucket=16))
+  text = "".join(shares.manifest(pairs, bucket=16))
   first = json.loads(text.splitlines()[0])
   assert first == {
     "id": "d", "files": {source: str(tmp_path / source / "d.png") for source in ("ir", "vi")},

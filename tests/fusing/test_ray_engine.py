@@ -2,16 +2,28 @@
 
 import importlib.util
 import json
+import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
+from scenes import write_pair
 
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.fusing import ray_engine
+from dig2dig_jax.fusing import ledger, ray_engine
 
 ELASTIC = pathlib.Path(__file__).resolve().parents[1] / "elastic.py"
+RUN = """
+import json, pathlib, sys
+import elastic
+from dig2dig_jax.fusing.ray_engine import RayEngine
+root = pathlib.Path(sys.argv[1])
+report = elastic.fuse(root / "data", root / "out", "folders", engine=RayEngine(1, 1))
+print(json.dumps([report.done, report.left, report.skipped, report.stopped_by]))
+"""
 
 
 def missing(*names):
@@ -34,6 +46,32 @@ def test_a_worker_is_killed_another_joins_and_every_pair_is_done_once(where):
   assert not told["secret"]
   if where != "local":
     assert min(told["faults"].values()) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number, by", [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "Ctrl-C"), (signal.SIGKILL, None)])
+def test_a_run_that_is_stopped_while_ray_runs_is_gone_on_with(tmp_path, number, by):
+  if absent := missing("ray", "pandas"):
+    pytest.skip(f"not installed: {', '.join(absent)}; pip install dig2dig_jax[ray]")
+  for i in range(192):
+    write_pair(tmp_path / "data", f"p{i:03d}", (32, 32), channels={"ir": 1, "vi": 3})
+  command = [sys.executable, "-c", RUN, str(tmp_path)]
+  env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ELASTIC.parent), str(ELASTIC.parents[1])])}
+  begun = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+  deadline = time.monotonic() + 200
+  while len(list((tmp_path / "out").glob("*.png"))) < 20:
+    assert begun.poll() is None and time.monotonic() < deadline
+    time.sleep(0.2)
+  begun.send_signal(number)
+  told = begun.communicate(timeout=200)[0].splitlines()
+  assert begun.returncode == (-number if by is None else 0)
+  if by is not None:
+    done, left, _, stopped_by = json.loads(told[-1])
+    assert stopped_by == by and done + left == 192 and 0 < done < 192
+  again = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=400)
+  done, left, skipped, _ = json.loads(again.stdout.splitlines()[-1])
+  assert (done + skipped, left) == (192, 0) and (by is None or skipped > 0)
+  assert {len(lines) for lines in ledger.read(tmp_path / "out").values()} == {1}
 
 
 @pytest.mark.parametrize("text, read", [("4", (4, 4)), ("1:", (1, None)), ("2:8", (2, 8))])

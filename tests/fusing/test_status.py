@@ -1,5 +1,6 @@
 """Does `dig2dig status` tell what the log tells, and does --only=failed do what failed and nothing else?"""
 
+import dataclasses
 import json
 import pathlib
 
@@ -46,6 +47,12 @@ def test_status_tells_of_all_workers(out):
   lines = status.as_prometheus(found).splitlines()
   assert 'dig2dig_failed{kind="unreadable"} 2' in lines and 'dig2dig_pairs_per_second{worker="0-of-2"} 0.05' in lines
   assert all(line.startswith(("# HELP dig2dig_", "# TYPE dig2dig_", "dig2dig_")) for line in lines)
+  strange = {'a "b"\\\n': 1_234_567}
+  many = dataclasses.replace(found, failed=strange)
+  parser = pytest.importorskip("prometheus_client.parser", reason="pip install prometheus_client")
+  told = {family.name: family.samples for family in parser.text_string_to_metric_families(status.as_prometheus(many))}
+  assert {sample.labels["kind"]: sample.value for sample in told["dig2dig_failed"]} == strange
+  assert told["dig2dig_done"][0].value == 4 and len(told) == 6
 
 
 def test_the_command_tells_and_refuses_in_one_line(out, tmp_path, capsys):
@@ -86,7 +93,7 @@ def test_only_failed_is_what_failed_and_was_not_done_since(listed):
 @pytest.mark.parametrize("few", [0, 100])
 def test_every_pair_is_in_one_share_whether_sizes_are_read_first_or_in_windows(listed, monkeypatch, few):
   monkeypatch.setattr(shares, "FEW", few)
-  monkeypatch.setattr(agenda, "WINDOW", 3)
+  monkeypatch.setattr(shares, "WINDOW", 3)
   monkeypatch.setattr(shares, "read_size", lambda path: (16 * (1 + ord(path.name[-1]) % 3), 16))
   parts = [planned(listed, place=Place(process, 3))[0] for process in range(3)]
   assert sorted(sum(parts, [])) == sorted(planned(listed)[0]) and [len(part) for part in parts] == [4, 3, 3]

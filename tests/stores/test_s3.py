@@ -41,6 +41,21 @@ def test_objects_are_written_listed_and_read_through_faults(s3):
   assert [entry["Size"] for entry in found] == [3000] * 8  # each is there, whole, and nothing else
 
 
+def test_a_folder_is_listed_by_pages_each_with_its_own_retries(s3, monkeypatch):
+  url, _, faulty = s3
+  place = typed_place(url) / "pages"
+  for name in ("a", "b", "c", "d/x", "e"):
+    (place / name).write_bytes(name.encode())
+  monkeypatch.setattr("dig2dig_jax.stores.store._PAGE", 2)
+  paths.forget()
+  faulty._every = 7
+  assert sorted((typed_place(url) / "pages").names()) == [(name, name == "d") for name in "abcde"]
+  faulty._every = 0
+  assert sorted((typed_place(url) / "pages/d").names()) == [("x", False)]
+  with pytest.raises(FileNotFoundError):
+    list((typed_place(url) / "pages/none").names())
+
+
 def test_a_bucket_that_is_missing_is_named(s3):
   with pytest.raises(UserError, match="s3://nowhere/data: .* found no(thing there| such bucket); check --data"):
     pairs.find_pairs(typed_place("s3://nowhere/data"), ("ir", "vi"))

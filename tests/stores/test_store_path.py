@@ -108,6 +108,9 @@ def test_the_inside_of_an_archive_is_read_and_not_written(tmp_path):
   ("s4://pairs/a", "found s4://; check its spelling"),
   ("s3://key:secret@pairs/a", "expected an address without credentials"),
   ("https://user:secret@host/a", "expected an address without credentials"),
+  ("s3://key:sec/ret@pairs/a", "s3://pairs/a: expected an address without credentials"),
+  ("https://user:se@cret@host/a", "https://host/a: expected an address without credentials"),
+  ("sftp://user:secret@host/a", "sftp://host/a: expected an address without credentials"),
   ("zip://::/no/such.zip", "expected a store that can be reached, found"),
 ])  # fmt: skip
 def test_an_address_that_cannot_be_is_refused_in_one_line(text, found):
