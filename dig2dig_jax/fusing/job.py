@@ -5,6 +5,7 @@ that are left become images is `streaming`'s.
 """
 
 import dataclasses
+from collections.abc import Iterator
 
 import jax
 

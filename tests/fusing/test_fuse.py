@@ -134,7 +134,8 @@ def test_no_fault_of_a_picture_takes_images_or_record_with_it(first, tmp_path, m
   monkeypatch.setattr(sheet, "_tile", fails)
   report = fuse_folder(data, out)
   assert (report.done, report.failed) == (2, []) and max(differences(out, reference).values()) <= 1
-  assert len(report.notes) == 2 and all("18 GB" in note and "continues without it" in note for note in report.notes)
+  told = [note for note in report.notes if "18 GB" in note]  # a store's retries in this process may be told, too
+  assert len(told) == 2 and all("continues without it" in note for note in told)
   assert json.loads((out / "run.json").read_text())["done"] == 2 and len(ledger.read(out)) == 2
 
 
