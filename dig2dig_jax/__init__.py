@@ -16,7 +16,8 @@ if TYPE_CHECKING:
   from dig2dig_jax.assets import DRFUSION, EMBEDDED
   from dig2dig_jax.data.images import Image, read_image, write_png
   from dig2dig_jax.errors import UserError
-  from dig2dig_jax.front import Preset, fuse_images, preset
+  from dig2dig_jax.front.images import fuse_images
+  from dig2dig_jax.front.preset import Preset, preset
   from dig2dig_jax.guidance.classifier import classifier_guidance
   from dig2dig_jax.guidance.controlled import controlled
   from dig2dig_jax.guidance.expectation_maximization import expectation_maximization
@@ -60,7 +61,8 @@ _HOME = {
   "assets": ("DRFUSION", "EMBEDDED"),
   "data.images": ("Image", "read_image", "write_png"),
   "errors": ("UserError",),
-  "front": ("Preset", "fuse_images", "preset"),
+  "front.images": ("fuse_images",),
+  "front.preset": ("Preset", "preset"),
   "guidance.classifier": ("classifier_guidance",),
   "guidance.controlled": ("controlled",),
   "guidance.guided": ("guided",),

@@ -21,7 +21,8 @@ import pytest
 from flax import traverse_util
 from jax._src import compiler  # JAX has no public setting of XLA's options for all programs
 
-from dig2dig_jax import front, metrics
+from dig2dig_jax import metrics
+from dig2dig_jax.front import images as front
 from dig2dig_jax.fusing.programs import Programs
 from dig2dig_jax.models.config import UNetConfig
 from dig2dig_jax.models.shapes import parameter_shapes

@@ -10,10 +10,11 @@ from absl.testing import flagsaver
 
 import dig2dig_jax as d2d
 import launch
-from dig2dig_jax import front
 from dig2dig_jax.cli import common, flags
 from dig2dig_jax.data import guess, palettes
 from dig2dig_jax.data.images import read_image, to_uint8
+from dig2dig_jax.front import images as front
+from dig2dig_jax.front import preset as presets
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -188,7 +189,7 @@ def test_images_of_other_sizes_are_restored_as_by_launch(scene, files, prior, ti
 
 
 def test_where_there_are_no_flag_files(monkeypatch, tmp_path):
-  monkeypatch.setattr(front, "ROOT", tmp_path)
+  monkeypatch.setattr(presets, "ROOT", tmp_path)
   with pytest.raises(d2d.UserError, match=f"{tmp_path}/vif.flags: expected the settings of vif, .*from a clone"):
     d2d.preset("vif")
 

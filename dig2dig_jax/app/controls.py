@@ -9,7 +9,7 @@ from dig2dig_jax.alignment.estimate import MODELS
 from dig2dig_jax.app.stages import LIVE, WHERE_ACTING
 from dig2dig_jax.data import guess, palettes, ranges, validity
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.front import Preset, preset
+from dig2dig_jax.front.preset import Preset, preset
 from dig2dig_jax.methods.option import declared
 from dig2dig_jax.methods.options import RESTORE, SPECTRUM_BASES, Dig2DigOptions
 

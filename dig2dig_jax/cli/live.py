@@ -103,7 +103,7 @@ def _number(name: str, text: str | None) -> float | None:
 
 def _flow(places: Sequence[str], given: dict[str, str]) -> Any:
   """What runs: opened, looked at, decided and said."""
-  from dig2dig_jax import front
+  from dig2dig_jax.front.preset import preset
   from dig2dig_jax.fusing import compile_cache
   from dig2dig_jax.methods.codec import luminance_codec
   from dig2dig_jax.methods.registry import make_method
@@ -120,7 +120,7 @@ def _flow(places: Sequence[str], given: dict[str, str]) -> Any:
   prior = load_prior(typed_path(given["prior"]) if "prior" in given else EMBEDDED)
   prior = prior if given.get("gains") == "prior" else with_swift(prior)
   live.begin(clips)
-  options = without_restoring(front.preset("thermal").options)
+  options = without_restoring(preset("thermal").options)
   config = dataclasses.replace(VideoConfig(), restore=given.get("restore") != "off")
   method = make_method(prior, luminance_codec(1), options=options)
   return job.flow_of(clips, config, method, options, prior, lambda line: note(f"note: {line}"))

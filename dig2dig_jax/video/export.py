@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
-from dig2dig_jax import front
 from dig2dig_jax.files import replacing
+from dig2dig_jax.front.preset import preset
 from dig2dig_jax.guidance import spectrum
 from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.dig2dig import rule_of
@@ -55,7 +55,7 @@ def fused(config: SwiftConfig, params: Any, size: tuple[int, int]) -> export.Exp
 
 def frame_program(config: SwiftConfig, params: Any) -> Callable:
   """What `fused` exports."""
-  rule, codec = rule_of(front.preset("thermal").options), luminance_codec(1)
+  rule, codec = rule_of(preset("thermal").options), luminance_codec(1)
 
   def run(infrared, visible, deviations):
     images = [jnp.broadcast_to(x.astype(jnp.float32) / 127.5 - 1, (*x.shape[:2], 3)) for x in (infrared, visible)]

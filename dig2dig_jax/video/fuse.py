@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from dig2dig_jax import front
 from dig2dig_jax.alignment import stored
 from dig2dig_jax.assets import EMBEDDED
 from dig2dig_jax.data.scaling import Range, is_usable
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.front.preset import preset
 from dig2dig_jax.methods import option
 from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.options import Dig2DigOptions
@@ -85,7 +85,7 @@ def fuse_video(
     config = dataclasses.replace(config, transforms=stored.read(Path(transforms)))
   if not isinstance(prior, Prior):
     prior = load_prior(Path(prior) if prior is not None else EMBEDDED)
-  chosen = dataclasses.replace(front.preset("thermal").options, **options)
+  chosen = dataclasses.replace(preset("thermal").options, **options)
   try:
     chosen.validate(prior.noise.num_timesteps)
   except UserError as error:

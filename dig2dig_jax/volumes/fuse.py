@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from dig2dig_jax import front
 from dig2dig_jax.assets import EMBEDDED
 from dig2dig_jax.data.scaling import Range, is_usable
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.front.preset import preset
 from dig2dig_jax.methods import option
 from dig2dig_jax.methods.codec import luminance_codec, rgb_codec
 from dig2dig_jax.methods.options import Dig2DigOptions
@@ -73,7 +73,7 @@ def fuse_volumes(
   names, _, _ = roles.ordered(volumes)
   if not isinstance(prior, Prior | str | os.PathLike | None):
     raise ValueError(f"prior: expected a Prior or its folder, found {type(prior).__name__}")
-  tuned = front.preset("medical")
+  tuned = preset("medical")
   known = {field.name for field in dataclasses.fields(Dig2DigOptions)}
   if unknown := sorted(set(options) - known):
     raise ValueError(f"{unknown[0]}: expected an option among {', '.join(sorted(known))}; see Dig2DigOptions")

@@ -15,7 +15,7 @@ from dig2dig_jax.benchmarks import rows as ablations
 from dig2dig_jax.benchmarks import tables
 from dig2dig_jax.data import guess
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.front import preset
+from dig2dig_jax.front.preset import preset
 from dig2dig_jax.fusing.config import FuseConfig
 from dig2dig_jax.methods.codec import luminance_codec
 from dig2dig_jax.methods.options import DdfmOptions, Dig2DigOptions

@@ -2,6 +2,6 @@
 
 import dataclasses
 
-from dig2dig_jax import front
+from dig2dig_jax.front.preset import preset
 
-OPTIONS = dataclasses.replace(front.preset("thermal").options, bands=4, restore="off")
+OPTIONS = dataclasses.replace(preset("thermal").options, bands=4, restore="off")

@@ -11,7 +11,6 @@ import functools
 import logging
 import numbers
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,18 +19,14 @@ import jax
 import numpy as np
 
 from dig2dig_jax.alignment import aligner, estimate, frames, ghosts
-from dig2dig_jax.assets import EMBEDDED, ROOT
-from dig2dig_jax.data import filling, guess, palettes, validity
-from dig2dig_jax.data import told as reading
-from dig2dig_jax.data.decoded import Decoded
-from dig2dig_jax.data.images import Image, read_decoded, to_uint8
+from dig2dig_jax.assets import EMBEDDED
+from dig2dig_jax.data import filling, validity
+from dig2dig_jax.data.images import to_uint8
 from dig2dig_jax.data.padding import bucket_size, crop, reflect_pad
 from dig2dig_jax.data.pairs import content_id
-from dig2dig_jax.data.palette import WORDS as WORDS_OF_PALETTES
-from dig2dig_jax.data.palette import to_values
-from dig2dig_jax.data.ranges import WORDS, of_arrays
-from dig2dig_jax.data.scaling import Range, is_usable, to_pixels
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.front.given import in_one_frame, in_python, read
+from dig2dig_jax.front.preset import preset
 from dig2dig_jax.methods import option
 from dig2dig_jax.methods.codec import luminance_codec, rgb_codec
 from dig2dig_jax.methods.fuse import fuse
@@ -42,63 +37,8 @@ from dig2dig_jax.restoration import blind, blind_restorer
 from dig2dig_jax.restoration.blind_restorer import BlindRestorer
 from dig2dig_jax.sampling.schedule import NoiseSchedule
 
-TASKS = (*guess.TASKS, *guess.TASKS.values())  # in words, and as the flag files are called
 _log = logging.getLogger(__name__)
 _BUCKET = 128  # launch.py's: sides are mirrored up to multiples of it, so that few programs are compiled
-
-
-class Preset(NamedTuple):
-  """The tuned settings of a task. sources: their usual names, in order. colour: `luminance` or `rgb`. chroma_from:
-  number of the source whose chroma a fused luminance gets; None: of the last. value_range: a word of `data.ranges`, or
-  none. valid: a word of `data.validity`. deghost: `off`, or a word of `alignment.ghosts`."""
-
-  options: Dig2DigOptions  # of the method
-  sources: tuple[str, ...]
-  colour: str
-  chroma_from: int | None
-  value_range: str
-  valid: str = "auto"
-  deghost: str = "off"
-
-
-def preset(task: str) -> Preset:
-  """The settings in the task's flag file, which launch.py also reads.
-
-  Args:
-    task: `thermal` (or `vif`: infrared and visible), `exposure` (`mef`), `focus` (`mff`: focal planes) or `medical`
-      (`mif`).
-
-  Returns:
-    A `Preset`.
-
-  Raises:
-    ValueError: for an unknown task.
-    UserError: if the flag file does not exist.
-  """
-  if task not in TASKS:
-    raise ValueError(f"task: expected one of {', '.join(TASKS)}, found {task!r}")
-  path = ROOT / f"{guess.TASKS.get(task, task)}.flags"
-  try:
-    lines = path.read_text(encoding="utf-8").splitlines()
-  except OSError as error:
-    raise UserError(
-      f"{path}: expected the settings of {task}, found {error.strerror}; run from a clone of the repository, or give "
-      "fuse_images options=, colour= and sources of your own"
-    ) from error
-  given = dict(line.removeprefix("--").split("=", 1) for line in map(str.strip, lines) if line.startswith("--"))
-  if given.get("method", "dig2dig") != "dig2dig":
-    raise UserError(f"{path}: expected --method=dig2dig, found {given['method']}; use launch.py")
-  sources = tuple(given["sources"].split(","))
-  if "functional" in given:
-    given["functional"] = sources.index(given["functional"])
-  options = {}
-  for field in dataclasses.fields(Dig2DigOptions):  # flags of the gains carry the method's name before the option's
-    text = given.get(field.name, given.get(f"dig_{field.name}"))
-    if text is not None:
-      options[field.name] = text == "true" if field.type in (bool, "bool") else type(field.default)(text)
-  chroma_from = sources.index(given["chroma_from"]) if "chroma_from" in given else None
-  words = {name: given[name] for name in ("valid", "deghost") if name in given}
-  return Preset(Dig2DigOptions(**options), sources, given["colour"], chroma_from, given.get("range", ""), **words)
 
 
 def fuse_images(
@@ -172,22 +112,7 @@ def fuse_images(
       raise ValueError(f"{argument}: expected {', '.join(filter(None, words))}, found {value!r}")
   if reference is not None and (not isinstance(reference, numbers.Integral) or not 0 <= reference < len(images)):
     raise ValueError(f"reference: expected the number of an image, 0 to {len(images) - 1}, found {reference!r}")
-  decoded = {f"images[{number}]": _samples(f"images[{number}]", image) for number, image in enumerate(images)}
-  if palette not in (*WORDS_OF_PALETTES, *palettes.NAMES):
-    raise ValueError(f"palette: expected {', '.join((*WORDS_OF_PALETTES, *palettes.NAMES))}, found {palette!r}")
-  functional = tuned.options.functional if tuned.options.base == "functional" else -1
-  read = {name: to_values(found.samples, palette if number == functional else "off")
-          for number, (name, found) in enumerate(decoded.items())}  # fmt: skip
-  samples = {name: found for name, (found, _) in read.items()}
-  ways = ["; ".join(filter(None, (found.told, read[name][1]))) for name, found in decoded.items()]
-  setting = value_range or tuned.value_range
-  if not (setting in ("", *WORDS) if isinstance(setting, str) else _is_pair(setting) and is_usable(*setting)):
-    raise ValueError(f"value_range: expected {', '.join(WORDS)} or a pair (black, white), black below white, found "
-                     f"{setting!r}")
-  setting = setting if isinstance(setting, str) else Range(*setting)
-  ranges, told = of_arrays(samples, dict.fromkeys(samples, setting) if setting else {})
-  pixels = {name: _pixels(name, array, ranges[name]) for name, array in samples.items()}
-  areas = [validity.find(found.samples, found.alpha, how=valid or tuned.valid) for found in decoded.values()]
+  given = read(images, tuned, palette=palette, value_range=value_range, valid=valid)
   if not isinstance(prior, Prior):
     prior = _loaded(Path(prior) if prior is not None else EMBEDDED)
   chroma = tuned.chroma_from if chroma_from is None else chroma_from
@@ -208,87 +133,31 @@ def fuse_images(
   last = f"images[{chosen.functional}]" if chosen.base == "functional" else ""
   bring = (aligner.Aligner(align, align_or, wanted, last) if align != "off" else
            frames.Frames(resize, wanted, last))  # fmt: skip
-  found, aligned = _in_one_frame(bring, images, pixels, areas, restorer, name)
+  found, aligned = in_one_frame(bring, images, given, restorer, name)
   shares, size = validity.shares([image.valid for image in found.values()]), next(iter(found.values())).pixels.shape[:2]
   moved: Mapping[str, ghosts.Moved] = {}
   if (kind := deghost or tuned.deghost) != "off":
     found, moved = ghosts.Deghoster(kind, wanted)(found)
-  tally = validity.Tally(list(decoded))
+  names = list(found)
+  tally = validity.Tally(names)
   tally.add(shares)
   done = aligner.lines([(name or "images", aligned)]) + ghosts.lines([(name or "images", moved)])
-  for line in (*told, *reading.lines(list(decoded), [ways]), *map(_in_python, done), *tally.lines()):
+  for line in (*given.lines, *map(in_python, done), *tally.lines()):
     _log.warning(line)
   areas = [image.valid for image in found.values()]
   sources = filling.fill(np.stack([image.pixels for image in found.values()]), areas)
   if restorer is not None:
     known = [aligned.get(source, {}).get("restored", False) for source in found]
     sources, lost = restorer.restored(sources, name, shares, known)
-    for line in blind_restorer.told(list(samples), [lost], way_out='restore="noise"'):
+    for line in blind_restorer.told(names, [lost], way_out='restore="noise"'):
       _log.warning(line)
   padded = reflect_pad(sources, bucket_size(*size, multiple=_BUCKET))
   fused, noise = program(prior.params, key, padded)
   if noise is not None:
-    for line in blind.told(list(samples), [np.asarray(noise)], way_out='restore="off"'):
+    for line in blind.told(names, [np.asarray(noise)], way_out='restore="off"'):
       _log.warning(line)
   fused = to_uint8(crop(np.asarray(fused), size))
   return fused if any(image.is_colour for image in found.values()) else fused[..., 0]
-
-
-def _in_one_frame(bring, images, pixels, areas, restorer, name) -> tuple[dict[str, Image], dict[str, dict[str, Any]]]:
-  """(the images as they lie on each other, what was done to each). Errors of files name them, those of arrays are
-  ValueErrors."""
-  found = {source: Image(image, bool(np.any(image != image[..., :1])), 8, None, area)
-           for (source, image), area in zip(pixels.items(), areas, strict=True)}  # fmt: skip
-  places = {source: image if isinstance(image, str | os.PathLike) else source
-            for source, image in zip(found, images, strict=True)}  # fmt: skip
-  order = list(found)
-  enlarge = restorer and (lambda source, *image: restorer.enlarged(name, order.index(source), *image))
-  try:
-    found, aligned = bring(found, places, enlarge)
-    if len({image.pixels.shape for image in found.values()}) > 1:
-      sizes = ", ".join(f"{image.pixels.shape[0]}x{image.pixels.shape[1]}" for image in found.values())
-      raise UserError(f"images: expected one size, found {sizes} (height x width); take --resize=aspect, or "
-                      "--align=auto")
-  except UserError as error:
-    if any(place != source for source, place in places.items()):
-      raise UserError(_in_python(str(error))) from None
-    raise ValueError(_in_python(str(error))) from None
-  return found, aligned
-
-
-def _in_python(message: str) -> str:
-  """What names flags, as it reads where they are arguments."""
-  message = message.replace("--transforms= says it (docs/alignment.md), and ", "and ")  # files are the command line's
-  return re.sub(r"--(\w+)=(\w+)", r'\1="\2"', message)
-
-
-def _is_pair(setting: Any) -> bool:
-  return isinstance(setting, Sequence) and len(setting) == 2 and all(isinstance(end, numbers.Real) for end in setting)
-
-
-def _samples(name: str, image: Any) -> Decoded:
-  """As they are stored: [H, W, 1] or [H, W, 3] of any real type, and alpha [H, W] or None."""
-  if isinstance(image, str | os.PathLike):
-    return read_decoded(image)
-  image = np.asarray(image)
-  if image.ndim == 2:
-    image = image[..., None]
-  if image.ndim != 3 or not 1 <= image.shape[-1] <= 4 or image.size == 0:
-    raise ValueError(f"{name}: expected [H, W] or [H, W, 1 to 4] (gray or RGB, alpha last), found {list(image.shape)}; "
-                     "drop other channels")
-  if image.dtype.kind not in "uif":
-    raise ValueError(f"{name}: expected whole numbers or floats, found {image.dtype}; convert it")
-  colours = 3 if image.shape[-1] > 2 else 1
-  return Decoded(image[..., :colours], image[..., colours] if image.shape[-1] > colours else None)
-
-
-def _pixels(name: str, samples: np.ndarray, ranges: Sequence[Range]) -> np.ndarray:
-  """Float32 [H, W, 3] in [-1, 1]."""
-  try:
-    pixels, _ = to_pixels(samples, ranges)
-  except ValueError as error:
-    raise ValueError(f"{name}: {error}") from None
-  return np.repeat(pixels, 3 // pixels.shape[-1], axis=-1)
 
 
 @functools.lru_cache(maxsize=2)
