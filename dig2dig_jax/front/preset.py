@@ -1,7 +1,8 @@
 """What are the tuned settings of a task? Those of its flag file, which launch.py reads too."""
 
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from dig2dig_jax.assets import ROOT
 from dig2dig_jax.data import guess
@@ -49,17 +50,22 @@ def preset(task: str) -> Preset:
       f"{path}: expected the settings of {task}, found {error.strerror}; run from a clone of the repository, or give "
       "fuse_images options=, colour= and sources of your own"
     ) from error
-  given = dict(line.removeprefix("--").split("=", 1) for line in map(str.strip, lines) if line.startswith("--"))
+  flags = [line for line in map(str.strip, lines) if line.startswith("--")]
+  given: dict[str, Any] = dict(line.removeprefix("--").split("=", 1) for line in flags)
   if given.get("method", "dig2dig") != "dig2dig":
     raise UserError(f"{path}: expected --method=dig2dig, found {given['method']}; use launch.py")
   sources = tuple(given["sources"].split(","))
   if "functional" in given:
     given["functional"] = sources.index(given["functional"])
-  options = {}
+  options: dict[str, Any] = {}
   for field in dataclasses.fields(Dig2DigOptions):  # flags of the gains carry the method's name before the option's
     text = given.get(field.name, given.get(f"dig_{field.name}"))
     if text is not None:
-      options[field.name] = text == "true" if field.type in (bool, "bool") else type(field.default)(text)
+      options[field.name] = text == "true" if field.type in (bool, "bool") else _type(field)(text)
   chroma_from = sources.index(given["chroma_from"]) if "chroma_from" in given else None
   words = {name: given[name] for name in ("valid", "deghost") if name in given}
   return Preset(Dig2DigOptions(**options), sources, given["colour"], chroma_from, given.get("range", ""), **words)
+
+
+def _type(field: dataclasses.Field) -> Callable[[str], Any]:
+  return type(field.default)
