@@ -110,7 +110,7 @@ def test_no_answer_names_a_place_on_the_machine(page, server, pair):
   damaged = {"ir.png": pair["ir.png"][:-40], "vi.png": pair["vi.png"]}
   tab, _ = page.drop(damaged)  # their names tell the task
   refused = page.fuse(tab, task="thermal")[-1]["error"]
-  assert refused.startswith("ir.png: expected a whole PNG file")
+  assert refused.startswith("ir.png: expected an intact PNG file")
   other = {"one.png": b"no image at all", "two.png": pair["vi.png"]}
   found = page.ask("POST", f"tabs/{page.send(other)}/open")
   assert found.status_code == 422 and found.json()["error"].startswith("one.png: expected PNG, JPEG")
