@@ -325,8 +325,9 @@ SCORED = paths(
 FIGURE = names("figure", [], "1, 5 or both: gains over the noise levels, in place of tables.", "benchmark:figures")
 BOXES = string("boxes", "", "name:left,top,width,height;name:..., in pixels.", "benchmark:figures")
 CASES = names(
-  "cases", None, "Degradations, questions, ranges of cameras (mounted, unknown), or brackets (real, lopsided), "
-  "by name; all by default.",
+  "cases", None, "Degradations, questions, cameras (mounted, unknown; those of pairs whose registration is known: "
+  "registered_mounted, made_mounted and so on), or brackets (real, lopsided), by name; all by default, of cameras the "
+  "first two.",
   DEGRADED, UNANNOUNCED, QUESTIONS, ALIGNMENT, BRACKETS, check=_SOME_NAME,
 )  # fmt: skip
 AFFECTED = names("affected", None, "Of first, second, both: sources degraded; all by default.", UNANNOUNCED)

@@ -55,7 +55,8 @@ def test_the_table_counts_what_is_accepted_and_how_far_it_is_off(tmp_path, monke
   monkeypatch.setattr(alignment, "CASES", ("still",))
   text = alignment.run(pairs, tmp_path / "out", cases=["still"], peers=False)
   row = next(line for line in text.splitlines() if line.startswith("| still | dig2dig |"))
-  assert [cell.strip() for cell in row.split("|")[3:11]] == ["4", "75 %", "75 %", "0.00", "0 %", "75 %", "75 %", "100 %"]
+  cells = [cell.strip() for cell in row.split("|")]
+  assert cells[3:11] == ["4", "75 %", "75 %", "0.00", "0 %", "75 %", "75 %", "100 %"]
   assert (tmp_path / "out" / "alignment.json").exists()
   with pytest.raises(UserError, match="--cases=nowhere: expected among still"):
     alignment.run(pairs, tmp_path / "out", cases=["nowhere"])
