@@ -4,12 +4,12 @@
                                                  [--longest=480] [--cases=mounted,unknown] [--seed=0] [--out=FOLDER]
 
 Of every pair one source, the functional one or else the last, is warped as `--suite=alignment` warps it, and fused with
-the other as it lay, brought back by the warp's own inverse, aligned, and as it is. All are scored on the panel against
-the pair as it lay, in the middle of the frame, which every warped image shows. Means over the pairs, and how far each
-way is off. What the inverse loses is the second resampling's; what the alignment loses beyond that is the alignment's,
-or the pair's own registration, which no aligner can know. All is therefore done twice: on the pairs as they are
-published, and on the same pairs after the program has aligned them. Pairs are reduced to `longest` pixels at most, and
-their middles taken in the size that all have, so that one program fuses them.
+the other as it lay, brought back by the warp's own inverse, aligned (as it is where that is refused), and as it is. All
+are scored on the panel against the pair as it lay, in the middle of the frame, which every warped image shows. Means
+over the pairs, and how far each way is off. What the inverse loses is the second resampling's; what the alignment loses
+beyond that is the alignment's, or the pair's own registration, which no aligner can know. All is therefore done twice:
+on the pairs as they are published, and on the same pairs after the program has aligned them. Pairs are reduced to
+`longest` pixels at most, and their middles taken in the size that all have, so that one program fuses them.
 """
 
 import argparse
@@ -124,16 +124,17 @@ def _row(name, lay, images, moved: int, reference: int, task, cameras, seed) -> 
   size = images[reference].shape[:2]
   found = estimate(images[reference], warped.image, source_mask=warped.mask)
 
-  def fused(source, valid=None, **chosen):
+  def fused(source, valid=None):
     source = source if valid is None else np.dstack([source, np.uint8(valid) * 255])
     sources = [source if number == moved else image for number, image in enumerate(images)]
-    return front.fuse_images(sources, task=task, reference=reference, **chosen)
+    return front.fuse_images(sources, task=task, reference=reference, resize="stretch")
 
+  as_it_is = fused(warped.image, warped.mask)
   made = dict(zip(WAYS, (
     fused(images[moved]),
     fused(*warp.onto(warped.image, warped.matrix, size, warped.mask)),
-    fused(warped.image, warped.mask, align="auto"),
-    fused(warped.image, warped.mask, resize="stretch"),
+    fused(*warp.onto(warped.image, found.matrix, size, warped.mask)) if found.accepted else as_it_is,
+    as_it_is,
   ), strict=True))  # fmt: skip
   truth = [_middle(metrics.to_gray(image)) for image in images]
   scores = {}
