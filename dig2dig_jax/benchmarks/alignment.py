@@ -84,7 +84,7 @@ def run(
   make_folder(out)
   chosen = np.linspace(0, len(pairs) - 1, min(limit or len(pairs), len(pairs))).round().astype(int).tolist()
   others = other_aligners.others() if peers else {}
-  rows, known = [], {}
+  rows, known, told = [], {}, []
   for case in cases or PUBLISHED:
     kind, cameras = next((kind, case.removeprefix(kind)) for kind in reversed(KINDS) if case.startswith(kind))
     if kind not in known:
@@ -92,6 +92,8 @@ def run(
       if len(known[kind]) < 2:
         raise UserError(f"--cases={case}: expected two pairs or more that SIFT can register, found {len(known[kind])}; "
                         "leave it out for sources of two modalities")
+      if len(known[kind]) < len(chosen):
+        told.append(f"{case}: SIFT registers {len(known[kind])} of {len(chosen)} pairs; the others are left out\n")
     places = list(known[kind])
     away = _OTHER % len(places) or 1
     for place, k in enumerate(tqdm(places, unit="pair", desc=case, disable=None)):
@@ -100,7 +102,7 @@ def run(
       rows.append(_row(pairs[k].name, case, OURS, _ours, pair, other, warped))
       if cameras == "mounted":
         rows += [_row(pairs[k].name, case, name, align, pair, None, warped) for name, align in others.items()]
-  text = markdown(rows)
+  text = markdown(rows) + "".join(told)
   record = {"rows": [row._asdict() for row in rows], "environment": environment()}
   write_text(out / "alignment.json", json.dumps(record, indent=1) + "\n")
   write_text(out / "alignment.md", text)

@@ -62,6 +62,20 @@ def test_the_table_counts_what_is_accepted_and_how_far_it_is_off(tmp_path, monke
     alignment.run(pairs, tmp_path / "out", cases=["nowhere"])
 
 
+def test_pairs_that_features_cannot_register_are_left_out_and_said(tmp_path, monkeypatch):
+  for k in range(3):
+    for source in ("a", "b"):
+      write(tmp_path / "data" / source / f"{k}.png", scene(k, 60, 80, 1))
+  pairs, _ = DataConfig(tmp_path / "data", ("a", "b")).find()
+  calls = iter((np.eye(3), None, np.eye(3), None, None, np.eye(3)))
+  monkeypatch.setattr(other_aligners, "by_features", lambda reference, source: next(calls))
+  monkeypatch.setattr(alignment, "_ours", lambda reference, source, mask: (np.eye(3), 0.9))
+  text = alignment.run(pairs, tmp_path / "out", cases=["registered_mounted"], peers=False)
+  assert text.splitlines()[-1] == "registered_mounted: SIFT registers 2 of 3 pairs; the others are left out"
+  with pytest.raises(UserError, match="two pairs or more that SIFT can register, found 1"):
+    alignment.run(pairs, tmp_path / "out", cases=["registered_mounted"], peers=False)
+
+
 def test_another_kind_of_image_lies_on_its_own_and_looks_another_way():
   image = scene(2, 120, 160, 1)[..., 0]
   one, again, other = (warps.other_kind(image, np.random.default_rng(seed)) for seed in (1, 1, 2))
