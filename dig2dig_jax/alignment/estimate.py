@@ -31,9 +31,6 @@ _KNOWN = {
   "affine": (*[_FREE] * 4, 0.02, 0.02, *[_FIXED] * 2),
   "homography": (*[_FREE] * 4, 0.02, 0.02, 0.015, 0.015),
 }
-# Of `auto`, once a similarity has been believed: what is seen may say more of the rest. Before, that costs starts and
-# refusals.
-_BELIEVED = _KNOWN | {"auto": (*[_FREE] * 4, 0.008, 0.008, 0.006, 0.006)}
 MODELS = tuple(_KNOWN)
 _WIDE = np.float32([6, 6, 5, 5, 4, 4, 3, 3, 2.5, 2, 2, 1.5, 1.5, 1.5])  # of the fit's windows, in pixels
 _NARROW = np.float32([4, 3, 3, 2.5, 2, 2, 1.5, 1.5, 1.5])
@@ -111,13 +108,12 @@ def _estimate(reference, source, model, reference_mask, source_mask) -> Alignmen
   parameters = _found(images, masks, known, turns=model != "translation")
   parameters, _ = _refined(images, masks, SIDE, parameters, known, _WIDE)
   parameters, gain = _refined(images, masks, SIDE, parameters, known, _NARROW)
-  scans = all(_on_black(image[mask]) for image, mask in zip(images, masks, strict=True))
-  confidence = float(1 / (1 + np.exp(-(gain - (_HALF_OF_SCANS if scans else _HALF)) / _SLOPE)))
-  if confidence >= ACCEPTED:
-    known = np.float32(_BELIEVED[model])
-    for side in [side for side in FINER if max(images[0].shape) > _WORTH * side] or [SIDE]:
+  for side in FINER:
+    if max(images[0].shape) > _WORTH * side:
       parameters, _ = _refined(images, masks, side, parameters, known, _NARROW)
   matrix = _frame(images[1].shape) @ _matrix(parameters) @ np.linalg.inv(_frame(images[0].shape))
+  scans = all(_on_black(image[mask]) for image, mask in zip(images, masks, strict=True))
+  confidence = float(1 / (1 + np.exp(-(gain - (_HALF_OF_SCANS if scans else _HALF)) / _SLOPE)))
   return Alignment(matrix / matrix[2, 2], confidence, gain, model)
 
 
