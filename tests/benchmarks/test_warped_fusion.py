@@ -57,5 +57,5 @@ def test_a_warped_pair_fuses_as_it_lay_once_it_is_aligned(tmp_path):
   text = warped_fusion.run(pairs, "thermal", tmp_path / "out")
   lines = [[cell.strip() for cell in line.split("|")[1:]] for line in text.splitlines()[2:6]]
   inverse, aligned, without = (float(line[4]) for line in lines[1:])
-  assert lines[2][3] == "1 accepted" and aligned > inverse - 0.01 and without < aligned - 0.03, text
+  assert lines[2][3] == "1 accepted" and aligned > inverse - 0.02 and without < aligned - 0.02, text
   assert (tmp_path / "out" / "warped_fusion.json").exists()
