@@ -43,7 +43,7 @@ ALLOWED = {
   "volumes": FUSION | {"assets", "front", "fusing"},
   "video": FUSION | TEXT | {"assets", "front", "fusing", "metrics"},
   "evaluation": FUSION | TEXT | {"figures", "fusing", "metrics", "pages"},
-  "benchmarks": FUSION | TEXT | {"assets", "figures", "fusing", "metrics", "evaluation", "porting"},
+  "benchmarks": FUSION | TEXT | {"assets", "figures", "front", "fusing", "metrics", "evaluation", "porting"},
   "training": FUSION | TEXT | {"figures", "evaluation"},
   "app": FUSION | {"assets", "figures", "front", "fusing", "metrics", "pages"},
   "cli": FUSION | {

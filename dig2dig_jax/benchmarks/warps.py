@@ -25,7 +25,8 @@ RANGES = {
   "mounted": Range(0.04, 3, (0.9, 1.1), 0.005),
   "unknown": Range(0.10, 8, (0.75, 1.33), 0.01, ratio=4, parallax=0.004),
 }
-_BUMPS = 4  # of a parallax field, along each side
+_BUMPS = 4  # of a smooth random field, along each side
+_KNOTS = 5  # of a tone curve
 
 
 class Warped(NamedTuple):
@@ -48,8 +49,21 @@ def draw(rng: np.random.Generator, kind: Range, size: tuple[int, int]) -> np.nda
   return cv2.getPerspectiveTransform(np.float32(ends), np.float32(moved)).astype(np.float64)
 
 
-def warp(image: np.ndarray, rng: np.random.Generator, kind: Range) -> Warped:
-  """The image as another camera would have taken it."""
+def other_kind(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+  """What another sensor might see of uint8 [H, W], registered to the pixel: two tone curves that rise and fall, each
+  where a smooth random field says, softer edges, noise."""
+  tones = np.linspace(0, 255, _KNOTS)
+  curves = [np.interp(image, tones, rng.uniform(0, 255, _KNOTS)) for _ in range(2)]
+  field = cv2.resize(rng.normal(size=(_BUMPS, _BUMPS)).astype(np.float32), image.shape[::-1],
+                     interpolation=cv2.INTER_CUBIC)  # fmt: skip
+  share = 1 / (1 + np.exp(-4 * field))
+  made = cv2.GaussianBlur(share * curves[0] + (1 - share) * curves[1], (0, 0), rng.uniform(0.7, 1.8))
+  return np.uint8(np.clip(np.rint(made + rng.normal(scale=3, size=made.shape)), 0, 255))
+
+
+def warp(image: np.ndarray, rng: np.random.Generator, kind: Range, valid: np.ndarray | None = None) -> Warped:
+  """The image as another camera would have taken it. valid: bool [H, W], where it shows the scene; None for everywhere.
+  """
   height, width = image.shape[:2]
   matrix = draw(rng, kind, (height, width))
   ratio = float(rng.choice([1, 2, 4])) if kind.ratio > 1 else 1.0
@@ -64,5 +78,7 @@ def warp(image: np.ndarray, rng: np.random.Generator, kind: Range) -> Warped:
   mask = ((back >= 0) & (back <= [width - 1, height - 1])).all(-1)
   smooth = cv2.GaussianBlur(image, (0, 0), 0.5 * np.sqrt(ratio**2 - 1)) if ratio > 1 else image
   warped = cv2.remap(smooth, *np.moveaxis(np.float32(back), -1, 0), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+  if valid is not None and not valid.all():
+    mask &= cv2.remap(np.float32(valid), *np.moveaxis(np.float32(back), -1, 0), cv2.INTER_LINEAR) > 0.999
   warped[~mask] = 0
   return Warped(warped, mask, matrix)

@@ -52,7 +52,7 @@ def run() -> int:
     pairs, left_out = common.data_config().find()
     for line in left_out:
       note(f"note: {line}")
-    found = {"ranges": tuple(flags.CASES.value or ()), "limit": flags.LIMIT.value, "seed": flags.SEED.value}
+    found = {"cases": tuple(flags.CASES.value or ()), "limit": flags.LIMIT.value, "seed": flags.SEED.value}
     say(alignment.run(pairs, Path(flags.OUT.value), **found), end="")
     return 0
   if suite == "theory":

@@ -359,8 +359,9 @@ FIGURE = names(
 )  # fmt: skip
 BOXES = string("boxes", "", "Regions as name:left,top,width,height;name:..., in pixels.", "benchmark:figures")
 CASES = names(
-  "cases", None, "Names of the degradations, questions, camera set-ups (mounted, unknown) or brackets (real, lopsided) "
-  "to run; all by default.",
+  "cases", None, "Names of the degradations, questions, camera set-ups (mounted, unknown; with known registration: "
+  "registered_mounted, made_mounted and so on) or brackets (real, lopsided) to run; all by default, of the camera "
+  "set-ups the first two.",
   DEGRADED, UNANNOUNCED, QUESTIONS, ALIGNMENT, BRACKETS, check=_SOME_NAME,
 )  # fmt: skip
 AFFECTED = names(

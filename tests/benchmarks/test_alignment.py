@@ -1,11 +1,12 @@
 """Does the benchmark of warped pairs measure what it says?"""
 
+import cv2
 import numpy as np
 import pytest
 from scenes import scene, write
 
 from dig2dig_jax.alignment import transforms
-from dig2dig_jax.benchmarks import alignment, warps
+from dig2dig_jax.benchmarks import alignment, other_aligners, warps
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
 
@@ -49,12 +50,74 @@ def test_the_table_counts_what_is_accepted_and_how_far_it_is_off(tmp_path, monke
     return np.eye(3), 0.9 if number < 10 else 0.2
 
   monkeypatch.setattr(alignment, "_ours", align)
-  monkeypatch.setattr(alignment, "METHODS", {alignment.OURS: align})
   still = warps.RANGES["mounted"]._replace(shift=0, angle=0, scale=(1, 1), corner=0)
   monkeypatch.setattr(warps, "RANGES", {"still": still})
-  text = alignment.run(pairs, tmp_path / "out")
+  monkeypatch.setattr(alignment, "CASES", ("still",))
+  text = alignment.run(pairs, tmp_path / "out", cases=["still"], peers=False)
   row = next(line for line in text.splitlines() if line.startswith("| still | dig2dig |"))
-  assert [cell.strip() for cell in row.split("|")[3:10]] == ["4", "75 %", "75 %", "0.00", "0 %", "75 %", "100 %"]
+  cells = [cell.strip() for cell in row.split("|")]
+  assert cells[3:11] == ["4", "75 %", "75 %", "0.00", "0 %", "75 %", "75 %", "100 %"]
   assert (tmp_path / "out" / "alignment.json").exists()
   with pytest.raises(UserError, match="--cases=nowhere: expected among still"):
-    alignment.run(pairs, tmp_path / "out", ranges=["nowhere"])
+    alignment.run(pairs, tmp_path / "out", cases=["nowhere"])
+
+
+def test_pairs_that_features_cannot_register_are_left_out_and_said(tmp_path, monkeypatch):
+  for k in range(3):
+    for source in ("a", "b"):
+      write(tmp_path / "data" / source / f"{k}.png", scene(k, 60, 80, 1))
+  pairs, _ = DataConfig(tmp_path / "data", ("a", "b")).find()
+  calls = iter((np.eye(3), None, np.eye(3), None, None, np.eye(3)))
+  monkeypatch.setattr(other_aligners, "by_features", lambda reference, source: next(calls))
+  monkeypatch.setattr(alignment, "_ours", lambda reference, source, mask: (np.eye(3), 0.9))
+  text = alignment.run(pairs, tmp_path / "out", cases=["registered_mounted"], peers=False)
+  assert text.splitlines()[-1] == "registered_mounted: SIFT registers 2 of 3 pairs; the others are left out"
+  with pytest.raises(UserError, match="two pairs or more that SIFT can register, found 1"):
+    alignment.run(pairs, tmp_path / "out", cases=["registered_mounted"], peers=False)
+
+
+def test_another_kind_of_image_lies_on_its_own_and_looks_another_way():
+  image = scene(2, 120, 160, 1)[..., 0]
+  one, again, other = (warps.other_kind(image, np.random.default_rng(seed)) for seed in (1, 1, 2))
+  np.testing.assert_array_equal(one, again)
+  assert one.dtype == np.uint8 and one.shape == image.shape and np.any(one != other)
+  assert abs(np.corrcoef(image.ravel(), one.ravel())[0, 1]) < 0.9
+
+
+def test_a_warped_area_is_where_the_image_was_valid():
+  valid = np.ones((120, 160), bool)
+  valid[:, :80] = False
+  image = np.full((120, 160), 200, np.uint8)
+  whole, half = (warps.warp(image, np.random.default_rng(3), warps.RANGES["mounted"], one) for one in (None, valid))
+  assert half.mask.sum() < 0.65 * whole.mask.sum() and not np.any(half.mask & ~whole.mask)
+
+
+def test_the_error_over_the_overlap_is_of_what_both_show():
+  warped = warps.warp(np.zeros((120, 160), np.uint8), np.random.default_rng(5), warps.RANGES["mounted"])
+  shifted = np.array([[1, 0, 3], [0, 1, 4], [0, 0, 1]]) @ warped.matrix
+  assert alignment.overlap_error(shifted, warped, (120, 160)) == pytest.approx(5)
+  turned = warped.matrix @ np.array([[1, 0, 0], [0, 1, 0], [2e-4, 0, 1]])  # grows towards the corners
+  overlap = alignment.overlap_error(turned, warped, (120, 160))
+  assert 0 < overlap < transforms.corner_error(turned, warped.matrix, 120, 160)
+
+
+@pytest.mark.parametrize("name", ["phase correlation", "AlignMTB", "ECC", "ECC, nine starts"])
+def test_other_aligners_undo_a_shift(name):
+  image = scene(3, 120, 160, 1)[..., 0]
+  moved = np.array([[1, 0, 5.0], [0, 1, -3.0], [0, 0, 1]])
+  source = cv2.warpPerspective(image, moved, (160, 120), borderMode=cv2.BORDER_REFLECT)
+  matrix, _ = other_aligners.others()[name](image, source, np.ones(image.shape, bool))
+  assert transforms.corner_error(matrix, moved, 120, 160) < 1.0
+
+
+def test_features_register_two_exposures_and_say_no_to_two_scenes():
+  image = np.uint8(np.clip(scene(4, 240, 320, 1)[..., 0], 0, 255))
+  rng = np.random.default_rng(0)
+  spots = cv2.GaussianBlur(np.float32(rng.uniform(0, 255, (2, 240, 320))).transpose(1, 2, 0), (0, 0), 2)
+  spots = np.uint8(cv2.normalize(spots, None, 0, 255, cv2.NORM_MINMAX))
+  moved = np.array([[1.02, 0.01, 4], [-0.01, 1.02, -3], [0, 0, 1]])
+  source = cv2.warpPerspective(spots[..., 0], moved, (320, 240), borderMode=cv2.BORDER_REFLECT) // 2 + 20
+  found = other_aligners.by_features(spots[..., 0], source)
+  assert transforms.corner_error(found, moved, 240, 320) < 0.5
+  assert other_aligners.by_features(spots[..., 0], spots[..., 1]) is None
+  assert other_aligners.by_features(np.zeros_like(image), image) is None
