@@ -190,7 +190,7 @@ def test_images_of_other_sizes_are_restored_as_by_launch(scene, files, prior, ti
 
 def test_where_there_are_no_flag_files(monkeypatch, tmp_path):
   monkeypatch.setattr(presets, "ROOT", tmp_path)
-  with pytest.raises(d2d.UserError, match=f"{tmp_path}/vif.flags: expected the settings of vif, .*from a clone"):
+  with pytest.raises(d2d.UserError, match=f"{tmp_path}/vif.flags: expected the settings of a task, .*from a clone"):
     d2d.preset("vif")
 
 

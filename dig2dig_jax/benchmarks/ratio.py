@@ -5,7 +5,7 @@
 
 Each way is a process of its own that compiles once and then waits; rounds go through them in turn, every other one
 backwards, so that a machine's other work falls on all alike. Told is, per way, the median over rounds of its CPU
-seconds by those of the default in the same round, and the range of the middle half. A CPU needs nothing else; a
+seconds by those of the first way in the same round, and the range of the middle half. A CPU needs nothing else; a
 checkout is a folder that has `dig2dig_jax` (`git worktree add --detach FOLDER COMMIT`).
 """
 
@@ -36,33 +36,44 @@ from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.priors.prior import load_prior
 
-width, height, kernels, network = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4] == "network"
+width, height, kernels, job = int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:5]
 prior = load_prior(EMBEDDED, **({} if kernels == "off" else {"kernels": kernels}))
-options = (Dig2DigOptions(steps=1, weights="uniform") if network else
-           Dig2DigOptions(steps=0, weights="dig", window="spectrum", base="functional", undershoot=6.0, restore="off"))
+if job == "network":
+  options = Dig2DigOptions(steps=1, weights="uniform")
+elif job == "gains":
+  options = Dig2DigOptions(steps=0, weights="dig", window="spectrum", base="functional", undershoot=6.0, restore="off")
+else:  # what only this checkout has
+  from dig2dig_jax.assets import ROOT
+  from dig2dig_jax.front.preset import preset_of
+  options = preset_of(ROOT / sys.argv[5]).options
+  options = dataclasses.replace(options, steps=0, **({"restore": "noise"} if options.window == "spectrum" else {}))
 method = make_method(prior, luminance_codec(1), options=options)
 coarse = np.random.default_rng(0).uniform(-1, 1, (2, 8, 8, 3)).astype(np.float32)
 images = jax.image.resize(jnp.asarray(coarse), (2, height, width, 3), "linear")
+if job == "noisy":
+  images = jnp.clip(images + 0.2 * jax.random.normal(jax.random.key(1), (2, height, width, 1)), -1, 1)
 run = jax.jit(lambda params, images: fuse(method, params, jax.random.key(0), images)[0])
 run = run.lower(prior.params, images).compile()
 jax.block_until_ready(run(prior.params, images))
 print("ready", flush=True)
-times = 1 if network else 200  # some ms each: clocks are coarse
+times = 200 if job in ("gains", "clean") else 1  # some ms each: clocks are coarse
 for _ in sys.stdin:
   start = time.process_time()
   for _ in range(times):
     jax.block_until_ready(run(prior.params, images))
   print((time.process_time() - start) / times, flush=True)
 """
-JOBS = ("network", "gains")  # one step on uniform weights; gains in closed form of sources without noise
+# One step on uniform weights; gains in closed form of sources without noise; whole fusions by two settings.
+JOBS = ("network", "gains", "settings")
+_BEFORE = "presets/accumulated_vif.flags"  # vif.flags before it had gains in closed form
 
 
 class Way:
   """A process that fuses the same pair whenever it is told to."""
 
-  def __init__(self, name: str, checkout: Path, kernels: str, size: tuple[int, int], job: str):
+  def __init__(self, name: str, checkout: Path, kernels: str, size: tuple[int, int], *job: str):
     self.name = name
-    command = [sys.executable, "-c", _PROGRAM, *map(str, size), kernels, job]
+    command = [sys.executable, "-c", _PROGRAM, *map(str, size), kernels, *job]
     self._process = subprocess.Popen(command, cwd=checkout, env={**os.environ, "PYTHONPATH": str(checkout)}, text=True,
                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
     self._hear()
@@ -106,14 +117,21 @@ def rows(job: str, names: Sequence[str], seconds: np.ndarray) -> list[list[str]]
 
 def run(job: str, size: tuple[int, int], rounds: int, against: Path | None) -> tuple[list[str], np.ndarray]:
   """(names of the ways, CPU seconds [rounds, ways]); the default program comes first, and once more to say how well
-  two runs agree."""
-  asked = [("kernels off, the default", ROOT, "off"), ("the same once more", ROOT, "off"), ("kernels on", ROOT, "on")]
-  if against is not None:
-    asked.append((str(against.name), against, "off"))
+  two runs agree. `settings`: the setting of before comes first, then the present one."""
+  asked: list[tuple[str, Path, str, tuple[str, ...]]]
+  if job == "settings":
+    asked = [(f"{_BEFORE} --fast", ROOT, "off", ("before", _BEFORE)),
+             ("vif.flags, noise of sigma 25 in both sources", ROOT, "off", ("noisy", "vif.flags")),
+             ("vif.flags, sources without noise", ROOT, "off", ("clean", "vif.flags"))]  # fmt: skip
+  else:
+    asked = [("kernels off, the default", ROOT, "off", (job,)), ("the same once more", ROOT, "off", (job,)),
+             ("kernels on", ROOT, "on", (job,))]  # fmt: skip
+    if against is not None:
+      asked.append((str(against.name), against, "off", (job,)))
   with contextlib.ExitStack() as stack:
     ways = []
-    for name, checkout, kernels in asked:
-      ways.append(Way(name, checkout, kernels, size, job))
+    for name, checkout, kernels, own in asked:
+      ways.append(Way(name, checkout, kernels, size, *own))
       stack.callback(ways[-1].close)
     return [way.name for way in ways], measure(ways, rounds)
 
@@ -123,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                                    formatter_class=argparse.RawTextHelpFormatter)  # fmt: skip
   parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="an older one")
   parser.add_argument("--rounds", type=int, default=9)
-  parser.add_argument("--job", choices=JOBS, help="one of them; both if left out")
+  parser.add_argument("--job", choices=JOBS, help="one of them; the first two if left out")
   parser.add_argument("--size", default="256x192", metavar="WIDTHxHEIGHT")
   parser.add_argument("--out", type=Path, metavar="FILE", help="the seconds as JSON")
   options = parser.parse_args(arguments)
@@ -134,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   if against is not None and not (against / "dig2dig_jax").is_dir():
     parser.error(f"--against={options.against}: expected a checkout, found no dig2dig_jax in it; see --help")
   cells, kept = [], {}
-  for job in [options.job] if options.job else JOBS:
+  for job in [options.job] if options.job else JOBS[:2]:
     try:
       names, seconds = run(job, (int(width), int(height)), options.rounds, against)
     except UserError as error:
@@ -142,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
       return 1
     cells += rows(job, names, seconds)
     kept[job] = dict(zip(names, seconds.T.tolist(), strict=True))
-  print(table(["program", "way", "CPU ms", "of the default", "middle half"], cells, text=2), end="")
+  print(table(["program", "way", "CPU ms", "of the first", "middle half"], cells, text=2), end="")
   if options.out:
     write_text(options.out, json.dumps(kept, indent=1) + "\n")
   return 0

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from dig2dig_jax.assets import ROOT
@@ -42,12 +43,16 @@ def preset(task: str) -> Preset:
   """
   if task not in TASKS:
     raise ValueError(f"task: expected one of {', '.join(TASKS)}, found {task!r}")
-  path = ROOT / f"{guess.TASKS.get(task, task)}.flags"
+  return preset_of(ROOT / f"{guess.TASKS.get(task, task)}.flags")
+
+
+def preset_of(path: Path) -> Preset:
+  """The settings in a flag file of Dig2DIG; UserError for a missing one, and for another method's."""
   try:
     lines = path.read_text(encoding="utf-8").splitlines()
   except OSError as error:
     raise UserError(
-      f"{path}: expected the settings of {task}, found {error.strerror}; run from a clone of the repository, or give "
+      f"{path}: expected the settings of a task, found {error.strerror}; run from a clone of the repository, or give "
       "fuse_images options=, colour= and sources of your own"
     ) from error
   flags = [line for line in map(str.strip, lines) if line.startswith("--")]
