@@ -222,7 +222,7 @@ def test_models_that_are_none_are_refused(models, tmp_path):
     Detector(tmp_path / "bad.onnx", layout="yolov8")
   with pytest.raises(UserError, match="none.onnx: expected an ONNX model, found no file"):
     Detector(tmp_path / "none.onnx", layout="yolov8")
-  with pytest.raises(UserError, match=r"--detector_layout=boxes has it, found \(1, 5, 64\)"):
+  with pytest.raises(UserError, match=r"expected an output in the layout --detector_layout=boxes, found \(1, 5, 64\)"):
     Detector(models["yolov8"], layout="boxes")(picture([]))
 
 

@@ -43,6 +43,6 @@ def test_a_gray_source_gives_its_colour_and_a_coloured_one_keeps_its_own(tmp_pat
   assert redder.mean() > 10
   report = fuse_folder(data, tmp_path / "vi", colormap=("vi", "hot"))
   np.testing.assert_array_equal(read(tmp_path / "vi" / "a.png"), plain)
-  assert "vi: 1 of 1 images are in colour already, so --colormap is not applied to them" in report.notes
+  assert "vi: 1 of 1 images have colours of their own, so --colormap is not applied to them" in report.notes
   with pytest.raises(Exception, match="colormap: None then, \\['ir', 'jet'\\] now"):
     fuse_folder(data, tmp_path / "plain", colormap=("ir", "jet"))
