@@ -130,7 +130,7 @@ class Folder:
       scene = Scene(layout.first, [path.name for path in layout.first])
       task, order, why, _ = scene.opened()
     scenes = tuple((pair.name, tuple(list(pair.files.values())[k] for k in order)) for pair in pairs)
-    self.found = Found(task, why, scenes, tuple(map(self.said, left_out)))
+    self.found = Found(task, why, scenes, tuple(map(self.said, (*layout.left_out, *left_out))))
     return self.found
 
   def scene(self, number: int, task: str) -> tuple[Scene, Opened]:

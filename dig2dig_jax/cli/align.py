@@ -91,6 +91,7 @@ def _of_folder(folder: Path, given: Mapping[str, str], out: Path) -> list[_Scene
   else:
     layout = layouts.look(folder)
     sources, found = layout.sources, datasets.find(layout.root, layout.sources, dataset=layout.dataset)
+    found[1].extend(layout.left_out)
   if (reference := given.get("reference", "")) and reference not in sources:
     raise UserError(f"--reference={reference}: expected one of the sources {', '.join(sources)}")
   for line in found[1]:

@@ -23,6 +23,8 @@ def flags(folder: Path, task: str | None, sources: str | None, given: Sequence[s
     settings = tasks.settings(task, [names[k] for k in order] if len(names) > 1 else None)
     return [*settings, f"--data={folder}", *given]
   found = layouts.look(folder, task)
+  for line in found.left_out:
+    note(f"note: {line}; --sources= names the folders to read")
   if found.dataset == "folders" and not found.first:  # its folders are called what they are
     task, order = tasks.decided(task, guess.Guess(found.task, tuple(range(len(found.sources))), found.why), 2)
     return [*tasks.settings(task, [found.sources[k] for k in order]), f"--data={found.root}", *given]

@@ -3,6 +3,7 @@
 What the readers of `--dataset` find is decided here for whoever gives a folder and nothing else.
 """
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +26,8 @@ _NAMED = {  # task -> its sources by the words of `naming`
 class Layout(NamedTuple):
   """dataset: a reader of `data.readers`. root: the folder that it reads. sources: their names, in the task's order
   where one is known. task: a key of `guess.TASKS`; None where names and EXIF do not say it. why: a clause. first: the
-  files of the first scene, by which a task is guessed. sure: whether names or EXIF say that these belong together."""
+  files of the first scene, by which a task is guessed. sure: whether names or EXIF say that these belong together.
+  left_out: a line for each folder of images that is not read."""
 
   dataset: str
   root: Path
@@ -34,22 +36,25 @@ class Layout(NamedTuple):
   why: str
   first: list[Path]
   sure: bool = True
+  left_out: tuple[str, ...] = ()
 
 
 def look(folder: Path, task: str | None = None) -> Layout:
   """What a folder holds. task: what the images are, if that is known. UserError, saying what was seen, for a folder
   whose images do not show what belongs together."""
   files = images.list_images(folder)
-  if files:
-    return _of_names(folder, [folder], task) or _of_stacks(folder, task)
   inside = folders(folder)
+  if files:
+    found = _of_names(folder, [folder], task) or _of_stacks(folder, task)
+    return found._replace(left_out=_left(inside, "expected images or folders of images, found both"))
   if len(inside) == 1:
     return look(inside[0], task)
   if not inside:
     raise UserError(f"{folder}: expected images, or a folder per source or scene, found neither; check the path")
-  named = guess.by_names([path.name for path in inside])
-  if named is not None:
-    return Layout("folders", folder, tuple(inside[k].name for k in named.order), named.task, named.why, [])
+  if (named := _named_pair(inside)) is not None:
+    two, said = named
+    rest = _left([path for path in inside if path not in two], f"expected {said.why} alone")
+    return Layout("folders", folder, tuple(two[k].name for k in said.order), said.task, said.why, [], left_out=rest)
   if (scenes := _of_names(folder, inside, task)) is not None:
     return scenes
   listed = [images.list_images(path) for path in inside]
@@ -71,6 +76,20 @@ def folders(folder: Path) -> list[Path]:
   except OSError as error:
     raise UserError(f"{folder}: expected a folder of images, found {error.strerror}; check the path") from error
   return images.natural_sort(path for path in found if not (path / NAMES).exists())
+
+
+def _named_pair(inside: Sequence[Path]) -> tuple[list[Path], guess.Guess] | None:
+  """The two folders whose names say the sources. Of more than two, only of kinds that come in pairs, and where no other
+  two say so as well: a folder of labels may lie beside infrared and visible images, a third exposure beside two."""
+  pairs = [(list(two), said) for two in itertools.combinations(inside, 2)
+           if (said := guess.by_names([path.name for path in two])) is not None]  # fmt: skip
+  if len(inside) > 2:
+    pairs = [(two, said) for two, said in pairs if said.task in _AMONG]
+  return pairs[0] if len(pairs) == 1 else None
+
+
+def _left(inside: Sequence[Path], why: str) -> tuple[str, ...]:
+  return tuple(f"{path}: {why}; this folder is not read" for path in inside if images.list_images(path))
 
 
 def _of_names(root: Path, places: Sequence[Path], task: str | None) -> Layout | None:
