@@ -52,7 +52,7 @@ def load(path: Path) -> dict[str, Measure]:
   if getattr(module, "ssim", None) is structural_similarity:
     vars(module)["ssim"] = functools.partial(structural_similarity, data_range=2)
   classes = [one for _, one in inspect.getmembers(module, inspect.isclass) if one.__module__ == module.__name__]
-  members = [member for one in classes for member in inspect.getmembers(one, callable)]
+  members = [member for one in classes for member in inspect.getmembers(one, lambda member: callable(member))]
   functions = inspect.getmembers(module, inspect.isfunction)
   found = _measures(members) or _measures(
     (name.removesuffix(_SUFFIX), one) for name, one in functions if name.endswith(_SUFFIX)
