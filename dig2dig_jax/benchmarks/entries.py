@@ -57,12 +57,16 @@ def check(data: Path, listed: Frozen) -> None:
       raise UserError(f"{data}: expected the frozen file of {name} in {source}, found another; unpack the data anew")
 
 
-def score(name: str, listed: Frozen, data: Path, folders: Mapping[str, Path], out: Path) -> list[Path]:
+def score(
+  name: str, listed: Frozen, data: Path, folders: Mapping[str, Path], out: Path, kept: Path | None = None
+) -> list[Path]:
   """Scores folders of fused images {method: folder} of all pairs of a list, and the trivial fusions, by PROTOCOL;
-  writes `out`/SET/METHOD.json for each. UserError for other pairs, and where a fused image is missing."""
+  writes `out`/SET/METHOD.json for each. kept: folder of an earlier run on the same folders, as `--table=peers` writes
+  it, whose scores are taken where they still hold. UserError for other pairs, and where a fused image is missing."""
   check(data, listed)
   with tempfile.TemporaryDirectory() as scratch:
-    found = fused.run(folders, DataConfig(data, tuple(listed["sources"])), Path(scratch), protocol=PROTOCOL)
+    place = Path(scratch) if kept is None else kept
+    found = fused.run(folders, DataConfig(data, tuple(listed["sources"])), place, protocol=PROTOCOL)
   if found.failed:
     raise UserError(found.failed[0])
   folder = out / name.replace("/", "_")
@@ -152,6 +156,7 @@ def main(words: Sequence[str]) -> int:
   scored.add_argument("data", type=Path)
   scored.add_argument("fused", nargs="+", metavar="NAME=FOLDER")
   scored.add_argument("-o", "--out", type=Path, default=Path("docs/entries"))
+  scored.add_argument("--kept", type=Path, help="folder of an earlier run whose scores are taken where they hold")
   shown = commands.add_parser("page")
   shown.add_argument("folder", type=Path)
   asked = parser.parse_args(words)
@@ -167,7 +172,7 @@ def main(words: Sequence[str]) -> int:
       if asked.set not in lists:
         raise UserError(f"{asked.set}: expected a set among {', '.join(lists)}")
       folders = {name: Path(folder) for name, _, folder in (text.partition("=") for text in asked.fused)}
-      for path in score(asked.set, lists[asked.set], asked.data, folders, asked.out):
+      for path in score(asked.set, lists[asked.set], asked.data, folders, asked.out, asked.kept):
         print(path)
   except UserError as error:
     print(error, file=sys.stderr)
