@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from dig2dig_jax import escape, metrics
+from dig2dig_jax.benchmarks.peers.table import rank_biserial
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError
@@ -110,15 +111,32 @@ def _entry(path: Path, listed: Frozen) -> dict[str, Any]:
 
 def _table(entries: Sequence[Mapping[str, Any]]) -> str:
   names = metrics.PROTOCOLS[PROTOCOL]
-  scores = {entry["method"]: {name: np.array([from_plain(row[name]) for row in entry["scores"].values()])
+  # Pairs in one order everywhere: what is tested is the difference on each.
+  scores = {entry["method"]: {name: np.array([from_plain(row[name]) for _, row in sorted(entry["scores"].items())])
                               for name in names} for entry in entries}  # fmt: skip
   better = {name: metrics.METRICS[name].higher_is_better for name in names}
   ranks = compare.mean_ranks(scores, better)
   heads = [f"{escape.markdown(name)} {'↑' if better[name] else '↓'}" for name in names]
-  rows = [[escape.markdown(method), *(number(compare.summarise(row[name]).mean) for name in names),
-           f"{ranks[method]:.2f}"] for method, row in scores.items()]  # fmt: skip
-  rows.sort(key=lambda row: float(row[-1]))
-  return escape.table(["method", *heads, "mean rank ↓"], rows)
+  first = min(ranks, key=lambda method: ranks[method])
+  tests = compare.differences(scores, first)
+  rows = []
+  for method in sorted(scores, key=lambda method: ranks[method]):
+    means = [number(compare.summarise(scores[method][name]).mean) for name in names]
+    own = ["–", "–"] if method == first else _against(scores, tests, better, first, method)
+    rows.append([escape.markdown(method), *means, f"{ranks[method]:.2f}", *own])
+  return escape.table(["method", *heads, "mean rank ↓", "first better/worse", "mean r"], rows)
+
+
+def _against(scores: compare.Scores, tests, better: Mapping[str, bool], first: str, method: str) -> list[str]:
+  won = lost = 0
+  effects = []
+  for name, higher in better.items():
+    r = rank_biserial((scores[first][name] - scores[method][name]) * (1 if higher else -1))
+    effects.append(r)
+    if tests[name][method].adjusted < compare.ALPHA:
+      won, lost = won + (r > 0), lost + (r < 0)
+  defined = [r for r in effects if np.isfinite(r)]
+  return [f"{won}/{lost}", number(float(np.mean(defined))) if defined else "–"]
 
 
 _HEAD = """# Benchmark entries
@@ -129,8 +147,11 @@ authors'.
 
 **Protocol.** All pairs of a set, at the sources' size; fused images of 8 bits with the sources' names, PNG. Measures of
 `panel` (`docs/evaluation.md`), of gray images, means over the pairs. The mean rank is over the measures and the rows of
-the table; it changes with every entry. Rows of trivial fusions and copies of the sources are for scale. Say which pairs
-the settings of a method were chosen on.
+the table; it changes with every entry. Rows of trivial fusions and copies of the sources are for scale. The last two
+columns hold a row against the first by mean rank: on how many measures the first is better and worse at p < 0.05
+(Wilcoxon's signed-rank test over the pairs, by Holm over the rows), and the matched-pairs rank-biserial correlation,
+mean over the measures: 1 where the first is better on every pair. Say which pairs the settings of a method were chosen
+on.
 
 **To enter.** Fuse the pairs with your program, then
 
@@ -140,6 +161,7 @@ python -m dig2dig_jax.benchmarks.entries score vif/tno data/vif/tno "My method=F
 python -m dig2dig_jax.benchmarks.entries page docs/entries > docs/benchmark_entries.md
 ```
 
+(`--kept=OUT` takes the scores of a run of `--table=peers`, whose images are in `OUT/images`, where they still hold)
 and send both files, with the place of your code and its licence. Pairs that differ from the list in a bit are refused,
 and so is a folder that lacks one. Seconds and memory beside the scores: `docs/peers.md`.
 """
