@@ -78,8 +78,17 @@ def score(
              "scores": {image: {one: _rounded(value) for one, value in row.items()}
                         for image, row in zip(found.comparison.images, rows, strict=True)}}  # fmt: skip
     written.append(folder / f"{method.replace('/', '_')}.json")
-    write_text(written[-1], json.dumps(entry, indent=1) + "\n")
+    write_text(written[-1], json.dumps(entry, indent=1) + "\n", known=_is_entry(written[-1], name, method))
   return written
+
+
+def _is_entry(path: Path, name: str, method: str) -> bool:
+  """Whether a file is an older entry of this set and method, which came with a checkout and may be replaced."""
+  try:
+    found = json.loads(path.read_text(encoding="utf-8"))
+  except (OSError, ValueError):
+    return False
+  return isinstance(found, dict) and (found.get("set"), found.get("method")) == (name, method)
 
 
 def _rounded(value: float) -> float | str | None:

@@ -135,7 +135,8 @@ def test_the_overview_counts_what_is_beyond_chance(tmp_path, capsys):
     (tmp_path / folder).mkdir()
     differences = {"VIF": {rows[1]: {"adjusted": 0.01}}, "Nabf": {rows[1]: {"adjusted": 0.01}},
                    "SCD": {rows[1]: {"adjusted": None}}, "MI": {rows[1]: {"adjusted": 0.2}}}  # fmt: skip
-    summary = {"images": ["1", "2"], "reference": "ours", "mean_rank": {"ours": 1.25, rows[1]: 1.75},
+    differences = {name: row | {"copy of ir": {"adjusted": None}} for name, row in differences.items()}
+    summary = {"images": ["1", "2"], "reference": "ours", "mean_rank": {"ours": 1.25, rows[1]: 1.75, "copy of ir": 3},
                "higher_is_better": {"VIF": True, "Nabf": False, "SCD": True, "MI": True}, "difference": differences}
     (tmp_path / folder / "summary.json").write_text(json.dumps(summary))
     lines = ["method,image,VIF,Nabf,SCD,MI", "ours,1,3,2,,1", "ours,2,4,2,,1"]

@@ -4,6 +4,7 @@
 
 A cell: mean rank among the rows of that set, then on how many measures the first method is better and worse than this
 row, by Wilcoxon's test over the pairs with Holm's correction. Ranks are not compared between sets, whose rows differ.
+Copies of the sources are among a set's rows, but have no line here.
 """
 
 import argparse
@@ -65,7 +66,7 @@ def _number(text: str) -> float:
 
 def markdown(runs: Sequence[Run]) -> str:
   """A line per row of any set, in the order of the first in which it stands."""
-  names = list(dict.fromkeys(name for run in runs for name in run.ranks))
+  names = list(dict.fromkeys(name for run in runs for name in run.ranks if not name.startswith("copy of ")))
   lines = []
   for name in names:
     cells = []
