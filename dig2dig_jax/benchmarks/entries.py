@@ -78,8 +78,15 @@ def score(
              "scores": {image: {one: _rounded(value) for one, value in row.items()}
                         for image, row in zip(found.comparison.images, rows, strict=True)}}  # fmt: skip
     written.append(folder / f"{method.replace('/', '_')}.json")
-    write_text(written[-1], json.dumps(entry, indent=1) + "\n", known=_is_entry(written[-1], name, method))
+    write_text(written[-1], _text(entry), known=_is_entry(written[-1], name, method))
   return written
+
+
+def _text(entry: Mapping[str, Any]) -> str:
+  """JSON with a line per image."""
+  rows = ",\n".join(f"  {json.dumps(image)}: {json.dumps(row)}" for image, row in entry["scores"].items())
+  fields = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in entry.items() if key != "scores"]
+  return "{\n" + ",\n".join([*fields, f' "scores": {{\n{rows}\n }}']) + "\n}\n"
 
 
 def _is_entry(path: Path, name: str, method: str) -> bool:
