@@ -63,7 +63,8 @@ def score(
 ) -> list[Path]:
   """Scores folders of fused images {method: folder} of all pairs of a list, and the trivial fusions, by PROTOCOL;
   writes `out`/SET/METHOD.json for each. kept: folder of an earlier run on the same folders, as `--table=peers` writes
-  it, whose scores are taken where they still hold. UserError for other pairs, and where a fused image is missing."""
+  it, whose scores are taken where they still hold, and whose summary is written anew. UserError for other pairs, and
+  where a fused image is missing."""
   check(data, listed)
   with tempfile.TemporaryDirectory() as scratch:
     place = Path(scratch) if kept is None else kept

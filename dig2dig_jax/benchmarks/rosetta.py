@@ -80,6 +80,7 @@ def _imported(path: Path) -> types.ModuleType:
   spec = importlib.util.spec_from_file_location("evaluator_of_another_program", path)
   if spec is None or spec.loader is None or not path.is_file():
     raise UserError(f"{path}: expected a Python file of measures, found none")
+  before = list(sys.path)
   sys.path[:0] = [str(path.parent.resolve()), str(path.parent.resolve().parent)]
   try:
     if package:
@@ -91,7 +92,7 @@ def _imported(path: Path) -> types.ModuleType:
     reason = f"{type(error).__name__}: {error}"
     raise UserError(f"{path}: expected a program that can be imported, found {reason}") from error
   finally:
-    del sys.path[:2]
+    sys.path[:] = before
 
 
 def _measures(members: Iterable[tuple[str, Callable[..., float]]]) -> dict[str, Measure]:

@@ -2,7 +2,7 @@
 
 Its weights are those of the paper (v0). Infrared first; of medical pairs the second source (CT, PET, SPECT) stands for
 the infrared one. --stretch: what is outside 0..1 is cut off and the rest stretched to 0..255 before it is rounded, as
-CDDFuse's test programs write their own images; that is how CDDFuse's tables have ReCoNet (docs/conventions.md).
+CDDFuse's test program stretches its own; so has CDDFuse's table 5 it (docs/conventions.md).
 """
 
 import sys
