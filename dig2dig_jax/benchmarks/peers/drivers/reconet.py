@@ -18,6 +18,7 @@ def main(checkout: Path, task: str, first: Path, second: Path, out: Path, stretc
   import torch
   from archive.fuse import Fuse
 
+  out.mkdir(parents=True, exist_ok=True)
   fuse = Fuse(checkout / "archive" / "params.pth")
   if task == "medical":
     first, second = second, first
