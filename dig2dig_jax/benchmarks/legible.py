@@ -115,7 +115,7 @@ def score(out: Path, fused: Mapping[str, Path], read: Read) -> str:
   rows = []
   for method, row in values.items():
     own, test = compare.summarise(row["agreement"]), tests.get(method)
-    against = ["–", "–"] if test is None else [f"{-test.mean:+.3f}", f"{test.adjusted:.3g}"]
+    against = ["–", "–"] if test is None else [f"{0 - test.mean:+.3f}", f"{test.adjusted:.3g}"]
     rows.append([escape.markdown(method), f"{own.mean:.3f}", f"{own.low:.3f} to {own.high:.3f}", *against])
   heads = ["read in", "agreement ↑", "95 % of the mean", f"{escape.markdown(first)} better by", "p by Holm"]
   return f"{len(next(iter(scores.values())))} pages, {kind}\n\n" + escape.table(heads, rows)
