@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from dig2dig_jax import escape, metrics
+from dig2dig_jax.benchmarks.peers.table import rank_biserial
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError
@@ -57,12 +58,17 @@ def check(data: Path, listed: Frozen) -> None:
       raise UserError(f"{data}: expected the frozen file of {name} in {source}, found another; unpack the data again")
 
 
-def score(name: str, listed: Frozen, data: Path, folders: Mapping[str, Path], out: Path) -> list[Path]:
+def score(
+  name: str, listed: Frozen, data: Path, folders: Mapping[str, Path], out: Path, kept: Path | None = None
+) -> list[Path]:
   """Scores folders of fused images {method: folder} of all pairs of a list, and the plain fusions, by PROTOCOL;
-  writes `out`/SET/METHOD.json for each. UserError for other pairs, and where a fused image is missing."""
+  writes `out`/SET/METHOD.json for each. kept: folder of an earlier run on the same folders, as `--table=peers` writes
+  it, whose scores are taken where they still hold, and whose summary is written anew. UserError for other pairs, and
+  where a fused image is missing."""
   check(data, listed)
   with tempfile.TemporaryDirectory() as scratch:
-    found = fused.run(folders, DataConfig(data, tuple(listed["sources"])), Path(scratch), protocol=PROTOCOL)
+    place = Path(scratch) if kept is None else kept
+    found = fused.run(folders, DataConfig(data, tuple(listed["sources"])), place, protocol=PROTOCOL)
   if found.failed:
     raise UserError(found.failed[0])
   folder = out / name.replace("/", "_")
@@ -73,8 +79,24 @@ def score(name: str, listed: Frozen, data: Path, folders: Mapping[str, Path], ou
              "scores": {image: {one: _rounded(value) for one, value in row.items()}
                         for image, row in zip(found.comparison.images, rows, strict=True)}}  # fmt: skip
     written.append(folder / f"{method.replace('/', '_')}.json")
-    write_text(written[-1], json.dumps(entry, indent=1) + "\n")
+    write_text(written[-1], _text(entry), known=_is_entry(written[-1], name, method))
   return written
+
+
+def _text(entry: Mapping[str, Any]) -> str:
+  """JSON with a line per image."""
+  rows = ",\n".join(f"  {json.dumps(image)}: {json.dumps(row)}" for image, row in entry["scores"].items())
+  fields = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in entry.items() if key != "scores"]
+  return "{\n" + ",\n".join([*fields, f' "scores": {{\n{rows}\n }}']) + "\n}\n"
+
+
+def _is_entry(path: Path, name: str, method: str) -> bool:
+  """Whether a file is an older entry of this set and method, which came with a checkout and may be replaced."""
+  try:
+    found = json.loads(path.read_text(encoding="utf-8"))
+  except (OSError, ValueError):
+    return False
+  return isinstance(found, dict) and (found.get("set"), found.get("method")) == (name, method)
 
 
 def _rounded(value: float) -> float | str | None:
@@ -106,15 +128,32 @@ def _entry(path: Path, listed: Frozen) -> dict[str, Any]:
 
 def _table(entries: Sequence[Mapping[str, Any]]) -> str:
   names = metrics.PROTOCOLS[PROTOCOL]
-  scores = {entry["method"]: {name: np.array([from_plain(row[name]) for row in entry["scores"].values()])
+  # Pairs in one order everywhere: what is tested is the difference on each.
+  scores = {entry["method"]: {name: np.array([from_plain(row[name]) for _, row in sorted(entry["scores"].items())])
                               for name in names} for entry in entries}  # fmt: skip
   better = {name: metrics.METRICS[name].higher_is_better for name in names}
   ranks = compare.mean_ranks(scores, better)
   heads = [f"{escape.markdown(name)} {'↑' if better[name] else '↓'}" for name in names]
-  rows = [[escape.markdown(method), *(number(compare.summarise(row[name]).mean) for name in names),
-           f"{ranks[method]:.2f}"] for method, row in scores.items()]  # fmt: skip
-  rows.sort(key=lambda row: float(row[-1]))
-  return escape.table(["method", *heads, "mean rank ↓"], rows)
+  first = min(ranks, key=lambda method: ranks[method])
+  tests = compare.differences(scores, first)
+  rows = []
+  for method in sorted(scores, key=lambda method: ranks[method]):
+    means = [number(compare.summarise(scores[method][name]).mean) for name in names]
+    own = ["–", "–"] if method == first else _against(scores, tests, better, first, method)
+    rows.append([escape.markdown(method), *means, f"{ranks[method]:.2f}", *own])
+  return escape.table(["method", *heads, "mean rank ↓", "first better/worse", "mean r"], rows)
+
+
+def _against(scores: compare.Scores, tests, better: Mapping[str, bool], first: str, method: str) -> list[str]:
+  won = lost = 0
+  effects = []
+  for name, higher in better.items():
+    r = rank_biserial((scores[first][name] - scores[method][name]) * (1 if higher else -1))
+    effects.append(r)
+    if tests[name][method].adjusted < compare.ALPHA:
+      won, lost = won + (r > 0), lost + (r < 0)
+  defined = [r for r in effects if np.isfinite(r)]
+  return [f"{won}/{lost}", number(float(np.mean(defined))) if defined else "–"]
 
 
 _HEAD = """# Benchmark entries
@@ -125,8 +164,11 @@ authors'.
 
 **Protocol.** All pairs of a set, at the sources' size; fused images of 8 bits with the sources' names, PNG. Measures of
 `panel` (`docs/evaluation.md`), of gray images, means over the pairs. The mean rank is over the measures and the rows of
-the table; it changes with every entry. Rows of plain fusions and copies of the sources are for scale. Say which pairs
-the settings of a method were chosen on.
+the table; it changes with every entry. Rows of plain fusions and copies of the sources are for scale. The last two
+columns hold a row against the first by mean rank: on how many measures the first is better and worse at p < 0.05
+(Wilcoxon's signed-rank test over the pairs, by Holm over the rows), and the matched-pairs rank-biserial correlation,
+mean over the measures: 1 where the first is better on every pair. Say which pairs the settings of a method were chosen
+on.
 
 **To enter.** Fuse the pairs with your program, then
 
@@ -136,6 +178,7 @@ python -m dig2dig_jax.benchmarks.entries score vif/tno data/vif/tno "My method=F
 python -m dig2dig_jax.benchmarks.entries page docs/entries > docs/benchmark_entries.md
 ```
 
+(`--kept=OUT` takes the scores of a run of `--table=peers`, whose images are in `OUT/images`, where they still hold)
 and send both files, with the place of your code and its licence. Pairs that differ from the list in a bit are refused,
 and so is a folder that lacks one. Seconds and memory beside the scores: `docs/peers.md`.
 """
@@ -152,6 +195,7 @@ def main(words: Sequence[str]) -> int:
   scored.add_argument("data", type=Path)
   scored.add_argument("fused", nargs="+", metavar="NAME=FOLDER")
   scored.add_argument("-o", "--out", type=Path, default=Path("docs/entries"))
+  scored.add_argument("--kept", type=Path, help="folder of an earlier run whose scores are taken where they hold")
   shown = commands.add_parser("page")
   shown.add_argument("folder", type=Path)
   asked = parser.parse_args(words)
@@ -167,7 +211,7 @@ def main(words: Sequence[str]) -> int:
       if asked.set not in lists:
         raise UserError(f"{asked.set}: expected a set among {', '.join(lists)}")
       folders = {name: Path(folder) for name, _, folder in (text.partition("=") for text in asked.fused)}
-      for path in score(asked.set, lists[asked.set], asked.data, folders, asked.out):
+      for path in score(asked.set, lists[asked.set], asked.data, folders, asked.out, asked.kept):
         print(path)
   except UserError as error:
     print(error, file=sys.stderr)

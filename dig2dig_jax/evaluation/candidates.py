@@ -89,10 +89,12 @@ def candidates(values: Mapping[Convention, Sequence[float]]) -> list[Candidate]:
 
 
 def _merged(known: Candidate, other: Convention) -> Candidate:
-  names, definitions = known.convention.measure.split(", "), known.convention.definition.split(" = ")
+  names = known.convention.measure.split(", ")
   names += [other.measure] * (other.measure not in names)
-  definitions += [other.definition] * (other.definition not in definitions)
-  first = Convention(", ".join(names), " = ".join(definitions), known.convention.prepared)
+  definitions = known.convention.definition
+  if f" = {other.definition} = " not in f" = {definitions} = ":  # a definition may have " = " in it
+    definitions += f" = {other.definition}"
+  first = Convention(", ".join(names), definitions, known.convention.prepared)
   return known._replace(convention=first, ways=known.ways | {other.prepared})
 
 

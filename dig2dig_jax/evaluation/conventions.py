@@ -94,6 +94,7 @@ FAMILIES = {
     Measure("SSIM", "Gaussian windows of 11, inside, L = 255 (VIFB)", "sum"),
     Measure("SSIM_uniform", "square windows of 7, inside, L = 255 (scikit-image)", "sum"),
     Measure("SSIM_cdd", "square windows of 7, inside, L = 2 on levels 0..255 (CDDFuse, DDFM)", "sum"),
+    Measure("SSIM_hybrid", "Gaussian windows of 11, inside, L = 1 on levels 0..255 (HybridFusion)", "sum"),
     Measure("SSIM_matlab", "Gaussian windows of 11, border repeated, L = 255 (MATLAB)", "mean"),
     Measure("SSIM_tang", "Gaussian windows of 11, border repeated, L = 1 on levels 0..255 (Tang)", "mean"),
     Measure("MEF_SSIM", "MEF-SSIM of Ma et al. 2015, which Tang's first program printed as SSIM"),

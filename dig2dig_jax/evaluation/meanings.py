@@ -77,6 +77,7 @@ CONVENTIONS = {
   "sample": "deviation of a sample",
   "petrovic": "by Petrović and Xydeas, 2005",
   "cdd": "as CDDFuse and DDFM compute it",
+  "hybrid": "as HybridFusion's program computes it",
   "tang": "as Tang's toolkit computes it",
   "vifb": "as VIFB and MEFB compute it",
   "matlab": "as MATLAB computes it",

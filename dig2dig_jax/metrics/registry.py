@@ -79,6 +79,7 @@ METRICS = {
   "SSIM_min": Metric(partial(structure.ssim, reduce="min"), True),
   "SSIM_uniform": Metric(partial(structure.ssim, window="uniform"), True),
   "SSIM_cdd": Metric(partial(structure.ssim, window="uniform", data_range=2), True),
+  "SSIM_hybrid": Metric(partial(structure.ssim, data_range=1), True),
   "SSIM_tang": Metric(partial(structure.ssim, reduce="mean", data_range=1, border="edge"), True),
   "SSIM_matlab": Metric(partial(structure.ssim, reduce="mean", border="edge"), True),
   "MS_SSIM": Metric(structure.ms_ssim, True),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dig2dig_jax import files, metrics
 from dig2dig_jax.benchmarks import entries
 from dig2dig_jax.errors import UserError
 
@@ -34,6 +35,13 @@ def test_a_method_enters(data, tmp_path, capsys):
   assert entries.main(arguments) == 0
   assert json.loads((out / "set" / "Mine.json").read_text())["scores"].keys() == {"1", "2"}
   assert "| Mine |" in entries.page(out) and "| average |" in entries.page(out)
+  copied = (out / "set" / "average.json").read_bytes()
+  (out / "set" / files.NAMES).unlink()  # as in a clone: nothing tells who wrote what lies there
+  assert entries.main(arguments) == 0
+  (out / "set" / files.NAMES).unlink()
+  (out / "set" / "average.json").write_text("mine")
+  assert entries.main(arguments) == 2 and "average.json: expected nothing or a result" in capsys.readouterr().err
+  (out / "set" / "average.json").write_bytes(copied)
   (data / "fused" / "2.png").unlink()
   assert entries.main(arguments) == 2 and "expected an image named '2'" in capsys.readouterr().err
   Image.fromarray(np.zeros((48, 48), np.uint8)).save(data / "ir" / "2.png")
@@ -53,6 +61,17 @@ def test_only_the_frozen_pairs_are_taken(data):
   (data / "vi" / "1.png").unlink()
   with pytest.raises(UserError, match="found 1; 1: it is missing"):
     entries.check(data, listed)
+
+
+def test_rows_are_held_against_the_first():
+  own = dict.fromkeys(metrics.PROTOCOLS["panel"], np.ones(8))
+  own |= {"Qabf_petrovic": np.arange(1, 9.0), "Nabf": np.zeros(8)}
+  rows = {"worse": own | {"Qabf_petrovic": own["Qabf_petrovic"] - 1, "Nabf": own["Nabf"] + 0.1}, "best": own}
+  listed = [{"method": name, "scores": {str(k): {one: row[one][k] for one in row} for k in range(8)}}
+            for name, row in rows.items()]  # fmt: skip
+  lines = entries._table(listed).splitlines()[2:]
+  assert lines[0].startswith("| best |") and lines[0].endswith("| – | – |")
+  assert lines[1].endswith("| 2/0 | 1.000 |")
 
 
 def test_the_page_is_what_the_command_makes():

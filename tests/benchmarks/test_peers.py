@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dig2dig_jax.benchmarks.peers import builtin, job, measure, spec, stage, table
+from dig2dig_jax.benchmarks.peers import builtin, job, measure, overview, spec, stage, table
 from dig2dig_jax.benchmarks.peers.adapters import ADAPTERS, DRIVERS
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
@@ -60,6 +60,7 @@ def test_a_folder_of_pairs_becomes_a_table(pairs, average, tmp_path, monkeypatch
   assert costs.keys() == {"dig2dig", "copier"}
   assert 0 < costs["dig2dig"]["first"] and 5 < costs["copier"]["peak"] < costs["dig2dig"]["peak"] < 300
   assert "| copier |" in (tmp_path / "out" / "peers.md").read_text()
+  assert overview.read(tmp_path / "out").tallies.keys() >= {"copier", "average"}
 
 
 def test_images_come_back_by_their_pairs_names(pairs, tmp_path):
@@ -127,3 +128,22 @@ def test_rank_biserial():
   assert table.rank_biserial(np.array([1.0, 2.0, 3.0])) == 1
   assert table.rank_biserial(np.array([-3.0, 1.0, 2.0, 0.0])) == 0
   assert np.isnan(table.rank_biserial(np.zeros(3)))
+
+
+def test_the_overview_counts_what_is_beyond_chance(tmp_path, capsys):
+  for folder, rows in {"one": ("ours", "theirs"), "two": ("ours", "other")}.items():
+    (tmp_path / folder).mkdir()
+    differences = {"VIF": {rows[1]: {"adjusted": 0.01}}, "Nabf": {rows[1]: {"adjusted": 0.01}},
+                   "SCD": {rows[1]: {"adjusted": None}}, "MI": {rows[1]: {"adjusted": 0.2}}}  # fmt: skip
+    differences = {name: row | {"copy of ir": {"adjusted": None}} for name, row in differences.items()}
+    summary = {"images": ["1", "2"], "reference": "ours", "mean_rank": {"ours": 1.25, rows[1]: 1.75, "copy of ir": 3},
+               "higher_is_better": {"VIF": True, "Nabf": False, "SCD": True, "MI": True}, "difference": differences}
+    (tmp_path / folder / "summary.json").write_text(json.dumps(summary))
+    lines = ["method,image,VIF,Nabf,SCD,MI", "ours,1,3,2,,1", "ours,2,4,2,,1"]
+    lines += [f"{rows[1]},{image},1,1,,0" for image in "12"]
+    (tmp_path / folder / "scores.csv").write_text("\n".join(lines))
+  assert overview.main([str(tmp_path / "one"), str(tmp_path / "two")]) == 0
+  assert capsys.readouterr().out.splitlines()[2:] == [
+    "| ours | 1.25 | 1.25 |", "| theirs | 1.75, 1/1 | – |", "| other | – | 1.75, 1/1 |"
+  ]  # fmt: skip
+  assert overview.main([str(tmp_path)]) == 2 and "expected what --table=peers writes" in capsys.readouterr().err

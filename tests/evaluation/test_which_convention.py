@@ -195,6 +195,8 @@ def test_what_is_the_same_on_all_images_is_told_once():
   })  # fmt: skip
   assert [(c.convention.measure, c.undefined) for c in found] == [("VIF, VIF_cdd", 0), ("VIFF", 1)]
   assert found[0].value == pytest.approx(0.6) and found[1].value == 0.4
+  same = candidates({convention("SSIM", "L = 2 (x)", way): [0.5] for way in (STORED, "cut off", "stretched")})
+  assert [c.convention.definition for c in same] == ["L = 2 (x)"]  # a definition with a sign of equality in it
 
 
 @pytest.mark.parametrize("triplet", ["smooth", "odd_noise", "large", "saturated"])

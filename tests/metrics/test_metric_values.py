@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from skimage import filters
+from skimage.metrics import structural_similarity
 
 from dig2dig_jax import metrics
 from dig2dig_jax.metrics import structure
@@ -50,6 +51,13 @@ def singles(twice):
   found = metrics.score_batch(*twice, names)
   assert all(values.dtype == np.float64 for values in found.values())
   return [{name: values[index] for name, values in found.items()} for index in range(3)]
+
+
+def test_ssim_of_hybridfusion_is_that_of_scikit_image_inside_with_its_range(images):
+  ours = metrics.score(images[:2], images[3], ("SSIM_hybrid",))["SSIM_hybrid"]
+  kinds = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1, "full": True}
+  theirs = [structural_similarity(image, images[3], **kinds)[1][5:-5, 5:-5].mean() for image in images[:2]]
+  assert ours == pytest.approx(sum(theirs), rel=1e-9)
 
 
 def test_three_sources_sum_mean_and_minimum(images, three, singles):

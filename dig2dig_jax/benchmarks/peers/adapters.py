@@ -35,4 +35,5 @@ ADAPTERS: dict[str, Adapter] = {
   "ifcnn": Adapter("uzeful/IFCNN", "Code/snapshots/IFCNN-MAX.pth", ALL, _NONE, "ifcnn.py"),
   "mmdrfuse": Adapter("yanglinDeng/MMDRFuse", "pretrained_models/student.model", ("thermal", "medical"), _NONE,
                       "mmdrfuse.py"),
+  "reconet": Adapter("dlut-dimt/ReCoNet", "archive/params.pth", ("thermal", "medical"), "MIT", "reconet.py"),
 }  # fmt: skip

@@ -8,6 +8,7 @@ import numpy as np
 
 
 def main(first: Path, second: Path, out: Path) -> None:
+  out.mkdir(parents=True, exist_ok=True)
   merge = cv2.createMergeMertens()
   for path in sorted(first.glob("*.png")):
     fused = merge.process([cv2.imread(str(path)), cv2.imread(str(second / path.name))])
