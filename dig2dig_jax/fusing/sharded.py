@@ -66,17 +66,25 @@ class ShardFolder:
 
   def look(self) -> list[dict[str, Any]]:
     """Takes note of the shards that stand. Returns the lines of theirs that the log lacks: such pairs are done, and
-    `stand` once they are in the log."""
+    `stand` once they are in the log. UserError for a shard of another size than was written."""
     there = self._there()
     counts: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     self._seen = set(there)
     for line in ledger.shards(self.folder):
       if line["shard"] not in self._seen:
         continue
       self.standing[line["id"]] = line["bytes"]
+      if isinstance(size := line.get("shard_bytes"), int):
+        sizes[line["shard"]] = size
       counts[line["shard"]] = counts.get(line["shard"], 0) + 1
       if counts[line["shard"]] == line.get("in_shard"):
         there.pop(line["shard"], None)
+    for name, size in sizes.items():
+      path = self.folder / name
+      if (found := path.stat().st_size) != size:
+        raise UserError(f"{path}: expected the {self.kind.title} file of {size} bytes that was written, found {found} "
+                        "bytes; delete it, and run the same command again to make its pairs anew")
     unlogged, seen = [], set[str]()
     for path in there.values():  # whose writer was killed
       for line in self._lines(path):
@@ -102,6 +110,8 @@ class ShardFolder:
       return []
     self.number += 1
     lines = [line for line in self._lines(path) if line.get("fingerprint") == fingerprint]
+    if lines:
+      lines[0]["shard_bytes"] = path.stat().st_size
     self.stand(lines)
     return lines
 
@@ -154,6 +164,7 @@ class ShardFolder:
     path = self.folder / name
     with explained(path), replacing(path) as temporary:
       temporary.write_bytes(content)
+    rows[0]["shard_bytes"] = len(content)  # for the log alone; one line of the shard's is enough
     for row in rows:
       self.standing[row["id"]] = len(self.pending.pop(row["id"]))
     self._rows, self.number = [], self.number + 1

@@ -114,6 +114,15 @@ def test_results_lie_in_shards_that_are_whole(root, method, plain, fuser, kind):
     assert sample.members[image].read_bytes() == (plain / f"{sample.name}.png").read_bytes()
   assert not list(out.glob("*.png"))
   assert fuse(method, root / "data", out, results=kind, shard=4).skipped == len(NAMES)
+  cut = files(out, KINDS[kind])[0]
+  size = cut.stat().st_size
+  with open(cut, "r+b") as file:
+    file.truncate(size - 700)
+  with pytest.raises(UserError, match=f"{cut.name}: expected .* {size} bytes .*, found {size - 700} bytes; delete"):
+    fuse(method, root / "data", out, results=kind, shard=4)
+  cut.unlink()
+  held = sum(name == cut.name for name, _ in rows)
+  assert fuse(method, root / "data", out, results=kind, shard=4).done == held
 
 
 def test_a_shard_that_its_writer_did_not_live_to_log_is_logged_by_the_next_run(root, method, plain, fuser):
