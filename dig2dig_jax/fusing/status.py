@@ -110,13 +110,15 @@ def words(found: Status, out) -> str:
   left = "unknown, nobody is at work" if found.seconds_left is None else _duration(found.seconds_left)
   lines = [
     f"{out}: {found.done}{of} pairs done, {failed} failed{kinds}",
-    f"{active} of {len(found.workers)} workers active, {rate:.2f} pairs a second, time left: {left}",
+    f"finished; {len(found.workers)} worker{'s' * (len(found.workers) > 1)} took part" if found.seconds_left == 0 else
+    f"{active} of {len(found.workers)} workers finished a pair within {_duration(_IDLE)}, {rate:.2f} pairs a second, "
+    f"time left: {left}",
     f"{found.device_hours:.2f} device hours so far",
   ]
   if found.other_runs:
     lines.append(f"{found.other_runs} lines are of other flags or weights")
   for worker in found.workers if len(found.workers) <= _LISTED else ():
-    gone = "" if worker.active else f", nothing for {_duration(worker.idle)}"
+    gone = "" if worker.active or found.seconds_left == 0 else f", nothing for {_duration(worker.idle)}"
     lines.append(f"  {worker.name}: {worker.done} done, {worker.failed} failed, {worker.rate:.2f} pairs a second{gone}")
   lines += [f"failed: {name}: {kind}: {why}" for name, kind, why in found.failures]
   if failed > len(found.failures):

@@ -42,6 +42,8 @@ def test_status_tells_of_all_workers(out):
   assert [(worker.rate, worker.active) for worker in found.workers] == [(2 / 40, True), (2 / 20, False)]
   assert found.seconds_left == pytest.approx(4 / (2 / 40)) and found.device_hours == pytest.approx(4 * 18 * 2 / 3600)
   text = status.words(found, out)
+  assert "1 of 2 workers finished a pair within 10 min, 0.05 pairs a second, time left: " in text
+  assert "finished; 2 workers took part" in status.words(dataclasses.replace(found, seconds_left=0.0), out)
   assert "4 of 10 pairs done, 2 failed (2 unreadable)" in text and 'failed: 0c: unreadable: c.png: "no" image' in text
   assert json.loads(status.as_json(found))["failures"][1]["id"] == "1c"
   lines = status.as_prometheus(found).splitlines()
