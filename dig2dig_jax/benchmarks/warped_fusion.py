@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from dig2dig_jax import front, metrics
+from dig2dig_jax import metrics
 from dig2dig_jax.alignment import warp
 from dig2dig_jax.alignment.estimate import estimate
 from dig2dig_jax.benchmarks import warps
@@ -33,6 +33,8 @@ from dig2dig_jax.data.images import to_uint8
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.escape import table
+from dig2dig_jax.front.images import fuse_images
+from dig2dig_jax.front.preset import TASKS, preset
 from dig2dig_jax.metrics.registry import PROTOCOLS
 from dig2dig_jax.record import environment, make_folder, write_text
 
@@ -61,7 +63,7 @@ def run(
 
   Args:
     pairs: registered pairs with the task's sources.
-    task: as `front.preset` has it.
+    task: as `fuse_images` has it.
     cases: keys of `warps.RANGES`.
     limit: so many pairs, spread evenly; 0 takes all.
     seed: of the warps.
@@ -107,7 +109,7 @@ def _of_one_size(images: Mapping[str, list[np.ndarray]]) -> dict[str, list[np.nd
 def _rows(name: str, images: list[np.ndarray], task: str, cameras: str, seed: Sequence[int]) -> list[Row]:
   """As it is published, and where the program can align it, as it is then."""
   images = list(images)
-  options = front.preset(task).options
+  options = preset(task).options
   moved = options.functional if options.base == "functional" else len(images) - 1
   reference = next(number for number in range(len(images)) if number != moved)
   rows = [_row(name, PAIRS[0], images, moved, reference, task, cameras, seed)]
@@ -127,7 +129,7 @@ def _row(name, lay, images, moved: int, reference: int, task, cameras, seed) -> 
   def fused(source, valid=None):
     source = source if valid is None else np.dstack([source, np.uint8(valid) * 255])
     sources = [source if number == moved else image for number, image in enumerate(images)]
-    return front.fuse_images(sources, task=task, reference=reference, resize="stretch")
+    return fuse_images(sources, task=task, reference=reference, resize="stretch")
 
   as_it_is = fused(warped.image, warped.mask)
   made = dict(zip(WAYS, (
@@ -167,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   parser = argparse.ArgumentParser(prog="python -m dig2dig_jax.benchmarks.warped_fusion", description=__doc__,
                                    formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
   parser.add_argument("--data", type=Path, required=True)
-  parser.add_argument("--task", choices=front.TASKS, default="thermal")
+  parser.add_argument("--task", choices=TASKS, default="thermal")
   parser.add_argument("--cases", default="mounted")
   parser.add_argument("--limit", type=int, default=0)
   parser.add_argument("--longest", type=int, default=LONGEST)
@@ -175,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   parser.add_argument("--out", type=Path, default=Path("warped_fusion"))
   given = parser.parse_args(arguments)
   try:
-    pairs, left_out = DataConfig(given.data, front.preset(given.task).sources).find()
+    pairs, left_out = DataConfig(given.data, preset(given.task).sources).find()
     for line in left_out:
       print(f"note: {line}", file=sys.stderr)
     text = run(pairs, given.task, given.out, cases=given.cases.split(","), limit=given.limit, seed=given.seed,
