@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from dig2dig_jax import escape, metrics
-from dig2dig_jax.benchmarks.peers.table import rank_biserial
+from dig2dig_jax.benchmarks import command
+from dig2dig_jax.benchmarks.peers.table import rank_biserial, tally
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError
@@ -145,14 +146,10 @@ def _table(entries: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _against(scores: compare.Scores, tests, better: Mapping[str, bool], first: str, method: str) -> list[str]:
-  won = lost = 0
-  effects = []
-  for name, higher in better.items():
-    r = rank_biserial((scores[first][name] - scores[method][name]) * (1 if higher else -1))
-    effects.append(r)
-    if tests[name][method].adjusted < compare.ALPHA:
-      won, lost = won + (r > 0), lost + (r < 0)
-  defined = [r for r in effects if np.isfinite(r)]
+  effects = {name: rank_biserial((scores[first][name] - scores[method][name]) * (1 if higher else -1))
+             for name, higher in better.items()}  # fmt: skip
+  won, lost = tally(effects, {name: tests[name][method].adjusted for name in better})
+  defined = [r for r in effects.values() if np.isfinite(r)]
   return [f"{won}/{lost}", number(float(np.mean(defined))) if defined else "–"]
 
 
@@ -199,24 +196,22 @@ def main(words: Sequence[str]) -> int:
   shown = commands.add_parser("page")
   shown.add_argument("folder", type=Path)
   asked = parser.parse_args(words)
-  try:
-    if asked.command == "freeze":
-      lists = {name: frozen(asked.root / name, sources.split(","))
-               for name, _, sources in (text.partition(":") for text in asked.sets)}  # fmt: skip
-      print(json.dumps(lists, indent=1))
-    elif asked.command == "page":
-      print(page(asked.folder), end="")
-    else:
-      lists = json.loads((asked.out / PAIRS).read_text(encoding="utf-8"))
-      if asked.set not in lists:
-        raise UserError(f"{asked.set}: expected a set among {', '.join(lists)}")
-      folders = {name: Path(folder) for name, _, folder in (text.partition("=") for text in asked.fused)}
-      for path in score(asked.set, lists[asked.set], asked.data, folders, asked.out, asked.kept):
-        print(path)
-  except UserError as error:
-    print(error, file=sys.stderr)
-    return 2
-  return 0
+  return command.status(lambda: _asked(asked))
+
+
+def _asked(asked: argparse.Namespace) -> str:
+  if asked.command == "freeze":
+    lists = {name: frozen(asked.root / name, sources.split(","))
+             for name, _, sources in (text.partition(":") for text in asked.sets)}  # fmt: skip
+    return json.dumps(lists, indent=1) + "\n"
+  if asked.command == "page":
+    return page(asked.folder)
+  lists = json.loads((asked.out / PAIRS).read_text(encoding="utf-8"))
+  if asked.set not in lists:
+    raise UserError(f"{asked.set}: expected a set among {', '.join(lists)}")
+  folders = command.named_folders(asked.fused)
+  written = score(asked.set, lists[asked.set], asked.data, folders, asked.out, asked.kept)
+  return "".join(f"{path}\n" for path in written)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
   python -m dig2dig_jax.benchmarks.legible score out/text "dig2dig=out/text_fused"
 
 `make` draws pages of random words, and two frames of each: two planes of focus, or two exposures, each of which shows
-one half. `score` reads pages, frames, fused images and the fusions without thought by RapidOCR (`pip install
+one half. `score` reads pages, frames, fused images and the plain fusions by RapidOCR (`pip install
 rapidocr-onnxruntime`, models in ONNX in the package). No labels: the page read whole is what the others are held to.
 """
 
@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from dig2dig_jax import escape
+from dig2dig_jax.benchmarks import command
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.evaluation import compare, folders
@@ -148,16 +149,14 @@ def main(words: Sequence[str]) -> int:
   scored.add_argument("out", type=Path)
   scored.add_argument("fused", nargs="+", metavar="NAME=FOLDER")
   asked = parser.parse_args(words)
-  try:
-    if asked.command == "make":
-      make(asked.kind, asked.out, asked.pages, asked.seed)
-    else:
-      fused = {name: Path(folder) for name, _, folder in (text.partition("=") for text in asked.fused)}
-      print(score(asked.out, fused, reader()), end="")
-  except UserError as error:
-    print(error, file=sys.stderr)
-    return 2
-  return 0
+  return command.status(lambda: _asked(asked))
+
+
+def _asked(asked: argparse.Namespace) -> str:
+  if asked.command == "make":
+    make(asked.kind, asked.out, asked.pages, asked.seed)
+    return ""
+  return score(asked.out, command.named_folders(asked.fused), reader())
 
 
 if __name__ == "__main__":

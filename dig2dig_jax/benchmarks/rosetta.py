@@ -24,6 +24,7 @@ import numpy as np
 from skimage.metrics import structural_similarity
 
 from dig2dig_jax import escape
+from dig2dig_jax.benchmarks import command
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.evaluation import candidates, conventions, folders, which_convention
@@ -173,13 +174,8 @@ def main(words: Sequence[str]) -> int:
   parser.add_argument("fused", type=Path)
   parser.add_argument("--limit", type=int, default=0)
   asked = parser.parse_args(words)
-  try:
-    data = DataConfig(asked.data, tuple(asked.sources.split(",")))
-    print(run(asked.evaluator, data, asked.fused, asked.limit), end="")
-  except UserError as error:
-    print(error, file=sys.stderr)
-    return 2
-  return 0
+  sources = tuple(asked.sources.split(","))
+  return command.status(lambda: run(asked.evaluator, DataConfig(asked.data, sources), asked.fused, asked.limit))
 
 
 if __name__ == "__main__":

@@ -18,9 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dig2dig_jax import escape
-from dig2dig_jax.benchmarks.peers.table import rank_biserial
+from dig2dig_jax.benchmarks import command
+from dig2dig_jax.benchmarks.peers.table import rank_biserial, tally
 from dig2dig_jax.errors import UserError, one_line
 from dig2dig_jax.evaluation.compare import ALPHA
+from dig2dig_jax.evaluation.compare_table import from_plain
 
 
 class Run(NamedTuple):
@@ -47,17 +49,15 @@ def read(folder: Path) -> Run:
 
 
 def _tally(summary: dict[str, Any], rows: Sequence[dict[str, str]], first: str, row: str) -> tuple[int, int]:
-  won = lost = 0
+  p = {measure: from_plain(told[row]["adjusted"]) for measure, told in summary["difference"].items()}
+  effects = {}
   for measure, higher in summary["higher_is_better"].items():
-    p = summary["difference"][measure][row]["adjusted"]
-    if p is None or not p < ALPHA:
-      continue
-    own, other = (
-      np.array([_number(line[measure]) for line in rows if line["method"] == name]) for name in (first, row)
-    )
-    r = rank_biserial((own - other) * (1 if higher else -1))
-    won, lost = won + (r > 0), lost + (r < 0)
-  return won, lost
+    if p[measure] < ALPHA:  # scores of no others are asked for
+      own, other = (
+        np.array([_number(line[measure]) for line in rows if line["method"] == name]) for name in (first, row)
+      )
+      effects[measure] = rank_biserial((own - other) * (1 if higher else -1))
+  return tally(effects, p)
 
 
 def _number(text: str) -> float:
@@ -82,12 +82,8 @@ def markdown(runs: Sequence[Run]) -> str:
 def main(words: Sequence[str]) -> int:
   parser = argparse.ArgumentParser(prog="python -m dig2dig_jax.benchmarks.peers.overview", description=__doc__)
   parser.add_argument("folders", type=Path, nargs="+")
-  try:
-    print(markdown([read(folder) for folder in parser.parse_args(words).folders]), end="")
-  except UserError as error:
-    print(error, file=sys.stderr)
-    return 2
-  return 0
+  folders = parser.parse_args(words).folders
+  return command.status(lambda: markdown([read(folder) for folder in folders]))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,13 @@ def rank_biserial(delta: np.ndarray) -> float:
   return float(np.sum(ranks * np.sign(found)) / np.sum(ranks))
 
 
+def tally(effects: Mapping[str, float], p: Mapping[str, float]) -> tuple[int, int]:
+  """On how many measures the first is better, and worse, beyond chance. effects: {measure: rank-biserial correlation}.
+  p: {measure: adjusted p}; NaN tells nothing."""
+  sure = [r for name, r in effects.items() if p[name] < ALPHA]
+  return sum(r > 0 for r in sure), sum(r < 0 for r in sure)
+
+
 def markdown(
   comparison: Comparison,
   scores: Mapping[str, Sequence[Mapping[str, float]]],
@@ -73,9 +80,7 @@ def _cell(comparison: Comparison, scores, first: str, peer: str, name: str) -> s
 
 
 def _tally(comparison: Comparison, scores, first: str, peer: str) -> str:
-  won = lost = 0
-  for name in comparison.higher_is_better:
-    if comparison.differences[name][peer].adjusted < ALPHA:
-      r = rank_biserial(_delta(comparison, scores, first, peer, name))
-      won, lost = won + (r > 0), lost + (r < 0)
-  return f"{won}/{lost}"
+  names = list(comparison.higher_is_better)
+  effects = {name: rank_biserial(_delta(comparison, scores, first, peer, name)) for name in names}
+  p = {name: comparison.differences[name][peer].adjusted for name in names}
+  return "{}/{}".format(*tally(effects, p))
