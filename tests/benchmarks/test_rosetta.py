@@ -27,11 +27,15 @@ class Evaluator:
 """
 
 
-def test_definitions_are_told_by_their_numbers(tmp_path):
-  random = np.random.default_rng(2)
+def put_images(folder, seed):
+  random = np.random.default_rng(seed)
   for source in ("ir", "vi", "fused"):
-    (tmp_path / source).mkdir()
-    Image.fromarray(random.integers(0, 256, (6, 6), np.uint8)).save(tmp_path / source / "1.png")
+    (folder / source).mkdir()
+    Image.fromarray(random.integers(0, 256, (6, 6), np.uint8)).save(folder / source / "1.png")
+
+
+def test_definitions_are_told_by_their_numbers(tmp_path):
+  put_images(tmp_path, seed=2)
   (tmp_path / "Evaluator.py").write_text(PROGRAM)
   lines = rosetta.run(tmp_path / "Evaluator.py", DataConfig(tmp_path, ("ir", "vi")), tmp_path / "fused").splitlines()
   found = {line.split("|")[1].strip(): line for line in lines[2:]}
@@ -55,10 +59,7 @@ def helper_function(A):
 
 
 def test_functions_of_a_package_are_called_in_their_own_order(tmp_path):
-  random = np.random.default_rng(3)
-  for source in ("ir", "vi", "fused"):
-    (tmp_path / source).mkdir()
-    Image.fromarray(random.integers(0, 256, (6, 6), np.uint8)).save(tmp_path / source / "1.png")
+  put_images(tmp_path, seed=3)
   package = tmp_path / "metric_of_another"
   package.mkdir()
   (package / "__init__.py").write_text("from .Metric import *")

@@ -102,13 +102,19 @@ def _newer(path):
     file.execute("PRAGMA user_version=99")
 
 
+def harmed(folder, harm):
+  """(names of finished pairs, the index of them, which was asked once and then harmed)."""
+  names = [f"{number:04d}" for number in range(300)]
+  finish(folder, *names)
+  asked(folder, *names)
+  path = folder / "log" / "index.sqlite"
+  harm(path)
+  return names, path
+
+
 @pytest.mark.parametrize("harm", [_empty, _newer])
 def test_an_index_of_another_version_or_without_a_byte_is_made_anew(tmp_path, harm):
-  names = [f"{number:04d}" for number in range(300)]
-  finish(tmp_path, *names)
-  asked(tmp_path, *names)
-  path = tmp_path / "log" / "index.sqlite"
-  harm(path)
+  names, path = harmed(tmp_path, harm)
   assert not index_tables.is_index(path)
   with Index(tmp_path) as index:
     assert set(index.rows(names)) == set(names)
@@ -118,11 +124,7 @@ def test_an_index_of_another_version_or_without_a_byte_is_made_anew(tmp_path, ha
 
 @pytest.mark.parametrize("harm", [_cut, _flip, _text, _link])
 def test_an_index_that_cannot_be_used_costs_a_reading_and_no_result(tmp_path, harm):
-  names = [f"{number:04d}" for number in range(300)]
-  finish(tmp_path, *names)
-  asked(tmp_path, *names)
-  path = tmp_path / "log" / "index.sqlite"
-  harm(path)
+  names, path = harmed(tmp_path, harm)
   foreign = path.read_bytes() if harm in (_text, _link) else None
   with Index(tmp_path) as index:
     assert set(index.rows(names)) == set(names)
