@@ -3,7 +3,8 @@
 Images are float32 [H, W] in [-1, 1]; standard deviations are in the same units. Everything is jittable, and blind to
 what the noise was made by. Deviations come from the finest diagonal band of the Haar transform, where an image has
 least: its energy in small blocks, of which the quieter quarter holds little but noise (the idea of Donoho's median
-absolute deviation, on blocks, so that texture and quantisation to whole levels shift it less).
+absolute deviation, on blocks, so that texture and quantisation to whole levels shift it less). An image that is full
+of texture has no quiet blocks: there the next coarser band tells which it is, as noise does not grow with the scale.
 """
 
 from typing import NamedTuple
@@ -27,6 +28,10 @@ _BY_SCENE = 0.1  # of a block's pixels, clipped beyond what the noise accounts f
 _SHARE = 0.2  # of the noise's variance that clipping must have left in a block
 _FLAT = 0.25  # share of exactly flat squares of 2 x 2 pixels that no image with noise all over has
 _ROUNDS = 6  # of the correction for clipping
+# Energy of the second diagonal band in the quiet blocks, in units of the first: 1 of white noise, 3.5 of noise that a
+# camera has interpolated (bilinear demosaicing), 4.6 of a spectrum that falls as 1 / f^2.5, as those of scenes do
+# before a lens takes more of the finer band. In between, it is both.
+_NOISE, _TEXTURE = 3.5, 5.0
 _GROUPS = 8  # of blocks by brightness, through which variance is fitted as a line
 _RATIO = 1.5  # of variances, bright to dark, from which noise counts as dependent on the signal
 _NEIGHBOURHOOD = 5.0  # pixels, standard deviation, against which a column's offset is found
@@ -55,7 +60,8 @@ def estimate(image: Array) -> Noise:
   a, b, c, d = squares
   flat = jnp.mean(jnp.stack(squares).min(axis=0) == jnp.stack(squares).max(axis=0)) > _FLAT
   at_end = jnp.mean(jnp.stack([jnp.abs(x) > 1 - LEVEL / 2 for x in squares]).astype(jnp.float32), axis=0)
-  energy, mean, ends = _blocks(jnp.square(a - b - c + d) / 4, (a + b + c + d) / 4, at_end)
+  grey = (a + b + c + d) / 4
+  energy, mean, ends, coarser = _blocks(jnp.square(a - b - c + d) / 4, grey, at_end, _coarser(grey))
 
   def variance_of(energy, good):
     ascending = jnp.sort(jnp.where(good, energy, jnp.inf))
@@ -72,8 +78,12 @@ def estimate(image: Array) -> Noise:
     good = (share >= _SHARE) & (ends <= table.of(mean, table.ends) + _BY_SCENE)
     whole = energy / jnp.maximum(share, _SHARE)
     variance = variance_of(whole, good)
+  quiet = good & (whole <= variance * _OF_QUARTER)
+  grows = jnp.sum(jnp.where(quiet, coarser / jnp.maximum(share, _SHARE), 0)) / (quiet.sum() * variance + 1e-12)
+  noise = jnp.clip((_TEXTURE - grows) / (_TEXTURE - _NOISE), 0, 1)  # the part of the energy that is not texture
   few = good.sum() < jnp.maximum(4, good.size / 16)
-  slope = jnp.where(flat | few, 0.0, _slope(jnp.where(good, whole, jnp.inf), mean, good))
+  slope = jnp.where(flat | few, 0.0, noise * _slope(jnp.where(good, whole, jnp.inf), mean, good))
+  variance = noise * variance
   grey = (image.mean() + 1) / 2
   slope = jnp.minimum(slope, variance / jnp.maximum(grey, 1e-3))  # so that no grey has a variance below zero
   return Noise(jnp.sqrt(variance), slope, variance - slope * grey)
@@ -81,6 +91,16 @@ def estimate(image: Array) -> Noise:
 
 def _even(image, axis: int) -> int:
   return image.shape[axis] // 2 * 2
+
+
+def _coarser(grey: Array) -> Array:
+  """Energy of the second diagonal Haar band, on the grid of the first: [h, w] from the means of squares [h, w]."""
+  height, width = (side // 2 * 2 for side in grey.shape)
+  if min(height, width) == 0:
+    return jnp.zeros_like(grey)
+  a, b, c, d = (grey[row:height:2, column:width:2] for row in (0, 1) for column in (0, 1))
+  energy = jnp.square(a - b - c + d).repeat(2, axis=0).repeat(2, axis=1)
+  return jnp.pad(energy, [(0, own - other) for own, other in zip(grey.shape, energy.shape, strict=True)], mode="edge")
 
 
 def _blocks(*images):

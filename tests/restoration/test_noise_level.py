@@ -51,6 +51,32 @@ def test_a_clean_scene_has_hardly_any_and_flat_images_none(estimate):
   assert float(estimate(pixels(head)).deviation) == 0, "black without noise around it: what is inside is texture"
 
 
+def texture(deviation, seed=0, size=(128, 160)):
+  """Levels [H, W] of a surface without a smooth part, whose spectrum falls as 1 / f^2.5 like a scene's, through a lens
+  of 0.6 pixels."""
+  frequency = np.hypot(np.fft.fftfreq(size[0])[:, None], np.fft.rfftfreq(size[1]))
+  spectrum = np.fft.rfft2(np.random.default_rng(seed).normal(size=size)) / np.maximum(frequency, 0.01) ** 1.25
+  spectrum *= np.exp(-2 * (np.pi * 0.6 * frequency) ** 2)
+  surface = np.fft.irfft2(spectrum, size)
+  return 128 + surface / surface.std() * deviation
+
+
+def test_texture_everywhere_is_not_noise(estimate):
+  full = texture(60)
+  assert float(estimate(pixels(full)).deviation) < 3 * LEVEL, "below what is restored"
+  noisy = full + 15 * np.random.default_rng(1).normal(size=full.shape)
+  assert float(estimate(pixels(noisy)).deviation) / LEVEL == pytest.approx(15, rel=0.1), "noise in it still is"
+
+
+def test_noise_that_a_camera_interpolated_is_noise(estimate):
+  """A green plane of which every other pixel was measured, as on a chequerboard, and the others are means of four."""
+  levels = scene() + 25 * np.random.default_rng(4).normal(size=(128, 160))
+  around = sum(np.roll(levels, *shift) for shift in ((1, 0), (-1, 0), (1, 1), (-1, 1))) / 4
+  measured = np.indices(levels.shape).sum(axis=0) % 2 == 0
+  found = float(estimate(pixels(np.where(measured, levels, around))).deviation) / LEVEL
+  assert found > 9, "the finest band keeps 0.43 of it, and none of that is taken for texture"
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 4), (3, 17), (16, 16), (1, 40)])
 def test_any_size_has_an_estimate(size):
   found = noise_level.estimate(pixels(np.random.default_rng(1).uniform(0, 255, size)))
