@@ -15,9 +15,8 @@ from dig2dig_jax.app.scene import Placed, small
 from dig2dig_jax.app.stages import Stages
 from dig2dig_jax.data.padding import crop, reflect_pad
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.guidance.guided import guided
 from dig2dig_jax.methods.codec import luminance_codec, rgb_codec
-from dig2dig_jax.methods.fuse import keys
+from dig2dig_jax.methods.fuse import keys, parts
 from dig2dig_jax.methods.options import CcfOptions, DdfmOptions
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.sampling import sampler
@@ -104,19 +103,17 @@ class _Run:
     self.reverse = self.method.reverse
 
   def begin(self, params, key, images) -> sampler.Run:
-    sources, table, parts, (start, _) = self._parts(params, key, images)
-    return sampler.begin(self.reverse.start(start, sources, table), steps=table, **parts)
+    sources, table, made, (start, _) = self._parts(params, key, images)
+    return sampler.begin(self.reverse.start(start, sources, table), steps=table, **made)
 
   def step(self, number, run: sampler.Run, params, key, images) -> sampler.Run:
-    _, table, parts, (_, own) = self._parts(params, key, images)
+    _, table, made, (_, own) = self._parts(params, key, images)
     row = jax.tree.map(lambda rows: jax.lax.dynamic_slice_in_dim(rows, number, 1), table)
-    return sampler.advance(own, run, steps=row, unroll=True, **parts)[0]
+    return sampler.advance(own, run, steps=row, unroll=True, **made)[0]
 
   def _parts(self, params, key, images):
     method, (start, weigh, own) = self.method, keys(jax.random.wrap_key_data(key))
     denoise, sources = method.denoiser(params), method.codec.encode(images)
     weights = method.weighting.compute(weigh, sources, denoise)  # uniform: nothing is computed again
-    correct = guided(method.guidance, sources, weights, denoise=denoise, interval=method.weighting.interval)
-    parts = {"denoise": self.reverse.predictor(params, denoise), "transition": self.reverse.transition,
-             "correct": correct}  # fmt: skip
-    return sources, self.reverse.steps(params), parts, (start, own)
+    made = parts(method, self.reverse, params, sources, weights, denoise)
+    return sources, self.reverse.steps(params), made, (start, own)

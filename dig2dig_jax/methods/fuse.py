@@ -89,16 +89,17 @@ def _weighted(method: Method, key: Array, images: Images, denoise: Denoiser) -> 
 def _reversed(method: Method, reverse: Reverse, params, keys, found: _Weighted, denoise: Denoiser):
   """The sampler's (x_0, Trace)."""
   steps = reverse.steps(params)
-  return sample(
-    keys[1],
-    reverse.start(keys[0], found.sources, steps),
-    denoise=reverse.predictor(params, denoise),
-    correct=guided(
-      method.guidance, found.sources, found.weights, denoise=denoise, interval=method.weighting.interval
-    ),
-    transition=reverse.transition,
-    steps=steps,
-  )
+  made = parts(method, reverse, params, found.sources, found.weights, denoise)
+  start = reverse.start(keys[0], found.sources, steps)
+  return sample(keys[1], start, steps=steps, **made)
+
+
+def parts(
+  method: Method, reverse: Reverse, params: Any, sources: Images, weights: Rows, denoise: Denoiser
+) -> dict[str, Any]:
+  """What a reverse run consists of beside its start and its steps, by the names that `sampling.sampler` gives them."""
+  correct = guided(method.guidance, sources, weights, denoise=denoise, interval=method.weighting.interval)
+  return {"denoise": reverse.predictor(params, denoise), "correct": correct, "transition": reverse.transition}
 
 
 def _one_pass(method: Method, key: Array, found: _Weighted, denoise: Denoiser) -> Image:
