@@ -151,6 +151,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
   against = options.against and options.against.absolute()
   if against is not None and not (against / "dig2dig_jax").is_dir():
     parser.error(f"--against={options.against}: expected a checkout, found no dig2dig_jax in it; see --help")
+  if against is not None and options.job == "settings":
+    parser.error("--against: expected --job=network or gains, found settings, which compares flag files of this "
+                 "checkout; leave one of them out")
   cells, kept = [], {}
   for job in [options.job] if options.job else JOBS[:2]:
     try:

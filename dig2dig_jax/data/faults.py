@@ -38,7 +38,7 @@ class CameraRaw(DecodeError):
 
 def needs(kind: str, extra: str) -> DecodeError:
   """Of a format that a package reads which is not installed. extra: of this package, that brings it."""
-  return DecodeError(f"expected a supported image, found {kind}, which needs another package;  "
+  return DecodeError(f"expected a supported image, found {kind}, which needs another package; "
                      f"pip install dig2dig_jax[{extra}], or convert it to PNG")
 
 
@@ -47,18 +47,21 @@ def most_pixels() -> int:
   return 2 * PIL.Image.MAX_IMAGE_PIXELS if PIL.Image.MAX_IMAGE_PIXELS else 1 << 40
 
 
+class TooLarge(DecodeError):
+  """An image of more pixels than `most_pixels`. found: how many."""
+
+  def __init__(self, found: str):
+    super().__init__(f"expected at most {most_pixels()} pixels, found {found}; crop it or reduce its size")
+
+
 def check_size(height, width, *, kind: str, bits: int = 0, stored: int | None = None) -> None:
   """Refuses absurd sizes of a header. With `bits` per pixel and `stored` bytes, also more than these can hold."""
   if not _is_size(height) or not _is_size(width):
     raise damaged(kind, f"the header announces {height!r} x {width!r} pixels")
   if height * width > most_pixels():
-    raise too_large()
+    raise TooLarge(str(height * width))
   if stored is not None and height * width * bits // 8 > _LARGEST_RATIO * stored + _HEADERS:
     raise damaged(kind, f"the header announces {height} x {width} pixels, more than {stored} bytes can hold")
-
-
-def too_large() -> DecodeError:
-  return DecodeError(f"expected fewer than {most_pixels()} pixels, found more; crop it")
 
 
 def is_size(height, width) -> bool:

@@ -47,6 +47,7 @@ class ShardFolder:
     self.folder, self.kind, self.size = folder, kind, size
     self.name, self.number, self.share = name, 0, share
     self._seen: set[str] = set()  # shards that were looked through, or are this process's own
+    self._whole: set[str] = set()  # shards whose size was compared with the log's
     self.pending: dict[str, bytes] = {}  # images that are in no shard yet
     self.standing: dict[str, int] = {}  # bytes of images in shards that stand, by name
     self._rows: list[dict[str, Any]] = []
@@ -81,10 +82,13 @@ class ShardFolder:
       if counts[line["shard"]] == line.get("in_shard"):
         there.pop(line["shard"], None)
     for name, size in sizes.items():
+      if name in self._whole:
+        continue
       path = self.folder / name
       if (found := path.stat().st_size) != size:
         raise UserError(f"{path}: expected the {self.kind.title} file of {size} bytes that was written, found {found} "
                         "bytes; delete it, and run the same command again to make its pairs anew")
+      self._whole.add(name)
     unlogged, seen = [], set[str]()
     for path in there.values():  # whose writer was killed
       for line in self._lines(path):
