@@ -8,6 +8,7 @@ import pathlib
 import re
 
 import pytest
+import safetensors.numpy
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 README, GAINS, BENCHMARK, DEGRADED, RESULTS, PERFORMANCE, CONSTANTS = (
@@ -15,6 +16,7 @@ README, GAINS, BENCHMARK, DEGRADED, RESULTS, PERFORMANCE, CONSTANTS = (
   for name in ("README.md", *(f"docs/{page}.md" for page in (
     "gains", "benchmark", "degraded", "results", "performance", "constants")))
 )  # fmt: skip
+EMBEDDED = (ROOT / "checkpoints" / "embedded" / "README.md").read_text(encoding="utf-8")
 SETS = {"vif/roadscene": "RoadScene", "vif/tno": "TNO", "mif/mri_ct": "MRI-CT", "mif/mri_pet": "MRI-PET",
         "mif/mri_spect": "MRI-SPECT", "mff/mffw": "MFFW", "mef/mefb": "MEFB"}  # fmt: skip
 
@@ -149,6 +151,26 @@ def test_sizes_of_the_weights(folder, told):
   size = (ROOT / "checkpoints" / folder / "model.safetensors").stat().st_size / 1e6
   digits = len(told.split()[0].partition(".")[2])
   assert f"{size:.{digits}f} MB" == told and told in (ROOT / "checkpoints" / folder / "README.md").read_text()
+
+
+def test_operations_of_the_embedded_prior_are_those_of_the_table():
+  """They grow with the pixels."""
+  (row,) = (row for row in table(PERFORMANCE, "one pass, bfloat16", "TFLOP")
+            if row["one pass, bfloat16"].startswith("embedded") and row["kernels"] == "off")  # fmt: skip
+  told = re.search(r"(\d+) GFLOP for an image of 512 × 384 \(.*?([\d.]+) TFLOP for 16 of 640 × 480", EMBEDDED)
+  assert told[2] == row["TFLOP"]
+  assert told[1] == f"{1000 * float(told[2]) / 16 * (512 * 384) / (640 * 480):.0f}"
+
+
+def test_minutes_and_noise_levels_of_drfusion_are_those_of_its_files():
+  folder = ROOT / "checkpoints" / "drfusion"
+  card = (folder / "README.md").read_text()
+  for log in ("log_first.jsonl", "log.jsonl"):
+    speeds = [json.loads(line)["images_per_second"] for line in (folder / log).read_text().splitlines()]
+    (told,) = re.findall(rf"(\d+) minutes \(`{re.escape(log)}`\)", card)
+    assert told == f"{sum(50 * 16 / speed for speed in speeds) / 60:.0f}"
+  levels = safetensors.numpy.load_file(folder / "model.safetensors")["alpha"]
+  assert f"those of the included network are {levels[0]:.2f}, {levels[1]:.2f} and {levels[2]:.2f}" in DEGRADED
 
 
 @pytest.mark.parametrize(("run", "log"), [(1, "log_first.jsonl"), (2, "log.jsonl")])
