@@ -1,5 +1,5 @@
-"""What do cameras leave? `python tests/cameras.py FOLDER` writes a hand-held bracket in which something moves, a focus
-stack that breathes, and a radiometric JPEG, all made from the photographs of `examples/`."""
+"""Files as cameras write them: `python tests/cameras.py FOLDER` writes a hand-held bracket with a moving object, a
+focus stack with focus breathing, and a radiometric JPEG, all made from the photographs of `examples/`."""
 
 import argparse
 import pathlib

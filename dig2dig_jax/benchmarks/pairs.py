@@ -1,4 +1,4 @@
-"""What does one pair score in every row of the benchmark, and what decides those scores?"""
+"""What are the scores of one pair in every row of the benchmark, and which settings determine them?"""
 
 import dataclasses
 import time

@@ -1,4 +1,4 @@
-"""Made volumes: a bright ball at a known place of the patient, as DICOM series and NIfTI files, without the package.
+"""Synthetic volumes, written without this package: a bright ball at a known position, as DICOM series and NIfTI files.
 
 `python tests/volumes/phantom.py FOLDER` writes FOLDER/ct and FOLDER/pet, a torso with a lesion in one lung.
 """
