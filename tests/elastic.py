@@ -139,7 +139,7 @@ def children(pid):
 
 
 def main():
-  parser = argparse.ArgumentParser()
+  parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument("where", choices=["local", "s3", "webdataset"])
   parser.add_argument("--pairs", type=int)
   parser.add_argument("--every", type=int, default=60, help="requests of which three meet a fault; of shards a third")

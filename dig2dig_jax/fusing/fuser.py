@@ -161,7 +161,7 @@ class Fuser:
     """How pairs of (sources, height, width) run in the memory that there is.
 
     batch_size: most pairs per device and call; 0 chooses. Where they do not fit, fewer are taken, which changes no
-    image, and then, unless `tile` was given, the network's tiles get smaller, which is told in `notes`.
+    image, and then, unless `tile` was given, the network's tiles get smaller, which `notes` reports.
     Raises UserError, with the figures, where nothing fits.
     """
     if shape not in self._plans:
