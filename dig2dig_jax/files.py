@@ -1,4 +1,4 @@
-"""How does a file appear whole or not at all, and never in the place of somebody else's?"""
+"""How is a file written completely or not at all, and never over a foreign one?"""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ _MARKED_WITHIN = 4096  # bytes; a PNG's texts stand before its pixels
 
 
 def typed_path(text: str | os.PathLike) -> Path:
-  """A path as somebody types it: `~` is the home folder, also behind `--out=`, where a shell leaves it alone."""
+  """A path as the user types it: `~` is the home folder, also behind `--out=`, where a shell leaves it alone."""
   return Path(os.path.expanduser(text))
 
 
@@ -62,7 +62,7 @@ def is_free(path: Path, mark: bytes = MARK) -> bool:
     with path.open("rb") as file:
       return mark in file.read(_MARKED_WITHIN)
   except FileNotFoundError:
-    return not path.is_symlink()  # a link to nowhere is somebody's too
+    return not path.is_symlink()  # a broken link is a foreign file too
   except OSError:
     return False
 
@@ -90,7 +90,7 @@ def claim(path: Path, *, known: bool = False) -> None:
       raise taken(path)
     return
   names = path.with_name(NAMES)
-  if names.is_symlink() or names.exists() and not names.is_file():  # somebody's, whatever it leads to
+  if names.is_symlink() or names.exists() and not names.is_file():  # foreign, whatever it points to
     raise UserError(f"{names}: expected nothing or this program's list of its files there, found "
                     f"{'a link' if names.is_symlink() else what_lies_at(names)}; move it or change --out")
   listed = names.read_text(encoding="utf-8", errors="surrogateescape").splitlines() if names.is_file() else ()

@@ -6,7 +6,7 @@ are degraded in two complementary ways. The same script gives the same pixels on
 Arrays here are float64 [H, W, C] of linear light or temperature in [0, 1]; x runs right, y runs down, in pixels.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -197,4 +197,6 @@ def expose(photograph, stops_down: float, stops_up: float):
 
 
 if __name__ == "__main__":
-  main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)
+  parser = argparse.ArgumentParser(prog="python -m examples.make_examples", description=__doc__)
+  parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent, metavar="FOLDER")
+  main(parser.parse_args().folder)

@@ -1,8 +1,8 @@
-"""What do cameras leave? `python tests/cameras.py FOLDER` writes a hand-held bracket in which something moves, a focus
-stack that breathes, and a radiometric JPEG, all made from the photographs of `examples/`."""
+"""Files as cameras write them: `python tests/cameras.py FOLDER` writes a hand-held bracket with a moving object, a
+focus stack with focus breathing, and a radiometric JPEG, all made from the photographs of `examples/`."""
 
+import argparse
 import pathlib
-import sys
 
 import cv2
 import flir_files
@@ -82,4 +82,6 @@ def radiometric() -> bytes:
 
 
 if __name__ == "__main__":
-  main(pathlib.Path(sys.argv[1]))
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument("folder", type=pathlib.Path, metavar="FOLDER")
+  main(parser.parse_args().folder)

@@ -1,7 +1,7 @@
-"""Workers that come, go and are killed: `python tests/elastic.py local|s3|webdataset [--pairs=N]`.
+"""Workers that join, leave and are killed: `python tests/elastic.py local|s3|webdataset [--pairs=N]`.
 
-A Ray cluster on this machine has two workers, each a node of its own. In the midst of a run one is killed with -9, then
-a third joins. Afterwards every pair stands in the log once, and its pixels are those of a run without an engine.
+A Ray cluster on this machine has two workers, each on its own node. During a run one is killed with -9, then a third
+joins. Afterwards every pair must be in the log once, with the pixels of a run without an engine.
 """
 
 # ruff: noqa: E402  # where packages lie, and how Ray speaks, has to be said before they are imported
@@ -139,7 +139,7 @@ def children(pid):
 
 
 def main():
-  parser = argparse.ArgumentParser()
+  parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument("where", choices=["local", "s3", "webdataset"])
   parser.add_argument("--pairs", type=int)
   parser.add_argument("--every", type=int, default=60, help="requests of which three meet a fault; of shards a third")

@@ -1,10 +1,10 @@
-"""What do the log and the planner do with a million pairs, and with hundreds of workers that come and go?
+"""How do the log and the planner cope with a million pairs, and with hundreds of workers that come and go?
 
   python tests/fleet.py rerun --pairs=1000000              a run with nothing left to do: seconds, MB, bytes of log
-  python tests/fleet.py simulate --pairs=1000000           512 workers by simulated clock, preempted, over a bad store
+  python tests/fleet.py simulate --pairs=1000000           512 workers, simulated clock, preemption, faulty store
 
-`rerun` is the real job on real files (small ones, with many names each). `simulate` drives the planner, the log, its
-index and the second run of failed pairs as they are; devices, the store and the clock are stand-ins.
+`rerun` is the real job on real files (small ones, with many hard links each). `simulate` runs the real planner, log,
+index and second run of failed pairs; devices, the store and the clock are simulated.
 """
 
 import argparse
@@ -105,12 +105,12 @@ def rerun(root, pairs, *, told=True, old=False):
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("what", choices=["rerun", "simulate", "work"])
   parser.add_argument("--pairs", type=int, default=100_000)
   parser.add_argument("--workers", type=int, default=512)
   parser.add_argument("--untold", action="store_true", help="sizes are not in the manifest")
-  parser.add_argument("--old", action="store_true", help="lines of the log as they were before there was an index")
+  parser.add_argument("--old", action="store_true", help="write the log in the format of earlier versions")
   parser.add_argument("--manifest", type=pathlib.Path)
   parser.add_argument("--out", type=pathlib.Path)
   given = parser.parse_args()

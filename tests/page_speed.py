@@ -1,9 +1,9 @@
-"""How long does the page of `dig2dig app` take, in a browser, from the drop and from a slider to the picture?
+"""How long does the page of `dig2dig app` take, in a browser, from a drop or a slider movement to the image?
 
   python tests/page_speed.py IR VI --size=640x480     medians of --rounds=20 turns, and the server's processor time
 
-The server is the command's own, in a process of its own; the browser is Chromium, driven by Playwright. A turn is one
-`input` event of the slider; the time ends when the new picture is decoded and the browser has drawn a frame of it.
+The server is `dig2dig app` in a separate process; the browser is Chromium, driven by Playwright. A turn is one `input`
+event of the slider; it ends when the new image is decoded and the browser has drawn a frame with it.
 """
 
 import argparse
@@ -112,7 +112,7 @@ def measure(files: list[list[str]], rounds: int, address: str, pid: int) -> None
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("images", nargs=2, type=pathlib.Path, metavar="IMAGE")
-  parser.add_argument("--size", default="640x480", help="WIDTHxHEIGHT that both are brought to")
+  parser.add_argument("--size", default="640x480", help="WIDTHxHEIGHT to which both images are resized")
   parser.add_argument("--rounds", type=int, default=20)
   given = parser.parse_args()
   width, height = map(int, given.size.split("x"))

@@ -1,12 +1,12 @@
-"""How much memory does finding the pairs take, by what they lie in?
+"""How much memory does finding the pairs take, for each kind of container?
 
   python tests/planning.py shards --pairs=100000      tar files of 1000 pairs
-  python tests/planning.py store --pairs=1000000      a folder per source in S3, whose listing is a stand-in's, by pages
+  python tests/planning.py store --pairs=1000000      a folder per source in S3, with simulated responses
   python tests/planning.py split --pairs=1000000      a manifest, and a file with every second pair's name
-  python tests/planning.py list --pairs=100000        --list of the shards, and what it wrote read as --manifest
-  python tests/planning.py ray --pairs=100000         the tasks of --engine=ray, done by actors that do nothing
+  python tests/planning.py list --pairs=100000        --list of the shards, and its output read as --manifest
+  python tests/planning.py ray --pairs=100000         the tasks of --engine=ray, with actors that do nothing
 
-Prints seconds of processor time and what the planner (pairs, order, share) added to the process at its most.
+Prints seconds of processor time and what the planner (pairs, order, share) added to the peak memory of the process.
 """
 
 import argparse
@@ -148,7 +148,7 @@ def run(what, pairs, root):
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("what", choices=["shards", "store", "split", "list", "ray"])
   parser.add_argument("--pairs", type=int, default=100_000)
   given = parser.parse_args()

@@ -1,13 +1,13 @@
-"""Do many pairs come out the same, each once, over any processes and devices, killed at any moment?
+"""Is every pair fused once and identically, with any processes and devices, even if they are killed at any moment?
 
   python tests/scale.py layouts --pairs=300 --sizes=40     1 x 1, 1 x 4 and 2 x 2 processes x devices, compared
   python tests/scale.py kills --pairs=300 --sizes=40 --kills=10     killed with -9 and restarted with other counts
-  python tests/scale.py chaos --rounds=100                 faults of ten kinds at random moments, then a run in peace
-  python tests/scale.py memory --pairs=1000                resident memory of one process over small pairs
-  python tests/scale.py startup                            until the embedded prior fuses, without and with a cache
+  python tests/scale.py chaos --rounds=100                 faults of ten kinds at random moments, then a normal run
+  python tests/scale.py memory --pairs=1000                resident memory of one process over many small pairs
+  python tests/scale.py startup                            seconds until the first fused pair, without and with a cache
   python tests/scale.py tiles                              whole and tiled fusion by the embedded prior, in dB
 
-The tests call the same functions with small numbers. Two convolutions stand for the network; simulated devices.
+The tests call the same functions with small numbers. Two convolutions replace the network, and devices are simulated.
 """
 
 import argparse
@@ -234,7 +234,7 @@ def tiles(root, *, size=(768, 1024), sides=(512, 256), flags=("--steps=0", "--st
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("what", choices=["layouts", "kills", "chaos", "memory", "startup", "tiles", "work"])
   numbers = {"rounds": 100, "seed": 0, "pairs": 300, "sizes": 40, "kills": 10, "process": 0, "processes": 1}
   numbers["batch_size"] = 1

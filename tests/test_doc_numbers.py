@@ -7,7 +7,7 @@ import tomllib
 
 import pytest
 
-import dig2dig_jax
+import dig2dig_jax.metrics
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -39,6 +39,10 @@ def test_the_readme_is_one_page_and_the_version_is_one():
   project = tomllib.loads((ROOT / "pyproject.toml").read_text())
   assert "version" in project["project"]["dynamic"]  # read from the package
   assert f"\nversion: {dig2dig_jax.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_measures_are_as_many_as_the_readme_says():
+  assert f"scores by {len(dig2dig_jax.metrics.METRICS)} measures" in README
 
 
 def test_links_lead_to_files_of_the_repository():

@@ -7,14 +7,19 @@ import json
 import pathlib
 import re
 
+import numpy as np
 import pytest
+import safetensors.numpy
+
+from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-README, GAINS, BENCHMARK, DEGRADED, RESULTS, PERFORMANCE, CONSTANTS = (
+README, GAINS, BENCHMARK, DEGRADED, RESULTS, PERFORMANCE, CONSTANTS, PEERS, METHODS = (
   (ROOT / name).read_text(encoding="utf-8")
   for name in ("README.md", *(f"docs/{page}.md" for page in (
-    "gains", "benchmark", "degraded", "results", "performance", "constants")))
+    "gains", "benchmark", "degraded", "results", "performance", "constants", "peers", "methods")))
 )  # fmt: skip
+EMBEDDED = (ROOT / "checkpoints" / "embedded" / "README.md").read_text(encoding="utf-8")
 SETS = {"vif/roadscene": "RoadScene", "vif/tno": "TNO", "mif/mri_ct": "MRI-CT", "mif/mri_pet": "MRI-PET",
         "mif/mri_spect": "MRI-SPECT", "mff/mffw": "MFFW", "mef/mefb": "MEFB"}  # fmt: skip
 
@@ -149,6 +154,60 @@ def test_sizes_of_the_weights(folder, told):
   size = (ROOT / "checkpoints" / folder / "model.safetensors").stat().st_size / 1e6
   digits = len(told.split()[0].partition(".")[2])
   assert f"{size:.{digits}f} MB" == told and told in (ROOT / "checkpoints" / folder / "README.md").read_text()
+
+
+def test_operations_of_the_embedded_prior_are_those_of_the_table():
+  """They grow with the pixels."""
+  (row,) = (row for row in table(PERFORMANCE, "one pass, bfloat16", "TFLOP")
+            if row["one pass, bfloat16"].startswith("embedded") and row["kernels"] == "off")  # fmt: skip
+  told = re.search(r"(\d+) GFLOP for an image of 512 × 384 \(.*?([\d.]+) TFLOP for 16 of 640 × 480", EMBEDDED)
+  assert told[2] == row["TFLOP"]
+  assert told[1] == f"{1000 * float(told[2]) / 16 * (512 * 384) / (640 * 480):.0f}"
+
+
+def test_measures_won_and_lost_to_the_pyramid_are_those_of_the_page_of_peers():
+  (row,) = (row for row in table(PEERS, "row", "tno, 25 pairs") if row["row"] == "Laplacian pyramid")
+  counts = {name.split(",")[0]: cell.split(", ")[1] for name, cell in row.items() if name != "row"}
+  text = " ".join(re.search(r"Dig2DIG is better/worse on (.*?)\.\n", GAINS, re.DOTALL)[1].split())
+  told = {}
+  for count, sets in re.findall(r"(\d/\d) (?:of the seven measures )?on ([\w-]+(?: and [A-Z][\w-]+)?)", text):
+    told |= dict.fromkeys((name.lower().replace("-", "_") for name in sets.split(" and ")), count)
+  assert told == counts and len(told) == 7
+
+
+def test_mean_ranks_of_peers_are_those_of_their_tables():
+  sets = {"Infrared and visible: TNO": "tno", "Infrared and visible: RoadScene": "roadscene",
+          "Focal planes: MFFW": "mffw", "Exposures: MEFB": "mefb", "MRI and CT": "mri_ct", "MRI and PET": "mri_pet",
+          "MRI and SPECT": "mri_spect"}  # fmt: skip
+  overview = {row["row"]: row for row in table(PEERS, "row", "tno, 25 pairs")}
+  for title, name in sets.items():
+    rows = table(PEERS[PEERS.index(f"### {title}\n") :], "method", "mean rank ↓")
+    column = next(heading for heading in overview["dig2dig"] if heading.startswith(f"{name},"))
+    for row in rows:
+      if not row["method"].startswith("copy"):
+        assert overview[row["method"]][column].split(",")[0] == row["mean rank ↓"], (name, row["method"])
+
+
+def test_noise_at_the_timesteps_that_the_page_names():
+  """Standard deviation beside a clean image in [-1, 1], whose range is 2."""
+  kept = NoiseSchedule("linear", 1000).tables([20, 600]).alphas_cumprod
+  low, high = np.sqrt((1 - kept) / kept)
+  assert "timestep 600 the standard deviation of the noise is three\ntimes the range" in GAINS and round(high / 2) == 3
+  assert "timestep 20 the noise has a\nstandard deviation of 10 of 255" in GAINS and round(low * 127.5) == 10
+
+
+def test_minutes_and_noise_levels_of_drfusion_are_those_of_its_files():
+  folder = ROOT / "checkpoints" / "drfusion"
+  card = (folder / "README.md").read_text()
+  for log in ("log_first.jsonl", "log.jsonl"):
+    speeds = [json.loads(line)["images_per_second"] for line in (folder / log).read_text().splitlines()]
+    (told,) = re.findall(rf"(\d+) minutes \(`{re.escape(log)}`\)", card)
+    assert told == f"{sum(50 * 16 / speed for speed in speeds) / 60:.0f}"
+  minutes = sum(50 * 16 / json.loads(line)["images_per_second"] for log in ("log_first.jsonl", "log.jsonl")
+                for line in (folder / log).read_text().splitlines()) / 60  # fmt: skip
+  assert f"trained in {minutes:.0f} minutes" in METHODS
+  levels = safetensors.numpy.load_file(folder / "model.safetensors")["alpha"]
+  assert f"those of the included network are {levels[0]:.2f}, {levels[1]:.2f} and {levels[2]:.2f}" in DEGRADED
 
 
 @pytest.mark.parametrize(("run", "log"), [(1, "log_first.jsonl"), (2, "log.jsonl")])

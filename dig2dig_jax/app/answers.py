@@ -34,7 +34,7 @@ def as_it_comes(
 ) -> StreamingResponse:
   """Lines of JSON: {"stage"} while it is computed, and at the end {"done"}, {"error"} or {"superseded"}.
 
-  ticket: of the request, cancelled where nobody listens any more. compute: gives what is done; it is handed what it
+  ticket: of the request, cancelled when the client has disconnected. compute: gives what is done; it is handed what it
   says its stages to, which raises Superseded once the ticket is cancelled. mended: what the page says of an error."""
   said: asyncio.Queue = asyncio.Queue()
   loop = asyncio.get_running_loop()
@@ -65,11 +65,11 @@ def as_it_comes(
       while (line := await said.get()) is not None:
         yield json.dumps(line) + "\n"
     finally:
-      ticket.cancel()  # done, or nobody listens
+      ticket.cancel()  # done, or the client has disconnected
 
   return StreamingResponse(lines(), media_type="application/x-ndjson")
 
 
 async def error(request: Request, found: Exception) -> Response:
-  """What the page is told of an HTTPException."""
+  """The page's message for an HTTPException."""
   return JSONResponse({"error": getattr(found, "detail", "")}, getattr(found, "status_code", 500))

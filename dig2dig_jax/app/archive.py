@@ -1,4 +1,4 @@
-"""What files lie in a ZIP archive, and what is too much of them? By what comes out, whatever it says of itself."""
+"""Which files are in a ZIP archive, and which are too large? By the unpacked bytes, not by the archive's figures."""
 
 import contextlib
 import struct
@@ -77,7 +77,7 @@ def _check_directory(path: Path) -> None:
   with path.open("rb") as file:
     file.seek(max(path.stat().st_size - (1 << 16) - 42, 0))
     tail = file.read()
-  # The list's place is told at the end, after these bytes; where they come several times, any may be it.
+  # The position of the list follows these bytes near the end; if they occur several times, any may be it.
   at = tail.find(_END)
   while at >= 0:
     large = tail[max(at - 20, 0) : at].startswith(b"PK\6\7")  # has another list, for more than 65535 files

@@ -1,4 +1,4 @@
-"""What lies in a dropped folder, and what comes of it? Files under names that lead nowhere else, scenes, results."""
+"""What is in a dropped folder, and what becomes of it? Files under names that stay inside it, scenes, results."""
 
 import asyncio
 import secrets

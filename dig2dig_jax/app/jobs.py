@@ -51,7 +51,7 @@ class Worker:
       self.busy = True
       try:
         future.set_result(work())
-      except BaseException as error:  # whoever waits for it is told
+      except BaseException as error:  # raised where the result is awaited
         future.set_exception(error)
       finally:
         self.busy = False

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dig2dig_jax.data import decode
+from dig2dig_jax.data.faults import TooLarge
 from dig2dig_jax.data.images import read_samples
 from dig2dig_jax.errors import UserError
 
@@ -40,8 +41,20 @@ def check_pixels(files: Sequence[Path], names: Sequence[str]) -> None:
   """By the headers: nothing is decoded, but for a file whose header tells no size, which the reader refuses."""
   total = 0
   for path, name in zip(files, names, strict=True):
-    height, width = decode.read_size(path) or read_samples(path).shape[:2]
-    total += height * width
+    total += _pixels(path)
     if total > PIXELS:
       raise UserError(f"{name}: expected at most {PIXELS // 10**6} megapixels in all files together, found more; drop "
                       "fewer or smaller ones, or use dig2dig fuse, which takes images in tiles")
+
+
+def _pixels(path: Path) -> int:
+  """Of one file. Where the reader refuses it as too large, more than a scene may have: the page names its own limit."""
+  if (size := decode.read_size(path)) is not None:
+    return size[0] * size[1]
+  try:
+    height, width = read_samples(path).shape[:2]
+  except UserError as error:
+    if isinstance(error.__cause__, TooLarge):
+      return PIXELS + 1
+    raise
+  return height * width

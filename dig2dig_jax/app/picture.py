@@ -25,7 +25,7 @@ from dig2dig_jax.restoration.blind_restorer import BlindRestorer
 
 BUCKET = 128  # launch.py's: sides are mirrored up to multiples of it
 KINDS = ("preview", "full")
-# What the fused image can be held against beside its sources: the plain fusions that every table prints.
+# Images for comparison beside the sources: the plain fusions of every table.
 PLAIN = {"average": baselines.average, "maximum": baselines.pixel_maximum, "pyramid": baselines.laplacian_pyramid,
          "wavelet": baselines.wavelet}  # fmt: skip
 _SEED = 0  # the command's

@@ -92,7 +92,7 @@ def _listening(host: str, port: int) -> socket.socket:
     found = socket.socket(family, socket.SOCK_STREAM)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     found.bind(address)
-    found.listen()  # whoever reads the address may use it at once
+    found.listen()  # the printed address must work at once
   except OSError as error:
     raise UserError(f"--host={host} --port={port}: expected an address of this machine that is free, found "
                     f"{error.strerror}; leave --port out for any that is") from error

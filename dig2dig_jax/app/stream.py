@@ -27,7 +27,7 @@ _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>dig2dig l
 
 
 class Pictures:
-  """The newest picture, for whoever watches. `show` may be called by any thread."""
+  """The newest picture, for all viewers. `show` may be called by any thread."""
 
   def __init__(self) -> None:
     self._lock = threading.Lock()
@@ -35,7 +35,7 @@ class Pictures:
     self.watchers = 0
 
   def show(self, image: np.ndarray) -> None:
-    """uint8 [H, W, 1 or 3]. Nothing is encoded where nobody watches, but for the first."""
+    """uint8 [H, W, 1 or 3]. Without viewers only the first image is encoded."""
     if not self.watchers and self._number:
       return
     bgr = image if image.shape[-1] == 1 else image[..., ::-1]

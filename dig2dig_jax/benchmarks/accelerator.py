@@ -1,11 +1,11 @@
-"""What is measured where a GPU or TPU is lent for minutes: the rows of docs/performance.md, kernels off and on.
+"""What is measured when a GPU or TPU is available for minutes: the rows of docs/performance.md, kernels off and on.
 
   python -m dig2dig_jax.benchmarks.accelerator --out=FOLDER [--minutes=8] [--small]
 
-Each row is a process of its own with a share of the time; what does not end within it is told and left, and what would
-begin too late is not begun. Results lie in FOLDER as they come, a folder for each row. --small: the same commands at
-sizes that two idle CPU cores do in three minutes, to see that they run. Needs JAX, Flax and a checkout, no library of
-images.
+Each row runs in its own process with a share of the time; a row that exceeds it is reported and stopped, and one that
+would start too late is not started. Results are written to FOLDER as they come, in a folder per row. --small: the same
+commands at sizes for which two idle CPU cores take three minutes, to check that they run. Needs only JAX, Flax and a
+checkout.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What have the programs that `python -m` starts in common? Their arguments NAME=FOLDER, their text and exit status."""
+"""What do the benchmark programs share? Arguments NAME=FOLDER, printing and exit status."""
 
 import sys
 from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
-"""What happens to a source that nobody announces? Noise, stripes, blur and lost resolution, made on clean images.
+"""Which unannounced degradations are benchmarked? Noise, stripes, blur and lost resolution, applied to clean images.
 
-Images are float32 [H, W, 3] in [-1, 1], gray in three equal channels, and come back in whole levels of 8 bits, clipped,
-as a camera's file has them.
+Images are float32 [H, W, 3] in [-1, 1], gray in three equal channels. Results are clipped and rounded to 8 bits, as in
+a camera's file.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,8 @@ _GAIN, _READ = 0.6, 9.0  # of Poisson-Gaussian noise: variance = gain x level + 
 
 
 class Damage(NamedTuple):
-  """make: (levels [H, W] 0..255, generator) -> levels. sigma: of its noise, where one number says it; else None.
-  stages: what `--degradation` would say of it."""
+  """make: (levels [H, W] 0..255, generator) -> levels. sigma: of its noise, if a single number describes it; else None.
+  stages: in the syntax of `--degradation`."""
 
   make: Callable[[np.ndarray, np.random.Generator], np.ndarray]
   sigma: float | None = None

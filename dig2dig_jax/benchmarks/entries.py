@@ -1,4 +1,4 @@
-"""A benchmark that others can enter: frozen pairs, told by SHA-256, one protocol, a page made of committed score files.
+"""A benchmark that others can enter: frozen pairs (by SHA-256), one protocol, a page made from committed score files.
 
   python -m dig2dig_jax.benchmarks.entries freeze ROOT vif/tno:ir,vi mff/mffw:a,b > docs/entries/pairs.json
   python -m dig2dig_jax.benchmarks.entries score vif/tno ROOT/vif/tno MyMethod=FUSED -o docs/entries
@@ -192,7 +192,7 @@ def main(words: Sequence[str]) -> int:
   scored.add_argument("data", type=Path)
   scored.add_argument("fused", nargs="+", metavar="NAME=FOLDER")
   scored.add_argument("-o", "--out", type=Path, default=Path("docs/entries"))
-  scored.add_argument("--kept", type=Path, help="folder of an earlier run whose scores are taken where they hold")
+  scored.add_argument("--kept", type=Path, help="folder of an earlier run, whose scores are used where valid")
   shown = commands.add_parser("page")
   shown.add_argument("folder", type=Path)
   asked = parser.parse_args(words)

@@ -1,10 +1,10 @@
-"""What would an H100 take at least? Operations and bytes of the rows of docs/performance.md, by tracing alone.
+"""How long does an H100 take at least? Operations and bytes of the rows of docs/performance.md, by tracing alone.
 
   python -m dig2dig_jax.benchmarks.h100 [--small] [--out=FILE]
 
-Nothing is compiled or run and no weights are made, so that a CPU prints this in a minute. Passes of the network beside
-the seconds that they took when an H100 was lent; then gains in closed form, pyramids to fused image, without kernels
-and with them. --small: a tiny layout and tiny images, to see that it runs.
+Nothing is compiled or run and no weights are made, so a CPU prints this in minutes. First passes of the network, with
+the seconds measured on an H100; then gains in closed form, from pyramids to the fused image, without and with kernels.
+--small: a tiny layout and tiny images, to check that it runs.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""Which constants would have been chosen without a data set, and what are they worth there? Of tables that are written.
+"""Which constants would have been chosen without a data set, and how good are they there? From existing tables.
 
 `--table=spectrum` moves one constant of gains in closed form at a time, on one data set. Several such tables of a task
-are held together here: for each set, the value of each constant that has the best mean rank of the panel on the *other*
+are compared here: for each set, the value of each constant that has the best mean rank of the panel on the *other*
 sets is compared, on that set, with the shipped one. Of a single table, either half of the pairs is left out in turn.
 """
 

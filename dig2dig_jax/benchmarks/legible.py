@@ -1,4 +1,4 @@
-"""Can what no source shows whole be read in the fused image? OCR of fused pages beside what it reads of the page.
+"""Is text legible in the fused image that no source shows in full? OCR of fused pages, compared with OCR of the page.
 
   python -m dig2dig_jax.benchmarks.legible make focus out/text --pages=12
   python launch.py --flagfile=mff.flags --data=out/text --out=out/text_fused
@@ -6,7 +6,7 @@
 
 `make` draws pages of random words, and two frames of each: two planes of focus, or two exposures, each of which shows
 one half. `score` reads pages, frames, fused images and the plain fusions by RapidOCR (`pip install
-rapidocr-onnxruntime`, models in ONNX in the package). No labels: the page read whole is what the others are held to.
+rapidocr-onnxruntime`, models in ONNX in the package). The reference is the reading of the page.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What does one pair score in every row of the benchmark, and what decides those scores?"""
+"""What are the scores of one pair in every row of the benchmark, and which settings determine them?"""
 
 import dataclasses
 import time
@@ -30,7 +30,7 @@ LPIPS = "LPIPS"  # smaller is better; of no rank
 
 class Plan(NamedTuple):
   """What runs: labels {options: name of the row in scores.jsonl}, and per options the method and its evaluations.
-  reference: options that rows are held against, or None. lpips: adds its column. middle: side of the square in the
+  reference: options that rows are compared with, or None. lpips: adds its column. middle: side of the square in the
   middle of every pair that is taken, 0 for all of it."""
 
   config: FuseConfig

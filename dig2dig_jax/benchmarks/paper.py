@@ -4,6 +4,7 @@ A row is a line: the method's name, two spaces, the values. Read from the paper'
 `python -m dig2dig_jax.benchmarks.paper` prints them in Markdown, which stands in docs/paper.md.
 """
 
+import argparse
 from typing import NamedTuple
 
 from dig2dig_jax.escape import table
@@ -115,4 +116,5 @@ def page() -> str:
 
 
 if __name__ == "__main__":
+  argparse.ArgumentParser(prog="python -m dig2dig_jax.benchmarks.paper", description=__doc__).parse_args()
   print(page(), end="")

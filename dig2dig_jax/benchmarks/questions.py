@@ -35,7 +35,7 @@ QUESTIONS = ("misregistered", "leaning", "mistold", "fewer_pixels")
 
 
 class Asked:
-  """What the questions are asked of: pairs, and the methods that fuse them.
+  """The subjects of the questions: pairs, and the methods that fuse them.
 
   tuned: the flags' options, of gains in closed form."""
 

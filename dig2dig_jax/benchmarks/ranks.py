@@ -1,7 +1,7 @@
-"""How does every row of the table of clean pairs rank on each data set, and over them? Of tables that are written.
+"""How does every row of the table of clean pairs rank on each data set, and over all of them? From existing tables.
 
-`--table=clean` scores the same rows on one data set at a time. The mean rank of each over the panel is held side by
-side here, with its mean over the sets; and Dig2DIG is tested against every other row by Wilcoxon's signed-rank test, of
+`--table=clean` scores the same rows on one data set at a time. The mean rank of each over the panel is listed here
+per set, with its mean over the sets; and Dig2DIG is tested against every other row by Wilcoxon's signed-rank test, of
 each measure over the pairs of all sets, with Holm's correction over rows and measures.
 """
 

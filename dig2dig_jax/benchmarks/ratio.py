@@ -1,12 +1,12 @@
-"""Is the default program as fast as another? Kernels off and on, and an older checkout beside this one, in one run.
+"""Is the default program as fast as another? Kernels off and on, and another checkout, compared in one run.
 
   python -m dig2dig_jax.benchmarks.ratio [--against=CHECKOUT] [--rounds=9] [--size=256x192] [--job=gains]
                                              [--out=FILE.json]
 
-Each way is a process of its own that compiles once and then waits; rounds go through them in turn, every other one
-backwards, so that a machine's other work falls on all alike. Told is, per way, the median over rounds of its CPU
-seconds by those of the first way in the same round, and the range of the middle half. A CPU needs nothing else; a
-checkout is a folder that has `dig2dig_jax` (`git worktree add --detach FOLDER COMMIT`).
+Each way runs in its own process, which compiles once and then waits; every round runs all of them, every other round in
+reverse order, so that other load affects all of them equally. The table has, for each way, the median over rounds of
+its CPU seconds relative to the first way in the same round, and the middle half of these ratios. A checkout is a folder
+that contains `dig2dig_jax` (`git worktree add --detach FOLDER COMMIT`).
 """
 
 import argparse
@@ -25,7 +25,7 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.escape import table
 from dig2dig_jax.record import write_text
 
-# What a process runs: it imports the package of its folder, older ones too, so that it asks for what all of them have.
+# The program of each process. It imports the package of its own folder, so it only uses what older versions have too.
 _PROGRAM = """
 import dataclasses, json, sys, time
 import jax, jax.numpy as jnp, numpy as np
@@ -42,7 +42,7 @@ if job == "network":
   options = Dig2DigOptions(steps=1, weights="uniform")
 elif job == "gains":
   options = Dig2DigOptions(steps=0, weights="dig", window="spectrum", base="functional", undershoot=6.0, restore="off")
-else:  # what only this checkout has
+else:  # needs this version
   from dig2dig_jax.assets import ROOT
   from dig2dig_jax.front.preset import preset_of
   options = preset_of(ROOT / sys.argv[5]).options
@@ -69,7 +69,7 @@ _BEFORE = "presets/accumulated_vif.flags"  # vif.flags before it had gains in cl
 
 
 class Way:
-  """A process that fuses the same pair whenever it is told to."""
+  """A process that fuses the same pair on request."""
 
   def __init__(self, name: str, checkout: Path, kernels: str, size: tuple[int, int], *job: str):
     self.name = name
@@ -80,7 +80,7 @@ class Way:
 
   def seconds(self) -> float:
     assert self._process.stdin is not None
-    with contextlib.suppress(BrokenPipeError):  # told by what it says, or does not
+    with contextlib.suppress(BrokenPipeError):  # reported by `_hear`
       print(file=self._process.stdin, flush=True)
     return float(self._hear())
 
@@ -107,7 +107,7 @@ def measure(ways: Sequence[Way], rounds: int) -> np.ndarray:
 
 
 def rows(job: str, names: Sequence[str], seconds: np.ndarray) -> list[list[str]]:
-  """Cells: each way beside the first, round by round."""
+  """Cells: each way relative to the first, round by round."""
   cells = []
   for place, name in enumerate(names):
     low, middle, high = np.percentile(seconds[:, place] / seconds[:, 0], (25, 50, 75))
@@ -116,8 +116,8 @@ def rows(job: str, names: Sequence[str], seconds: np.ndarray) -> list[list[str]]
 
 
 def run(job: str, size: tuple[int, int], rounds: int, against: Path | None) -> tuple[list[str], np.ndarray]:
-  """(names of the ways, CPU seconds [rounds, ways]); the default program comes first, and once more to say how well
-  two runs agree. `settings`: the setting of before comes first, then the present one."""
+  """(names of the ways, CPU seconds [rounds, ways]). The default program comes first, and again to show how well two
+  runs agree. `settings`: the previous setting comes first, then the present one."""
   asked: list[tuple[str, Path, str, tuple[str, ...]]]
   if job == "settings":
     asked = [(f"{_BEFORE} --fast", ROOT, "off", ("before", _BEFORE)),
@@ -139,7 +139,7 @@ def run(job: str, size: tuple[int, int], rounds: int, against: Path | None) -> t
 def main(arguments: Sequence[str] | None = None) -> int:
   parser = argparse.ArgumentParser(prog="python -m dig2dig_jax.benchmarks.ratio", description=__doc__,
                                    formatter_class=argparse.RawTextHelpFormatter)  # fmt: skip
-  parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="an older one")
+  parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="another version to compare")
   parser.add_argument("--rounds", type=int, default=9)
   parser.add_argument("--job", choices=JOBS, help="one of them; the first two if left out")
   parser.add_argument("--size", default="256x192", metavar="WIDTHxHEIGHT")
@@ -151,6 +151,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
   against = options.against and options.against.absolute()
   if against is not None and not (against / "dig2dig_jax").is_dir():
     parser.error(f"--against={options.against}: expected a checkout, found no dig2dig_jax in it; see --help")
+  if against is not None and options.job == "settings":
+    parser.error("--against: expected --job=network or gains, found settings, which compares flag files of this "
+                 "checkout; leave one of them out")
   cells, kept = [], {}
   for job in [options.job] if options.job else JOBS[:2]:
     try:

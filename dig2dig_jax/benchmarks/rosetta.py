@@ -4,7 +4,7 @@
 
 Runs a file like that of CDDFuse and its many copies, a class whose functions take (fused) or (fused, first, second),
 or like Tang's in Python and its copies, functions SF_function(image) and VIF_function(A, B, F): gray float images in
-0..255, by names of measures. What is printed to three digits is looked up as `evaluate --which_convention` does.
+0..255, by names of measures. Each number, to three digits, is identified as by `evaluate --which_convention`.
 """
 
 import argparse

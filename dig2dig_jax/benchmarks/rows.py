@@ -237,7 +237,7 @@ TABLES: dict[str, Callable[[Dig2DigOptions], Rows]] = {
 BANDWISE = ("methods", "clean", "spectrum")
 # Tables of rows that share their programs, see `benchmarks.stepwise`: seconds there are of steps called one by one.
 STEPWISE = ("reading",)
-# Tables whose first row is what the others are held against, by PSNR.
+# Tables whose rows are compared with the first one by PSNR.
 REFERENCED = ("savings",)
 
 

@@ -1,9 +1,9 @@
-"""One large image on several devices: its rows shared out by XLA, or overlapping tiles, one to a device?
+"""One large image on several devices: its rows distributed by XLA, or overlapping tiles, one per device?
 
   python -m dig2dig_jax.benchmarks.sharded [--devices=4] [--size=128] [--channels=32]
 
-The layout of the 552.8 M-parameter prior at `channels` in place of 256, one pass. On a CPU the devices are simulated
-and share its cores, so that seconds are of all work together; bytes are those that the compiled program exchanges.
+The layout of the 552.8 M-parameter prior with `channels` instead of 256, one pass. On a CPU the devices are simulated
+and share its cores, so the seconds are those of all devices together; bytes are those that the program exchanges.
 """
 
 import argparse
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   parser = argparse.ArgumentParser(prog="python -m dig2dig_jax.benchmarks.sharded", description=__doc__,
                                    formatter_class=argparse.RawTextHelpFormatter)  # fmt: skip
   parser.add_argument("--devices", type=int, default=4, help="simulated on a CPU")
-  parser.add_argument("--size", type=int, default=128, help="of the square image's side, pixels")
+  parser.add_argument("--size", type=int, default=128, help="side of the square image, pixels")
   parser.add_argument("--channels", type=int, default=32, help="of the first level; 256 is the released layout")
   parser.add_argument("--out", type=Path, metavar="FILE", help="the table as Markdown")
   options = parser.parse_args(arguments)

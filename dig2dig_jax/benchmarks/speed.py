@@ -33,7 +33,7 @@ from dig2dig_jax.sampling import schedule
 SOURCES = 2
 # Side of the matrices of the peak: large enough to fill the device, small enough to take no time.
 _SIDE = {"gpu": 8192, "tpu": 8192, "cpu": 2048}
-# (rows' prior, height, width) -> (seconds, network evaluations) of one pair by somebody else's program
+# (rows' prior, height, width) -> (seconds, network evaluations) of one pair by another program
 Peer = Callable[[Prior, int, int], tuple[float, int]]
 
 
@@ -181,7 +181,7 @@ def pass_traffic(
 
 
 def _plotted(path: Path, rows: list[dict], machines: dict[str, roofline.Machine]) -> str:
-  """Writes the plot, or says why there is none: nobody loses a run to a picture of it."""
+  """Writes the plot, or reports why there is none: a plot must not end a run."""
   drawn = [row for row in rows if "intensity" in row]
   try:
     if drawn:

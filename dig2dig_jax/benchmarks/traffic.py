@@ -45,7 +45,7 @@ def passes(function: Callable, *arguments, platform: str | None = None) -> list[
 
 
 def of_jaxpr(jaxpr: core.Jaxpr, platform: str | None = None) -> list[Pass]:
-  """Of a program that is traced already. What nobody reads is not run."""
+  """Of a program that is traced already. Unused results are not computed."""
   jaxpr, _ = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars), instantiate=True)
   walk = _Walk(platform)
   inputs = [walk.in_memory(variable.aval) for variable in (*jaxpr.constvars, *jaxpr.invars)]

@@ -1,9 +1,9 @@
-"""What does a fusion make of damage that nobody announced? A table per case, and one of all cases' mean ranks.
+"""How well does fusion cope with unannounced degradations? A table per case, and one of all cases' mean ranks.
 
 Clean pairs are reduced to luminance and damaged here (`damage.KINDS`): the first source, the second, or both. All rows
-fuse by the same rule, which finds and restores by itself, or does not, behind classical restoration and behind
-restoration that was told the truth. Scores are of the panel, against the clean sources; PSNR and SSIM are against the
-first row's own fusion of the clean sources without restoration.
+use the same fusion rule: with its own detection and restoration, with none, after classical restoration, and after
+restoration with the true parameters. Scores are those of the panel, against the clean sources; PSNR and SSIM compare
+with the first row's own fusion of the clean sources without restoration.
 """
 
 import json
@@ -38,8 +38,8 @@ SHEET_ROWS = 4
 
 
 class Rules(NamedTuple):
-  """Of one rule of fusion: `blind` finds what happened, `again` does so with another seed, `plain` takes sources as
-  they are."""
+  """Of one rule of fusion: `blind` detects and restores, `again` does so with another seed, `plain` uses the
+  sources as they are."""
 
   blind: Rule
   again: Rule
@@ -94,7 +94,7 @@ def run(
           observed = _observed(pair, case, KINDS[kind], touched, config.seed)
           images = _rows(pair, observed, kind, touched, rules, restorer_of, config.sources)
           scored = {name: _score(pair, image, clean[pair.name]) for name, image in images.items()}
-        except Exception as error:  # of this pair alone: too small for a measure, too large for memory
+        except Exception as error:  # concerns this pair only: too small for a measure, too large for memory
           failed.append(f"{pair.name}: expected scores of {case}, found {one_line(error)}; left out for all its rows")
           continue
         names.append(pair.name)
@@ -129,7 +129,7 @@ def _rows(pair: LoadedPair, observed, kind: str, touched, rules: Rules, restorer
   if kind == "none":
     return rows
   if damage.sigma or damage.stages != "none":
-    # Of a blurred source that came in 8 bits, the truth is the rounding's deviation.
+    # For a blurred source in 8 bits, the true sigma is that of rounding.
     sigma = damage.sigma or 1 / np.sqrt(12)
     which = [source for source, hit in zip(sources, touched, strict=True) if hit]
     told = parse(",".join(f"{s}:{damage.stages}" for s in which), ",".join(f"{s}:{sigma}" for s in which), sources)

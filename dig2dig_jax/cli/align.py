@@ -167,7 +167,7 @@ def _asked(files: list[Path], reference: str) -> int:
 
 
 def _check_places(scene: _Scene) -> None:
-  """Originals and foreign files are never written over, whatever is asked: said before anything is computed."""
+  """Originals and foreign files are never overwritten, whatever the flags: refused before anything is computed."""
   originals = {os.path.realpath(file): file for file in scene.files.values()}
   for place in scene.images.values():
     if (found := originals.get(os.path.realpath(place))) is not None:

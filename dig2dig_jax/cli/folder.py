@@ -42,7 +42,7 @@ def flags(folder: Path, task: str | None, sources: str | None, given: Sequence[s
 
 def _task(found: Layout, task: str | None) -> tuple[str, tuple[int, ...]]:
   """(task, order of the sources): by names, by EXIF, or by the first scene's images. UserError for a stack of images
-  that do not show one scene, unless somebody says what they are."""
+  that do not show one scene, unless the user specifies what they are."""
   count = len(found.sources)
   if found.task is not None:
     return tasks.decided(task, guess.Guess(found.task, tuple(range(count)), found.why), count)

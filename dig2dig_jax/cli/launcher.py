@@ -53,7 +53,7 @@ def parse(argv) -> list[str]:
   except (absl_flags.Error, OSError, ValueError) as error:  # the last two: of a flag file
     refuse(f"{_in_our_words(' '.join(str(error).split()))}; see --help")
     sys.exit(2)
-  except SystemExit:  # absl ends --helpfull with 1, but who asks for help and gets it has met no error
+  except SystemExit:  # absl ends --helpfull with 1, but printing help is no error
     sys.exit(0)
   _typed[:] = declare.given(argv)
   if absl_flags.FLAGS["verbosity"].using_default_value:
@@ -119,7 +119,7 @@ def main(argv, run: Callable[[], int] | None = None) -> int:
   try:
     usage.check(_typed)
     _set_up_jax()
-    # A job's own libraries are imported when it is asked for: together they take as long as JAX itself.
+    # A job's libraries are imported only for that job: together they take as long as JAX itself.
     job = "speed" if usage.job() == "benchmark:speed" else flags.JOB.value
     _check_temporary()  # which libraries ask for while they are imported
     run = run or importlib.import_module(f"dig2dig_jax.cli.{job}").run

@@ -69,7 +69,7 @@ def run(words: Sequence[str]) -> int:
         if time.monotonic() - said >= _EVERY:
           tell(tally.line(arrived[0]))
           said = time.monotonic()
-    except BrokenPipeError:  # whoever read has gone
+    except BrokenPipeError:  # the reader has closed the pipe
       pass
     finally:
       tell(f"at the end: {tally.line(arrived[0])}")

@@ -1,5 +1,6 @@
 """docs/options.md: every option of every method, from its declaration. python -m dig2dig_jax.cli.options_page"""
 
+import argparse
 import dataclasses
 
 from dig2dig_jax.escape import table
@@ -38,4 +39,5 @@ def _before(method: str) -> list[str]:
 
 
 if __name__ == "__main__":
+  argparse.ArgumentParser(prog="python -m dig2dig_jax.cli.options_page", description=__doc__).parse_args()
   print(page(), end="")

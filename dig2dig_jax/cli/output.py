@@ -1,4 +1,4 @@
-"""How does a job speak? Through standard output, which whoever reads it may close (`launch.py --list | head -1`)."""
+"""How does a job print? To standard output, which its reader may close (`launch.py --list | head -1`)."""
 
 import contextlib
 import os

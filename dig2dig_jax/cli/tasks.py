@@ -12,7 +12,7 @@ from dig2dig_jax.errors import UserError
 
 
 def decided(task: str | None, found: guess.Guess | None, count: int) -> tuple[str, tuple[int, ...]]:
-  """(task, order of the sources), and a line about what was not asked for."""
+  """(task, order of the sources), and a line about what was inferred."""
   order = found.order if found is not None and task in (None, found.task) else tuple(range(count))
   if task is None:
     if found is None:

@@ -17,7 +17,7 @@ from dig2dig_jax.files import as_path, what_lies_at
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-  """What every job that takes pairs is told of them: the arguments of `find`, settings of `data.ranges`, a word of
+  """The settings of every job that takes pairs: the arguments of `find`, settings of `data.ranges`, a word of
   `data.validity`, what brings sources of other sizes, or that do not lie on each other, into one frame (`Pair.align`),
   and of which palettes the colours of sources may be (`data.palette`)."""
 

@@ -14,6 +14,7 @@ looked for in `png`, `jpeg`, `tiff` and `heif`; what nobody can tell is said the
 
 import io
 import os
+import re
 import stat
 import warnings
 from pathlib import Path
@@ -23,7 +24,7 @@ import tifffile
 
 from dig2dig_jax.data import exr, flir, heif, icc, kept, pillow_samples, raw, tiff, tiff_samples
 from dig2dig_jax.data.decoded import Decoded, upright
-from dig2dig_jax.data.faults import CameraRaw, DecodeError, damaged, is_size, too_large
+from dig2dig_jax.data.faults import CameraRaw, DecodeError, TooLarge, damaged, is_size
 from dig2dig_jax.data.kinds import HEAD, KINDS, raw_maker, sniff
 from dig2dig_jax.files import as_path
 
@@ -67,7 +68,8 @@ def decode(data: bytes) -> Decoded:
   except MemoryError:
     raise _no_memory() from None
   except PIL.Image.DecompressionBombError as error:
-    raise too_large() from error
+    found = re.search(r"\d+", str(error))  # "Image size (3600000000 pixels) exceeds limit of ..."
+    raise TooLarge(found[0] if found else "more") from error
   except PIL.UnidentifiedImageError as error:  # its own message is an address in memory
     raise damaged(kind, "Pillow cannot make sense of its header") from error
   except Exception as error:  # damaged bytes surface from these libraries as almost any type

@@ -68,7 +68,7 @@ def _photograph(image, rng):
 
 
 def _infrared(image, rng):
-  """Of what is warm nobody knows from a photograph; but it has soft edges, smooth grounds and any grey level."""
+  """A photograph does not show what is warm, but infrared has soft edges, smooth grounds and any grey level."""
   image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.6), borderType=cv2.BORDER_REFLECT)
   image = image if rng.random() < 0.5 else 1 - image
   low, high = np.percentile(image, (1, 99))

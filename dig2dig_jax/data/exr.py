@@ -119,7 +119,7 @@ def _window(attributes, name):
 
 
 def _check_blocks(data, attributes, at, height):
-  """Raises DecodeError unless every block of rows lies in the file. Tiles are the library's to miss."""
+  """Raises DecodeError unless every block of rows lies in the file. Missing tiles are left to the library."""
   if "tiled" in attributes:
     return
   rows = _ROWS.get(attributes["compression"][0] if attributes["compression"] else -1, 256)

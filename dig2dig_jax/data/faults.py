@@ -1,11 +1,11 @@
-"""What is said of bytes that are no image this package reads, and how large an image may be."""
+"""What are the messages for unreadable images, and how large may an image be?"""
 
 import PIL.Image
 
 
 class DecodeError(ValueError):
-  """Bytes that are no image this package reads. One line: what was expected, what was found, what to do. Whatever else
-  than printable characters a damaged file put into it is replaced."""
+  """Bytes that are not an image which this package reads. One line: what was expected, what was found, what to do.
+  Unprintable characters from a damaged file are replaced."""
 
   def __init__(self, message: str):
     super().__init__("".join(letter if letter.isprintable() else "?" for letter in message))
@@ -28,7 +28,7 @@ def several(count: int) -> DecodeError:
 
 
 class CameraRaw(DecodeError):
-  """A camera raw file, of which the preview that lies in it must not be taken for the photograph. `maker`: whose."""
+  """A camera raw file, whose embedded preview must not be used as the photograph. `maker`: of the camera."""
 
   def __init__(self, maker: str, why: str = ""):
     super().__init__(f"expected a developed image, found a camera raw file ({maker}{why}); develop it first, to 16-bit "
@@ -38,13 +38,20 @@ class CameraRaw(DecodeError):
 
 def needs(kind: str, extra: str) -> DecodeError:
   """Of a format that a package reads which is not installed. extra: of this package, that brings it."""
-  return DecodeError(f"expected a supported image, found {kind}, which needs another package;  "
+  return DecodeError(f"expected a supported image, found {kind}, which needs another package; "
                      f"pip install dig2dig_jax[{extra}], or convert it to PNG")
 
 
 def most_pixels() -> int:
-  """An image of more is refused before memory is asked for. Pillow's own bound, so that there is one setting."""
+  """A larger image is refused before memory is allocated. Pillow's own bound, so that there is one setting."""
   return 2 * PIL.Image.MAX_IMAGE_PIXELS if PIL.Image.MAX_IMAGE_PIXELS else 1 << 40
+
+
+class TooLarge(DecodeError):
+  """An image of more pixels than `most_pixels`. found: how many."""
+
+  def __init__(self, found: str):
+    super().__init__(f"expected at most {most_pixels()} pixels, found {found}; crop it or reduce its size")
 
 
 def check_size(height, width, *, kind: str, bits: int = 0, stored: int | None = None) -> None:
@@ -52,13 +59,9 @@ def check_size(height, width, *, kind: str, bits: int = 0, stored: int | None = 
   if not _is_size(height) or not _is_size(width):
     raise damaged(kind, f"the header announces {height!r} x {width!r} pixels")
   if height * width > most_pixels():
-    raise too_large()
+    raise TooLarge(str(height * width))
   if stored is not None and height * width * bits // 8 > _LARGEST_RATIO * stored + _HEADERS:
     raise damaged(kind, f"the header announces {height} x {width} pixels, more than {stored} bytes can hold")
-
-
-def too_large() -> DecodeError:
-  return DecodeError(f"expected fewer than {most_pixels()} pixels, found more; crop it")
 
 
 def is_size(height, width) -> bool:

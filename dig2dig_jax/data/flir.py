@@ -1,4 +1,4 @@
-"""What lies in a radiometric JPEG of FLIR? The sensor's counts, what makes temperatures of them, and a photograph.
+"""What is in a radiometric JPEG of FLIR? The sensor's counts, the constants of their temperatures, and a photograph.
 
 Segments APP1 that begin with "FLIR" hold one block in parts, with a directory of records: the counts, as a PNG whose
 bytes are swapped or as they are; the camera's constants; the embedded photograph; how that lies on the thermal

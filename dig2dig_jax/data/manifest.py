@@ -26,7 +26,7 @@ from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import as_path
 
 _BLOCK, _GAP = 2**20, 2**12  # bytes that are read at once; between two lines that are
-_AT_ONCE = 64  # pairs that are made at once where all are asked for
+_AT_ONCE = 64  # pairs that are made at once when all are read
 
 
 class Manifest(Sequence[Pair]):
@@ -45,7 +45,7 @@ class Manifest(Sequence[Pair]):
     named_once: bool = True,
   ):
     """files: what the texts for files mean, in place of `manifest_files.beside` the manifest. named_once: False where
-    somebody else looks whether an id stands twice."""
+    the caller checks for duplicate ids."""
     self.path, self._sources = path, tuple(sources)
     self._files = manifest_files.beside(path.parent) if files is None else files
     self._numbers: np.ndarray | None = None  # of the lines, of a part

@@ -69,7 +69,7 @@ def celsius(counts: np.ndarray, camera: Camera) -> np.ndarray:
 
 
 def _through(camera: Camera) -> float:
-  """Of what comes from the body, the share that half of the air lets through."""
+  """The share of the body's radiation that half of the air transmits."""
   water = camera.humidity * np.exp(np.polynomial.polynomial.polyval(camera.air - KELVIN, _WATER))
   parts = [np.exp(-np.sqrt(camera.distance / 2) * (a + b * np.sqrt(water)))
            for a, b in zip(camera.alpha, camera.beta, strict=True)]  # fmt: skip

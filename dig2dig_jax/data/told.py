@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 
 def lines(sources: Sequence[str], found: Sequence[Sequence[str]]) -> list[str]:
-  """For the user. found: of every pair, what `Image.told` says of each source; nothing where nobody asked."""
+  """For the user. found: of every pair, `Image.told` of each source; empty where nothing was reported."""
   told = []
   for number, source in enumerate(sources):
     ways = Counter(way for pair in found if pair for way in pair[number].split("; ") if way)

@@ -1,4 +1,4 @@
-"""What do a report's tables and first sentences say? Rows with what a pointer is told, and what papers take over."""
+"""What do a report's tables and first sentences contain? Rows with their tooltips, and LaTeX for papers."""
 
 import math
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def lead(comparison: Comparison) -> str:
 
 
 def columns(comparison: Comparison) -> list[dict]:
-  """A dictionary per measure: name, head with its arrow, meaning, and title, which a pointer is told."""
+  """A dictionary per measure: name, head with its arrow, meaning, and title, the tooltip."""
   found = []
   for name, higher in comparison.higher_is_better.items():
     known: Meaning | None = meaning(name) if name in METRICS or name == "LPIPS" else None

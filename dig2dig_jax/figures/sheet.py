@@ -24,7 +24,7 @@ _PIXELS = 2**24  # of a sheet
 
 @contextlib.contextmanager
 def for_show(what: Path | str, notes: list[str]) -> Iterator[None]:
-  """Whatever fault making a picture meets becomes one line in `notes`: nobody loses a run to a picture of it."""
+  """Any fault in drawing becomes one line in `notes`: a picture must not end a run."""
   try:
     yield
   except Exception as error:  # of memory, of a disk, of OpenCV, of Matplotlib: all alike here

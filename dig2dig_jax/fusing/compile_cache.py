@@ -1,8 +1,8 @@
-"""What compiled code may JAX take from disk? Entries of its own cache, whole and as they were written.
+"""Which compiled code may JAX load from disk? Entries of its own cache that are complete and unchanged.
 
 JAX writes an entry in place, never replaces one, and loads whatever decompresses: a process that is killed leaves a
-torn entry for good, and a flipped bit becomes machine code. So JAX is given a folder of this process alone. What it
-finds there was held against the SHA-256 in its name; what it adds is published under its hash, by one rename.
+truncated entry for good, and a flipped bit becomes machine code. JAX therefore uses a folder of this process alone. The
+entries in it were checked against the SHA-256 in their names; new ones are published under their hash, by one rename.
 """
 
 import atexit
@@ -26,14 +26,14 @@ from jax.experimental.compilation_cache import compilation_cache as jax_cache
 from dig2dig_jax.files import replacing
 from dig2dig_jax.fusing.ledger import versions
 
-MOST = 256  # entries of a kind of machine: all of them are read at every start, a tenth of a second for so many
+MOST = 256  # entries per kind of machine: all of them are read at every start
 _ENTRY = re.compile(r"(.+-cache)\.([0-9a-f]{32})")  # published; the hash is the first half of SHA-256
 _PRIVATE = "process-"
 
 
 class CompileCache:
-  """Entries in `folder` for machines and versions like this one's, lent to JAX. `notes` grows. Raises OSError where
-  nothing can be written."""
+  """Entries in `folder` for machines and versions like this one's, made available to JAX. `notes` grows. Raises OSError
+  where nothing can be written."""
 
   def __init__(self, folder: Path):
     self._published = folder / "compiled" / hashlib.sha256(machine().encode()).hexdigest()[:16]
@@ -41,7 +41,7 @@ class CompileCache:
     _sweep(self._published)
     self.folder = Path(tempfile.mkdtemp(prefix=_PRIVATE, dir=self._published))
     self._lock = (self.folder / "lock").open("wb")
-    self._lock.write(bytes(4096))  # a full disk takes a folder, but nothing in it
+    self._lock.write(bytes(4096))  # a full disk accepts a folder, but no content
     self._lock.flush()
     with contextlib.suppress(OSError):  # some network file systems know no locks
       fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -71,7 +71,7 @@ class CompileCache:
       self.notes.append(f"{self._published}: {damaged} damaged entries, removed; their programs are compiled again")
 
   def publish(self) -> None:
-    """Hands on what JAX has added. A fault is a note, once."""
+    """Publishes what JAX has added. A fault is noted once."""
     for path in self.folder.glob("*-cache"):
       if path.name in self._known:
         continue
@@ -95,7 +95,7 @@ class CompileCache:
       path.unlink(missing_ok=True)
 
   def close(self) -> None:
-    """Publishes, and takes JAX's folder away."""
+    """Publishes, and removes JAX's folder."""
     self.publish()
     self._lock.close()
     shutil.rmtree(self.folder, ignore_errors=True)
@@ -105,12 +105,12 @@ _active: CompileCache | None = None
 
 
 def active() -> CompileCache | None:
-  """The cache that JAX uses now, where `use` gave it one."""
+  """The cache that JAX uses now, if `use` has set one."""
   return _active
 
 
 def use(folder: Path) -> str | None:
-  """Lets JAX keep what it compiles in `folder`, until this process ends. Where that cannot be: a line that says so."""
+  """Lets JAX store compiled programs in `folder` until this process ends. Returns a line if it cannot."""
   global _active
   stop()
   try:
@@ -121,7 +121,7 @@ def use(folder: Path) -> str | None:
   jax.config.update("jax_compilation_cache_dir", str(_active.folder))
   jax.config.update("jax_persistent_cache_enable_xla_caches", "none")  # their path in it would be part of every key
   jax_cache.reset_cache()
-  # JAX's words about its own folder: a full disk is told by `publish`.
+  # JAX's own warnings about the folder; a full disk is reported by `publish`.
   warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache")
   return None
 
@@ -139,10 +139,10 @@ def stop() -> None:
 
 @contextlib.contextmanager
 def bypassed() -> Iterator[None]:
-  """What is compiled inside is really compiled."""
+  """Programs inside are compiled without the cache."""
   before = jax.config.jax_enable_compilation_cache
   jax.config.update("jax_enable_compilation_cache", False)
-  jax_cache.reset_cache()  # JAX asks for the setting once
+  jax_cache.reset_cache()  # JAX reads the setting once
   try:
     yield
   finally:
@@ -178,7 +178,7 @@ def machine() -> str:
 
 
 def _sweep(folder: Path) -> None:
-  """Removes the folders of processes that were killed: nobody holds their lock."""
+  """Removes the folders of killed processes, whose locks are free."""
   for path in folder.glob(f"{_PRIVATE}*/lock"):
     with contextlib.suppress(OSError), path.open("rb") as lock:
       fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -205,7 +205,7 @@ def _digest(content: bytes) -> str:
 
 
 def _whole(content: bytes) -> bool:
-  """Whether JAX wrote an entry to its end. It compresses by zstd where that is installed."""
+  """Whether an entry is complete. JAX compresses with zstd where that is installed."""
   if not content.startswith(b"\x28\xb5\x2f\xfd"):
     try:
       return bool(zlib.decompress(content))

@@ -112,7 +112,7 @@ def _flat(flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shown(value) -> str:
-  """Of a flag, in one line whatever somebody wrote into the log."""
+  """A flag's value in one line, whatever the log contains."""
   text = str(value)
   text = text if text.isprintable() else ascii(text)
   return text if len(text) <= 200 else text[:200] + "..."

@@ -35,7 +35,7 @@ class Facts:
     self.lost.append(pair.lost)
     self.told.append(pair.told)
     self.aligned.append((pair.name, dict(pair.aligned)))
-    # Of where something moved the share is told, which a number has as its mean too.
+    # Of a map of motion only the affected share is kept; its consumer takes the mean, which leaves a number unchanged.
     share = {source: one._replace(area=np.float64(one.area.mean())) for source, one in pair.moved.items()}
     self.moved.append((pair.name, share))
 

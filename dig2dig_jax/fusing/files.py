@@ -40,7 +40,7 @@ def write_selection(config: FuseConfig, name: str, steps: Trace) -> None:
 def write_temperatures(config: FuseConfig, name: str, pair: LoadedPair) -> str:
   """NAME_celsius.tif of the first source that has temperatures: float32 degrees Celsius in the frame of the fused
   image, NaN where there are none. Returns that source's name, empty where no source has any; then nothing is written.
-  UserError where somebody else's file is in its place."""
+  UserError where a foreign file is in its place."""
   source = next((source for source in config.sources if source in pair.celsius), "")
   if not source:
     return ""
@@ -101,7 +101,7 @@ def rounded(curves: dict[str, np.ndarray]) -> dict[str, list]:
 
 
 def claim_record(config: FuseConfig, place: Place, *, known: bool) -> None:
-  """To be called before anything is computed. UserError where somebody else's file is in the record's place. known: the
+  """To be called before anything is computed. UserError where a foreign file is in the record's place. known: the
   folder has a log of this program's, so that a record there is its own too."""
   path = _record(config, place)
   with explained(path):

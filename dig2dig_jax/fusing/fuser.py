@@ -22,9 +22,9 @@ from dig2dig_jax.methods.fuse import FusionTrace, fuse
 from dig2dig_jax.sampling.tiling import tiled
 from dig2dig_jax.sampling.types import Denoiser, StatefulDenoiser
 
-TILES = (1024, 512, 256)  # sides that are tried in turn for an image that does not fit whole
-MOST_PAIRS = 8  # per device, where the batch size is chosen: more gains no speed and costs memory
-# What a program raises: the device's own, and what JAX says of arguments that an earlier run's program does not take.
+TILES = (1024, 512, 256)  # sides tried in turn for an image that does not fit as a whole
+MOST_PAIRS = 8  # per device, where the batch size is chosen: more are not faster and cost memory
+# What a program raises: faults of the device, and JAX's errors for arguments that a stored program does not accept.
 _OF_DEVICE = (jax.errors.JaxRuntimeError, ValueError, TypeError)
 
 
@@ -42,11 +42,11 @@ class Fuser:
     method, params: what to run.
     seed: of all randomness; a pair's own is fold_in(key(seed), id).
     devices: that share a batch; the first of this process if None.
-    keep: what is wanted of a pair's FusionTrace, chosen on the device: the rest need not be copied.
+    keep: selects from a pair's FusionTrace on the device, so that the rest need not be copied.
     tile: side of the network's tiles; 0 for none; None for whole images where they fit memory, else `TILES`.
     overlap: of neighbouring tiles, in pixels.
-    programs: where compiled ones are kept; nowhere if None.
-    compiling: told the shape [B, K, H, W, 3] of a program that is about to be compiled.
+    programs: store of compiled programs; none if None.
+    compiling: called with the shape [B, K, H, W, 3] of a program that is about to be compiled.
     shard_image: the devices share the rows of each image, not the pairs of a batch; the image is that of one device to
       rounding. UserError with one device, or with tiles.
   """
@@ -81,10 +81,10 @@ class Fuser:
     self._compiling = compiling
     self._programs: dict[tuple[tuple[int, ...], int], jax.stages.Compiled] = {}
     self._unproven: set = set()  # programs that came from disk and have not yet run
-    self._mended: set = set()  # and those that were compiled again because they did not
+    self._mended: set = set()  # and those that were compiled again because they failed
     self._mending = threading.Lock()
     self._plans: dict[tuple[int, int, int], Plan] = {}
-    self._running = None  # what was started last
+    self._running = None  # the batch started last
     self.compile_seconds = 0.0
     self.notes: list[str] = []
 
@@ -99,8 +99,8 @@ class Fuser:
     """Like a call, but returns arrays that are still being computed."""
     program = self._program(images.shape, self.tile(images.shape))
     arguments = [jax.device_put(array, self._placed) for array in (images, ids)]
-    if self.devices[0].platform == "cpu":  # which would run both at once, in twice the memory and no less time
-      with contextlib.suppress(jax.errors.JaxRuntimeError):  # told to whoever asks for that result
+    if self.devices[0].platform == "cpu":  # which would run both at once, with twice the memory and no faster
+      with contextlib.suppress(jax.errors.JaxRuntimeError):  # reported with that result
         jax.block_until_ready(self._running)
     self._running = program(self._params, *arguments)
     return self._running
@@ -113,7 +113,7 @@ class Fuser:
       return error
 
   def finish(self, images: np.ndarray, ids: np.ndarray, begun: tuple[jax.Array, Any] | Exception):
-    """(fused images, what is kept) of what `begin` returned, waited for. A program of an earlier run that fails is made
+    """(fused images, what is kept) of what `begin` returned; waits for it. A stored program that fails is compiled
     again, once. May be called by threads."""
     try:
       if isinstance(begun, Exception):
@@ -126,12 +126,12 @@ class Fuser:
     return fused, begun[1]
 
   def proven(self, shape: tuple[int, ...]) -> None:
-    """Told that a batch of this shape came out well: its program runs, wherever it came from."""
+    """Records that a batch of this shape succeeded: its program runs, wherever it came from."""
     self._unproven.discard((shape, self.tile(shape)))
 
   def again(self, images: np.ndarray, ids: np.ndarray, error: Exception) -> tuple[jax.Array, Any]:
-    """The result of a batch that met `error`, by a program compiled here and now. Raises `error` where the program that
-    it ran was no other, or memory is what it lacked. May be called by threads."""
+    """The result of a batch that failed with `error`, by a newly compiled program. Raises `error` if the failed program
+    was not a stored one, or memory was lacking. May be called by threads."""
     key = images.shape, self.tile(images.shape)
     with self._mending:
       if faults.of_memory(error) or key not in self._unproven | self._mended:
@@ -161,7 +161,7 @@ class Fuser:
     """How pairs of (sources, height, width) run in the memory that there is.
 
     batch_size: most pairs per device and call; 0 chooses. Where they do not fit, fewer are taken, which changes no
-    image, and then, unless `tile` was given, the network's tiles get smaller, which is told in `notes`.
+    image, and then, unless `tile` was given, the network's tiles get smaller, which `notes` reports.
     Raises UserError, with the figures, where nothing fits.
     """
     if shape not in self._plans:
@@ -189,14 +189,14 @@ class Fuser:
           return Plan(pairs * self._sharing, side)
         self._programs.pop(((pairs * self._sharing, count, height, width, 3), side), None)
         asked = need if pairs == 1 and asked is None else asked
-        # Memory grows with the batch: go straight to what should fit.
+        # Memory grows with the batch: go directly to the size that should fit.
         pairs = min(pairs - 1, max(1, int(pairs * there / need))) if pairs > 1 else 0
     ways = "--tile=256" if self._tile else "--tile=1024" if self._tile == 0 else "a larger device"
     raise UserError(f"expected memory for {width}x{height}, {_gigabytes(need)}, found {_gigabytes(there)}; try {ways}, "
                     "--dig_chunk=1 or --dtype=bfloat16")
 
   def _needed(self, shape: tuple[int, ...], tile: int) -> float | None:
-    """Bytes per device; infinite where the compiler itself finds no room."""
+    """Bytes per device; infinite if the compiler itself runs out of memory."""
     try:
       need = memory.needed(self._program(shape, tile), self._params)
     except jax.errors.JaxRuntimeError as error:
@@ -216,7 +216,7 @@ class Fuser:
     return self._programs[shape, tile]
 
   def _wanted(self, shape: tuple[int, ...], tile: int):
-    """What `Programs` is asked with."""
+    """The arguments for `Programs`: name, devices, function and arguments of a program."""
     images = jax.ShapeDtypeStruct(shape, jnp.float32, sharding=self._placed)
     ids = jax.ShapeDtypeStruct(shape[:1], jnp.uint32, sharding=self._placed)
     name = f"{shape} {tile} {self._overlap} {self._seed}{' rows' if self._shard_image else ''}"
@@ -248,20 +248,20 @@ class Fuser:
         fused, trace = fuse(method, params, jax.random.fold_in(jax.random.key(self._seed), pair_id), images)
         return fused, self._keep(trace)
 
-      if len(images) == 1:  # of a batch every branch of a condition runs, of one pair only its own
+      if len(images) == 1:  # in a batch every branch of a condition runs, for one pair only its own
         return jax.tree.map(lambda leaf: leaf[None], one(images[0], ids[0]))
       return jax.vmap(one)(images, ids)
 
     if self._shard_image:
       return jax.jit(run, out_shardings=self._whole)
     if len(self.devices) > 1:
-      # Pairs have nothing to tell each other: each device runs the very program that it would run alone.
+      # Pairs are independent: each device runs the same program as it would alone.
       run = jax.shard_map(run, mesh=self._mesh, in_specs=(_NONE, _PAIRS, _PAIRS), out_specs=_PAIRS, check_vma=False)
     return jax.jit(run)
 
   def _by_rows(self, denoise: Denoiser) -> Denoiser:
-    """The denoiser whose image lies on the devices by rows; what follows from that, XLA works out: neighbours' rows for
-    convolutions, sums over devices for normalisations, keys and values of all for attention."""
+    """The denoiser with the rows of its image distributed over the devices; XLA derives the communication: neighbouring
+    rows for convolutions, sums over devices for normalisations, all keys and values for attention."""
     rows = NamedSharding(self._mesh, _PAIRS)
     return lambda x_t, step: denoise(jax.lax.with_sharding_constraint(x_t, rows), step)
 

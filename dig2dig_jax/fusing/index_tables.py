@@ -1,7 +1,7 @@
-"""How does the index keep what the logs tell? Tables of SQLite, and lines of a log as their rows.
+"""How does the index store the logs? As tables of SQLite, with lines of a log as their rows.
 
-Names are kept as bytes (file names need not be UTF-8); of a pair's sources a hash of their sizes; of its image's hash
-nothing, for the log has it and few ask. So a pair takes its name and about 25 bytes.
+Names are stored as bytes (file names need not be UTF-8), and of a pair's sources a hash of their sizes. The hash of its
+image is not stored, since it is rarely needed and the log has it. A pair thus takes its name and about 25 bytes.
 """
 
 import json
@@ -19,7 +19,7 @@ _MARK = 0x64326466  # SQLite's application id: d2df
 _VERSION = 1
 _FACTOR, _BITS = 0x5DEECE66D, 2**48 - 1
 _NOTHING: dict[str, Any] = {}
-_FLUSH = 20_000  # rows that are held before they are handed over
+_FLUSH = 20_000  # rows that are buffered before they are inserted
 _SCHEMA = """
 CREATE TABLE {0}.logs (number INTEGER PRIMARY KEY, name BLOB, size INTEGER, probe BLOB, lines INTEGER, bad INTEGER,
                        first_bad INTEGER);
@@ -31,7 +31,7 @@ CREATE TABLE {0}.done (id BLOB, log INTEGER, offset INTEGER, bytes INTEGER, run 
 CREATE TABLE {0}.failed (id BLOB, log INTEGER, offset INTEGER, run INTEGER, kind TEXT, at INTEGER,
                          PRIMARY KEY (id, log, offset)) WITHOUT ROWID;
 """
-_SMALL = ("logs", "runs", "starts")  # tables that each process holds whole
+_SMALL = ("logs", "runs", "starts")  # tables that each process keeps in memory
 _MAPS, _ASKED_CELSIUS, _HAS_CELSIUS = 1, 2, 4  # of a row's marks
 
 
@@ -73,7 +73,7 @@ class Start(NamedTuple):
 
 
 def digest(sizes: Iterable[int]) -> int:
-  """48 bits of the sizes of a pair's sources, in their order: changed files are told by it, nobody is kept out."""
+  """48 bits of the sizes of a pair's sources, in their order: it detects changed files and is no security measure."""
   value = 0
   for size in sizes:
     value = (value + size + 2) * _FACTOR & _BITS
@@ -104,13 +104,13 @@ def make(connection: sqlite3.Connection, schema: str) -> None:
 
 
 def is_index(path: Path) -> bool:
-  """Whether a file is an index of this version: read from its first bytes, and through no link."""
+  """Whether a file is an index of this version: read from its first bytes, and not through a link."""
   return _version(path) == _VERSION
 
 
 def is_free(path: Path) -> bool:
-  """Whether an index may be written there: nothing is lost of an index of any version, nor of a file without a byte,
-  which a disk may leave when it stops."""
+  """Whether an index may be written there: it replaces an index of any version, or an empty file, which a
+  disk may leave after a failure."""
   if path.is_symlink():
     return False
   return not path.exists() or path.is_file() and (path.stat().st_size == 0 or _version(path) is not None)
@@ -126,7 +126,7 @@ def _version(path: Path) -> int | None:
 
 
 def take_over(connection: sqlite3.Connection) -> None:
-  """Small tables of the attached file become this process's own."""
+  """Copies the small tables of the attached file into this process's database."""
   for table in _SMALL:
     connection.execute(f"INSERT INTO main.{table} SELECT * FROM snap.{table}")
 
@@ -174,8 +174,8 @@ def ask(
 
 
 def failures(connection: sqlite3.Connection, *, attached: bool) -> Iterator[tuple]:
-  """(id, log, offset, run, kind, at) of the last failure of each pair that no later line tells to be done."""
-  # A bare column beside max() is of the row that has the maximum.
+  """(id, log, offset, run, kind, at) of the last failure of each pair that no later line reports as done."""
+  # In SQLite, a bare column beside max() comes from the row with the maximum.
   last = f"SELECT id, log, offset, run, kind, max(at) AS at FROM ({_both('*', 'failed', attached)}) GROUP BY id"
   later = "d.id = f.id AND d.run = f.run AND (d.log <> f.log OR d.offset > f.offset)"
   undone = [f"NOT EXISTS (SELECT 1 FROM {schema}.done AS d WHERE {later})" for schema in _schemas(attached)]
@@ -198,7 +198,7 @@ def told_marks(marks: int) -> dict[str, Any]:
 
 
 class Taken:
-  """Takes lines of logs into the tables, and gives rows back by names instead of numbers."""
+  """Inserts lines of logs into the tables, and returns rows with names instead of numbers."""
 
   def __init__(self, connection: sqlite3.Connection):
     self._own = connection
@@ -260,7 +260,7 @@ class Taken:
 
   def _of_start(self, offset: int, fingerprint: str, at: int) -> list[Any]:
     run = self._run(fingerprint)
-    if self._start is None or self._start[2] != run:  # a log of before, or somebody cut the line of its run
+    if self._start is None or self._start[2] != run:  # a log of an earlier version, or one without the line of its run
       self._keep_start()
       self._start = [self._log, offset, run, at, "{}", 0, 0, 0.0, at]
     self._start[8] = max(self._start[8], at)

@@ -100,7 +100,7 @@ def run(
 def _begin(
   log, config: FuseConfig, identity: ledger.Identity, place: Place, figures: dict[str, int], *, own: bool
 ) -> None:
-  """own: this process's devices fuse; those of an engine's workers are told by the lines of their pairs."""
+  """own: this process's devices fuse; those of an engine's workers are in the lines of their pairs."""
   run = {"fingerprint": identity.fingerprint, "sources": config.sources, "seed": config.seed,
          "versions": ledger.versions(), "weights": identity.weights, "flags": identity.flags}  # fmt: skip
   if own:

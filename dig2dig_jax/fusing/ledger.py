@@ -1,8 +1,8 @@
 """What has been done, and with what? A line per finished or failed pair, in a file per process, that reruns read.
 
-A line is written after its image stands, so that whoever is killed between the two does the pair again, to the same
-pixels, and no pair stands twice. Every process appends to a file of its own and reads those of all; what the lines say
-is in `ledger_lines`, how many of them are asked without being read in `ledger_index`.
+A line is written after its image, so that a pair whose process is killed between the two is computed again, to the same
+pixels, and no pair is logged twice. Every process appends to its own file and reads those of all; the format of lines
+is in `ledger_lines`, their index in `ledger_index`.
 """
 
 import contextlib
@@ -26,15 +26,15 @@ from dig2dig_jax.record import explained
 
 FOLDER = "log"
 CURVES = "curves"  # a folder in it
-_MOST_CURVES = 2**21  # bytes of them that all processes keep together, and
+_MOST_CURVES = 2**21  # bytes of curves that all processes keep together, and
 _LEAST_CURVES = 2**14  # each of them at least
 
 
 class Ledger(LineFile):
   """The log of one process, `folder/log/INDEX-of-COUNT.jsonl`. Use as a context; its methods may be called by threads.
 
-  What pairs have in common is written at the first of them, and at each `begin`. Curves, which are longer than all the
-  rest, are kept of the first pairs only, in a file of their own; `curves_left_out` counts the others.
+  What pairs have in common is written with the first of them, and at each `begin`. Curves, which are longer than
+  everything else, are kept for the first pairs only, in a file of their own; `curves_left_out` counts the others.
   Raises UserError where the file cannot be written, or another process writes it.
   """
 
@@ -59,9 +59,9 @@ class Ledger(LineFile):
     super().__exit__(*exception)
 
   def _is_own(self) -> bool:
-    """It is empty, or holds a line of this job: a run of before names were noted."""
+    """It is empty, or has a line of this job: a run of an earlier version, which recorded no names."""
     path = self.path
-    return path.is_symlink() or path.is_file() and (  # of links whoever opens it tells
+    return path.is_symlink() or path.is_file() and (  # links are reported when the file is opened
       path.stat().st_size == 0 or any(entry is not None for _, _, entry in ledger_lines.lines(path)))
 
   def begin(self, run: Mapping[str, Any], **figures) -> None:
@@ -76,7 +76,7 @@ class Ledger(LineFile):
 
   def append(self, entry: Mapping[str, Any]) -> None:
     """A finished pair: at least id, sha256 and bytes of its image, sources {name: bytes}, fingerprint, flags and
-    weights; one write, handed to the operating system before it returns; the whole of it, or nothing."""
+    weights; one write, passed to the operating system before it returns; all of it or nothing."""
     with self._lock:
       if self._begun.get("fingerprint") != entry["fingerprint"]:
         self._begin(entry, {})
@@ -111,7 +111,7 @@ class Ledger(LineFile):
 
 
 def share_of_curves(processes: int) -> int:
-  """Bytes of curves that each of so many processes keeps."""
+  """Bytes of curves that each of this many processes keeps."""
   return max(_LEAST_CURVES, _MOST_CURVES // processes)
 
 
@@ -135,8 +135,8 @@ Entries = dict[str, list[dict[str, Any]]]  # by the pair's name
 
 
 def read(folder: Path, notes: list[str] | None = None) -> Entries:
-  """All that the logs of all processes that ever wrote into `folder` tell of finished pairs, by pair: for reports, not
-  to find out what is done. What is no line of this job is set aside, with a note per file."""
+  """All that the logs of all processes that ever wrote into `folder` have about finished pairs, by pair: for reports,
+  not to find out what is done. Foreign lines are skipped, with a note per file."""
   notes = [] if notes is None else notes
   refuse_link(folder / FOLDER)
   heads: dict[str, dict[str, Any]] = {}
@@ -157,7 +157,7 @@ def read(folder: Path, notes: list[str] | None = None) -> Entries:
   entries: Entries = {}
   for path, number, entry in found:
     whole = ledger_lines.whole(entry, heads.get(entry.get("run", "")))
-    if whole is None:  # nobody tells of its run any more
+    if whole is None:  # the line of its run is missing
       bad.setdefault(path, []).append(number)
     else:
       entries.setdefault(whole["id"], []).append(whole)
@@ -169,7 +169,7 @@ def read(folder: Path, notes: list[str] | None = None) -> Entries:
 
 
 def shards(folder: Path) -> Iterator[dict[str, Any]]:
-  """The lines of finished pairs that lie in shards, one by one as they stand in the logs."""
+  """The lines of finished pairs that lie in shards, one by one in the order of the logs."""
   refuse_link(folder / FOLDER)
   for path in sorted((folder / FOLDER).glob("*.jsonl")):
     with explained(path):
@@ -179,7 +179,7 @@ def shards(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _add_curves(folder: Path, entries: Entries, notes: list[str]) -> None:
-  """To the entries of the images that they are of; those of a line of before are looked at where they stand."""
+  """Adds curves to the entries of their images; those inside lines of earlier versions are checked in place."""
   damaged: dict[Path, int] = {}
   for several in entries.values():
     for entry in several:
@@ -204,8 +204,8 @@ def _add_curves(folder: Path, entries: Entries, notes: list[str]) -> None:
 
 
 class Identity(NamedTuple):
-  """Everything that decides pixels but the images: flags (JSON-able), SHA-256 of the weights, and 16 hex digits of both
-  together."""
+  """Everything that determines the result but the images: flags (JSON-able), SHA-256 of the weights, and 16 hex digits
+  of both together."""
 
   flags: dict[str, Any]
   weights: str
@@ -220,10 +220,10 @@ def identity(flags: dict[str, Any], params) -> Identity:
 
 
 def versions() -> dict[str, str]:
-  """Of what makes the pixels."""
+  """Versions of the libraries that compute the pixels."""
   found = {}
   for name in ("dig2dig_jax", "jax", "jaxlib", "flax", "optax"):
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # run from a checkout that is not installed
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # a checkout that is not installed
       found[name] = importlib.metadata.version(name)
   return found
 
@@ -245,7 +245,7 @@ def file_hash(path: Path) -> str:
 
 
 def source_bytes(pair: Pair) -> dict[str, int]:
-  """Sizes of a pair's files: changed sources are told from those that were fused by them."""
+  """Sizes of a pair's files, by which changed sources are detected."""
   return {source: file_bytes(path) for source, path in pair.files.items()}
 
 

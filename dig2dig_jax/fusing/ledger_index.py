@@ -1,11 +1,10 @@
-"""What do the logs tell of these pairs? Asked of an SQLite file beside them, so that a start reads no log whole.
+"""What do the logs contain about these pairs? Queried from an SQLite file, so that no start reads whole logs.
 
-The logs, one for each process and only ever appended to, are what counts; the index is made of them and can be thrown
-away at any time. It is never written in place: a new one is made under another name, of the old one and of what the
-logs have had appended since, and takes the old one's place by one rename. Who reads it needs no locks for that, and
-neither write-ahead log nor shared memory, all of which network file systems do badly or not at all. What was appended
-since the index was made is read at the start, into a database of this process's own. In a store no index is made: the
-log's parts are read at each start.
+The logs, one for each process and only ever appended to, are authoritative; the index is derived from them and can be
+deleted at any time. It is never modified in place: a new one is made under another name, from the old one and the lines
+appended since, and replaces it by one rename. Readers therefore need no locks, write-ahead log or shared memory, which
+network file systems support poorly or not at all. Lines appended since the index was made are read at the start, into a
+database of this process. In a store no index is made: the log's parts are read at each start.
 """
 
 import collections
@@ -29,10 +28,10 @@ from dig2dig_jax.fusing.ledger import FOLDER, refuse_link
 from dig2dig_jax.record import explained
 
 FILE = "index.sqlite"
-LEAST = 2**20  # bytes of logs below which no index is worth a file, and
-SHARE = 16  # one part in so many of what is indexed: that much may be appended before a new index is made
-_ASKED = 500  # names in one question
-_PROBED = 4096  # bytes at a log's beginning, and before the place that it was read to, by which it is known again
+LEAST = 2**20  # bytes of logs below which no index is made
+SHARE = 16  # an index is made anew when the logs have grown by this fraction (1 / SHARE)
+_ASKED = 500  # names in one query
+_PROBED = 4096  # bytes at a log's beginning, and before the position read so far, that identify it
 
 
 class _Log(NamedTuple):
@@ -42,9 +41,9 @@ class _Log(NamedTuple):
 
 
 class Index:
-  """What all logs of a folder of results tell. Use as a context; `rows` may be called by threads.
+  """The contents of all logs of a folder of results. Use as a context; `rows` may be called by threads.
 
-  `notes`: a line for each log that has lines of others, and where the index itself cannot be used. UserError where the
+  `notes`: a line for each log with foreign lines, and if the index itself cannot be used. UserError where the
   logs cannot be read.
   """
 
@@ -54,7 +53,7 @@ class Index:
     self._stored = not isinstance(self.folder, Path)  # in a store
     self._logs: dict[str, _Log] = {}
     self._snapshot: os.stat_result | None = None
-    self._indexed = 0  # bytes of logs that the file tells of
+    self._indexed = 0  # bytes of logs that the file covers
     refuse_link(self.folder)
 
   def __enter__(self) -> Self:
@@ -71,7 +70,7 @@ class Index:
     self._own.close()
 
   def _connect(self) -> None:
-    # A database of this process's own: in memory while it is small, else a file that nobody else sees.
+    # A private database: in memory while it is small, else a temporary file.
     self._own = sqlite3.connect("", uri=True, check_same_thread=False, isolation_level=None)
     for setting in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-65536"):
       self._own.execute(f"PRAGMA {setting}")
@@ -81,7 +80,7 @@ class Index:
 
   @property
   def empty(self) -> bool:
-    """Whether no log tells of any run."""
+    """Whether no log contains a run."""
     return not self._taken.runs
 
   @property
@@ -89,7 +88,7 @@ class Index:
     return self.folder / FILE
 
   def _attach(self) -> None:
-    """Takes the file in, where there is one of the logs as they are now."""
+    """Attaches the file, if it matches the logs as they are now."""
     found = None
     if self._stored:
       return
@@ -115,7 +114,7 @@ class Index:
     self._taken = tables.Taken(self._own)
 
   def _strange(self, logs: dict[str, _Log]) -> str:
-    """What of the logs is not as it was indexed, empty where all of them have only been appended to."""
+    """How the logs differ from the index other than by appended lines; empty if they do not."""
     for name, log in logs.items():
       path = self.folder / name
       try:
@@ -127,8 +126,8 @@ class Index:
     return ""
 
   def publish(self) -> None:
-    """Makes the file anew where the logs have grown enough, unless another process is about to. What hinders that is
-    told in `notes`: the next start then reads more of the logs, and nothing is lost."""
+    """Makes the file anew where the logs have grown enough, unless another process is about to. A failure is
+    reported in `notes`: the next start then reads more of the logs, and nothing is lost."""
     size = sum(log.size for log in self._logs.values())
     if self._stored or size - self._indexed < max(LEAST, self._indexed // SHARE):
       return
@@ -146,12 +145,12 @@ class Index:
                           "start reads the logs instead")
 
   def refresh(self) -> set[str]:
-    """Reads what the logs have had appended since they were read; the names of the pairs that it is about."""
+    """Reads lines appended to the logs since the last read. Returns the names of their pairs."""
     with self._lock:
       return self._read_on(told=True)
 
   def _read_on(self, *, told: bool = False) -> set[str]:
-    """The names only where they are to be `told`."""
+    """The names only if `told`."""
     names: set[str] = set()
     with explained(self.folder):
       for path in sorted(self.folder.glob("*.jsonl")):
@@ -195,7 +194,7 @@ class Index:
     rows = self._asked(keys, "id, run, bytes, sources, marks")
     number = self._taken.runs.get(fingerprint)
     found = {row[0]: row[2:] for row in rows if row[1] == number}
-    if len(found) < len(rows):  # others, or some twice
+    if len(found) < len(rows):  # pairs of other runs, or duplicates
       counts = collections.Counter(row[0] for row in rows)
       found = {key: row for key, row in found.items() if counts[key] == 1}
     return found
@@ -217,7 +216,7 @@ class Index:
     return found
 
   def _forget(self, error: Exception) -> None:
-    """Goes on without the file, which is damaged, or was taken away while it was read."""
+    """Continues without the file, which is damaged, or was removed while it was read."""
     self.notes.append(f"{self.path}: expected an index of the logs beside it, found {one_line(error)}; the logs are "
                       "read instead")
     self._own.close()
@@ -225,14 +224,14 @@ class Index:
     self._read_on()
 
   def entry(self, row: Row | Failed) -> dict[str, Any] | None:
-    """The line itself, as it stands in the log; None where it is not there any more."""
+    """The line itself, as it stands in the log; None if it is no longer there."""
     with contextlib.suppress(OSError):
       for _, _, entry in ledger_lines.lines(self.folder / row.log, row.offset):
         return entry
     return None
 
   def head(self, fingerprint: str) -> dict[str, Any] | None:
-    """What the pairs of a run have in common; None where no line tells."""
+    """What the pairs of a run have in common; None if no line has it."""
     with self._lock:
       return self._taken.head(fingerprint)
 
@@ -257,7 +256,7 @@ class Index:
 
 
 def _joined(starts: Iterable[tables.Start]) -> list[tables.Start]:
-  """Those of a store's log, of which only the first part tells of the start; named as the log, without its part."""
+  """Those of a store's log, of which only the first part describes the start; named like the log, without its part."""
   found: list[tables.Start] = []
   for start in sorted(starts, key=lambda start: start.log):
     start = start._replace(log=start.log.removesuffix(".jsonl").rpartition("-")[0])
@@ -284,8 +283,8 @@ def _same(one: os.stat_result, other: os.stat_result) -> bool:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-  """Raises BlockingIOError where another process is in here; where a file system knows no such locks, several may be,
-  which costs their time and nothing else."""
+  """Raises BlockingIOError if another process holds the lock. On file systems without such locks several processes may
+  enter, which only costs time."""
   number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
   try:
     try:

@@ -1,13 +1,13 @@
-"""What does a line of the log tell? Typed entries; whatever else stands in the file is set aside and counted.
+"""What does a line of the log contain? Typed entries; anything else in the file is skipped and counted.
 
-A log has three kinds of lines. What a run has in common stands once, at each start, under its fingerprint; a finished
-pair takes one short line that names the fingerprint; so does a pair that failed:
+A log has three kinds of lines. What the pairs of a run have in common is written at each start, with its
+fingerprint; a finished pair takes one short line that names the fingerprint; so does a pair that failed:
 
   {"run": "9f0c...", "flags": {...}, "weights": "...", "sources": ["ir", "vi"], "pairs": 4000, ...}
   {"id": "0001", "run": "9f0c...", "sha256": "...", "bytes": 51234, "sources": [9876, 30211], "size": [480, 640], ...}
   {"failed": "0002", "run": "9f0c...", "kind": "unreadable", "why": "...", "at": 1780000000}
 
-Logs of before have everything in each line, and are read as well.
+Logs of earlier versions have everything in each line, and are read as well.
 """
 
 import base64
@@ -24,9 +24,9 @@ import numpy as np
 
 Entry = dict[str, Any]
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
-_WHOLE = {"id", "bytes", "sha256", "sources", "fingerprint", "flags", "weights"}  # of a line that tells everything
+_WHOLE = {"id", "bytes", "sha256", "sources", "fingerprint", "flags", "weights"}  # of a complete entry
 _SHORT = {"id", "bytes", "sha256", "sources", "run"}
-_COMMON = ("flags", "weights", "versions", "device", "seed")  # that a run's line tells for all its pairs
+_COMMON = ("flags", "weights", "versions", "device", "seed")  # in the line of a run, for all its pairs
 _OWN = ("device", "versions")  # of these, what may differ from pair to pair
 _SHORTER = {"seconds": "took", "contradiction": "odds"}  # names in a short line, of which there may be 10^7
 _LONGER = {short: name for name, short in _SHORTER.items()}
@@ -37,14 +37,14 @@ _WHY = 400  # characters of a failure's reason that are kept
 
 
 def head(entry: Mapping[str, Any], **more) -> str:
-  """The line of the run that an entry with everything in it is of. more: figures of this start of it."""
+  """The line of the run of a complete entry. more: figures of this start."""
   common = {name: entry[name] for name in _COMMON if name in entry}
   return _text({"run": entry["fingerprint"], "sources": list(entry["sources"]), **more, **common})
 
 
 def short(entry: Mapping[str, Any], run: Mapping[str, Any], now: datetime.datetime) -> str:
-  """The line of a finished pair: what the line of its `run` does not tell of an entry with everything in it. The device
-  and versions stand in it where they are others than the run's, as an engine's workers may have."""
+  """The line of a finished pair: what the line of its `run` does not have of a complete entry. It includes device and
+  versions if they differ from the run's, as those of an engine's workers may."""
   told = {*_COMMON, "id", "fingerprint", "sha256"} - {name for name in _OWN if entry.get(name) != run.get(name)}
   own = {name: value for name, value in entry.items() if name not in told}
   own["sources"] = list(entry["sources"].values())
@@ -63,7 +63,7 @@ def _text(entry: Mapping[str, Any]) -> str:
 
 
 def whole(entry: Entry, run: Mapping[str, Any] | None) -> Entry | None:
-  """A finished pair's entry with everything in it. run: the line of its run. None where nobody tells of that."""
+  """A finished pair's complete entry. run: the line of its run. None without one."""
   if "run" not in entry:
     return entry
   if run is None or len(run["sources"]) != len(entry["sources"]):
@@ -94,20 +94,20 @@ def sha256(entry: Entry) -> str:
 
 
 def lines(path: Path, start: int = 0) -> Iterator[tuple[int, int, Entry | None]]:
-  """(where it begins, where it ends, entry) of every line from byte `start` on, None for what is no line of this job. A
-  last line without an end is passed over: its process is at work, or was killed. Nothing of what is a link or no plain
-  file. Raises OSError."""
+  """(where it begins, where it ends, entry) of every line from byte `start` on, None for a foreign line. A last
+  line without an end is skipped: its process is still writing, or was killed. Links and special files yield nothing.
+  Raises OSError."""
   for begin, end, line in _texts(path, start):
     yield begin, end, None if line is None else entry(line)
 
 
 def texts(path: Path) -> Iterator[bytes | None]:
-  """The lines of a file as they are, None for one that is too long. Otherwise as `lines`."""
+  """The lines of a file as they are, None for one that is too long. Otherwise like `lines`."""
   return (line for _, _, line in _texts(path, 0))
 
 
 def _texts(path: Path, start: int) -> Iterator[tuple[int, int, bytes | None]]:
-  if not isinstance(path, Path):  # of a store, which knows no links
+  if not isinstance(path, Path):  # in a store, which has no links
     opened = path.open("rb")
   elif (number := descriptor(path)) is None:
     return
@@ -121,10 +121,10 @@ def _texts(path: Path, start: int) -> Iterator[tuple[int, int, bytes | None]]:
 
 
 def descriptor(path: Path) -> int | None:
-  """To read from; None for what would be read through a link, or is no file."""
+  """The open file; None for a link or a special file."""
   if path.is_symlink():
     return None
-  number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe would wait for its writer
+  number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe would block until it has a writer
   if S_ISREG(os.fstat(number).st_mode):
     return number
   os.close(number)
@@ -148,7 +148,7 @@ def _whole_lines(file, at: int) -> Iterator[tuple[int, bytes | None]]:
 
 
 def entry(line: bytes) -> Entry | None:
-  """Of one line; None where it is none of the three kinds, or its values are of other types."""
+  """The entry of one line; None if it is none of the three kinds, or values have the wrong type."""
   try:
     found = json.loads(line)
   except (ValueError, RecursionError):

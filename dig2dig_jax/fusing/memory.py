@@ -20,7 +20,7 @@ def needed(program: jax.stages.Compiled, params) -> int | None:
 
 
 def available(devices: list[jax.Device]) -> int | None:
-  """Bytes that a program may use on each of these devices now; None where nobody tells."""
+  """Bytes that a program may use on each of these devices now; None if unknown."""
   stats = [device.memory_stats() for device in devices]
   if all(known and "bytes_limit" in known for known in stats):
     return int(_DEVICE_SHARE * min(known["bytes_limit"] - known.get("bytes_in_use", 0) for known in stats))

@@ -33,7 +33,7 @@ INTERRUPTED = 130  # exit status, as shells have it
 
 
 class Place(NamedTuple):
-  """This process's number, from 0, among so many."""
+  """This process's number, from 0, and how many there are."""
 
   process: int
   processes: int
@@ -49,7 +49,7 @@ def place(
 
   distributed: join the others as the cluster tells. coordinator: HOST:PORT of process 0, to ask for it. processes,
   process: say it outright; they need no `distributed` unless there is a coordinator.
-  Raises UserError where nobody tells.
+  Raises UserError if the environment does not define it.
   """
   if coordinator is None and processes is not None and process is None and _KUBERNETES in os.environ:
     process = int(os.environ[_KUBERNETES])
@@ -82,7 +82,7 @@ def _joined(coordinator: str | None, processes: int | None, process: int | None)
 
 
 def join(coordinator: str | None, processes: int | None, process: int | None) -> None:
-  """Connects this process to the others, as JAX does. UserError where nobody tells who is who."""
+  """Connects this process to the others, as JAX does. UserError if the environment does not define their numbers."""
   try:
     jax.distributed.initialize(coordinator, processes, process)
   except (ValueError, RuntimeError) as error:

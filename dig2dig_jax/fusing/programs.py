@@ -1,8 +1,8 @@
 """Which programs need not be traced again? StableHLO on disk, as `jax.export` writes it; XLA's part is `compile_cache`.
 
-Tracing and lowering take longer than loading what XLA made of them. A file here is found by everything that decides a
-program, this package's own source among it, begins with its SHA-256, and is flatbuffers throughout: nothing of it is
-unpickled. What was kept is believed once it has run: until then any fault costs a compilation, never a result.
+Tracing and lowering take longer than loading compiled code. A file here is keyed by everything that determines a
+program, including this package's source, begins with its SHA-256, and consists of flatbuffers: nothing is unpickled. A
+stored program is trusted once it has run: until then any fault costs a compilation, never a result.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from dig2dig_jax.sampling.sampler import Trace
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _HASH = 32  # bytes of SHA-256 before the content
-# `jax.export` vouches for these on other versions of JAX no more; a file here is of this very version.
+# `jax.export` no longer guarantees these on other versions of JAX; a file here is of the same version.
 _ALLOWED = [export.DisabledSafetyCheck.custom_call(f"__cudnn$fmha{kind}Softmax") for kind in ("", "ScaleBias")]
 _ALLOWED.append(export.DisabledSafetyCheck.custom_call("__gpu$xla.gpu.triton"))
 
@@ -31,15 +31,15 @@ for _kind in (Trace, FusionTrace):  # what a program returns
 
 
 class Program(NamedTuple):
-  """compiled: to be called. kept: some of it came from disk, so that a fault may be the disk's."""
+  """compiled: to be called. kept: part of it came from disk, so that a fault may be due to the file."""
 
   compiled: jax.stages.Compiled
   kept: bool = False
 
 
 class Programs:
-  """StableHLO in `folder`, for one run. identity: everything beside shapes, devices and versions that decides what is
-  compiled: flags, the network's layout, what is kept of a trace. folder None: nothing is kept. options: of XLA."""
+  """StableHLO in `folder`, for one run. identity: everything beside shapes, devices and versions that determines the
+  program: flags, the network's layout, what is kept of a trace. folder None: nothing is stored. options: of XLA."""
 
   def __init__(self, folder: Path | None = None, identity: str = "", options: Mapping[str, Any] | None = None):
     self._folder, self._identity, self._options = folder, identity, options and dict(options)
@@ -56,7 +56,7 @@ class Programs:
     compiling: Callable[[], None] = lambda: None,
   ) -> Program:
     """The program of this name (shapes, tiles) on these devices. make: the Python function, jitted; arguments: their
-    shapes and where they lie. compiling: is called where none is kept, before that takes its time."""
+    shapes and devices. compiling: called before a compilation, if none is stored."""
     path = None if self._folder is None else self._path(name, devices)
     if path is not None and (found := self._loaded(path, name, devices, arguments)) is not None:
       return found
@@ -67,7 +67,7 @@ class Programs:
       exported = export.export(make(), disabled_checks=_ALLOWED)(*arguments)
       content = exported.serialize()
     except (NotImplementedError, ValueError, TypeError, ImportError, jax.errors.JaxRuntimeError) as error:
-      # What this raises differs by version and device.
+      # The exceptions of this call differ by version and device.
       self._note("the trace of a program cannot be kept", f"{type(error).__name__}: {faults.reason(error)}")
       return self._compiled(make(), arguments)
     try:
@@ -76,13 +76,13 @@ class Programs:
         temporary.write_bytes(hashlib.sha256(content).digest() + content)
     except OSError as error:
       self._note(f"--compile_cache={self._folder}: a program is not kept", error.strerror)
-    # The way that a later run will go: it finds what is compiled now.
+    # As a later run does, which thus finds what is compiled now.
     return self._compiled(self._jitted(exported, name, devices), arguments)
 
   def again(
     self, name: str, devices: Sequence[jax.Device], make: Callable[[], Callable], arguments: Sequence, error: Exception
   ) -> Program:
-    """The same without anything from disk, which is removed: the program that `get` gave has met `error`."""
+    """The same, compiled anew; the stored files are removed, since the program from `get` has failed with `error`."""
     self.notes.append(f"a cached program does not run ({faults.reason(error)}): removed, compiled again")
     if self._folder is not None:
       with contextlib.suppress(OSError):
@@ -94,7 +94,7 @@ class Programs:
       return Program(make().lower(*arguments).compile(compiler_options=self._options))
 
   def count(self, name: str, make: Callable[[], int]) -> int:
-    """What was counted in a traced program, which takes about a second: kept as a program is, a line of text."""
+    """Operations counted in a traced program, stored like a program, as a line of text."""
     if self._folder is None:
       return make()
     path = self._path(name, ()).with_suffix(".count")
@@ -103,9 +103,9 @@ class Programs:
       if seal == _seal(number):
         return int(number)
     except (OSError, ValueError):
-      pass  # it is counted again, which is all that is lost
+      pass  # it is counted again
     number = str(make())
-    with contextlib.suppress(OSError):  # `get` says where nothing can be kept
+    with contextlib.suppress(OSError):  # `get` reports that nothing can be stored
       path.parent.mkdir(parents=True, exist_ok=True)
       with replacing(path) as temporary:
         temporary.write_text(f"{number} {_seal(number)}\n", encoding="utf-8")
@@ -124,7 +124,7 @@ class Programs:
         raise ValueError("not what was written")
       exported = export.deserialize(bytearray(content[_HASH:]))
       return self._compiled(self._jitted(exported, name, devices), arguments)._replace(kept=True)
-    except Exception as error:  # whatever it is, the file is not needed
+    except Exception as error:  # of any kind: the file is not needed
       if faults.of_memory(error):
         raise
       self.notes.append(f"{path}: no longer loads ({type(error).__name__}), compiled again")
@@ -155,7 +155,7 @@ class Programs:
       self.notes.append(f"{what} ({reason})")
 
   def _title(self, name: str, devices: Sequence[jax.Device]) -> str:
-    """Of the program in JAX's cache. Not of the source: what XLA made of it outlives changes that change no program."""
+    """Name of the program in JAX's cache, without the source: compiled code outlives edits that change no program."""
     return f"fuse_{self._key(name, devices)[:16]}"
 
   def _path(self, name: str, devices: Sequence[jax.Device]) -> Path:

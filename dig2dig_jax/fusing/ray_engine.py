@@ -1,8 +1,8 @@
 """How does Ray run the tasks of a job? As a stream of `ray.data`: an actor per worker, which keeps its programs.
 
-Ray starts actors where nodes have room, more of them when nodes join, and gives a lost actor's task to another. It
-holds back tasks where results wait to be taken. Python's own pickles travel between machines of one cluster only; all
-tasks are handed over before the first is done, each packed, some tens of bytes a pair.
+Ray starts actors where nodes have room, more of them when nodes join, and reassigns the task of a lost actor. It
+holds tasks back while results wait to be collected. Pickles are only sent between machines of one cluster. All
+tasks are submitted before the first is done, packed into some tens of bytes per pair.
 """
 
 import contextlib
@@ -25,15 +25,15 @@ from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError, one_line
 from dig2dig_jax.fusing.engines import Done, Work
 
-# Of one task: each second counts in which its worker is gone and Ray does not know it yet, some tens for every loss. A
-# pair that kills its worker every time ends the run after these; Ray's own way is without end.
+# Tries of one task: Ray takes some tens of seconds to notice the loss of a worker. A pair that kills its worker every
+# time ends the run after this many; Ray itself would retry without end.
 TRIES = 1000
-_SETTINGS = ("jax_default_matmul_precision",)  # of JAX, that decide pixels
+_SETTINGS = ("jax_default_matmul_precision",)  # of JAX, that affect the result
 
 
 class RayEngine(NamedTuple):
   """An `Engine` on the cluster that this process is in already, else on that of `address` or RAY_ADDRESS, else on one
-  of its own that begins and ends with the run, on this machine alone. Which of these two is said in a line.
+  of its own that begins and ends with the run, on this machine alone. A line reports which of the two it is.
 
   least, most: workers; most None: as many as there is room for, whenever there is. resources: of one worker, by Ray's
   names (CPU, GPU, TPU...).
@@ -50,9 +50,9 @@ class RayEngine(NamedTuple):
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     if began:
-      os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray's C++ tells of every worker that is lost
+      os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray's C++ reports every lost worker
       with _explained(), _own_signals():
-        # Without an address Ray would join whatever cluster runs on this machine, of whomever.
+        # Without an address Ray would join any cluster that runs on this machine.
         address = self.address or os.environ.get("RAY_ADDRESS") or "local"
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
       own = address == "local"
@@ -78,7 +78,7 @@ class RayEngine(NamedTuple):
     others = {name: count for name, count in self.resources.items() if name not in names}
     source = ray.data.from_items([{"task": task} for task in tasks], override_num_blocks=len(tasks))
     tries = {}
-    if "ray_remote_args_fn" in inspect.signature(source.map_batches).parameters:  # Ray 2.64 is to take it away
+    if "ray_remote_args_fn" in inspect.signature(source.map_batches).parameters:  # to be removed in Ray 2.64
       tries = {"ray_remote_args_fn": lambda: {"max_task_retries": TRIES}}
       warnings.filterwarnings("ignore", message="`ray_remote_args_fn` is deprecated")
     stream = source.map_batches(
@@ -123,7 +123,7 @@ class _Actor:
     return {"done": np.array([pickle.dumps(self._done(_unpacked(task))) for task in batch["task"]], object)}
 
   def _done(self, pairs: Sequence[Pair]) -> Done | UserError:
-    """A fault is told to the job: Ray would wrap it in its own words, or do the task again."""
+    """A fault is returned to the job: Ray would wrap the exception, or repeat the task."""
     try:
       return self._worker(pairs)
     except UserError as error:
@@ -135,7 +135,7 @@ class _Actor:
 
 @contextlib.contextmanager
 def _own_signals() -> Iterator[None]:
-  """Who hears signals stays so: Ray's C++ takes SIGTERM for a fault, prints where it was, and aborts."""
+  """Keeps the signal handlers: Ray's C++ treats SIGTERM as a fault, prints a stack trace, and aborts."""
   here = threading.current_thread() is threading.main_thread()
   before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
   try:

@@ -19,7 +19,7 @@ from dig2dig_jax.fusing.ledger_index import Index
 class Results:
   """Of one run; its threads write different pairs.
 
-  index: None where nobody else has written here. rows: names of the pairs that the contact sheet shows. notes: grows by
+  index: None if no other process wrote here. rows: names of the pairs that the contact sheet shows. notes: grows by
   what could not be shown."""
 
   def __init__(
@@ -31,7 +31,7 @@ class Results:
     self.versions = ledger.versions()
 
   def shown(self, name: str) -> bool:
-    """Whether weights are asked for beside the image."""
+    """Whether weights are written beside the image."""
     return self.config.maps or name in self.rows
 
   def try_sheet(self, *, again: bool) -> None:
@@ -57,7 +57,7 @@ class Results:
   def write(
     self, pair: LoadedPair, fused: np.ndarray, kept, curves, *, files_of: Pair, seconds: float, tile: int, device: str
   ) -> None:
-    """The image last: whoever finds it finds the rest; then its line of the log.
+    """The image last, so that where it exists the rest does too; then its line of the log.
 
     Args:
       pair: as it was fused.

@@ -1,10 +1,10 @@
-"""How do results go into shards? So many pairs to a file: NAME.png and NAME.json, its line of the log, which appears
-whole when it is full, and at the end.
+"""How are results written to shards? A fixed number of pairs per file, as NAME.png and NAME.json, the line of the log.
+A shard is written atomically once it is full, and at the end.
 
-The log has a pair once its shard stands. Where a process was killed between the two, the lines are read back from the
-shard itself: no pair is made again. Before a shard is put it is seen which of its pairs another process has put in the
-meantime, so that none stands in two: names tell of which share a shard is, and shares of one division have no pair in
-common.
+A pair is logged once its shard is written. If a process was killed between the two, the lines are read back from the
+shard itself: no pair is computed again. Before a shard is written, pairs that another process has written in the
+meantime are dropped, so that none is in two shards: the name of a shard contains its share, and shares of one division
+have no pair in common.
 """
 
 import contextlib
@@ -34,21 +34,22 @@ _OF_SHARE = re.compile(r"fused-(\d+)-of-(\d+)-")
 
 
 class ShardFolder:
-  """A folder of results whose images lie in shards. It stands in for its path: what is asked of `folder / "NAME.png"`
-  is asked of an image in a shard, all else of the folder.
+  """A folder of results whose images are in shards. It replaces the folder's path: `folder / "NAME.png"` is an image in
+  a shard, every other name a file of the folder.
 
   Args:
-    folder: where the shards lie.
-    kind: of them. size: pairs in one. name: what the name of each begins with. share: of `place`, whose shards are
-      named by their pairs; None where `name` and a number are enough.
+    folder: of the shards.
+    kind: of the shards. size: pairs per shard. name: prefix of their names. share: of the pairs; its shards are named
+      by their pairs. None to name them by `name` and a number.
   """
 
   def __init__(self, folder, kind: Kind, size: int, name: str, share: Place | None = None):
     self.folder, self.kind, self.size = folder, kind, size
     self.name, self.number, self.share = name, 0, share
-    self._seen: set[str] = set()  # shards that were looked through, or are this process's own
-    self.pending: dict[str, bytes] = {}  # images that are in no shard yet
-    self.standing: dict[str, int] = {}  # bytes of images in shards that stand, by name
+    self._seen: set[str] = set()  # shards that were read, or were written by this process
+    self._whole: set[str] = set()  # shards whose size agreed with the log
+    self.pending: dict[str, bytes] = {}  # images not yet in a shard
+    self.standing: dict[str, int] = {}  # bytes of images in written shards, by name
     self._rows: list[dict[str, Any]] = []
     self._lock = threading.Lock()
 
@@ -59,14 +60,14 @@ class ShardFolder:
     return str(self.folder)
 
   def mkdir(self, **options) -> None:
-    """`prepare` has made it."""
+    """Done by `prepare`."""
 
   def prepare(self) -> None:
     make_folder(self.folder)
 
   def look(self) -> list[dict[str, Any]]:
-    """Takes note of the shards that stand. Returns the lines of theirs that the log lacks: such pairs are done, and
-    `stand` once they are in the log. UserError for a shard of another size than was written."""
+    """Registers the existing shards. Returns those of their lines that the log lacks: such pairs are done, and are
+    passed to `stand` once they are logged. UserError for a shard whose size differs from the one written."""
     there = self._there()
     counts: dict[str, int] = {}
     sizes: dict[str, int] = {}
@@ -81,10 +82,13 @@ class ShardFolder:
       if counts[line["shard"]] == line.get("in_shard"):
         there.pop(line["shard"], None)
     for name, size in sizes.items():
+      if name in self._whole:
+        continue
       path = self.folder / name
       if (found := path.stat().st_size) != size:
         raise UserError(f"{path}: expected the {self.kind.title} file of {size} bytes that was written, found {found} "
                         "bytes; delete it, and run the same command again to make its pairs anew")
+      self._whole.add(name)
     unlogged, seen = [], set[str]()
     for path in there.values():  # whose writer was killed
       for line in self._lines(path):
@@ -103,8 +107,7 @@ class ShardFolder:
         yield json.loads(text.read_bytes())
 
   def standing_lines(self, fingerprint: str) -> list[dict[str, Any]]:
-    """Those of the shard of this name that another worker has put, which are of this run; the next one is numbered
-    behind it."""
+    """The lines of this run in the shard of this name, if another worker has written it; the number then advances."""
     path = self.folder / f"{self.name}-{self.number:06d}{self.kind.suffix}"
     if not path.is_file():
       return []
@@ -116,7 +119,7 @@ class ShardFolder:
     return lines
 
   def _done_meanwhile(self, fingerprint: str) -> set[str]:
-    """Pairs of this run in shards that others have put since, but those of other shares of this division."""
+    """Pairs of this run in shards that others have written since, except those of other shares of this division."""
     found: set[str] = set()
     for name, path in self._there().items():
       if name not in self._seen and not self._is_apart(name):
@@ -130,17 +133,17 @@ class ShardFolder:
       int(match[2]) == self.share.processes and int(match[1]) != self.share.process)
 
   def stand(self, lines: list[dict[str, Any]]) -> None:
-    """Takes note of pairs of shards that stand."""
+    """Registers pairs of written shards."""
     self.standing |= {line["id"]: line["bytes"] for line in lines}
 
   def add(self, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Takes a pair's line, whose image has been written. The lines of the shard that this filled, which now stands."""
+    """Adds the line of a pair whose image is pending. Returns the lines of the shard that this completed and wrote."""
     with self._lock:
       self._rows.append(dict(entry))
       return self._put() if len(self._rows) >= self.size else []
 
   def close(self) -> list[dict[str, Any]]:
-    """The lines of the last shard, which now stands, full or not."""
+    """Writes the last shard, full or not. Returns its lines."""
     with self._lock:
       return self._put() if self._rows else []
 
@@ -164,7 +167,7 @@ class ShardFolder:
     path = self.folder / name
     with explained(path), replacing(path) as temporary:
       temporary.write_bytes(content)
-    rows[0]["shard_bytes"] = len(content)  # for the log alone; one line of the shard's is enough
+    rows[0]["shard_bytes"] = len(content)  # for the log only; one line per shard is enough
     for row in rows:
       self.standing[row["id"]] = len(self.pending.pop(row["id"]))
     self._rows, self.number = [], self.number + 1
@@ -172,7 +175,7 @@ class ShardFolder:
 
 
 class Slot:
-  """The path of an image in a shard, as far as who writes one asks."""
+  """The path of an image in a shard, with the operations that writing an image needs."""
 
   def __init__(self, parent: ShardFolder, name: str):
     self.parent, self.name, self._id = parent, name, name.removesuffix(".png")
@@ -196,7 +199,7 @@ class Slot:
     raise FileNotFoundError(errno.ENOENT, "nothing there")
 
   def open(self, how: str = "rb"):
-    """What has been written and is in no shard yet."""
+    """A pending image, for reading."""
     if (data := self.parent.pending.get(self._id)) is None:
       raise OSError(errno.EACCES, "an image in a shard that stands, which is not written over")
     return io.BytesIO(data)
@@ -209,7 +212,7 @@ class Slot:
 
 
 class ShardLog:
-  """The log of a run that writes shards: a pair's line is handed on when its shard stands."""
+  """The log of a run that writes shards: a pair's line is passed on once its shard is written."""
 
   def __init__(self, folder: ShardFolder, log, unlogged: list[dict[str, Any]]):
     self._folder, self._log, self._unlogged = folder, log, unlogged
@@ -236,7 +239,7 @@ class ShardLog:
     return self._log.notes()
 
   def append(self, entry: dict[str, Any]) -> None:
-    """An engine's worker has written the shard of its pairs itself, and says so in their lines."""
+    """A line with a `shard` is of a pair whose shard an engine's worker has written itself."""
     self._hand_on([entry] if "shard" in entry else self._folder.add(entry))
 
   def touched(self) -> float:
@@ -248,15 +251,15 @@ class ShardLog:
 
 
 def place_of(out, container: str, size: int, *, name: str = "", share: Place = ALONE):
-  """Where results go: `out` itself, or its shards. name: what shards are called; where it is empty, by their pairs and
-  this share."""
+  """Where results go: `out` itself, or its shards. name: prefix of the shards' names; if empty, they are named by
+  their pairs and this share."""
   if container == FILES:
     return out
   return ShardFolder(out, KINDS[container], size, name, None if name else share)
 
 
 def refuse(container: str, *, maps: bool, temperatures: bool, overwrite: bool) -> None:
-  """UserError for what cannot be had together with shards."""
+  """UserError for flags that cannot be combined with shards."""
   asked = {"--maps": maps, "--temperatures": temperatures, "--overwrite": overwrite}
   if container != FILES and (wrong := [flag for flag, there in asked.items() if there]):
     raise UserError(f"{', '.join(wrong)}: expected --results=files beside it, found --results={container}, which holds "
@@ -264,19 +267,19 @@ def refuse(container: str, *, maps: bool, temperatures: bool, overwrite: bool) -
 
 
 def look(out) -> list[dict[str, Any]]:
-  """The lines that only shards have, see `ShardFolder.look`; none where results are files."""
+  """The lines that are only in shards, see `ShardFolder.look`; none if results are files."""
   return out.look() if isinstance(out, ShardFolder) else []
 
 
 def opened(out, unlogged: list[dict[str, Any]], *, process: int, processes: int):
-  """The log of a folder of results, wherever that is and in whatever form. unlogged: lines that it takes in first."""
+  """The log of a folder of results, in any place and form. unlogged: lines that are appended first."""
   if not isinstance(out, ShardFolder):
     return store_log.opened(out, process=process, processes=processes)
   return ShardLog(out, store_log.opened(out.folder, process=process, processes=processes), unlogged)
 
 
 def task_name(names: list[str], fingerprint: str, share: Place | None = None) -> str:
-  """Of the shard that these pairs make, the same whenever they are made again."""
+  """Name of the shard of these pairs, the same whenever they are computed again."""
   text = "\0".join([fingerprint, *names])
   own = "" if share is None else f"{share.process}-of-{share.processes}-"
   return f"fused-{own}{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"

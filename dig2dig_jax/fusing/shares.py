@@ -21,7 +21,7 @@ from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.fusing.processes import Place
 from dig2dig_jax.stores.shard import Member
 
-FEW = 20_000  # pairs whose sizes every process reads at its start, where nobody tells them
+FEW = 20_000  # most pairs whose sizes every process reads at its start, if the manifest does not have them
 _RUN = 64  # pairs of a shard that go to one process: it is read in blocks, of many images where they are small
 _RUNS = 100  # of each process at least, that one may have by one more than another
 _LARGEST = 2**30  # of a side, for planning
@@ -65,7 +65,7 @@ def _largest_first(planned: Planned):
 class Order(NamedTuple):
   """All pairs by their numbers in the list, in the order that they are dealt out in, int64 [N]; pixels of the largest,
   0 where that is not known; padded sizes by the pairs' numbers, int64 [N, 2], None where they are not known; run: pairs
-  that had better stay together, since they lie in one shard."""
+  that should stay together, since they are in one shard."""
 
   indices: np.ndarray
   largest: int

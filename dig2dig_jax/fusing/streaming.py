@@ -25,14 +25,14 @@ from dig2dig_jax.fusing.results import Results
 from dig2dig_jax.guidance.weighting import contradiction
 from dig2dig_jax.methods.fuse import FusionTrace
 
-_IN_FLIGHT = 2  # batches that are computed or written while the next one is made ready
+_IN_FLIGHT = 2  # batches that are computed or written while the next one is prepared
 _WRITERS = 4
-# What a disk says when it will not take the next image either.
+# Errors of a disk after which the next image would fail too.
 _HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO}
 
 
 def programs(config: FuseConfig, identity: ledger.Identity) -> Programs:
-  """Those that were kept of what decides the pixels, but for how sources are read, which no program knows."""
+  """The stored programs, keyed by everything that determines pixels except how sources are read."""
   of_reading = ("ranges", "valid", "align", "deghost", "palettes", "colormap")
   compiled_in = {name: value for name, value in identity.flags.items() if name not in of_reading}
   program = {name: config.machine.get(name) for name in ("network", "dig_chunk")}
@@ -62,8 +62,8 @@ class Run:
   """One run: what its threads share."""
 
   def __init__(self, config, method, params, report, log, kept, identity, index, rows, *, fuser=None, tells=True):
-    """index: None where nobody else has written here. fuser: of a run before this one. tells: what its pairs have in
-    common is said in the report, by `facts`."""
+    """index: None if no other process has written here. fuser: of an earlier run. tells: whether the report describes
+    what its pairs have in common, by `facts`."""
     keep_steps = keeps_steps(config)
 
     def keep(trace: FusionTrace):  # the last update's weights: what the final image was blended with
@@ -126,7 +126,7 @@ class Run:
           if stopped.is_set():
             break
       finally:
-        self._count(leave=0)  # also where reading met a fault: what was computed is written
+        self._count(leave=0)  # also after a fault in reading: computed results are written
         self._tell_failures()
         progress.at(report.done + len(report.failed) - before)
     report.stopped_by = stopped.by
@@ -150,19 +150,19 @@ class Run:
     self.logged += len(new)
 
   def _batch_size(self, shape: tuple[int, int, int]) -> int:
-    # Nothing else runs while a program is compiled: the memory that is free and the seconds that it takes are its own.
+    # Nothing else runs while a program is compiled, so that free memory and compile time are measured correctly.
     self._count(leave=0)
     return self.fuser.plan(shape, batch_size=self.config.batch_size).batch
 
   def _count(self, *, leave: int) -> None:
-    """Takes note of the batches that are written, waiting until at most `leave` are not."""
+    """Registers written batches, waiting until at most `leave` are unfinished."""
     while self.under_way and (len(self.under_way) > leave or self.under_way[0].done()):
       done, failed = self.under_way.popleft().result()
       self.report.done += done
       self.report.failed += failed
 
   def _finish(self, batch: Batch, result, begun: float) -> tuple[int, list[str]]:
-    """Waits for a batch, writes it. Returns how many pairs are done, and a line for each other one."""
+    """Waits for a batch and writes it. Returns the number of finished pairs, and a line for each other one."""
     try:
       fused, (weights, steps, curves, found) = self.fuser.finish(batch.images, batch.ids, result)
     except jax.errors.JaxRuntimeError as error:

@@ -1,8 +1,8 @@
-"""What may CCF ask of a fused image? The bank of conditions (arXiv 2411.01573), each a loss to be made small.
+"""Which conditions does CCF have? The bank of conditions (arXiv 2411.01573), each a loss to be minimised.
 
 A condition is a pure function `f(x0 [H, W, 3], sources [K, H, W, 3], weights [K, H, W, 1]) -> scalar` of images in
-[-1, 1]; a user's own has the same signature. Weights are convex over K; 1 / K gives the released terms, which the names
-stand for, quirks included. Terms that look at the fused image alone ignore the rest.
+[-1, 1]; a user's own has the same signature. Weights are convex over K; with 1 / K the terms are the released
+ones, quirks included. Terms that depend only on the fused image ignore the rest.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Condition = Callable[[Array, Array, Array], Array]
 
 _LAPLACE = np.full((3, 3), -1.0) + 9 * np.outer([0, 1, 0], [0, 1, 0])
 _SOBEL_H = np.array([[1.0, 2, 1], [0, 0, 0], [-1, -2, -1]])
-_RELEASED_V = np.array([[-1.0, 0, -1], [2, 0, -2], [1, 0, -1]])  # no Sobel kernel, but what the released code has
+_RELEASED_V = np.array([[-1.0, 0, -1], [2, 0, -2], [1, 0, -1]])  # not a Sobel kernel, but that of the released code
 
 
 def ssim(x0, sources, weights):
@@ -52,7 +52,7 @@ def edge(x0, sources, weights):
 
 
 def edge_both(x0, sources, weights):
-  """`edge` against every source, as its formula was meant."""
+  """`edge` against every source, as its formula intends."""
   own = _response(x0, _LAPLACE)
   return _weighted_mean(jax.vmap(lambda source: jnp.square(own - _response(source, _LAPLACE)))(sources), weights)
 
@@ -81,12 +81,12 @@ def sf(x0, sources, weights):
 
 
 def ei(x0, sources, weights):
-  """Minus edge intensity as released: one kernel is no Sobel kernel, and no gradient comes through."""
+  """Minus edge intensity as released: one kernel is not a Sobel kernel, and it has no gradient."""
   return jax.lax.stop_gradient(-jnp.mean(_root(_response(x0, _SOBEL_H) ** 2 + _response(x0, _RELEASED_V) ** 2)))
 
 
 def ei_sobel(x0, sources, weights):
-  """Minus edge intensity by both Sobel kernels, with its gradient: `ei` as it was meant."""
+  """Minus edge intensity by both Sobel kernels, with its gradient: `ei` as intended."""
   gray = color.luma(x0)[..., 0]
   return -jnp.mean(_root(_correlate(gray, _SOBEL_H) ** 2 + _correlate(gray, _SOBEL_H.T) ** 2))
 
@@ -128,7 +128,7 @@ def _correlate(gray: Array, kernel: np.ndarray) -> Array:
 
 def _haar(images: Array) -> tuple[Array, Array]:
   """One orthonormal level of [..., H, W, C]: approximation [..., h, w, C], details [..., 3, h, w, C]."""
-  height, width = (side // 2 * 2 for side in images.shape[-3:-1])  # an odd last line has no partner
+  height, width = (side // 2 * 2 for side in images.shape[-3:-1])  # an odd last line is dropped
   rows = images[..., :height, :width, :]
   a, b = rows[..., ::2, ::2, :], rows[..., ::2, 1::2, :]
   c, d = rows[..., 1::2, ::2, :], rows[..., 1::2, 1::2, :]

@@ -1,8 +1,8 @@
-"""How does CCF choose among its conditions and follow them? One optimiser step on the clean estimate per reverse step.
+"""How does CCF select and apply its conditions? One optimiser step on the clean estimate per reverse step.
 
 The k conditions of largest weight act at a step; GradNorm (Chen et al. 2018, arXiv 1711.02257) then moves the weights
-towards equal progress of all conditions. The optimiser's moments go on over the steps while the image is exchanged
-below it, and eps stays that of the network: both as released (CCF, arXiv 2411.01573).
+towards equal progress of all conditions. The optimiser keeps its moments over the steps although the image
+changes, and eps remains that of the network: both as released (CCF, arXiv 2411.01573).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -67,7 +67,7 @@ def controlled(
     return DescentState(optimiser.init(jnp.zeros(sources.shape[1:])), ones, ones, ones, none)
 
   def update(prediction, state, sources, *, step, weights, **kw):
-    # Each by itself: a Jacobian of them all together would run every backward pass once for each condition.
+    # One by one: a Jacobian of the stacked losses would run every backward pass once per condition.
     told = [jax.value_and_grad(function)(prediction.x0, sources, weights) for function in (*functions, always)]
     losses, jacobian = (jnp.stack(parts) for parts in zip(*told, strict=True))
     largest = jnp.zeros(count, bool).at[jax.lax.top_k(state.weights, top_k)[1]].set(True)

@@ -2,8 +2,8 @@
 
 arXiv 2303.06840. The fused luminance f lies between two sources I and V with Laplacian differences, whose latent
 variances the E-step takes from the present estimate; the M-step blends the sources by them, under a total-variation
-prior that half-quadratic splitting solves by FFT. Images are [..., H, W, 1]; what the released code does is followed to
-its quirks, which are named.
+prior that half-quadratic splitting solves by FFT. Images are [..., H, W, 1]; the released code is followed, and its
+quirks are named.
 """
 
 from typing import NamedTuple
@@ -21,7 +21,7 @@ ROLES = ("paper", "released")
 
 
 class EMState(NamedTuple):
-  """All that one step hands to the next: auxiliary gradients [..., H, W, 1] and the two scales."""
+  """The state between steps: auxiliary gradients [..., H, W, 1] and the two scales."""
 
   f1: Array
   f2: Array
@@ -78,7 +78,7 @@ def em_step(
 def smooth(residual: Array, f1: Array, f2: Array) -> Array:
   """argmin_h |h - r|^2 + |k1 * h - f1|^2 + |k2 * h - f2|^2 by FFT; k1, k2: periodic differences along W and H."""
   height, width = residual.shape[-3:-1]
-  # |k|^2 = 2 - 2 cos. All is real, so half of the spectrum will do; the adjoint differences need no spectrum of theirs.
+  # |k|^2 = 2 - 2 cos. All is real, so half of the spectrum suffices; the adjoint differences need none of their own.
   k1 = (2 - 2 * jnp.cos(2 * jnp.pi * jnp.arange(width // 2 + 1) / width)).reshape(1, -1, 1)
   k2 = (2 - 2 * jnp.cos(2 * jnp.pi * jnp.arange(height) / height)).reshape(-1, 1, 1)
   right = residual + (jnp.roll(f1, 1, axis=-2) - f1) + (jnp.roll(f2, 1, axis=-3) - f2)
@@ -105,8 +105,8 @@ def expectation_maximization(
     rho: penalty of the splitting of the total variation; above 0.
     colour: `corrected` takes the luminance on the sources' own scale; `released` takes a studio-range YCbCr of values
       in [-1, 1], whose Y runs from -0.80 to 0.92 while the sources run from -1 to 1. Both leave the chroma of the
-      estimate as it is, and are for sources of replicated luminance. `channels` is for colour, which the papers fuse
-      by their luminance: R, G and B each take the step, with the scales tau that they share.
+      estimate as it is, and are for sources of replicated luminance. `channels` is for colour, of which the papers
+      fuse the luminance: R, G and B each take the step, with common scales tau.
     roles: `paper` has I = the first source (infrared) and V = the second (visible); `released` swaps them, because the
       released script reads its two folders crosswise.
 
@@ -140,7 +140,7 @@ def expectation_maximization(
     else:
       y = color.luma(prediction.x0)
       fused, state, _ = em_step(state, y, first, second, lamb=lamb, rho=rho, weights=weights)
-      x0 = prediction.x0 + (fused - y)  # another Y at the same chroma moves R, G and B alike
+      x0 = prediction.x0 + (fused - y)  # a change of Y at the same chroma changes R, G and B equally
     return prediction._replace(x0=x0), state
 
   return Guidance(init, update, lambda state: {"tau_a": state.tau_a, "tau_b": state.tau_b})

@@ -13,8 +13,8 @@ from dig2dig_jax.ops.ssim import ssim_map
 from dig2dig_jax.sampling import process
 from dig2dig_jax.sampling.types import Denoiser, Step
 
-# Pixels denoised at once before levels and sources are taken in chunks: larger batches gain no speed. On a CPU
-# that is a small image: larger ones leave its cache (four of 512 x 384 take 1.2 times as long together as in turn).
+# Most pixels denoised at once; beyond that, levels and sources are processed in chunks, since larger batches are not
+# faster. On a CPU the limit is small: larger batches do not fit its cache.
 CHUNK_PIXELS, CHUNK_PIXELS_CPU = 2**21, 2**16
 
 
@@ -34,7 +34,7 @@ def ssim(a, b):
 
 
 DISTANCES: dict[str, Callable] = {"l2": l2, "l1": l1, "ssim": ssim}
-# What a distance of images in [-1, 1] is multiplied by: `levels` makes it that of grey levels from 0 to 255.
+# Factors of a distance of images in [-1, 1]: `levels` converts it to grey levels from 0 to 255.
 UNITS: dict[str, dict[str, float]] = {
   "one": dict.fromkeys(DISTANCES, 1.0),
   "levels": {"l2": 127.5**2, "l1": 127.5, "ssim": 1.0},
@@ -71,7 +71,7 @@ def restoration_errors(
     units: a name of `UNITS`: of images in [-1, 1], or of grey levels.
     draws: noise draws averaged over.
     shared_noise: one noise image per draw for all sources and levels (differences then vary less and do not depend on
-      the order of the sources), or one of their own each.
+      the order of the sources), or separate ones.
     scale: sources are averaged over scale x scale pixels first, and the errors enlarged again (linearly): scale^2 times
       less work, for gains that are smoothed anyway.
     chunk: denoiser calls per batch; 0 chooses by the image's size.
@@ -107,7 +107,7 @@ def restoration_errors(
 
 
 def _smaller(images: Images, scale: int) -> Array:
-  """[K, H, W, C] averaged over scale x scale pixels; sides are filled up by their last line."""
+  """[K, H, W, C] averaged over scale x scale pixels; sides are padded by repeating the last line."""
   down, right = -images.shape[1] % scale, -images.shape[2] % scale
   images = jnp.pad(images, ((0, 0), (0, down), (0, right), (0, 0)), mode="edge")
   count, height, width, channels = images.shape

@@ -1,4 +1,4 @@
-"""How do sources and their weights become what a run does to each prediction?"""
+"""How are a guidance, its sources and their weights combined into the correction of each prediction?"""
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ def guided(
     prediction, own = guidance.update(
       prediction, state[0], sources, x_t=x_t, step=step, key=key, weights=row, denoise=denoise
     )
-    # A root has no slope at 0, and nobody learns from what is told.
+    # The root is not differentiable at 0, and diagnostics need no gradient.
     given, x0 = jax.lax.stop_gradient((sources, prediction.x0))
     residual = jax.vmap(lambda source: jnp.sqrt(jnp.mean(jnp.square(source - x0))))(given)
     return prediction, (own, {"weight": row.mean(axis=(1, 2, 3)), "residual": residual})

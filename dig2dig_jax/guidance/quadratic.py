@@ -16,7 +16,7 @@ from dig2dig_jax.sampling import process
 from dig2dig_jax.sampling.types import Guidance, Prediction
 
 BASE_RULES = ("uniform", "dig", "mean", "brightest")
-# Of the softmax over brightness in [-1, 1] that the rule `brightest` takes: sources this far apart share 0.73 to 0.27.
+# Scale of the softmax over brightness in [-1, 1] of the rule `brightest`: a difference of it gives 0.73 and 0.27.
 BRIGHTNESS_TEMPERATURE = 0.05
 # Window of a band's local energy, standard deviation in the band's own pixels: enough to cover zero crossings.
 SALIENCE_WINDOW = 0.6
@@ -97,8 +97,8 @@ def blend(
   are smoothed over many pixels and cannot tell which source has the edge; the energy of a band can.
 
   brightness: they are multiplied by exp(brightness x the source's mean over channels at the band's level) too. For
-  sources that are bright where they know something, such as bone in CT: with `brightest` on the coarsest band, edges
-  lean to the source that the region's brightness comes from.
+  sources that are bright where they contain information, such as bone in CT: with `brightest` on the coarsest band,
+  edges then come rather from the source that determines the region's brightness.
   """
   levels = min(levels, pyramid.max_levels(*sources.shape[1:3]))
   if levels == 1:

@@ -1,4 +1,4 @@
-"""How much does each source tell in each band? Diffusion information gains in closed form, and the image they make.
+"""How much does each source contribute in each band? Diffusion information gains in closed form, and their fusion.
 
 A gain (arXiv 2503.18627, Eq. 8) is the fall of the restoration error between two noise levels. Take the noisy level to
 infinity, where nothing is known of a detail band and its best estimate is 0, and the clean one to the source's own
@@ -6,8 +6,8 @@ noise: band b of a Laplacian pyramid of source k gains
 
   DIG_kb = l(0, B_b y_k) - l(B_b x0(y_k | t_k), B_b y_k) = |B_b x0|^2 + 2 (B_b x0) (B_b y_k - B_b x0),
 
-by one evaluation of the prior. The first term is what was restored; the second, in expectation over what y_k may have
-been, is the noise that the estimate lets through, and nothing of the scene: for a posterior mean x0 of the clean source
+by one evaluation of the prior. The first term is what was restored; the second, in expectation over the clean
+source, is the noise that the estimate lets through, not content: for a posterior mean x0 of the clean source
 s, E[l(0, B_b s) - l(B_b x0, B_b s) | y_k] = |B_b x0|^2. As the noise goes to 0 both are the local energy of the
 band, which is the salience of Burt and Kolczynski (1993).
 """
@@ -29,7 +29,7 @@ BASES = ("uniform", "brightest", "functional", "exposure")
 _TINY = band_kernel.TINY
 _REGION = 8.0  # pixels, standard deviation
 _ANY = 1e6  # grey levels
-_HALVINGS, _SMOOTH, _ROUNDS = 3, 2.0, 3  # the base is corrected smoothly over 16 pixels, by rounds
+_HALVINGS, _SMOOTH, _ROUNDS = 3, 2.0, 3  # the base is corrected iteratively, smoothly over 16 pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Rule:
 
   bands: levels of the pyramid. exponent: weights are softmax(exponent x share of the gain). against: `clean` for the
   expected gain, `observed` for the one measured on the noisy source. band_window: standard deviation of the average
-  over a band's pixels. region: power of the share of all bands' gains around, 0 for none. brightness: how much every
+  over a band's pixels. region: exponent of the share of all bands' gains in the surrounding
+  region, 0 for none. brightness: how much every
   source's local brightness, in [-1, 1], adds to its score. target: how much that of source `functional` (-1: the last)
   adds where it is above the source's mean. base: a name of `BASES`. undershoot, overshoot: grey levels of 255 by which
   the result may be darker or brighter than every source before the base is corrected; below 0 it is not. The names
@@ -82,8 +83,7 @@ def compose(observed: Images, content: Images, rule: Rule, *, kernels: str = "of
   what collapsing overshoots.
 
   kernels: with `on`, a level of the image takes one pass over memory where a GPU can (ops/band_kernel.py); with
-  `interpret` that runs as plain JAX. The weights that are shown are worked out apart: a program that shows none drops
-  them.
+  `interpret` that runs as plain JAX. The weights for display are computed separately, and only where they are used.
   """
   weights, bands = weigh(observed, content, rule)
   found = blend(weights, bands, content, rule)
@@ -94,14 +94,15 @@ def compose(observed: Images, content: Images, rule: Rule, *, kernels: str = "of
 
 
 def _kernels_fit(content: Images, rule: Rule) -> bool:
-  """A region's share needs the gains of all bands first, exposure their energies."""
+  """Whether the kernels apply, which take one band at a time: a region's share needs the gains of all bands, exposure
+  their energies."""
   apart = _acts(rule.region) or rule.base == "exposure"
   return not apart and band_kernel.fits(len(content), content.shape[-1], rule.band_window,
                                         observed=rule.against == "observed")  # fmt: skip
 
 
 def _by_kernels(observed: Images, content: Images, rule: Rule, bands: list[Array], *, interpret: bool) -> Image:
-  """The image before its base is corrected. bands: of the content; only their number counts here, and no value."""
+  """The image before its base is corrected. bands: of the content; only their number is used."""
   reduce = functools.partial(band_kernel.reduce, interpret=interpret)
   levels, seen = [content], [observed]
   for _ in bands[1:]:
@@ -176,7 +177,8 @@ def _regions(gains: list[Array]) -> list[Array]:
 
 
 def _within(image: Image, content: Images, rule: Rule) -> Image:
-  """The image with its base corrected where details of one source on the brightness of another left what any has."""
+  """The image with its base corrected where details of one source on the brightness of another leave the range of all
+  sources."""
   low, high = sources.least(content), sources.greatest(content)
   below, above = _room(rule.undershoot), _room(rule.overshoot)
   for _ in range(_ROUNDS):
@@ -184,7 +186,7 @@ def _within(image: Image, content: Images, rule: Rule) -> Image:
       image = image + _smoothed(jnp.maximum(low - below / 127.5 - image, 0))
     if above is not None:
       image = image - _smoothed(jnp.maximum(image - high - above / 127.5, 0))
-  # What is thinner than the correction is cut.
+  # Structures finer than the correction are clipped.
   if below is not None:
     image = jnp.maximum(image, low - 2 * below / 127.5)
   if above is not None:
@@ -193,13 +195,13 @@ def _within(image: Image, content: Images, rule: Rule) -> Image:
 
 
 def _acts(amount) -> bool:
-  """Whether a term of this amount is in the program. One that the program gets as an argument is, and is 0 where that
-  is."""
+  """Whether a term with this factor is part of the program. It always is if the factor is an argument of the program,
+  which may be 0."""
   return isinstance(amount, jax.Array) or bool(amount)
 
 
 def _room(levels):
-  """Grey levels that are left, None for any number; as an argument of the program, more than there are."""
+  """The limit in grey levels, None for none; as an argument of the program, a number beyond the range for none."""
   if isinstance(levels, jax.Array):
     return jnp.where(levels >= 0, levels, _ANY)
   return levels if levels >= 0 else None

@@ -1,8 +1,8 @@
 """How much does each source count, where and when? Uniform weights, and the diffusion information gains of Dig2DIG.
 
 A `Weighting` computes all its rows [U, K, H, W, 1] before the reverse steps: gains depend on the sources and on the
-noise only, never on the fused image. Step number i reads row i // interval. One whose weights differ from band to band
-makes the weighted image itself.
+noise only, never on the fused image. Step number i reads row i // interval. A
+weighting whose weights differ between bands composes the weighted image itself.
 """
 
 from collections.abc import Callable
@@ -22,14 +22,14 @@ NORMALISATIONS = ("none", "mean_abs")
 FIRST = ("uniform", "next")
 RULES = ("softmax", "ratio")
 SCOPES = ("pixel", "image")
-_FLOOR = 1e-12  # of a gain in a ratio: where no source gains, all count alike
+_FLOOR = 1e-12  # of a gain in a ratio: without any gain, all sources count equally
 ONCE = 2**30  # steps from one row to the next, where there is one row
 
 
 class Composition(NamedTuple):
-  """What the weights of all bands make of the sources. image: [H, W, C], what was fused as the prior sees it. weights:
-  [K, H, W, 1], convex over K. images: [K, H, W, 3], the sources as they were restored. noise: fields [K] and striped
-  [K], what was found in them."""
+  """The sources composed with the weights of all bands. image: [H, W, C], in the prior's encoding. weights:
+  [K, H, W, 1], convex over K. images: [K, H, W, 3], the sources as they were restored. noise: fields [K], and striped
+  [K]: what was detected in them."""
 
   image: Image
   weights: Weights
@@ -40,8 +40,8 @@ class Composition(NamedTuple):
 
 class Weighting(NamedTuple):
   """`compute(key, sources [K, H, W, C], denoise) -> rows [U, K, H, W, 1]`, convex over K; `interval`: number of steps
-  from one row to the next. `compose(key, images [K, H, W, 3], encode, denoise) -> Composition`, of weightings that
-  know more than one weight per pixel."""
+  from one row to the next. `compose(key, images [K, H, W, 3], encode, denoise) -> Composition`, for weightings with
+  more than one weight per pixel."""
 
   compute: Callable[[Array, Images, Denoiser], Rows]
   interval: int = ONCE
@@ -147,8 +147,8 @@ def contradiction(rows: Rows) -> Array:
   """Share of the pixels at which neighbouring updates prefer different sources, a scalar; the first update, which has
   no gains of its own, does not count. NaN where there are no two others.
 
-  Gains that know something agree from one noise level to the next; those that follow the noise that was drawn differ at
-  1 - 1 / K of the pixels, for K sources.
+  Gains that depend on the sources agree between noise levels; gains that follow the drawn noise differ at 1 - 1 / K of
+  the pixels, for K sources.
   """
   if rows.shape[0] < 3:
     return jnp.float32(jnp.nan)
@@ -159,7 +159,7 @@ def contradiction(rows: Rows) -> Array:
 def composition(
   found: blind.Restored, encode: Callable, rule: spectrum.Rule, *, kernels: str = "off"
 ) -> Composition:
-  """What a rule makes of sources that have been restored. encode: of the codec. kernels: see `spectrum.compose`."""
+  """Composes restored sources by a rule. encode: of the codec. kernels: see `spectrum.compose`."""
   composed = spectrum.compose(encode(found.observed), encode(found.content), rule, kernels=kernels)
   return Composition(composed.image, composed.weights, found.content, found.noise, found.striped)
 

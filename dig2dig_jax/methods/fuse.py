@@ -27,7 +27,7 @@ class FusionTrace(NamedTuple):
 
 class _Weighted(NamedTuple):
   """images [K, H, W, 3]: as they were restored; sources and weights [U, K, H, W, 1]: of the guidance; shown: the
-  weights that a person is told; blended: whether the weights have made one source of all."""
+  weights for display; blended: whether the weights have made one source of all."""
 
   images: Images
   sources: Images

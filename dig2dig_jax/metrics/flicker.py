@@ -17,7 +17,7 @@ import numpy as np
 
 _AGREE, _SLACK = 0.01, 0.5  # of forward and backward flow: share of their squares, and squared pixels
 _SEEN = 0.3  # least share of the pixels that must be seen in both frames
-# At a cut no source resembles itself at large, in cells of so many pixels: by the square of the correlation.
+# At a cut no source correlates with its previous frame, in means over cells of this many pixels.
 _CELL, _ALIKE = 12, 0.25
 _LEAST = 16  # pixels of a side, below which there is no flow
 

@@ -105,7 +105,7 @@ METRICS = {
   "brighter": Metric(targets.brighter, False),
 }
 
-# Of every table unless something else is asked for.
+# Columns of every table by default.
 DEFAULT = ("EN", "SD", "Qabf", "VIF", "VIF_min", "SSIM", "SSIM_min", "SCD", "MSE", "CC")
 
 # panel: what tells a fusion from an average, a copy and noise; common: what most papers print; two papers' columns;

@@ -80,7 +80,7 @@ def _errors(sources, fused, size):
 
 
 def _pearson(a: jax.Array, b: jax.Array, size: Size) -> jax.Array:
-  # Flatness is asked of the extremes, which are exact. The variance of a flat image may be a rounding error.
+  # Flatness is decided by the extremes, which are exact. The variance of a flat image may be a rounding error.
   flat = jnp.logical_or(
     canvas.high(a, size) == canvas.low(a, size), canvas.high(b, size) == canvas.low(b, size)
   )

@@ -29,7 +29,7 @@ class Rule(NamedTuple):
 
 
 def whole(low: int, high: int) -> Rule:
-  # A bool is an int to Python, and no number to whoever wrote the card.
+  # A bool is an int to Python, but not a number in a card.
   return Rule(f"a whole number from {low} to {high}", lambda x: type(x) is int and low <= x <= high)
 
 

@@ -18,7 +18,7 @@ _BLANK = contextvars.ContextVar("blank", default=False)
 
 @contextlib.contextmanager
 def blank() -> Iterator[None]:
-  """Within, parameters are made as zeros: for whoever asks for their shapes alone."""
+  """Within, parameters are made as zeros: where only their shapes are needed."""
   token = _BLANK.set(True)
   try:
     yield

@@ -188,7 +188,7 @@ def _load_safetensors(weights: Path, sha256: str, config: NetworkConfig, place: 
     raise UserError(f"{weights}: expected the weights beside {CARD}, found no file; convert or copy the folder again")
   try:
     shapes, arrays = tensor_file.read(weights)
-    # What the network needs is held against what is there before the file is read, or anything made room for.
+    # The required parameters are compared with those present before the file is read or memory is allocated.
     if fault := _misfit(shapes, config):
       raise UserError(f"{weights}: {fault}; convert again with the right name")
     if (found := tensor_file.sha256(weights)) != sha256:

@@ -36,7 +36,7 @@ def save(directory: Path, params: Mapping[str, np.ndarray], *, dtype: str) -> st
 
 def shapes(directory: Path, *, sha256: str) -> dict[str, tuple[int, ...]]:
   """{path: shape} of a checkpoint, none of which is read for it. UserError for a damaged or foreign one."""
-  if _digest(directory) != sha256:  # orbax is not asked to read what was damaged
+  if _digest(directory) != sha256:  # damaged files are not passed to orbax
     raise _damaged(directory, "other files than the card's")
   try:
     with _orbax().StandardCheckpointer() as checkpointer:

@@ -29,7 +29,7 @@ _LEVEL = 1 / 127.5  # one of 255, of images in [-1, 1]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SwiftDenoiser:
-  """A `Denoiser`, and `sampling.types.GrayDenoiser`. prior: who is asked at other levels. always: at all levels the
+  """A `Denoiser`, and `sampling.types.GrayDenoiser`. prior: evaluated at other levels. always: at all levels the
   network is."""
 
   config: SwiftConfig

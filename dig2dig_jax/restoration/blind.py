@@ -1,6 +1,6 @@
-"""What is a source without the noise that nobody announced? One evaluation of the prior at the level found in it.
+"""How is noise of unknown level removed from a source? By one evaluation of the prior at the estimated level.
 
-Stripes are taken off, the noise is brought to one level everywhere, and the denoiser's estimate at that level is the
+Stripes are subtracted, the noise is brought to one level everywhere, and the denoiser's estimate at that level is the
 restored source. How much of it is fused rises smoothly with the noise, from nothing where a source is clean.
 """
 
@@ -16,16 +16,15 @@ from dig2dig_jax.restoration import clipping, noise_level, splitting
 from dig2dig_jax.restoration.noise_level import LEVEL, Noise
 from dig2dig_jax.sampling.types import Denoiser, GrayDenoiser, Step
 
-# Between these deviations the prior's estimate takes the source's place: the grain of good pictures stays below.
+# Between these deviations the prior's estimate gradually replaces the source; the grain of good photographs is below.
 FROM, TO = 3.5 * LEVEL, 5 * LEVEL
-# A denoiser that is told too little noise leaves some, which costs more than too much of it: at 25 of 255, 3 % too
-# little costs 0.15 dB, 3 % too much none.
+# Underestimating the noise leaves some of it, which costs more than overestimating it by as much.
 _MARGIN = 1.02
 
 
 class Restored(NamedTuple):
-  """observed: [K, H, W, 3] the sources without stripes. content: [K, H, W, 3] those without noise, as far as there is
-  any. noise: fields [K]. striped: [K] deviation of the stripes that were taken off."""
+  """observed: [K, H, W, 3] the sources without stripes. content: [K, H, W, 3] the denoised
+  sources. noise: fields [K]. striped: [K] deviation of the stripes that were subtracted."""
 
   observed: Array
   content: Array
@@ -88,13 +87,13 @@ def as_they_are(images: Array) -> Restored:
 
 
 def measured(image: Array) -> Measured:
-  """What noise and what stripes a source [H, W, 3] in [-1, 1] has. No network is asked."""
+  """Noise and stripes of a source [H, W, 3] in [-1, 1]. No network is evaluated."""
   gray = jnp.all(image == image[..., :1])
   plane = image[..., 1]
   noise = noise_level.estimate(plane)
   columns = noise_level.stripes(plane, noise.deviation)
   rows = noise_level.stripes((plane - columns).T, noise.deviation).T
-  # Stripes are a thermal detector's: of a colour image's, nothing is known.
+  # Stripes are a fault of thermal detectors; in colour images they are not looked for.
   striped = jnp.where(gray, columns + rows, 0.0)
   return Measured(image - striped[..., None], gray, noise, jnp.std(striped))
 
@@ -102,7 +101,7 @@ def measured(image: Array) -> Measured:
 def known(key: Array, images: Array, noise: Noise, gray: Sequence[bool], levels: Step, denoise: Denoiser) -> Restored:
   """The same for sources [K, H, W, 3] without stripes whose noise [K] was found before, as of the frames of a sequence;
   one evaluation of each whose deviation is above `FROM`. noise: NumPy's, so that what is the same for all frames is
-  worked out while the program is traced. gray: whether a source's three channels are equal."""
+  computed while the program is traced. gray: whether a source's three channels are equal."""
   content = []
   for number, (image, is_gray) in enumerate(zip(images, gray, strict=True)):
     with jax.ensure_compile_time_eval():
@@ -119,8 +118,8 @@ def known(key: Array, images: Array, noise: Noise, gray: Sequence[bool], levels:
 
 
 def asked(noise: Noise, gray: bool, levels: Step) -> float:
-  """The level at which a denoiser is asked about a source with this noise: the standard deviation of independent
-  channels, in [-1, 1]."""
+  """The noise level at which the denoiser is evaluated for a source with this noise: the standard deviation of
+  independent channels, in [-1, 1]."""
   return float(splitting.deviation_of(_asked(noise, gray, levels)))
 
 
@@ -131,7 +130,7 @@ def cleaned(key: Array, found: Measured, levels: Step, denoise: Denoiser) -> Arr
 
 
 def _asked(noise: Noise, gray: bool | Array, levels: Step) -> Step:
-  """The level at which the denoiser is asked about an image with this noise."""
+  """The noise level at which the denoiser is evaluated for an image with this noise."""
   _, deviation = noise_level.stabilise(jnp.zeros(()), noise)
   wanted = _MARGIN * deviation * jnp.where(gray, jnp.sqrt(3.0), 1.0)
   index = jnp.argmin(jnp.abs(jnp.log(splitting.deviation_of(levels)) - jnp.log(wanted)))

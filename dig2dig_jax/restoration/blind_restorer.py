@@ -1,8 +1,8 @@
-"""How does a source get back the sharpness and the resolution that nobody said it lost? Found, then restored.
+"""How are lost sharpness and resolution restored that were not specified? They are detected, then restored.
 
 `restoration/sharpness.py` finds a blur or an enlargement; the restoration of degraded sources undoes it with the prior.
-A source in which nothing is sure stays as it is. Of a source that has fewer pixels than the others what it lost is
-known: each of its pixels is a mean of theirs. One program per padded size: the operator is an argument.
+A source for which the detection is not certain is left unchanged. For a source with fewer pixels than the others the
+loss is known: each of its pixels is a mean of theirs. One program per padded size: the operator is an argument.
 """
 
 import functools
@@ -24,8 +24,8 @@ from dig2dig_jax.restoration.sharpness import Lost
 from dig2dig_jax.restoration.splitting import levels, restore
 
 _ONE = threading.Lock()  # threads read pairs; the device restores one at a time
-# By how much a source is enlarged with the prior: from where that is better than bicubic, and as far as was measured
-# (docs/cameras.md); what is beyond is bicubic.
+# Range of enlargements for which the prior is used: from where it is better than bicubic, as far as it was measured
+# (docs/cameras.md). Beyond that, enlargement is bicubic.
 LEAST_SCALE, MOST_SCALE = 1.2, 4.0
 MOST_PIXELS = 2**21  # of the enlarged image: minutes of a processor's time
 _ROUNDING = 1 / np.sqrt(12) / 127.5  # standard deviation of whole levels of 8 bits, [-1, 1]
@@ -42,7 +42,7 @@ class BlindRestorer(NamedTuple):
   least: float = LEAST_SCALE
 
   def decisive(self) -> dict:
-    """What decides pixels but weights and images, JSON-able."""
+    """The settings that determine the result, apart from weights and images; JSON-able."""
     return {"found": "blur, resolution", "steps": self.steps, "seed": self.seed}
 
   def load(self, pair: Pair) -> LoadedPair:
@@ -54,7 +54,7 @@ class BlindRestorer(NamedTuple):
     return loaded._replace(sources=restored, lost=lost)
 
   def enlarged(self, name: str, number: int, pixels: np.ndarray, size: operators.Size) -> np.ndarray | None:
-    """A source [h, w, 3] in [-1, 1] in more pixels, [*size, 3], with what the prior knows of scenes; None where bicubic
+    """A source [h, w, 3] in [-1, 1] in more pixels, [*size, 3], restored with the prior; None where bicubic
     enlargement is as good, or the image too large. name, number: the pair's and the source's, for the random key."""
     height, width = pixels.shape[:2]
     scale = float(np.sqrt(size[0] / height * size[1] / width))
@@ -65,8 +65,8 @@ class BlindRestorer(NamedTuple):
     scales = finer[0] / height, finer[1] / width
     coarse = int(np.ceil(padded[0] / scales[0])), int(np.ceil(padded[1] / scales[1]))
     noise = float(_noise(pixels[..., 1]))
-    sigma = noise if noise > blind.TO else _ROUNDING  # below, it may be texture that the coarse pixels folded over
-    # In the padded size, so that its program is that of what is found in sources: no operator looks at the rest.
+    sigma = noise if noise > blind.TO else _ROUNDING  # below, it may be aliased texture
+    # At the padded size, so that it shares its program with detected losses: no operator reads the padding.
     observed = np.full((*padded, 3), pixels.mean(axis=(0, 1)), np.float32)
     observed[: coarse[0], : coarse[1]] = reflect_pad(pixels, coarse)
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.seed), content_id(name)), number)
@@ -77,10 +77,10 @@ class BlindRestorer(NamedTuple):
   def restored(
     self, sources: np.ndarray, name: str, valid: Sequence[float | None] = (), known: Sequence[bool] = ()
   ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(sources [K, H, W, 3] in [-1, 1] with what they lost, that in the words of `--degradation`, empty for nothing).
+    """(sources [K, H, W, 3] in [-1, 1] restored, the detected loss in the syntax of `--degradation`, empty for none).
 
-    name: of the pair, for its random key. valid: share of each source that holds something; of one that is not valid
-    everywhere nothing is found. known: of which it was known, and is restored already."""
+    name: of the pair, for its random key. valid: share of each source that is valid; nothing is detected in a source
+    that is not valid everywhere. known: of which it was known, and is restored already."""
     whole = [not share for share in valid or [None] * len(sources)]
     whole = [one and not done for one, done in zip(whole, known or [False] * len(sources), strict=True)]
     found = [sharpness.estimate(source[..., 1]) if all_valid else Lost()
@@ -112,7 +112,7 @@ class BlindRestorer(NamedTuple):
 
 
 def told(sources: Sequence[str], found: Sequence[Sequence[str]], *, way_out: str = "--restore=noise") -> list[str]:
-  """A line per source in whose images something lost was found. found: of every pair what `restored` says."""
+  """A line per source in whose images a loss was detected. found: of every pair what `restored` says."""
   lines = []
   for number, source in enumerate(sources):
     own = [stages[number] for stages in found if stages and stages[number]]

@@ -1,4 +1,4 @@
-"""What would classical image processing make of a degraded source? Denoisers, Tikhonov's inverse, bicubic enlargement.
+"""How does classical image processing restore a degraded source? Denoisers, Tikhonov's inverse, bicubic enlargement.
 
 Images are float32 [H, W, 3] in [-1, 1], gray in three equal channels.
 """
@@ -63,8 +63,8 @@ DENOISERS = {"non-local means": non_local_means, "wavelet": wavelet}
 
 
 def blindly(kind: str) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-  """{name: [H, W, 3] -> [H, W, 3]} of what a user without a prior would do about a kind of `damage.KINDS`, at the noise
-  that scikit-image estimates: denoise; level the columns, where those are it; sharpen nothing."""
+  """{name: [H, W, 3] -> [H, W, 3]} of classical restorations without a prior for a kind of `damage.KINDS`, at the noise
+  level that scikit-image estimates: denoising; levelling of columns if these are the damage; no sharpening."""
   if kind == "columns":
     return {"levelled columns": columns_levelled}
   if not kind.startswith(("noise", "poisson")):

@@ -1,10 +1,10 @@
-"""What do the ends of a camera's range leave of normal noise? Moments of a censored normal distribution (Tobin 1958).
+"""How does clipping change normal noise? Moments of a censored normal distribution (Tobin 1958).
 
 A pixel of mean m with noise of deviation s that is stored in [-1, 1] has, with a = (-1 - m) / s and b = (1 - m) / s,
 
   E[x]   = Phi(b) m - Phi(a) (m + 1) + s (phi(a) - phi(b)) + 1 - Phi(b),
 
-and less variance than s^2. Where an image is dark and its noise loud, what is stored is brighter than the scene.
+and less variance than s^2. Where an image is dark and its noise strong, the stored values are brighter than the scene.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.stats import norm
-from scipy.special import ndtr  # scipy.stats, which has distributions, takes long to import
+from scipy.special import ndtr  # scipy.stats takes long to import
 
 from dig2dig_jax.ops.arrays import Array
 
@@ -36,7 +36,7 @@ class Clipped(NamedTuple):
   ends: Array
 
   def of(self, values: Array, table: Array) -> Array:
-    """What the table says where the stored mean is `values` in [-1, 1]."""
+    """The table interpolated where the stored mean is `values` in [-1, 1]."""
     return jnp.interp(values, self.mean, table)
 
 
@@ -54,9 +54,9 @@ def clipped(deviation: Array) -> Clipped:
 
 
 def alone(distance: Array, variance: Array) -> tuple[Array, Array]:
-  """(share of the noise's variance that is left, share of pixels that are stored at the end), told by a stored mean's
-  distance to the one end and by the stored variance: the ratio of the squared distance to the variance tells how many
-  deviations the mean is from the end."""
+  """(share of the noise's variance that is left, share of pixels that are stored at the end), from a stored mean's
+  distance to the one end and the stored variance: the ratio of the squared distance to the variance determines how
+  many deviations the mean is from the end."""
   z = jnp.interp(jnp.square(distance) / jnp.maximum(variance, 1e-12), _DISTANCE**2 / _VARIANCE, _Z)
   return jnp.interp(z, _Z, _VARIANCE), norm.sf(z)
 
@@ -64,7 +64,7 @@ def alone(distance: Array, variance: Array) -> tuple[Array, Array]:
 def unclipped(clean: Array, observed: Array, deviation: Array) -> Array:
   """A denoiser's estimate without the bias of clipped noise: the means of which `clean` has the stored means.
 
-  observed: of what `clean` is the estimate; where none of it lies at an end of [-1, 1], or some of it beyond, nothing
+  observed: the image of which `clean` is the estimate; if no pixel is at an end of [-1, 1], or some are beyond, nothing
   was clipped. deviation: of its noise."""
   table = clipped(jnp.maximum(deviation, LEVEL / 10))
   # The inverse at even places first, where a pixel finds its own without a search.

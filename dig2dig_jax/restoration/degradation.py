@@ -86,7 +86,7 @@ STAGES_HELP = (
 )
 _SCALES = ("average", "bicubic")  # that leave fewer pixels
 _WHOLE = ("bicubic", "enlarged")
-_MOST = 1000  # pixels, degrees: far above what cameras do, and an operator that large would fill the memory
+_MOST = 1000  # pixels, degrees: far beyond any camera; an operator that large would fill the memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Degradation:
   def deviation(self, observed: np.ndarray) -> float:
     """sigma of an observation [h, w, 3] in [-1, 1], in its units; estimated where it is AUTO."""
     if self.sigma == AUTO:
-      from skimage.restoration import estimate_sigma  # a second of every start of the program: only who asks waits
+      from skimage.restoration import estimate_sigma  # its import takes a second, so only where it is needed
 
       return float(estimate_sigma(observed.mean(axis=-1) if _is_gray(observed) else observed[..., 1]))
     return float(self.sigma) / 127.5
@@ -154,7 +154,7 @@ def target_size(degradations: Mapping[str, Degradation], observed: Mapping[str, 
 
 
 def _entries(flag: str, text: str, sources: Sequence[str]) -> Iterable[tuple[str, str]]:
-  """(source, value) of each entry. UserError for a source that is none, or comes twice."""
+  """(source, value) of each entry. UserError for an unknown source, or one with two entries."""
   found: dict[str, str] = {}
   for entry in re.split(r",(?![^(]*\))", text) if text.strip() else ():
     source, colon, value = entry.strip().partition(":")

@@ -1,10 +1,11 @@
 """How noisy is a source, and how? Estimated from the image itself: pixels, dependence on the signal, stripes.
 
-Images are float32 [H, W] in [-1, 1]; standard deviations are in the same units. Everything is jittable, and blind to
-what the noise was made by. Deviations come from the finest diagonal band of the Haar transform, where an image has
-least: its energy in small blocks, of which the quieter quarter holds little but noise (the idea of Donoho's median
-absolute deviation, on blocks, so that texture and quantisation to whole levels shift it less). An image that is full
-of texture has no quiet blocks: there the next coarser band tells which it is, as noise does not grow with the scale.
+Images are float32 [H, W] in [-1, 1]; standard deviations are in the same units. Everything is jittable, and does
+not depend on the origin of the noise. Deviations are estimated from the finest diagonal band of the Haar transform,
+where images have the least energy: from small blocks, of which the quieter quarter contains little but noise (the idea
+of Donoho's median absolute deviation, on blocks, so that texture and quantisation to whole levels bias it less). An image that is
+full of texture has no quiet blocks; there the next coarser band decides, since texture grows with scale and noise does
+not.
 """
 
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import gammaincinv  # scipy.stats, which has distributions, takes long to import
+from scipy.special import gammaincinv  # scipy.stats takes long to import
 
 from dig2dig_jax.ops.arrays import Array
 from dig2dig_jax.ops.filters import gaussian_kernel, separable_filter
@@ -23,10 +24,10 @@ _BLOCK = 8  # coefficients on a side, which is 16 pixels
 _QUARTER = 0.25
 # That quantile of a mean of squares of normal coefficients.
 _OF_QUARTER = 2 * gammaincinv(_BLOCK**2 / 2, _QUARTER) / _BLOCK**2
-_ENDS = 0.75  # share of clipped pixels in a block from which nothing can be told
-_BY_SCENE = 0.1  # of a block's pixels, clipped beyond what the noise accounts for: a lamp, a black border
+_ENDS = 0.75  # share of clipped pixels above which a block is not used
+_BY_SCENE = 0.1  # of a block's pixels, clipped by the scene rather than the noise: a lamp, a black border
 _SHARE = 0.2  # of the noise's variance that clipping must have left in a block
-_FLAT = 0.25  # share of exactly flat squares of 2 x 2 pixels that no image with noise all over has
+_FLAT = 0.25  # share of exactly flat squares of 2 x 2 pixels, more than any noisy image has
 _ROUNDS = 6  # of the correction for clipping
 # Energy of the second diagonal band in the quiet blocks, in units of the first: 1 of white noise, 3.5 of noise that a
 # camera has interpolated (bilinear demosaicing), 4.6 of a spectrum that falls as 1 / f^2.5, as those of scenes do
@@ -50,9 +51,9 @@ class Noise(NamedTuple):
 
 
 def estimate(image: Array) -> Noise:
-  """The noise of an image [H, W]. 0 where a quarter of it is exactly flat and not clipped: no noise leaves that; and
-  where a side is below 2 pixels. What was clipped of loud noise is reckoned with (`clipping`); what the scene clipped
-  does not count."""
+  """The noise of an image [H, W]. 0 where a quarter of it is exactly flat and not clipped, which noise rules out, and
+  where a side is below 2 pixels. Clipping of strong noise is corrected for (`clipping`); areas that the scene itself
+  clips are left out."""
   if min(image.shape) < 2:
     return Noise(*3 * [jnp.float32(0)])
   squares = [image[row : row + _even(image, 0) - 1 : 2, column : column + _even(image, 1) - 1 : 2]
@@ -67,7 +68,7 @@ def estimate(image: Array) -> Noise:
     ascending = jnp.sort(jnp.where(good, energy, jnp.inf))
     return jnp.where(flat | ~good.any(), 0.0, _quantile(ascending, good.sum()) / _OF_QUARTER)
 
-  # Each block by itself first, as if it were clipped at its nearer end alone; then all by the deviation that was found.
+  # Each block on its own first, as if clipped only at its nearer end; then all blocks with the estimated deviation.
   share, clipped_away = clipping.alone(1 - jnp.abs(mean), energy)
   good = (ends <= _ENDS) & (jnp.abs(ends - clipped_away) < _BY_SCENE)
   whole = energy / share
@@ -121,17 +122,17 @@ def _quantile(ascending: Array, count: Array) -> Array:
 
 
 def _slope(energy, mean, good) -> Array:
-  """d variance / d ((x + 1) / 2): a line through groups of blocks of like brightness, 0 where it hardly rises."""
+  """d variance / d ((x + 1) / 2): a line through groups of blocks of similar brightness, 0 where it hardly rises."""
   if energy.shape[0] < _GROUPS**2:
     return jnp.float32(0)
   order = jnp.argsort(jnp.where(good, mean, jnp.inf))
-  # The groups part the good blocks: positions are scaled to their number.
+  # The groups divide the usable blocks: positions are scaled to their number.
   size = energy.shape[0] // _GROUPS
   index = (jnp.arange(_GROUPS * size) * good.sum() // (_GROUPS * size)).reshape(_GROUPS, size)
   energy, mean = energy[order][index], mean[order][index]
   variance = jnp.sort(energy, axis=1)[:, int(_QUARTER * (size - 1))] / _OF_QUARTER
   grey = (mean.mean(axis=1) + 1) / 2
-  # Texture makes single groups loud, never quiet: of each pair of neighbours the quieter counts.
+  # Texture can raise the variance of a group but not lower it: of each pair of neighbours the quieter counts.
   variance = jnp.minimum(variance, jnp.concatenate([variance[1:], variance[-1:]]))
   centred = grey - grey.mean()
   slope = jnp.sum(centred * variance) / jnp.maximum(jnp.sum(jnp.square(centred)), 1e-6)
@@ -141,13 +142,13 @@ def _slope(energy, mean, good) -> Array:
 
 
 def stripes(image: Array, deviation: Array) -> Array:
-  """[1, W] what a detector adds to its columns, in an image [H, W] with noise of this deviation: zeros where there are
-  no stripes. The rows' are those of the image transposed.
+  """[1, W] offsets that a detector adds to its columns, in an image [H, W] with noise of this deviation; zeros if there
+  are no stripes. For rows, transpose the image.
 
   A column's offset is the median over rows of the difference to the neighbourhood. Stripes differ from column to
   column without order; the edges of a scene that follow columns are wide, so that neighbours agree.
   """
-  # The neighbourhood holds a part of the offsets: what is found is taken off, and the rest is found again.
+  # The neighbourhood contains part of the offsets: found offsets are subtracted, and the rest is estimated again.
   taps = gaussian_kernel(_NEIGHBOURHOOD)
 
   def again(_, found):
@@ -160,8 +161,8 @@ def stripes(image: Array, deviation: Array) -> Array:
   limit = 3 * jnp.mean(jnp.abs(found)) + 1e-9
   clipped = jnp.clip(found, -limit, limit)
   power = jnp.mean(jnp.square(clipped))
-  # White noise alone leaves its deviation / sqrt(H) in every offset: in loud noise, columns of a scene would pass for
-  # independent if their likeness were not held against what is left without it.
+  # White noise alone leaves its deviation / sqrt(H) in every offset: in strong noise, columns of a scene would pass
+  # for independent if their correlation were not compared with the power that remains without it.
   white = jnp.square(deviation) * (np.pi / 2) / image.shape[0]
   left = jnp.maximum(power - white, 0)
   alike = jnp.mean(clipped[:, 1:] * clipped[:, :-1]) / (left + 1e-12)
@@ -170,7 +171,7 @@ def stripes(image: Array, deviation: Array) -> Array:
 
 
 def _median(x: Array) -> Array:
-  """Over the first axis of values in [-1, 1], [1, W]: by bisection, as sorting takes XLA's CPU fifty times as long."""
+  """Over the first axis of values in [-1, 1], [1, W]: by bisection, since sorting is much slower with XLA on a CPU."""
 
   def halve(_, bounds):
     low, high = bounds

@@ -4,7 +4,7 @@ A source is observed as z = A y + n with n ~ N(0, sigma^2 I). All that guidance 
 `solve(r, rho) = A^T (A A^T + rho I)^-1 r`: at rho = 0 the pseudo-inverse of r; with rho = sigma^2 / r_t^2 the step that
 minimises |z - A x|^2 / sigma^2 + |x - x0|^2 / r_t^2 from x0, for r = z - A x0 (DiffPIR, arXiv 2305.08995, Eq. 12).
 Images are float32 [H, W, C]; constructors take the clean image's size (H, W) and compute in float64 once. Singular
-values below `CUT` of the largest count as zero: inverting them would multiply rounding, not detail.
+values below `CUT` of the largest count as zero: inverting them would amplify rounding errors, not detail.
 """
 
 from collections.abc import Callable
@@ -28,8 +28,8 @@ class Operator(NamedTuple):
   apply: Callable[[Array], Array]
   adjoint: Callable[[Array], Array]
   solve: Callable[[Array, Array | float], Array]
-  size: Size  # of what it takes
-  observed: Size  # of what it gives
+  size: Size  # of its input
+  observed: Size  # of its output
 
   def pinv(self, residual: Array) -> Array:
     """The pseudo-inverse."""
@@ -164,7 +164,7 @@ def motion_blur(size: Size, length: int, angle: float) -> Operator:
   """A straight motion of `length` pixels (odd) at `angle` degrees, anticlockwise from the horizontal."""
   if length < 1 or length % 2 == 0:
     raise UserError(f"motion blur: expected an odd length in pixels, found {length}")
-  import cv2  # here alone: what only fuses, or measures how fast, needs no library of images
+  import cv2  # imported here, since plain fusion does not need it
 
   line = np.zeros((length, length))
   line[length // 2] = 1
@@ -188,8 +188,8 @@ def _coarse(side: int, scale: float) -> tuple[int, float]:
 
 
 def average_matrix(side: int, coarse: int, scale: float) -> np.ndarray:
-  """[coarse, side]: pixel i is the mean over what lies from i scale to (i + 1) scale, parts of pixels counted as such;
-  what would lie beyond the side is left out."""
+  """[coarse, side]: pixel i is the mean from i scale to (i + 1) scale, with fractions of pixels as weights;
+  what lies beyond the side is left out."""
   edges = np.minimum(np.arange(coarse + 1) * scale, side)
   left = np.arange(side)
   shared = np.minimum(edges[1:, None], left + 1) - np.maximum(edges[:-1, None], left)
@@ -197,7 +197,7 @@ def average_matrix(side: int, coarse: int, scale: float) -> np.ndarray:
   return rows / rows.sum(axis=1, keepdims=True)
 
 
-# By what images are enlarged: weights by the distance in coarse pixels. Keys' cubic has a = -1/2 in Pillow and MATLAB,
+# Kernels of enlargement: weights by the distance in coarse pixels. Keys' cubic has a = -1/2 in Pillow and MATLAB,
 # -3/4 in OpenCV.
 KERNELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
   "linear": lambda distance: np.maximum(1 - distance, 0),
@@ -275,7 +275,7 @@ def compose(*operators: Operator, iterations: int = 30) -> Operator:
 
   def solve(r, rho):
     normal = lambda z: apply(adjoint(z)) + rho * z  # noqa: E731
-    # The start is zero, but no constant: XLA would spend seconds on folding the operator of a constant.
+    # The start is zero but not a constant, since XLA would spend seconds folding the operator applied to a constant.
     return adjoint(jax.scipy.sparse.linalg.cg(normal, r, x0=0 * r, maxiter=iterations, tol=1e-6)[0])
 
   return Operator(apply, adjoint, solve, operators[0].size, operators[-1].observed)

@@ -1,7 +1,7 @@
-"""How does a pair of degraded files become a pair that methods fuse? Each source is restored with the prior first.
+"""How is a pair of degraded files prepared for fusion? Each source is restored with the prior first.
 
-Sources may have different sizes: the operator of each says how, or, where none leaves fewer pixels, what brings the
-restored ones into one frame. A source that is neither blurred, reduced, masked nor
+Sources may have different sizes: each operator gives the relation, or, where none reduces the resolution, the restored
+sources are resampled to one frame. A source that is neither blurred, reduced, masked nor
 noisy passes through untouched. One program per operator and size; the noise level is an argument.
 """
 
@@ -39,7 +39,7 @@ class Restorer(NamedTuple):
     return sum(0 if d.clean else self.steps if d.stages else 1 for d in self.degradations.values())
 
   def decisive(self) -> dict:
-    """What decides pixels but weights and images, JSON-able."""
+    """The settings that determine the result, apart from weights and images; JSON-able."""
     return {
       "degradations": {source: dataclasses.asdict(found) for source, found in self.degradations.items()},
       "steps": self.steps,
@@ -70,7 +70,7 @@ class Restorer(NamedTuple):
     self, source: str, observed: np.ndarray, size: Size, name: str, *, where: str = "", valid: np.ndarray | None = None
   ) -> np.ndarray:
     """One source [H, W, 3] in [-1, 1] of an observation [h, w, 3]; `name`: of the pair, for its random key. valid: bool
-    [h, w], outside of which there is no noise to be found."""
+    [h, w]; noise is estimated inside it only."""
     degradation = self.degradations[source]
     operator = degradation.operator(size)
     if observed.shape[:2] != operator.observed:

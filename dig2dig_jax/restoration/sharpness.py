@@ -1,9 +1,9 @@
-"""What did a source lose before it came: a lens's sharpness, a detector's resolution? Read off its power spectrum.
+"""How blurred, or how much enlarged, is a source? Estimated from its power spectrum.
 
 Scenes have spectra near a / f^b with b about 2.5 (Field 1987; van der Schaaf and van Hateren 1996). A Gaussian blur of
 s pixels multiplies that by exp(-4 pi^2 s^2 f^2); enlarging from a coarser grid cuts it off at the coarser grid's limit,
-with the mirror image behind it. What is left at the highest frequencies is noise, or the rounding to whole levels. So
-each candidate predicts a curve, and the nearest one is taken, if it is clearly nearest: numpy, once per image.
+with its mirror image beyond. The highest frequencies contain only noise, or the rounding to whole levels. Each
+candidate thus predicts a curve, and the closest one is taken if it is clearly the closest; NumPy, once per image.
 """
 
 import functools
@@ -15,15 +15,15 @@ from scipy.fft import dctn, idctn
 from dig2dig_jax.restoration.operators import KERNELS, enlarged_matrices
 
 _BINS = 40  # of the frequencies 0 to 1/2 per pixel
-_LEAST_SIDE = 96  # pixels, for curves that are smooth enough to tell
+_LEAST_SIDE = 96  # pixels, for sufficiently smooth curves
 _LOWEST = 0.03  # frequency: below, a scene's composition counts
 _FALL = np.linspace(1.5, 3.5, 11)  # b
 _USUAL, _UNUSUAL = 2.5, 0.05  # b, and what its square distance costs
-_FAR = 2.0  # natural logarithm of a power: further off is as bad
-_OWN_BLUR = 0.6  # pixels: what sharp images of cameras are taken for
+_FAR = 2.0  # natural logarithm of a power, at which distances saturate
+_OWN_BLUR = 0.6  # pixels: blur of a sharp camera image
 _LEAST_BLUR = 1.25  # pixels, beyond that
 _SCALES = (2, 3, 4)
-_QUIET = 1.0  # squared levels of 255: in more noise, nothing is sure
+_QUIET = 1.0  # squared levels of 255: with more noise, nothing is detected
 _BLOCKY = 1.15  # step across a border of blocks to those within
 _SURE = 0.8  # error of the nearest enlargement to that of the nearest blur, at most
 
@@ -39,15 +39,15 @@ class Lost(NamedTuple):
 
   @property
   def stages(self) -> str:
-    """In the words of `--degradation`; empty where nothing was lost."""
+    """In the syntax of `--degradation`; empty where nothing was lost."""
     return f"blur({self.blur:g})" if self.blur else f"enlarged({self.scale},{self.kernel})" if self.scale > 1 else ""
 
 
 def estimate(image: np.ndarray) -> Lost:
-  """Of an image [H, W] in [-1, 1]. Nothing where it is too small, too noisy, or the curves do not tell."""
+  """Of an image [H, W] in [-1, 1]. Nothing if it is too small, too noisy, or no curve is clearly the closest."""
   if min(image.shape) < _LEAST_SIDE:
     return Lost()
-  # In whole levels, as most images come: what lies below them differs from format to format, and tells nothing.
+  # In whole levels, as most images are stored: finer values depend on the format and carry no information.
   levels = np.rint(127.5 * (np.asarray(image, np.float64) + 1))
   power = _radial(levels)
   floor = float(np.median(power[-4:]))

@@ -1,15 +1,15 @@
-"""What was a degraded source before? Plug-and-play restoration with the diffusion prior as the denoiser.
+"""How is a degraded source restored? Plug-and-play restoration with the diffusion prior as the denoiser.
 
 A source is observed as z = A y + n, n ~ N(0, sigma^2 I). Half-quadratic splitting (Zhang et al., arXiv 2008.13751)
-alternates, over falling noise levels r of the prior, a step that trusts the observation and one that trusts the prior:
+alternates, over decreasing noise levels r of the prior, a step towards the observation and one towards the prior:
 
   x <- x + A^T (A A^T + (sigma^2 / r^2) I)^-1 (z - A x),      x <- D_r(x).
 
 Noise alone (A the identity) takes one evaluation of D at r = sigma: the prior's estimate of the posterior mean.
 
-A gray image in three channels has the same noise in each, which a prior of colour images takes for detail. So
+A gray image in three channels has the same noise in each, which a prior of colour images mistakes for detail. So
 z is lifted to independent noise: z + sqrt(3) r (e - mean_c e), e normal, has noise of standard deviation sqrt(3) r in
-every channel, independent over channels, and the same mean over channels, which is all that z knows.
+every channel, independent over channels, and the same mean over channels, which is all the information in z.
 """
 
 import jax
@@ -24,7 +24,8 @@ from dig2dig_jax.sampling.types import Denoiser, GrayDenoiser, Step
 
 # Noise levels between which an operator is inverted, as standard deviations of images in [-1, 1]: 49 and 1 of 255.
 COARSE, FINE = 49 / 127.5, 1 / 127.5
-# Trust in the observation against the denoiser, which is no exact posterior mean (arXiv 2008.13751, section 4.2: 0.23).
+# Weight of the observation relative to the denoiser, which is not an exact posterior mean (arXiv 2008.13751,
+# section 4.2: 0.23).
 TRUST = 0.23
 
 

@@ -28,7 +28,7 @@ _NUMBERS = {"time_scale": "flow", "sigma_data": "edm"}  # field -> the parametri
 
 @dataclasses.dataclass(frozen=True)
 class Parametrisation:
-  """name: one of `NAMES`. time_scale: a flow network is told s in [0, 1] times this (1000 for those of the family of
+  """name: one of `NAMES`. time_scale: a flow network receives s in [0, 1] times this (1000 for those of the family of
   Stable Diffusion 3, 1 for most others). sigma_data: standard deviation of the training images, of `edm`.
   ValueError for another name, and for a number that is not above 0 and at most a million."""
 

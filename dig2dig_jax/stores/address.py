@@ -33,7 +33,7 @@ def is_address(text) -> bool:
 
 
 def typed_place(text: str | os.PathLike):
-  """What somebody types as a source or a place for results: a `Path`, or the `StorePath` of an address.
+  """A source or a destination as the user types it: a `Path`, or the `StorePath` of an address.
 
   `file://` and plain paths are local; `zip://::FILE` and `tar://::FILE` are the inside of an archive, itself local or
   in a store, and FILE.zip alone means the same. UserError for an unknown scheme, a package that is not installed and
@@ -64,7 +64,7 @@ def redacted(text: str) -> str:
 
 
 def library(scheme: str, address: str) -> None:
-  """UserError where the package that reads this scheme is not installed, or nobody reads it."""
+  """UserError if the package for this scheme is not installed, or there is none."""
   try:
     import fsspec
   except ImportError:

@@ -28,7 +28,7 @@ class Listing:
     self._few: dict[str, Found] | None = dict(itertools.islice(rows, FEW))
     if (more := next(rows, None)) is None:
       return
-    # No name: a file of SQLite's own, which nobody else sees.
+    # No name: a temporary file of SQLite.
     self._names = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     weakref.finalize(self, self._names.close)
     for setting in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{_CACHE}"):

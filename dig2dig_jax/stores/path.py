@@ -21,14 +21,14 @@ from dig2dig_jax.stores import address
 from dig2dig_jax.stores.named import Named
 from dig2dig_jax.stores.store import Ranged, Store, mode
 
-_BLOCK = 1 << 18  # bytes that are read at once where less is asked for
+_BLOCK = 1 << 18  # bytes that are read at once, at least
 _NAMES = ".dig2dig_jax"  # folder of empty objects, named as what this program wrote beside it
 _stores: dict[tuple, Store] = {}  # one per bucket and options, since they keep connections and listings
 _opening = threading.Lock()
 
 
 class Stat(NamedTuple):
-  """Of `os.stat_result` what is asked for. st_dev and st_ino are the same for one address."""
+  """The fields of `os.stat_result` that are used. st_dev and st_ino are the same for one address."""
 
   st_mode: int
   st_size: int

@@ -1,4 +1,4 @@
-"""What does a network do that passes by itself? Tried again, with growing pauses; all else is told at once, as OSError.
+"""Which faults of a network are transient? They are retried with growing pauses; others are raised at once, as OSError.
 
 The libraries behind fsspec raise errors of their own. Here each becomes what `open` would have raised for a file:
 FileNotFoundError, PermissionError, or, where nothing helped, OSError with EIO.
@@ -92,7 +92,7 @@ def _final(error: Exception) -> OSError | None:
 
 
 def _status(error: Exception) -> int | None:
-  """The HTTP status behind it, where one is told."""
+  """The HTTP status behind it, if there is one."""
   response = getattr(error, "response", None)
   if isinstance(response, dict):  # of botocore
     found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")

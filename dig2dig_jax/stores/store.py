@@ -173,7 +173,7 @@ class Store:
 
 
 class Ranged(io.RawIOBase):
-  """An object as a file: what is asked for is read, and no more."""
+  """An object as a file: only the requested bytes are read."""
 
   def __init__(self, store: Store, key: str, size: int):
     self._store, self._key, self._size, self._at = store, key, size, 0

@@ -36,7 +36,7 @@ def index(path: AnyPath) -> list[Sample]:
 
 
 def read(path: AnyPath, start: int, end: int) -> bytes:
-  """The bytes of a member. Raises OSError, and tarfile.TarError where none of that size stands there."""
+  """The bytes of a member. Raises OSError, and tarfile.TarError where there is none of that size."""
   header, end = max(0, start - tarfile.BLOCKSIZE), min(end, path.stat().st_size)
   if not isinstance(path, Path):
     found = path.read_range(header, end) if end - header >= _BLOCK else _of_blocks(path, header, end)

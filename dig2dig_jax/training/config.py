@@ -41,7 +41,7 @@ class TrainConfig:
   whose crop size is that of `crop`. recompute: its network is evaluated again for its gradient, a quarter more time
   for a third of the memory. full_every, detach: see `training.drfusion_step.make_drfusion_step`.
 
-  A SwiftConfig trains the swift network on what `teacher` says of so many `examples`, crops of the images in data."""
+  A SwiftConfig trains the swift network on the estimates of `teacher` for `examples` crops of the images in data."""
 
   data: Path
   out: Path

@@ -43,7 +43,7 @@ def fusion_max(fused: jax.Array, first: jax.Array, second: jax.Array) -> tuple[j
 def losses(output: jax.Array, clean: jax.Array, *, detach: bool = False) -> Losses:
   """Of the network's output [N, H, W, 3] (both sources restored, fused) and the clean sources [N, 2, H, W, 1].
 
-  The fused image is held against the network's own restored sources, whose gradients are kept, as published. detach:
+  The fused image is compared with the network's own restored sources, whose gradients are kept, as published. detach:
   they are not, so that restored sources are pulled towards the clean ones alone, and not towards being easy to fuse.
   """
   first, second, fused = jnp.split(output, 3, axis=-1)

@@ -118,7 +118,7 @@ def make_drfusion_step(
   """`step(state, batch)` as `training.step.make_update` makes it, alpha kept in ALPHA_RANGE; batch [N, 4, H, W, 1] of
   `degraded_batches`.
 
-  full_every: one pair in so many of the batch runs all steps, the others the last one alone, at a third of the cost; a
+  full_every: one pair in this many of the batch runs all steps, the others only the last one, at a third of the cost; a
   batch must hold a multiple of it. The sources' estimates of all earlier steps are replaced by the observations (lambda
   is 1 there), and the noise that the step before predicted is put back before the last one predicts it again: as long
   as the network does not tell steps apart, its output cancels, no weight has a gradient, and the run stays where it

@@ -45,7 +45,7 @@ class Frame(NamedTuple):
 
 
 class _Bounded(io.BufferedReader):
-  """A file of which nobody gets, or has memory kept for, more than there is, whatever length its bytes announce."""
+  """A file from which no more is read, and for which no more memory is allocated, than it contains."""
 
   def __init__(self, path: Path):
     super().__init__(io.FileIO(path))

@@ -55,7 +55,7 @@ def _header(nibabel, file: BinaryIO):
   beginning = file.read(544)
   size = int.from_bytes(beginning[:4], "little")
   kind = nibabel.Nifti2Header if 540 in (size, int.from_bytes(beginning[:4], "big")) else nibabel.Nifti1Header
-  # The block alone: what extensions there are nobody needs, and their sizes are anybody's.
+  # The header block only: extensions are not needed, and their sizes cannot be trusted.
   return kind(beginning[: kind.template_dtype.itemsize], check=False)
 
 

@@ -48,7 +48,7 @@ def padding(header: Any, stored: np.ndarray) -> np.ndarray | None:
 
 
 def _check_decoder(pydicom, header: Any, path: Path) -> None:
-  """Refuses what nobody here decodes before its pixels are looked at."""
+  """Refuses encodings that cannot be decoded here, before the pixels are read."""
   syntax = header.file_meta.TransferSyntaxUID
   try:
     decoder = pydicom.pixels.get_decoder(syntax)
@@ -61,7 +61,7 @@ def _check_decoder(pydicom, header: Any, path: Path) -> None:
 
 
 def _check_length(header: Any, path: Path, shape: Sequence[int]) -> None:
-  """Refuses pixels of which there are fewer than announced, before memory is asked for."""
+  """Refuses files with fewer pixels than announced, before memory is allocated."""
   samples = next((name for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData") if name in header), None)
   if samples is None:
     raise UserError(f"{path}: expected pixels, found none in it; copy it again")

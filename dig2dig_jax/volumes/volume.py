@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-# Voxels of one volume, at most, and of one slice: what a header announces beyond is refused before memory is asked for.
+# Voxels of one volume, at most, and of one slice: larger headers are refused before memory is allocated.
 MOST_VOXELS, MOST_PIXELS = 2**29, 2**26
 FUNCTIONAL = ("PT", "NM")  # modalities of DICOM whose values are activity: PET, and SPECT among nuclear medicine
 _LETTERS = (("R", "L"), ("A", "P"), ("I", "S"))  # where an axis of the patient begins and ends

@@ -5,7 +5,8 @@ import sys
 import pytest
 from absl.testing import flagsaver
 
-from dig2dig_jax.benchmarks import accelerator, kernel_rows, sharded
+from dig2dig_jax.assets import ROOT
+from dig2dig_jax.benchmarks import accelerator, kernel_rows, ratio, sharded
 from dig2dig_jax.cli import flags, launcher
 
 
@@ -51,3 +52,9 @@ def test_what_a_compiled_program_exchanges_is_read_from_its_text():
   %pair = (f32[2]{0}, f32[3]{0}) all-reduce(f32[2]{0} %d, f32[3]{0} %e), channel_id=4
   """
   assert sharded.exchanged(text) == {"all-reduce": 4 * 128 + 20, "collective-permute": 2 * 128, "all-gather": 4 * 32}
+
+
+def test_settings_are_not_compared_with_another_checkout(capsys):
+  with pytest.raises(SystemExit) as ended:
+    ratio.main(["--job=settings", f"--against={ROOT}"])
+  assert ended.value.code == 2 and "error: --against: expected --job=network or gains" in capsys.readouterr().err

@@ -273,7 +273,7 @@ def test_faults_are_one_line_naming_file_and_remedy(tmp_path, kind, says):
 def test_a_picture_too_large_to_decode_is_not_called_damaged(tmp_path, monkeypatch):
   monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 50)
   path = saved(tmp_path / "x.png", RGB8)  # 117 pixels; Pillow refuses above twice its limit
-  with pytest.raises(UserError, match="fewer than 100 pixels, found more; crop it"):
+  with pytest.raises(UserError, match="at most 100 pixels, found 117; crop it or reduce its size"):
     images.read_image(path)
 
 

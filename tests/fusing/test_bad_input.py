@@ -77,7 +77,7 @@ FAILED = {  # kind -> (bytes of the visible image, what the report says of it)
   "only_signature": (b"\x89PNG\r\n\x1a\n", "damaged or truncated"),
   "flipped_bytes": (damaged(encoded("PNG")), "damaged or truncated"),
   "no_pixels": (png_of(0, 0), "damaged or truncated"),
-  "bomb": (png_of(60000, 60000), "expected fewer than"),
+  "bomb": (png_of(60000, 60000), "pixels, found 3600000000; crop it or reduce its size"),
   "pages": (tiff(np.stack([PIXELS, PIXELS]), photometric="rgb"), "found 2 pages or frames"),
   "animated": (encoded("WEBP", save_all=True, append_images=[PIL.Image.fromarray(255 - PIXELS)]), "2 pages or frames"),
   "cmyk": (encoded("JPEG", np.asarray(PIL.Image.fromarray(PIXELS).convert("RGB"))), None),  # replaced below

@@ -114,10 +114,13 @@ def test_results_lie_in_shards_that_are_whole(root, method, plain, fuser, kind):
     assert sample.members[image].read_bytes() == (plain / f"{sample.name}.png").read_bytes()
   assert not list(out.glob("*.png"))
   assert fuse(method, root / "data", out, results=kind, shard=4).skipped == len(NAMES)
+  started = sharded.place_of(out, kind, 4)
+  started.look()
   cut = files(out, KINDS[kind])[0]
   size = cut.stat().st_size
   with open(cut, "r+b") as file:
     file.truncate(size - 700)
+  started.look()  # asks for no size a second time
   with pytest.raises(UserError, match=f"{cut.name}: expected .* {size} bytes .*, found {size - 700} bytes; delete"):
     fuse(method, root / "data", out, results=kind, shard=4)
   cut.unlink()

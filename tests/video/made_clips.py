@@ -6,8 +6,8 @@ A warm walker crosses a textured ground that sways slowly; the infrared camera c
 both have noise. Where a cut is asked for, another scene begins.
 """
 
+import argparse
 import pathlib
-import sys
 from fractions import Fraction
 
 import cv2
@@ -125,7 +125,12 @@ def write_both(folder, *, count=30, rate=25, infrared_rate=10, sound=True, **sce
 
 
 if __name__ == "__main__":
-  seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 6.0
-  out = pathlib.Path(sys.argv[1])
-  write_both(out, count=round(25 * seconds), size=(480, 640), noise=3.0, drift=20.0, cut=seconds / 2)
-  print(f"written: {out / 'ir.mp4'} and {out / 'vi.mp4'}")
+  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument("folder", type=pathlib.Path, metavar="FOLDER")
+  parser.add_argument("seconds", type=float, nargs="?", default=6.0, metavar="SECONDS")
+  given = parser.parse_args()
+  if given.seconds <= 0:
+    parser.error(f"expected SECONDS above 0, found {given.seconds:g}")
+  write_both(given.folder, count=round(25 * given.seconds), size=(480, 640), noise=3.0, drift=20.0,
+             cut=given.seconds / 2)  # fmt: skip
+  print(f"written: {given.folder / 'ir.mp4'} and {given.folder / 'vi.mp4'}")

@@ -6,6 +6,7 @@ Clips of 192 x 256 pixels, 30 frames at 25 a second, noise of 3 of 255 in both, 
 Noise this weak is not restored, so that no network is evaluated.
 """
 
+import argparse
 import dataclasses
 import pathlib
 import sys
@@ -70,6 +71,7 @@ def lines():
 
 
 if __name__ == "__main__":
+  argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
   jax.config.update("jax_platforms", "cpu")
   print("| ground motion, up to | weights | warping error | excess | to the noise-free fusion |\n"
         "| --- | --- | ---: | ---: | ---: |")  # fmt: skip

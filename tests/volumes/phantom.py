@@ -1,10 +1,10 @@
-"""Made volumes: a bright ball at a known place of the patient, as DICOM series and NIfTI files, without the package.
+"""Synthetic volumes, written without this package: a bright ball at a known position, as DICOM series and NIfTI files.
 
 `python tests/volumes/phantom.py FOLDER` writes FOLDER/ct and FOLDER/pet, a torso with a lesion in one lung.
 """
 
+import argparse
 import pathlib
-import sys
 import uuid
 
 import numpy as np
@@ -167,4 +167,6 @@ def write_torso(root):
 
 
 if __name__ == "__main__":
-  write_torso(pathlib.Path(sys.argv[1]))
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument("folder", type=pathlib.Path, metavar="FOLDER")
+  write_torso(parser.parse_args().folder)

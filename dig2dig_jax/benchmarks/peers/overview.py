@@ -1,4 +1,4 @@
-"""Who is first on which set? One table of the folders of `--table=peers`: mean ranks, and measures won and lost.
+"""Which method is first on which set? A table of folders of `--table=peers`: mean ranks, and measures won and lost.
 
   python -m dig2dig_jax.benchmarks.peers.overview out/peers/tno out/peers/roadscene
 

@@ -1,6 +1,6 @@
-"""OpenCV's exposure fusion (Mertens et al. 2007), all weights at 1, as its tutorial has it: mertens.py A B OUT."""
+"""OpenCV's exposure fusion (Mertens et al. 2007), all weights at 1, as its tutorial has it."""
 
-import sys
+import argparse
 from pathlib import Path
 
 import cv2
@@ -16,4 +16,7 @@ def main(first: Path, second: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-  main(*map(Path, sys.argv[1:4]))
+  parser = argparse.ArgumentParser(description=__doc__)
+  for name in ("first", "second", "out"):
+    parser.add_argument(name, type=Path, help="a folder of PNGs")
+  main(**vars(parser.parse_args()))

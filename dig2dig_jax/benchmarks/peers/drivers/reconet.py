@@ -1,10 +1,11 @@
-"""ReCoNet (Huang et al., ECCV 2022) by its own archive/fuse.py: reconet.py CHECKOUT TASK A B OUT [--stretch].
+"""ReCoNet (Huang et al., ECCV 2022) by its own archive/fuse.py.
 
 Its weights are those of the paper (v0). Infrared first; of medical pairs the second source (CT, PET, SPECT) stands for
 the infrared one. --stretch: what is outside 0..1 is cut off and the rest stretched to 0..255 before it is rounded, as
 CDDFuse's test program stretches its own; so has CDDFuse's table 5 it (docs/conventions.md).
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -33,4 +34,10 @@ def main(checkout: Path, task: str, first: Path, second: Path, out: Path, stretc
 
 
 if __name__ == "__main__":
-  main(Path(sys.argv[1]), sys.argv[2], *map(Path, sys.argv[3:6]), stretch="--stretch" in sys.argv[6:])
+  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument("checkout", type=Path)
+  parser.add_argument("task")
+  for name in ("first", "second", "out"):
+    parser.add_argument(name, type=Path, help="a folder of PNGs")
+  parser.add_argument("--stretch", action="store_true")
+  main(**vars(parser.parse_args()))
