@@ -1,11 +1,11 @@
 """How noisy is a source, and how? Estimated from the image itself: pixels, dependence on the signal, stripes.
 
-Images are float32 [H, W] in [-1, 1]; standard deviations are in the same units. Everything is jittable, and does
-not depend on the origin of the noise. Deviations are estimated from the finest diagonal band of the Haar transform,
-where images have the least energy: from small blocks, of which the quieter quarter contains little but noise (the idea
-of Donoho's median absolute deviation, on blocks, so that texture and quantisation to whole levels bias it less). An image that is
-full of texture has no quiet blocks; there the next coarser band decides, since texture grows with scale and noise does
-not.
+Images are float32 [H, W] in [-1, 1]; standard deviations are in the same units. Everything is jittable, and does not
+depend on the origin of the noise. Deviations are estimated from the finest diagonal band of the Haar transform, where
+images have the least energy: from small blocks, of which the quieter quarter contains little but noise (the idea of
+Donoho's median absolute deviation, on blocks, so that texture and quantisation to whole levels bias it less). An
+image that is full of texture has no quiet blocks; there the next coarser band decides, since texture grows with scale
+and noise does not.
 """
 
 from typing import NamedTuple
