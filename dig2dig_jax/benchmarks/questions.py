@@ -148,7 +148,7 @@ def _intervals(asked: Asked):
     for interval, row in intervals.ROWS.items():
       run, other = (stepwise(f"{reading}: {row}", programs) for programs in (own, others))
       ways[reading, interval] = intervals.Way(weights(run), weights(other), Runner(run, config.bucket))
-  none = Runner(stepwise(f"{intervals.READINGS[0]}: {published.NONE}", own), config.bucket)
+  none = Runner(stepwise(f"{published.CHOSEN}: {published.NONE}", own), config.bucket)
   return intervals.HEADER, intervals.rows(asked.pairs, ways, none), 2
 
 
