@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 
 import numpy as np
@@ -52,22 +51,15 @@ FUSES = {
   **{f"accumulated_{task}": 14 for task in TASKS},
 }  # fmt: skip
 
-# Slow: a faster preset has most of their program. Presets whose program another one has, but for the names of its
-# sources, run where everything is asked for: 15 s each.
-FULL = bool(os.environ.get("DIG2DIG_FULL"))
-SLOW = {"table1_llvip", "ccf_paper_vif", "ddfm_paper_vif", "dig2dig_paper_mff", "dig2dig_quadratic_vif",
-        "dig2dig_quadratic_mff", "accumulated_mif"}
-SAME = {"table1_m3fd", "table1_msrs", "table_mefb", "accumulated_mff", "accumulated_mef",
+# Slow: a faster preset has most of their program, or all of it but for the names of its sources.
+SLOW = {"table1_llvip", "table1_m3fd", "table1_msrs", "table_mefb", "ccf_paper_vif", "ddfm_paper_vif",
+        "dig2dig_paper_mff", "dig2dig_quadratic_vif", "dig2dig_quadratic_mff",
+        "accumulated_mif", "accumulated_mff", "accumulated_mef",
         *(f"{family}_{task}" for family in ("dig2dig_paper", "dig2dig_quadratic") for task in ("mif", "mef"))}
 
 
 def once(presets):
-  """Parameters: those of SAME are skipped unless everything is asked for, those of SLOW are in the slow tests."""
-  marks = dict.fromkeys(SLOW, [pytest.mark.slow])
-  if not FULL:
-    skip = pytest.mark.skipif(True, reason="the program of another preset; DIG2DIG_FULL=1 runs it")
-    marks |= dict.fromkeys(SAME, [pytest.mark.slow, skip])
-  return [pytest.param(preset, marks=marks.get(preset, [])) for preset in presets]
+  return [pytest.param(preset, marks=[pytest.mark.slow] if preset in SLOW else []) for preset in presets]
 
 
 @pytest.fixture(scope="module")
@@ -114,15 +106,12 @@ def test_a_preset_of_a_table_runs_on_its_data_set_as_it_is_unpacked(preset, prio
   files, pair = TREES[preset]
   for number, file in enumerate(files):
     scenes.write(tmp_path / "data" / file, scenes.scene(number, *SIZE))
-  # The other rows run for one set, as their programs are the same everywhere; CCF's, of which a preset has the same,
-  # where everything is asked for.
-  most = [] if FULL else [f"--rows=DDFM;{PUBLISHED};Dig2DIG, quadratic"]
-  some = most if preset == "table1_llvip" else [f"--rows={PUBLISHED}"]
+  # As it stands for one set; the other rows are the same programs everywhere.
+  whole = preset == "table1_llvip"
+  some = [] if whole else [f"--rows={PUBLISHED}"]
   arguments = [f"--data={tmp_path / 'data'}", f"--prior={prior}", f"--out={tmp_path / 'out'}", *some]
   assert run(preset, *arguments) == 0
-  costs = {PUBLISHED: 31}
-  if some is most:
-    costs = {"DDFM": 100, **({"CCF": 200} if FULL else {}), PUBLISHED: 31, "Dig2DIG, quadratic": 31}
+  costs = {"DDFM": 100, "CCF": 200, PUBLISHED: 31, "Dig2DIG, quadratic": 31} if whole else {PUBLISHED: 31}
   told = capsys.readouterr().err
   count = f"{len(costs)} {'row' if len(costs) == 1 else 'rows'}"
   assert f"1 pair to do in {count}: at most {sum(costs.values())} network evaluations a pair" in told
@@ -132,7 +121,7 @@ def test_a_preset_of_a_table_runs_on_its_data_set_as_it_is_unpacked(preset, prio
     (row,) = scores[name]["images"].values()
     assert row["evaluations"] == cost and {*metrics.PROTOCOLS["dig2dig"]} < {*row} and 0 < row["SSIM"] < 2
   assert list(scores[PUBLISHED]["images"]) == [pair]
-  if some is not most:  # tracing is all that this costs
+  if not whole:  # tracing is all that this costs
     assert run(preset, *arguments) == 0
     assert "0 pairs to do" in capsys.readouterr().err
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dig2dig_jax.benchmarks.stepwise import Stepwise
 from dig2dig_jax.data.padding import bucket_size, crop, reflect_pad
 from dig2dig_jax.data.pairs import LoadedPair, content_id
 from dig2dig_jax.fusing.fuser import Fuser
@@ -32,7 +33,7 @@ class Row(NamedTuple):
 class Runner(NamedTuple):
   """A method compiled, with its seed and padding: (sources [K, H, W, 3], name) -> fused [H, W, 3]."""
 
-  fuser: Fuser
+  fuser: Fuser | Stepwise
   bucket: int
 
   def __call__(self, sources: np.ndarray, name: str) -> np.ndarray:

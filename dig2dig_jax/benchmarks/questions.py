@@ -1,7 +1,7 @@
 """The open questions that reviews of Dig2DIG asked: a table each, on gray middles of a few pairs.
 
-`misregistered`, `leaning`, `mistold` and `fewer_pixels` have a file each. What gains are beside the weights that the
-theory wants is `--suite=theory`; degraded sources by kind are `--suite=degraded`.
+`misregistered`, `leaning`, `mistold`, `intervals` and `fewer_pixels` have a file each. What gains are beside the
+weights that the theory wants is `--suite=theory`; degraded sources by kind are `--suite=degraded`.
 """
 
 import dataclasses
@@ -10,13 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dig2dig_jax import metrics
-from dig2dig_jax.benchmarks import fewer_pixels, leaning, misregistered, mistold, rows
+from dig2dig_jax.benchmarks import fewer_pixels, intervals, leaning, misregistered, mistold, published, rows
 from dig2dig_jax.benchmarks.degraded import Report, gray_middle
 from dig2dig_jax.benchmarks.degraded_rows import Rule, Runner
 from dig2dig_jax.benchmarks.pairs import spread
+from dig2dig_jax.benchmarks.stepwise import Programs, Stepwise
+from dig2dig_jax.data.padding import bucket_size, crop, reflect_pad
 from dig2dig_jax.data.pairs import LoadedPair, content_id, load_pair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.escape import table
@@ -31,7 +34,7 @@ from dig2dig_jax.restoration.blind_restorer import BlindRestorer
 from dig2dig_jax.restoration.degradation import Degradation
 from dig2dig_jax.restoration.restorer import Restorer
 
-QUESTIONS = ("misregistered", "leaning", "mistold", "fewer_pixels")
+QUESTIONS = ("misregistered", "leaning", "mistold", "intervals", "fewer_pixels")
 
 
 class Asked:
@@ -89,7 +92,7 @@ def run(
     raise UserError(failed[0])
   asked = Asked(prior, codec, config, tuned, pairs)
   answers = {"misregistered": _misregistered, "leaning": _leaning, "mistold": lambda of: _mistold(of, restorer_of),
-             "fewer_pixels": _fewer_pixels}  # fmt: skip
+             "intervals": _intervals, "fewer_pixels": _fewer_pixels}  # fmt: skip
   texts = []
   for question in questions:
     header, lines, text_columns = answers[question](asked)
@@ -124,6 +127,29 @@ def _mistold(asked: Asked, restorer_of):
 
   of = asked.config
   return mistold.HEADER, mistold.rows(asked.pairs, plain, blind, restorer_of, of.sources, of.seed), 2
+
+
+def _intervals(asked: Asked):
+  options, config = published.readings(), asked.config
+  own, others = (Programs(asked.prior, asked.codec, seed=config.seed + more) for more in (0, 1))
+
+  def stepwise(row: str, programs: Programs) -> Stepwise:
+    return Stepwise(options[row], programs, asked.prior.params)
+
+  def weights(run: Stepwise) -> intervals.Weights:
+    def of(sources, name):
+      padded = reflect_pad(sources, bucket_size(*sources.shape[1:3], multiple=config.bucket))
+      return crop(np.asarray(run.weights(jnp.asarray(padded), np.uint32(content_id(name)))), sources.shape[1:3])
+
+    return of
+
+  ways = {}
+  for reading in intervals.READINGS:
+    for interval, row in intervals.ROWS.items():
+      run, other = (stepwise(f"{reading}: {row}", programs) for programs in (own, others))
+      ways[reading, interval] = intervals.Way(weights(run), weights(other), Runner(run, config.bucket))
+  none = Runner(stepwise(f"{published.CHOSEN}: {published.NONE}", own), config.bucket)
+  return intervals.HEADER, intervals.rows(asked.pairs, ways, none), 2
 
 
 def _fewer_pixels(asked: Asked):

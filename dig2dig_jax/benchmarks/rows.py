@@ -111,7 +111,8 @@ def weightings(tuned: Dig2DigOptions) -> Rows:
   of = lambda **changes: dataclasses.replace(Dig2DigOptions(chunk=tuned.chunk), **changes)  # noqa: E731
   closed = lambda **changes: dataclasses.replace(tuned, restore="noise", **changes)  # noqa: E731
   return {
-    "gains over intervals, as published": of(),
+    "gains over intervals": of(),
+    "gains over intervals, published": PUBLISHED,
     "gains over intervals, sharper": of(normalise="mean_abs", temperature=SCALE_FREE_TEMPERATURE),
     "accumulated gains": of(window="cumulative", temperature=0.006, smoothing=8.0),
     "closed form, expected": closed(against="clean"),

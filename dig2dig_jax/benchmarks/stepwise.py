@@ -92,12 +92,20 @@ class Stepwise:
   def __call__(self, images: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, None]:
     return np.stack([self._fused(jnp.asarray(one), pair) for one, pair in zip(images, ids, strict=True)]), None
 
-  def _fused(self, images: Images, number) -> np.ndarray:
-    key = jax.random.fold_in(jax.random.key(self._programs.seed), number)
-    start_key, weight_key, run_key = jax.random.split(key, 3)
-    sources = self._method.codec.encode(images)
+  def weights(self, images: Images, number) -> Rows:
+    """[U, K, H, W, 1], with which the run of one pair [K, H, W, 3] weighs its sources."""
+    sources, steps, (_, weight_key, _) = self._prepared(images, number)
+    return self._rows(weight_key, sources, steps, (int(number), images.shape))
+
+  def _prepared(self, images: Images, number) -> tuple[Images, Step, Array]:
+    """The sources as they are fused, the steps, and keys of the start, the weights and the run."""
     assert self._method.reverse is not None
-    steps = self._method.reverse.steps(self._params)
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(self._programs.seed), number), 3)
+    return self._method.codec.encode(images), self._method.reverse.steps(self._params), keys
+
+  def _fused(self, images: Images, number) -> np.ndarray:
+    sources, steps, (start_key, weight_key, run_key) = self._prepared(images, number)
+    assert self._method.reverse is not None
     rows = self._rows(weight_key, sources, steps, (int(number), images.shape))
     x = self._method.reverse.start(start_key, sources, steps)
     states = self._method.guidance.init(sources), self._method.reverse.transition.init(x)

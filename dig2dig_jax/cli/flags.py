@@ -122,7 +122,8 @@ SEED = integer(
   check=between(0, 2**32 - 1),
 )  # fmt: skip
 LIMIT = integer(
-  "limit", 0, "Use only this many pairs or images: the first ones (benchmark tables: evenly spaced); 0 uses all.",
+  "limit", 0, "Use only this many pairs or images: the first ones (benchmark tables, unannounced, questions and "
+  "brackets: evenly spaced); 0 uses all.",
   "evaluate:prior,fused,detection", "report",
   "benchmark:tables,figures,metrics,theory,degraded,unannounced,questions,alignment,brackets",
   check=at_least(0),
@@ -359,9 +360,9 @@ FIGURE = names(
 )  # fmt: skip
 BOXES = string("boxes", "", "Regions as name:left,top,width,height;name:..., in pixels.", "benchmark:figures")
 CASES = names(
-  "cases", None, "Names of the degradations, questions, camera set-ups (mounted, unknown; with known registration: "
-  "registered_mounted, made_mounted and so on) or brackets (real, lopsided) to run; all by default, of the camera "
-  "set-ups the first two.",
+  "cases", None, "Names of the degradations, questions (misregistered, leaning, mistold, intervals, fewer_pixels), "
+  "camera set-ups (mounted, unknown; with known registration: registered_mounted, made_mounted and so on) or brackets "
+  "(real, lopsided) to run; all by default, of the camera set-ups the first two.",
   DEGRADED, UNANNOUNCED, QUESTIONS, ALIGNMENT, BRACKETS, check=_SOME_NAME,
 )  # fmt: skip
 AFFECTED = names(

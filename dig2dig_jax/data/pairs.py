@@ -287,5 +287,5 @@ def _index(folder: Path, report: list[str]) -> dict[str, Path]:
     if strange:
       raise UserError(f"{folder}: expected images, found none; {strange[0]}")
     raise UserError(f"{folder}: expected images, found {f'only the folders {inside}' if inside else 'none'}; "
-                    "put the files directly into it")
+                    f"put the files directly into it{', or name the data set with --dataset' if inside else ''}")
   return index

@@ -55,6 +55,9 @@ def _read(folder: Path) -> tuple[dict, str]:
     card = json.loads((folder / CARD).read_text(encoding="utf-8"))
     shapes, arrays = tensor_file.read(path)
     flat = dict(arrays)
+  except FileNotFoundError as error:
+    missing = Path(error.filename).name
+    raise UserError(f"{folder}: expected {WEIGHTS} and {CARD}, found no {missing}; {_REMEDY}") from error
   except (OSError, ValueError, RecursionError) as error:
     raise UserError(f"{folder}: expected {WEIGHTS} and {CARD}, found {error}; {_REMEDY}") from error
   if shapes != lpips.shapes():

@@ -22,6 +22,7 @@ from flax import traverse_util
 from dig2dig_jax.assets import CHECKPOINTS
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import replacing, taken
+from dig2dig_jax.models.official import OFFICIAL
 from dig2dig_jax.models.shapes import NetworkConfig, least_parameters, parameter_shapes
 from dig2dig_jax.priors import card as cards
 from dig2dig_jax.priors import orbax_store, tensor_file
@@ -248,9 +249,11 @@ def _misfit(shapes: Mapping[str, tuple[int, ...]], config: NetworkConfig) -> str
 
 
 def _no_card(directory: Path):
-  there = sorted(str(card.parent) for folder in {directory.parent, CHECKPOINTS} for card in folder.glob(f"*/{CARD}"))
+  folders = {folder.resolve(): folder for folder in (CHECKPOINTS, directory.parent)}  # one name each, as it was given
+  there = sorted(str(card.parent) for folder in folders.values() for card in folder.glob(f"*/{CARD}"))
+  released = f" --name={directory.name} --out={directory}" if directory.name in OFFICIAL else ""
   raise UserError(
     f"{directory}: expected a folder with {CARD} and {WEIGHTS}, found none; there are: {', '.join(there) or 'none'}; "
-    "make one with dig2dig convert guided_diffusion"
+    f"make one with dig2dig convert guided_diffusion{released}"
   )
 

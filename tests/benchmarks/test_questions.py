@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scenes import scene, write_pair
 
-from dig2dig_jax.benchmarks import fewer_pixels, leaning, misregistered, mistold, questions, rows
+from dig2dig_jax.benchmarks import fewer_pixels, intervals, leaning, misregistered, mistold, questions, rows
 from dig2dig_jax.data.pairs import LoadedPair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.fusing.config import FuseConfig
@@ -79,6 +79,26 @@ def test_being_told_is_held_against_the_fusion_of_clean_sources(pair):
   assert asked[0]["ir"] == asked[0]["vi"] and asked[0] != asked[1]
 
 
+def test_gains_that_follow_the_noise_contradict_themselves_and_others(pair):
+  rng = np.random.default_rng(4)
+
+  def drawn(sources, name):
+    return np.eye(2)[rng.integers(2, size=(6, 64, 72))].transpose(0, 3, 1, 2)[..., None]
+
+  def known(sources, name):
+    first = np.linspace(0, 1, 72).reshape(1, 1, 72, 1) * np.ones((6, 64, 1, 1))
+    return np.stack([first, 1 - first], axis=1)
+
+  mean, first = (lambda sources, name: sources.mean(axis=0)), (lambda sources, name: sources[0])
+  ways = {("drawn", 1): intervals.Way(drawn, drawn, first), ("known", 10): intervals.Way(known, known, mean)}
+  lines = intervals.rows([pair], ways, mean)
+  assert [line[:2] for line in lines] == [["drawn", "1"], ["known", "10"]]
+  assert all(len(line) == len(intervals.HEADER) for line in lines)
+  larger, contradicted, other, *changes = map(float, lines[0][2:])
+  assert larger == 1 and 0.48 < contradicted < 0.52 and 0.48 < other < 0.52 and changes[1] > 100, "a copy is no average"
+  assert lines[1][2:] == ["0.754", "0.000", "0.000", "+0.0000", "+0.0", "+0.0000"]
+
+
 @pytest.mark.slow
 def test_the_command_answers_every_question(tiny_prior, tmp_path, monkeypatch):
   data, out = tmp_path / "data", tmp_path / "out"
@@ -89,6 +109,8 @@ def test_the_command_answers_every_question(tiny_prior, tmp_path, monkeypatch):
   monkeypatch.setattr(rows, "weightings", lambda tuned: few)
   monkeypatch.setattr(misregistered, "MOVES", {name: misregistered.MOVES[name] for name in ("none", "shift 2 px")})
   monkeypatch.setattr(mistold, "FACTORS", (1.0,))
+  monkeypatch.setattr(intervals, "READINGS", ("levels",))
+  monkeypatch.setattr(intervals, "ROWS", {10: "DIG-25"})
   monkeypatch.setattr(fewer_pixels, "SCALES", (1.5,))
   config = FuseConfig(data, ("ir", "vi"), out=out, bucket=8)
 

@@ -4,8 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from absl.testing import flagsaver
 from conftest import golden_path
+from scenes import read, write_pair
 
+import launch
+from dig2dig_jax import metrics
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.evaluation import lpips as job
 from dig2dig_jax.models import lpips
@@ -79,6 +83,32 @@ def test_colour_images_and_biases_as_in_pytorch(quick_compile):
       _, layer, kind = path.split("/")
       params["alex"].setdefault(layer, {})[kind] = leaf
   np.testing.assert_allclose(lpips.distance(params, a, b), [expected], rtol=2e-5)
+
+
+@pytest.mark.parametrize("command, table, row", [
+  pytest.param(("evaluate", "--fused={root}/fused"), "out/scores.csv", "fused,a,", id="evaluate"),
+  pytest.param(("report", "--fused={root}/fused"), "out/scores.csv", "fused,a,", id="report", marks=pytest.mark.slow),
+  pytest.param(("benchmark", "--rows=Dig2DIG", "--prior={prior}", "--table=methods", "--dig_window=spectrum",
+                "--steps=0", "--bands=2", "--bucket=32"), "out/methods/scores.csv", "average,a,", id="benchmark",
+               marks=pytest.mark.slow),
+])  # fmt: skip
+def test_every_job_that_takes_the_weights_fills_the_column(
+  folder, tiny_prior, tmp_path, quick_compile, monkeypatch, command, table, row
+):
+  monkeypatch.setitem(metrics.PROTOCOLS, "common", ("EN",))
+  write_pair(tmp_path / "data", "a", (34, 40), channels={"ir": 1, "vi": 1})
+  sources = [read(tmp_path / "data" / source / "a.png").astype(np.float64) for source in ("ir", "vi")]
+  write_pair(tmp_path, "a", (34, 40), channels={"fused": 1})
+  average = metrics.BASELINES["average"](sources)
+  wanted = job.load(folder)(sources, read(tmp_path / "fused" / "a.png") if row.startswith("fused") else average)
+  name, *arguments = (word.format(root=tmp_path, prior=tiny_prior) for word in command)
+  common = [f"--data={tmp_path / 'data'}", f"--lpips={folder}", f"--out={tmp_path / 'out'}", "--compile_cache="]
+  with flagsaver.flagsaver():
+    assert launch.main(launch.parse(["launch.py", f"--job={name}", "--protocol=common", *common, *arguments])) == 0
+  header, *lines = (tmp_path / table).read_text().splitlines()
+  (found,) = (line for line in lines if line.startswith(row))
+  value = dict(zip(header.split(","), found.split(","), strict=True))["LPIPS"]
+  assert wanted > 0.001 and float(value) == pytest.approx(wanted, rel=1e-4)
 
 
 def test_images_too_small_are_undefined(folder):

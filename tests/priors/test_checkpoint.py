@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -155,7 +156,15 @@ def _refused(directory, match):
 
 
 def test_a_missing_folder_lists_its_neighbours(prior):
-  _refused(prior.parent / "pryor", f"found none; there are: .*{prior}.*dig2dig convert guided_diffusion")
+  _refused(prior.parent / "pryor", f"found none; there are: .*{prior}.*dig2dig convert guided_diffusion$")
+
+
+def test_a_released_checkpoint_is_made_by_its_name_and_neighbours_are_named_once(prior, monkeypatch):
+  monkeypatch.setattr(checkpoint, "CHECKPOINTS", prior.parent)
+  monkeypatch.chdir(prior.parent.parent)
+  name = f"{prior.parent.name}/256x256_diffusion_uncond"
+  made = f"make one with dig2dig convert guided_diffusion --name=256x256_diffusion_uncond --out={name}$"
+  _refused(pathlib.Path(name), f"there are: {prior.parent.name}/{prior.name}; {made}")
 
 
 def test_damaged_weights(prior):
