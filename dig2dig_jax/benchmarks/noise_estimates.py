@@ -1,4 +1,4 @@
-"""How close is the estimated noise of a source to the true one, and how often are stripes detected?
+"""How close is the estimated noise of a source to the true one, and how often are noise and stripes detected?
 
   python -m dig2dig_jax.benchmarks.noise_estimates --data=FOLDER[,FOLDER] [--sources=ir,vi] [--middle=256] [--limit=0]
                                                    [--seed=0]
@@ -69,11 +69,12 @@ def run(images: Sequence[tuple[str, np.ndarray]], seed: int = 0) -> str:
     near = np.percentile(found(sigma, columns=False)[:, 0] / sigma, (0, 50, 100))
     shares.append([str(sigma), str(len(images)), *(f"{share:.3f}" for share in near)])
   for sigma in BESIDE:
-    counts = [np.sum(found(sigma, columns)[:, 1] > 0) for columns in (False, True)]
+    plain, offset = (found(sigma, columns) for columns in (False, True))
+    counts = [np.sum(plain[:, 0] * LEVEL > blind.FROM), *(np.sum(one[:, 1] > 0) for one in (plain, offset))]
     striped.append([str(sigma), str(len(images)), *map(str, counts)])
   return "\n".join([
     table(["true sigma", "images", "estimate / true, least", "median", "largest"], shares, text=0),
-    table(["noise added", "images", "stripes detected", "with column offsets"], striped, text=0),
+    table(["noise added", "images", "noise detected", "stripes detected", "with column offsets"], striped, text=0),
   ])
 
 

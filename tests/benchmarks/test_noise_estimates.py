@@ -18,7 +18,7 @@ def test_noise_and_stripes_that_were_added_are_found(quick_compile, monkeypatch)
   noise, stripes = (text.splitlines()[2].strip("| ").split(" | ")
                     for text in noise_estimates.run([("a", smooth), ("b", -smooth)]).split("\n\n"))  # fmt: skip
   assert noise[:2] == ["20", "2"] and all(0.85 < float(share) < 1.15 for share in noise[2:])
-  assert stripes == ["0", "2", "0", "2"]
+  assert stripes == ["0", "2", "0", "0", "2"]
 
 
 def test_a_folder_that_is_not_there_is_refused(capsys):
