@@ -240,6 +240,18 @@ def iter_forever():
   yield from itertools.count()
 
 
+def test_a_table_tells_the_flicker_of_several_clips(clips, undisturbed, capsys):
+  """The infrared clip has fewer frames than the visible one: a copy of the visible one changes as that does."""
+  assert main.main(["evaluate", "--video", *map(str, clips), str(undisturbed[0]), str(clips[1])]) == 0
+  head, line, fused, copy = [[cell.strip() for cell in row.strip("| ").split("|")]
+                             for row in capsys.readouterr().out.splitlines()]  # fmt: skip
+  assert head == ["clip", "warping error", "ir", "vi", "excess", "pairs of frames"] and len(line) == len(head)
+  assert fused[0] == "out.mp4" and copy[0] == "vi.mp4" and fused[5] == copy[5] == "18"  # 19, less the cut
+  assert copy[1] == copy[3] == fused[3] and float(copy[4]) == 0 < float(fused[4])
+  assert main.main(["evaluate", "--video", *map(str, clips)]) == 2
+  assert "expected IR VI FUSED, two clips and one or more fused from them, found 2" in capsys.readouterr().err
+
+
 def test_without_pyav_a_line_names_what_to_install(clips, monkeypatch):
   monkeypatch.setitem(sys.modules, "av", None)
   with pytest.raises(UserError, match=r"expected PyAV .*python -m pip install 'dig2dig_jax\[video\]'"):
