@@ -67,7 +67,6 @@ def program(
   noisy = bool(np.any(np.asarray(noise.deviation) > blind.FROM))
   key = jax.random.key(seed)
   levels = schedule.steps_at(noise_of_prior.tables(), range(noise_of_prior.num_timesteps))
-  rule = rule_of(options) if is_steady(options) else None
   whole = method.denoiser
   denoiser = (lambda params: tiled(whole(params), tile, min(overlap, tile // 2))) if tile else whole
   method = method.replace(denoiser=denoiser)
@@ -86,6 +85,13 @@ def program(
     fused, _ = fuse(method, params, key, jnp.clip(content, -1, 1))
     return _quantised(fused, bit_depth)
 
+  def independent(params, images, state: steady.State):
+    return Fused(alone(params, restored(params, images)[0]), jnp.bool_(False)), state
+
+  if not is_steady(options):
+    return independent
+  rule = rule_of(options)
+
   @jax.jit
   def weighed(observed, encoded, state: steady.State):
     weights, bands = spectrum.weigh(observed, encoded, rule)
@@ -98,8 +104,6 @@ def program(
 
   def run(params, images, state: steady.State):
     content, observed, encoded = restored(params, images)
-    if rule is None:
-      return Fused(alone(params, content), jnp.bool_(False)), state
     bands, weights, state, cut = weighed(observed, encoded, state)
     return Fused(blended(weights, bands, encoded, content), cut), state
 
