@@ -123,7 +123,7 @@ def main():
       print(f"| {label} | {rate:.3g} | {cpu:.0f} ms | {memory:.2f} GB |", flush=True)
       if asked.parts:
         for part, cpu, wall in parts(clips, swift, folder, frames):
-          print(f"|   {part} | {1000 / wall:.3g} | {cpu:.0f} ms | |", flush=True)
+          print(f"| – {part} | {1000 / wall:.3g} | {cpu:.0f} ms | |", flush=True)
 
 
 if __name__ == "__main__":
