@@ -18,7 +18,7 @@ from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.methods.sequence import looks_for_noise, without_restoring
 from dig2dig_jax.video import job, scoring, steady, writers
 from dig2dig_jax.video.clip import Clip, Listed, open_clip
-from dig2dig_jax.video.config import VideoConfig
+from dig2dig_jax.video.config import BUCKET, VideoConfig
 
 OWN = ("offset", "rate", "steady", "score")  # flags that launch.py does not know
 # Flags of --job=fuse that mean nothing for two clips, and what is so.
@@ -96,7 +96,7 @@ def _fuse(clips: Mapping[str, Clip], out: Path, offset: Fraction, share: float) 
     share=share,
     offset=offset,
     seed=flags.SEED.value,
-    bucket=flags.BUCKET.value,
+    bucket=flags.BUCKET.value if flags.BUCKET.present else BUCKET,
     tile=flags.TILE.value or 0,
     overlap=flags.OVERLAP.value,
     bit_depth=flags.BIT_DEPTH.value or 8,

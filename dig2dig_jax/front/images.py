@@ -32,7 +32,9 @@ from dig2dig_jax.methods.codec import luminance_codec, rgb_codec
 from dig2dig_jax.methods.fuse import fuse
 from dig2dig_jax.methods.options import Dig2DigOptions
 from dig2dig_jax.methods.registry import make_method
+from dig2dig_jax.models.swift import SwiftConfig
 from dig2dig_jax.priors.prior import Prior, load_prior
+from dig2dig_jax.priors.swift import Swift
 from dig2dig_jax.restoration import blind, blind_restorer
 from dig2dig_jax.restoration.blind_restorer import BlindRestorer
 from dig2dig_jax.sampling.schedule import NoiseSchedule
@@ -173,15 +175,23 @@ class _Network(NamedTuple):
   dtype: str
   directory: Path
   label: int | None
+  quick: SwiftConfig | None
 
   @classmethod
   def of(cls, prior: Prior) -> "_Network":
-    return cls(prior.config, prior.noise, prior.dtype, prior.directory, prior.label)
+    quick = prior.quick if isinstance(prior, Swift) else None
+    return cls(prior.config, prior.noise, prior.dtype, prior.directory, prior.label, quick)
+
+  def prior(self) -> Prior:
+    """One without weights."""
+    fields = self.config, self.noise, self.dtype, self.directory, self.label
+    whole = Prior({}, *fields)
+    return whole if self.quick is None else Swift({}, *fields, whole=whole, quick=self.quick)
 
 
 @functools.lru_cache(maxsize=16)
 def _program(options: Dig2DigOptions, chroma_from: int | None, network: _Network):
-  prior = Prior({}, network.config, network.noise, network.dtype, network.directory, network.label)
+  prior = network.prior()
   codec = rgb_codec() if chroma_from is None else luminance_codec(chroma_from)
   method = make_method(prior, codec, options=options)
 

@@ -10,6 +10,7 @@ that were learned come out as they should (Mohan et al. 2020, arXiv 1906.05478).
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -18,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dig2dig_jax.models import bounds, known
-from dig2dig_jax.models.convolution import pointwise_conv
+from dig2dig_jax.models.convolution import conv_of_frames, pointwise_conv
 from dig2dig_jax.models.guided_unet import depth_to_space, space_to_depth
 
 PATCH = 4  # pixels on a side that become channels
@@ -63,8 +64,9 @@ class SwiftConfig:
     return cls(**fields)
 
 
-def _conv3(features: int, name: str) -> known.Conv:
-  return known.Conv(features, (3, 3), padding=((1, 1), (1, 1)), use_bias=False,
+def _conv3(features: int, name: str, *, many: bool) -> known.Conv:
+  way = conv_of_frames if many else jax.lax.conv_general_dilated
+  return known.Conv(features, (3, 3), padding=((1, 1), (1, 1)), use_bias=False, conv_general_dilated=way,
                     kernel_init=nn.initializers.he_normal(), name=name)  # fmt: skip
 
 
@@ -78,28 +80,30 @@ class SwiftNet(nn.Module):
 
   __call__(mean [N, H, W, 1], deviation [N], colour [N, H, W, 2] or None) -> (mean, colour) without noise; mean in
   [-1, 1] and noise as they come, deviation that of the noise of `mean` in the same units. H and W are multiples of
-  `config.size_multiple`.
+  `config.size_multiple`. many: for so many images of one size that a longer compilation repays.
   """
 
   config: SwiftConfig
+  many: bool = False
 
   @nn.compact
   def __call__(self, mean, deviation, colour=None):
+    conv3 = functools.partial(_conv3, many=self.many)
     first, second, third = self.config.widths
     patches = space_to_depth(mean, PATCH)
     level = jnp.broadcast_to(deviation[:, None, None, None], (*patches.shape[:3], 1))
-    a = nn.relu(_conv3(first, "stem")(jnp.concatenate([patches, level], axis=-1)))
-    a = a + nn.relu(_conv3(first, "fine")(a))
+    a = nn.relu(conv3(first, "stem")(jnp.concatenate([patches, level], axis=-1)))
+    a = a + nn.relu(conv3(first, "fine")(a))
     b = nn.relu(_conv1(second, "down")(space_to_depth(a, 2)))
-    b = b + nn.relu(_conv3(second, "middle")(b))
+    b = b + nn.relu(conv3(second, "middle")(b))
     c = nn.relu(_conv1(third, "down_2")(space_to_depth(b, 2)))
-    c = c + nn.relu(_conv3(third, "coarse")(c))
-    c = c + nn.relu(_conv3(third, "coarse_2")(c))
+    c = c + nn.relu(conv3(third, "coarse")(c))
+    c = c + nn.relu(conv3(third, "coarse_2")(c))
     b = b + depth_to_space(_conv1(4 * second, "up_2")(c), 2)
-    b = b + nn.relu(_conv3(second, "middle_2")(b))
+    b = b + nn.relu(conv3(second, "middle_2")(b))
     a = a + depth_to_space(_conv1(4 * first, "up")(b), 2)
-    a = a + nn.relu(_conv3(first, "fine_2")(a))
-    clean = mean + depth_to_space(_conv3(PATCH**2, "head")(a), PATCH)
+    a = a + nn.relu(conv3(first, "fine_2")(a))
+    clean = mean + depth_to_space(conv3(PATCH**2, "head")(a), PATCH)
     if colour is None:
       return clean, None
     return clean, colour + self._colour(colour, level, a, b)
@@ -107,11 +111,12 @@ class SwiftNet(nn.Module):
   @nn.nowrap
   def _colour(self, colour, level, a, b):
     """What is to be added to the planes of colour, with the features of the mean over channels."""
+    conv3 = functools.partial(_conv3, many=self.many)
     first, second = self.config.colour_widths
     p = nn.relu(_conv1(first, "colour_stem")(jnp.concatenate([space_to_depth(colour, PATCH), level, a], axis=-1)))
     q = nn.relu(_conv1(second, "colour_down")(jnp.concatenate([space_to_depth(p, 2), b], axis=-1)))
-    q = q + nn.relu(_conv3(second, "colour_middle")(q))
-    q = q + nn.relu(_conv3(second, "colour_middle_2")(q))
+    q = q + nn.relu(conv3(second, "colour_middle")(q))
+    q = q + nn.relu(conv3(second, "colour_middle_2")(q))
     p = p + depth_to_space(_conv1(4 * first, "colour_up")(q), 2)
     p = nn.relu(_conv1(first, "colour_fine")(p)) + p
     return depth_to_space(_conv1(2 * PATCH**2, "colour_head")(p), PATCH)

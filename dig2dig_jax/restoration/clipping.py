@@ -9,6 +9,7 @@ and less variance than s^2. Where an image is dark and its noise strong, the sto
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.stats import norm
@@ -69,8 +70,15 @@ def unclipped(clean: Array, observed: Array, deviation: Array) -> Array:
   table = clipped(jnp.maximum(deviation, LEVEL / 10))
   # The inverse at even places first, where a pixel finds its own without a search.
   inverse = jnp.clip(table.of(jnp.linspace(-1, 1, _PLACES), table.m), -1, 1)
+  farthest = jnp.maximum(jnp.max(observed), -jnp.min(observed))
+  # A branch, which is given the table: of a sum of both cases a CPU's compiler works the table out for every pixel.
+  return jax.lax.cond(
+    (farthest > 1 - LEVEL / 2) & (farthest < 1 + LEVEL / 2), _inverted, lambda clean, _: clean, clean, inverse
+  )
+
+
+def _inverted(clean: Array, inverse: Array) -> Array:
+  """What `inverse`, at even places of [-1, 1], has at `clean`."""
   place = (jnp.clip(clean, -1, 1) + 1) * ((_PLACES - 1) / 2)
   below = jnp.minimum(place.astype(jnp.int32), _PLACES - 2)
-  means = inverse[below] + (place - below) * (inverse[below + 1] - inverse[below])
-  farthest = jnp.max(jnp.abs(observed))
-  return jnp.where((farthest > 1 - LEVEL / 2) & (farthest < 1 + LEVEL / 2), means, clean)
+  return inverse[below] + (place - below) * (inverse[below + 1] - inverse[below])

@@ -13,6 +13,7 @@ from dig2dig_jax.video import steady
 from dig2dig_jax.video.clip import Clip
 
 SEGMENT = 50  # frames
+BUCKET = 32  # pixels: a clip's programs are compiled for it alone, so that there is little to be gained from more
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class VideoConfig:
   share: float = steady.SHARE
   offset: Fraction = Fraction(0)
   seed: int = 0
-  bucket: int = 128
+  bucket: int = BUCKET
   tile: int = 0
   overlap: int = 0
   bit_depth: int = 8

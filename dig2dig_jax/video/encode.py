@@ -18,7 +18,7 @@ from dig2dig_jax.video import libraries
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 MARK = "fused by dig2dig_jax"  # the comment in a file's metadata: this program wrote it
-_OPTIONS = {"crf": "18", "preset": "fast", "threads": "1"}
+_OPTIONS = {"crf": "17", "preset": "veryfast", "threads": "1"}
 _BT709, _LIMITED = 1, 1  # FFmpeg's numbers
 _REPEATABLE = {"fflags": "bitexact"}  # no times and random numbers in headers
 

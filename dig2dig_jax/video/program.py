@@ -1,4 +1,4 @@
-"""How is one frame fused? By one compiled program for all frames, which hands the weights on to the next one."""
+"""How is one frame fused? By programs compiled once for all frames, which hand the weights on to the next one."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -49,7 +49,10 @@ def program(
   tile: int = 0,
   overlap: int = 0,
 ) -> Program:
-  """`(params, images, State) -> (Fused, State)`, jitted; images: K times [H, W, 1 or 3], uint8 or floats in [-1, 1].
+  """`(params, images, State) -> (Fused, State)`, compiled; images: K times [H, W, 1 or 3], uint8 or floats in [-1, 1].
+
+  Three programs in a row, since XLA makes of one, on a CPU, loops that work things out anew wherever they are read: for
+  clean frames of 640 x 480 that takes twice the time.
 
   Args:
     method, options: what is run; of options that are not `is_steady` every frame by itself.
@@ -64,28 +67,47 @@ def program(
   noisy = bool(np.any(np.asarray(noise.deviation) > blind.FROM))
   key = jax.random.key(seed)
   levels = schedule.steps_at(noise_of_prior.tables(), range(noise_of_prior.num_timesteps))
-  carries = is_steady(options)
   whole = method.denoiser
   denoiser = (lambda params: tiled(whole(params), tile, min(overlap, tile // 2))) if tile else whole
   method = method.replace(denoiser=denoiser)
 
-  def run(params, images, state: steady.State):
+  @jax.jit
+  def restored(params, images):
+    """(all [K, H, W, 3], as observed and without noise; their luminance, of both)."""
     images = jnp.stack([_floats(image, is_gray) for image, is_gray in zip(images, gray, strict=True)])
     content = images
     if noisy:
       content = blind.known(key, images, jax.tree.map(np.asarray, noise), gray, levels, denoiser(params)).content
-    if not carries:
-      fused, _ = fuse(method, params, key, jnp.clip(content, -1, 1))
-      return Fused(_quantised(fused, bit_depth), jnp.bool_(False)), state
-    rule = rule_of(options)
-    observed, encoded = method.codec.to_fuse(images), method.codec.to_fuse(content)
-    weights, bands = spectrum.weigh(observed, encoded, rule)
-    weights, state, cut = steady.carried(weights, encoded, state, share=share)
-    x0 = spectrum.blend(weights, bands, encoded, rule).image
-    fused = method.codec.decode(jnp.broadcast_to(x0, images.shape[1:]), content)
-    return Fused(_quantised(fused, bit_depth), cut), state
+    return content, method.codec.to_fuse(images), method.codec.to_fuse(content)
 
-  return jax.jit(run)
+  @jax.jit
+  def alone(params, content):
+    fused, _ = fuse(method, params, key, jnp.clip(content, -1, 1))
+    return _quantised(fused, bit_depth)
+
+  def independent(params, images, state: steady.State):
+    return Fused(alone(params, restored(params, images)[0]), jnp.bool_(False)), state
+
+  if not is_steady(options):
+    return independent
+  rule = rule_of(options)
+
+  @jax.jit
+  def weighed(observed, encoded, state: steady.State):
+    weights, bands = spectrum.weigh(observed, encoded, rule)
+    return bands, *steady.carried(weights, encoded, state, share=share)
+
+  @jax.jit
+  def blended(weights, bands, encoded, content):
+    x0 = spectrum.blend(weights, bands, encoded, rule).image
+    return _quantised(method.codec.decode(jnp.broadcast_to(x0, content.shape[1:]), content), bit_depth)
+
+  def run(params, images, state: steady.State):
+    content, observed, encoded = restored(params, images)
+    bands, weights, state, cut = weighed(observed, encoded, state)
+    return Fused(blended(weights, bands, encoded, content), cut), state
+
+  return run
 
 
 def _floats(image: Array, gray: bool) -> Image:

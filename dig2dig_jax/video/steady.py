@@ -23,8 +23,10 @@ BANDS = 2  # the finest, whose weights are carried
 FROM, TO = 3 * LEVEL, 9 * LEVEL
 _NEIGHBOURHOOD = 1.0  # pixels of a level, standard deviation
 _CUT_LEVEL, _CUT_SIDE = 4, 8  # of the pyramid, and the least side there: the scene at large
-_ALIKE = 0.25  # squared correlation of two frames of a source, below which they are of different scenes,
-_CUT = 3 * LEVEL  # if more than such a deviation of the second is not explained by the first
+# Squared correlation of two frames of a source, below which they are of different scenes. Bright and dark often lie
+# alike in two scenes, sky above street; a scene that is wrongly taken for another loses one frame's average.
+_ALIKE = 0.5
+_CUT = 3 * LEVEL  # deviation of the second frame that the first does not explain, up to which nothing is cut
 
 
 class State(NamedTuple):

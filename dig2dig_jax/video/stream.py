@@ -51,7 +51,7 @@ class Flow(NamedTuple):
   program: Program
   params: Any
   bands: int
-  bucket: int = 128
+  bucket: int = 32
   offset: Fraction = Fraction(0)
 
   @property

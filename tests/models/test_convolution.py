@@ -51,6 +51,22 @@ def test_winograd_is_the_convolution_and_has_its_gradient(shape, features, monke
   np.testing.assert_allclose(over(x), plain(x, kernel), atol=2e-5)
 
 
+def of_frames(x, kernel):
+  return convolution.conv_of_frames(x, kernel, (1, 1), ((1, 1), (1, 1)), **LAYOUT)
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="other devices run the plain convolution")
+def test_frames_take_it_at_any_sides_from_enough_channels(monkeypatch):
+  shapes = {(60, 80, 64): 0, (60, 80, 32): 1, (8, 8, 64): 1}  # the products of the last ones are no bottleneck
+  for (height, width, channels), count in shapes.items():
+    x, kernel = (jax.ShapeDtypeStruct(shape, jnp.float32)
+                 for shape in ((1, height, width, channels), (3, 3, channels, channels)))  # fmt: skip
+    assert convolutions(of_frames, x, kernel) == count
+  monkeypatch.setattr(convolution, "FRAMES_FROM", 0)
+  x, kernel = inputs((1, 7, 9, 48), 48)
+  np.testing.assert_allclose(compiled(of_frames)(x, kernel), plain(x, kernel), atol=2e-5)
+
+
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="other devices run the plain convolution")
 def test_only_large_float32_images_of_sides_by_four_take_it():
   x, kernel = inputs((1, 8, 8, 16), 16)

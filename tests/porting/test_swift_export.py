@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from dig2dig_jax.cli import main
+from dig2dig_jax.data.images import read_image
 from dig2dig_jax.models.swift import SwiftConfig
 from dig2dig_jax.priors import checkpoint, swift
 from dig2dig_jax.video import export
@@ -66,6 +67,31 @@ def test_files_agree_with_the_package(folder, network, kind, tmp_path):
   np.testing.assert_allclose(kept.call(image, np.float32([0.08])), expected, atol=1e-4)
   larger = np.zeros((1, 48, 16, image.shape[-1]), np.float32)
   assert kept.call(larger, np.float32([0.08])).shape == larger.shape  # sizes are left open
+
+
+@pytest.mark.slow
+def test_files_agree_with_the_package_on_twenty_pairs(folder, network, shared_data):
+  """Infrared and visible photographs with noise, at levels over the whole of what was learned."""
+  onnxruntime = pytest.importorskip("onnxruntime")
+  names = [path.stem for path in sorted((shared_data / "vif/roadscene/ir").iterdir())[:20]]
+  assert len(names) == 20
+  for gray, kind in ((True, "gray"), (False, "colour")):
+    session = onnxruntime.InferenceSession(folder / f"swift_{kind}.onnx", providers=["CPUExecutionProvider"])
+    kept = jax.jit(jax.export.deserialize(bytearray((folder / f"swift_{kind}.jax").read_bytes())).call)
+    run = jax.jit(lambda image, level, gray=gray: swift.estimate(
+      network.config, network.params, image, level, gray=gray, many=True))  # fmt: skip
+    for number, name in enumerate(names):
+      path = next((shared_data / "vif/roadscene" / ("ir" if gray else "vi")).glob(f"{name}.*"))
+      clean = read_image(path).pixels[:192, :192, : 1 if gray else 3]
+      deviation = np.float32(np.geomspace(2, 75, 20)[number] / 127.5)
+      noisy = clean + deviation * np.random.default_rng(number).standard_normal(clean.shape, np.float32)
+      image = np.float32(np.clip(noisy, -1, 1))[None]
+      level = jnp.float32(deviation if gray else deviation / np.sqrt(3))
+      three = jnp.broadcast_to(image[0], (*image.shape[1:3], 3))
+      expected = np.asarray(run(three, level))[None, ..., : image.shape[-1]]
+      (found,) = session.run(None, {"image": image, "deviation": deviation[None]})
+      np.testing.assert_allclose(np.clip(found, -1, 1), expected, atol=1e-4, err_msg=name)
+      np.testing.assert_allclose(kept(image, deviation[None]), expected, atol=1e-4, err_msg=name)
 
 
 @pytest.mark.slow

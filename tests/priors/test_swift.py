@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.front import images
 from dig2dig_jax.models.shapes import least_parameters, parameter_shapes
 from dig2dig_jax.models.swift import SwiftConfig, pixels, planes
 from dig2dig_jax.priors import checkpoint, swift
@@ -102,6 +103,19 @@ def test_where_it_has_not_learned_the_prior_is_asked(network, levels):
   assert line.startswith("ir: noise of standard deviation 400.0 of 255 is outside") and "the prior is used" in line
   lines = blind.beyond(("ir", "vi"), [np.array([[200 * LEVEL, 0], [20 * LEVEL, 0]])], (1.5, 80))
   assert len(lines) == 1 and lines[0].startswith("ir: noise of 1 of 1 images, up to 200 of 255")
+
+
+def test_images_are_fused_by_it_and_not_by_the_program_of_its_prior(network):
+  own, whole = images._Network.of(network), images._Network.of(network.whole)
+  assert own != whole and not isinstance(whole.prior(), swift.Swift)
+  assert isinstance(own.prior().denoiser(network.params), swift.SwiftDenoiser)
+
+
+@pytest.mark.slow
+def test_fuse_images_takes_it(network):
+  noisy = [np.uint8(np.clip(127.5 * (np.asarray(scene(1, 20, seed)[1]) + 1), 0, 255)) for seed in (0, 1)]
+  found = [images.fuse_images(noisy, prior=prior, restore="noise") for prior in (network.whole, network)]
+  assert np.abs(found[0].astype(int) - found[1]).mean() > 0.5
 
 
 def test_known_noise_takes_one_of_both_and_no_more(network, levels):

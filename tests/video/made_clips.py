@@ -7,6 +7,7 @@ both have noise. Where a cut is asked for, another scene begins.
 """
 
 import argparse
+import itertools
 import pathlib
 from fractions import Fraction
 
@@ -40,10 +41,10 @@ class Scene:
     shift = np.float32([[1, 0, -4 - sway], [0, 1, -4 - 0.4 * sway]])
     infrared, visible = (cv2.warpAffine(ground, shift, (width, height), borderMode=cv2.BORDER_REFLECT).reshape(
       height, width, -1) for ground in self._ground[scene])
-    walker = _walker(self.size, (0.15 + 0.55 * scene + WALK * time) % 1.2 - 0.1)
-    infrared = 40 + 90 * infrared + 110 * walker
+    figure = walker(self.size, (0.15 + 0.55 * scene + WALK * time) % 1.2 - 0.1)
+    infrared = 40 + 90 * infrared + 110 * figure
     infrared = infrared * (1 + self.gain * (int(time * 2) % 2))
-    visible = (25 + 110 * visible) * (1 + 0.9 * scene) * (1 - 0.75 * walker)
+    visible = (25 + 110 * visible) * (1 + 0.9 * scene) * (1 - 0.75 * figure)
     return (np.clip(image, 0, 255) for image in (infrared, visible))
 
   def at(self, time):
@@ -62,7 +63,7 @@ def _texture(rng, size, channels):
   return found
 
 
-def _walker(size, place):
+def walker(size, place):
   """[H, W, 1] in 0 to 1: a soft upright figure whose centre is at this share of the width."""
   height, width = size
   y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -74,21 +75,22 @@ def write(
   path, frames, *, rate, codec="libx264", pix_fmt="yuv420p", sound=False, pts=None, time_base=None, options=None
 ):
   """A video of frames uint8 or uint16 [H, W, 1 or 3]; pts: their time stamps, where they are not regular."""
-  frames = list(frames)
+  frames, count = iter(frames), 0
+  first = next(frames)
   path.parent.mkdir(parents=True, exist_ok=True)
   with av.open(str(path), "w") as container:
     stream = container.add_stream(codec, rate=rate, options=options or ({"crf": "12"} if codec == "libx264" else {}))
-    stream.height, stream.width, stream.pix_fmt = *frames[0].shape[:2], pix_fmt
+    stream.height, stream.width, stream.pix_fmt = *first.shape[:2], pix_fmt
     if time_base is not None:
       stream.time_base = stream.codec_context.time_base = time_base
     voice = _voice(container) if sound else None
-    for k, image in enumerate(frames):
-      frame = _frame(image)
+    for k, image in enumerate(itertools.chain([first], frames)):
+      count, frame = k + 1, _frame(image)
       frame.pts, frame.time_base = (k if pts is None else pts[k]), time_base or Fraction(1, rate)
       container.mux(stream.encode(frame))
     container.mux(stream.encode())
     if voice is not None:
-      _speak(container, voice, len(frames) / rate)
+      _speak(container, voice, count / rate)
 
 
 def _frame(image):

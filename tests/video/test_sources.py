@@ -16,6 +16,7 @@ from dig2dig_jax.alignment import stored
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.video import pairing, preparing
 from dig2dig_jax.video.clip import open_clip
+from dig2dig_jax.video.config import BUCKET
 
 pytest_plugins = ("video_runs",)
 
@@ -118,7 +119,7 @@ def test_transforms_of_dig2dig_align_place_every_frame(images, tmp_path):
 
 
 def test_the_generator_gives_the_frames_of_the_command(images, fuse, tiny_prior, one_program, tmp_path, caplog):
-  fuse(*images, tmp_path / "out", bucket=128)
+  fuse(*images, tmp_path / "out", bucket=BUCKET)
   with caplog.at_level(logging.WARNING):
     frames = d2d.fuse_video(*images, prior=tiny_prior, bands=4, restore="off")
     first = next(frames)
