@@ -66,7 +66,7 @@ def test_two_scenes_and_an_empty_image_are_refused(image):
   assert refused.image is None and refused.alignment.confidence < 0.5
   assert not estimate(image, np.full(SIZE, 9, np.uint8)).accepted
   with pytest.raises(ValueError, match="model: expected one of auto, translation"):
-    estimate(image, image, model="flow")
+    estimate(image, image, model="optical")
 
 
 def test_heads_on_black_are_asked_for_more(image):

@@ -1,0 +1,27 @@
+"""Is a richer model worth its parameters? Only if it predicts blocks better that it has not been fitted to.
+
+The blocks are halved like a chessboard, each half is predicted by the fit of the other. Every block says by how much,
+in nats, the richer model predicts it better; the mean of that has to lie well above zero.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from dig2dig_jax.alignment.fit import Fit
+from dig2dig_jax.alignment.surfaces import BLOCKS
+
+_HALVES = np.float32([(np.indices(BLOCKS).sum(0) % 2).ravel() == half for half in (0, 1)])
+ALL = np.ones(BLOCKS[0] * BLOCKS[1], np.float32)
+
+
+def predicted(fitted: Callable[[np.ndarray], Fit]) -> np.ndarray:
+  """[N]: gain of each block under what `fitted` makes of the other half, given [N] of 1 for the blocks to fit and 0."""
+  return np.sum([(1 - half) * np.asarray(fitted(half).gain) for half in _HALVES], axis=0)
+
+
+def is_better(richer: np.ndarray, simpler: np.ndarray, sure: float) -> bool:
+  """Of predicted gains [N] under two models. sure: standard errors of the mean that it has to lie above zero, more than
+  for independent blocks: they overlap, and what two sensors show differs over more than a block."""
+  gain = np.asarray(richer, np.float64) - simpler
+  return bool(gain.mean() > sure * gain.std() / np.sqrt(len(gain)))
