@@ -47,7 +47,7 @@ def test_the_error_over_the_overlap_holds_parallax_that_no_matrix_explains():
   shifted = Placement(warped.matrix, 1.0, np.full((4, 4, 2), [3.0, 4.0]))
   by_matrix = Placement(warped.matrix @ np.array([[1, 0, 3], [0, 1, 4], [0, 0, 1]]), 1.0)
   assert overlap_error(shifted, warped, (120, 160)) == pytest.approx(overlap_error(by_matrix, warped, (120, 160)))
-  assert corner_error(shifted, warped.matrix, 120, 160) > 2
+  assert corner_error(shifted, warped.matrix, 120, 160) > 0.5
 
 
 def test_the_table_counts_what_is_accepted_and_how_far_it_is_off(tmp_path, monkeypatch):
