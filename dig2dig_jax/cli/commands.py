@@ -155,7 +155,10 @@ def _fuse(words: list[str]) -> int:
   if len(places) == 1 and (place := typed_place(places[0])).is_dir():
     from dig2dig_jax.cli import folder
 
-    return launcher.launch(folder.flags(place, task, _taken_out(flags, "sources")[0], flags))
+    named, out = _taken_out(flags, "sources")[0], _taken_out(flags, "out")
+    if task in (None, "thermal") and named is None and out[0] and (files := radiometric.of_folder(place)):
+      return radiometric.fuse_all(files, typed_path(out[0]).absolute(), out[1])
+    return launcher.launch(folder.flags(place, task, named, flags))
   if len(places) < 2 and not radiometric.is_pair(places):
     found = f"{places[0]}, which is no folder" if places else "nothing"
     raise UserError("dig2dig fuse: expected two or more image files, or a folder with one sub-folder per source, "
