@@ -33,7 +33,6 @@ _KNOWN = {
   "homography": (*[_FREE] * 4, 0.02, 0.02, 0.015, 0.015),
 }
 _RICHER = np.float32((*[_FREE] * 4, 0.008, 0.008, 0.006, 0.006))
-_SURE = 3.0  # of the richer one, see `evidence.is_better`
 MODELS = tuple(_KNOWN)
 _WIDE = np.float32([6, 6, 5, 5, 4, 4, 3, 3, 2.5, 2, 2, 1.5, 1.5, 1.5])  # of the fit's windows, in pixels
 _NARROW = np.float32([4, 3, 3, 2.5, 2, 2, 1.5, 1.5, 1.5])
@@ -124,7 +123,7 @@ def _estimate(reference, source, model, reference_mask, source_mask) -> Alignmen
     return Alignment(_in_pixels(parameters, images), confidence, gain, model)
   plain, rich = (evidence.predicted(lambda half, prior=prior: _fitted(view, prior, _NARROW, half))
                  for prior in (known, _RICHER))  # fmt: skip
-  if evidence.is_better(rich, plain, _SURE):
+  if evidence.is_better(rich, plain):
     parameters, _ = _refined(view, _RICHER, _NARROW)
   found = Alignment(_in_pixels(parameters, images), confidence, gain, model)
   if model == "flow":

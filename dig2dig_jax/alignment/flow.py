@@ -23,7 +23,6 @@ NONE = np.zeros((*GRID, 2), np.float32)
 # Beforehand, of a displacement in half diagonals: standard deviations of its second derivatives, root mean square over
 # the frame, and of its control points.
 _BENDING, _LENGTH = 0.1, 0.06
-_SURE = 2.5  # see `evidence.is_better`
 _WIDE = np.float32([6, 5, 4, 3, 3, 2.5, 2, 2, 1.5, 1.5, 1.5])  # of the fit's windows, in pixels
 _NARROW = np.float32([4, 4, 3, 3, 3, 2.5, 2, 2, 1.5, 1.5, 1.5])  # as many: one program
 
@@ -52,7 +51,7 @@ def find(reference: Level, source: Level, parameters: np.ndarray, size: tuple[in
   as_it_is = _fitted(surfaces, NONE, size=np.float32(size), unit=unit, prior=prior, widths=_WIDE, among=evidence.ALL,
                      free=0.0)  # fmt: skip
   found = evidence.predicted(lambda half: fitted(surfaces, NONE, widths=_WIDE, among=half, free=1.0))
-  if not evidence.is_better(found, as_it_is.gain, _SURE):
+  if not evidence.is_better(found, as_it_is.gain):
     return None
   grid = fitted(surfaces, NONE, widths=_WIDE, among=evidence.ALL, free=1.0).parameters
   grid = fitted(look(flow=grid), grid, widths=_NARROW, among=evidence.ALL, free=1.0).parameters

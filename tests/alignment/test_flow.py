@@ -116,12 +116,14 @@ def test_a_steep_displacement_is_held_below_the_bound_and_that_is_told():
 
 def test_a_model_has_to_predict_better_beyond_doubt():
   rng = np.random.default_rng(0)
-  noise = rng.normal(size=evidence.ALL.size)
-  noise -= noise.mean()
-  error = noise.std() / np.sqrt(noise.size)
-  assert not evidence.is_better(noise + 2.9 * error, np.zeros_like(noise), 3)
-  assert evidence.is_better(noise + 3.1 * error, np.zeros_like(noise), 3)
-  assert not evidence.is_better(np.zeros(63), np.zeros(63), 3)
+  for tied, factor in ((1, 1.0), (3, 2.0)):  # blocks that go together in threes say less, by nearly as much
+    noise = np.repeat(rng.normal(size=(7, 9 // tied)), tied, axis=1).ravel()
+    noise -= noise.mean()
+    error = noise.std() / np.sqrt(noise.size)
+    assert not evidence.is_better(noise + evidence.SURE * factor * 0.6 * error, np.zeros_like(noise))
+    assert evidence.is_better(noise + evidence.SURE * factor * 1.4 * error, np.zeros_like(noise))
+  assert not evidence.is_better(noise + evidence.SURE * 1.1 * error, np.zeros_like(noise))
+  assert not evidence.is_better(np.zeros(63), np.zeros(63))
 
 
 def _image(gray):
