@@ -114,15 +114,16 @@ def test_a_steep_displacement_is_held_below_the_bound_and_that_is_told():
   assert f"multiplied by {held.bounded:.2f} to keep its gradient below 0.5" in bent(unit * held.grid, held.bounded)
 
 
-def test_a_model_has_to_predict_better_beyond_doubt():
-  rng = np.random.default_rng(0)
-  for tied, factor in ((1, 1.0), (3, 2.0)):  # blocks that go together in threes say less, by nearly as much
-    noise = np.repeat(rng.normal(size=(7, 9 // tied)), tied, axis=1).ravel()
-    noise -= noise.mean()
-    error = noise.std() / np.sqrt(noise.size)
-    assert not evidence.is_better(noise + evidence.SURE * factor * 0.6 * error, np.zeros_like(noise))
-    assert evidence.is_better(noise + evidence.SURE * factor * 1.4 * error, np.zeros_like(noise))
-  assert not evidence.is_better(noise + evidence.SURE * 1.1 * error, np.zeros_like(noise))
+def test_a_model_has_to_predict_better_beyond_doubt_and_neighbours_that_agree_say_less():
+  smooth = np.sin(np.arange(9) / 1.5)[None] * np.cos(np.arange(7) / 1.5)[:, None]
+  needed = []
+  for values in (smooth.ravel(), np.random.default_rng(0).permutation(smooth.ravel())):
+    values = values - values.mean()
+    errors = np.linspace(0, 8, 81)  # standard errors of independent values
+    accepted = [evidence.is_better(values + k * values.std() / np.sqrt(63), np.zeros(63)) for k in errors]
+    assert not accepted[0] and accepted == sorted(accepted)
+    needed.append(errors[np.argmax(accepted)])
+  assert 0.8 * evidence.SURE < needed[1] < 1.2 * evidence.SURE < 1.4 * needed[1] < needed[0] < 8
   assert not evidence.is_better(np.zeros(63), np.zeros(63))
 
 
