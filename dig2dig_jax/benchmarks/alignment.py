@@ -160,7 +160,8 @@ def markdown(rows: Sequence[Row]) -> str:
   """A row per method and range of cameras; ours for even and odd pairs too: thresholds are of the even."""
   head = ["cameras", "method", "pairs", "accepted", f"accepted, within {NEAR:g} px", "median of accepted, px",
           f"accepted, beyond {FAR:g} px", f"accepted, over the overlap within {NEAR:g} px",
-          f"accepted, repeats within {NEAR:g} px", "other scenes refused", "s per pair"]  # fmt: skip
+          "median over the overlap of accepted, px", f"accepted, repeats within {NEAR:g} px", "other scenes refused",
+          "s per pair"]  # fmt: skip
   lines = []
   for cameras in dict.fromkeys(row.cameras for row in rows):
     for method in dict.fromkeys(row.method for row in rows if row.cameras == cameras):
@@ -185,6 +186,7 @@ def _figures(rows: Sequence[Row]) -> list[str]:
     f"{np.median(errors):.2f}" if len(errors) else "",
     f"{100 * np.mean(errors > FAR):.0f} %" if len(errors) else "",
     f"{100 * len(overlaps) / len(rows):.0f} %",
+    f"{np.median([row.overlap for row in accepted]):.2f}" if accepted else "",
     f"{100 * len(repeats) / len(rows):.0f} %" if any(row.repeat is not None for row in rows) else "",
     f"{100 * np.mean(np.array(others) < ACCEPTED):.0f} %" if others else "",
     f"{np.median([row.seconds for row in rows]):.2f}",

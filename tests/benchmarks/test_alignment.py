@@ -71,7 +71,7 @@ def test_the_table_counts_what_is_accepted_and_how_far_it_is_off(tmp_path, monke
   text = alignment.run(pairs, tmp_path / "out", cases=["still"], peers=False)
   row = next(line for line in text.splitlines() if line.startswith("| still | dig2dig |"))
   cells = [cell.strip() for cell in row.split("|")]
-  assert cells[3:11] == ["4", "75 %", "75 %", "0.00", "0 %", "75 %", "75 %", "100 %"]
+  assert cells[3:12] == ["4", "75 %", "75 %", "0.00", "0 %", "75 %", "0.00", "75 %", "100 %"]
   assert (tmp_path / "out" / "alignment.json").exists()
   with pytest.raises(UserError, match="--cases=nowhere: expected among still"):
     alignment.run(pairs, tmp_path / "out", cases=["nowhere"])
