@@ -48,8 +48,7 @@ def find(reference: Level, source: Level, parameters: np.ndarray, size: tuple[in
   unit, prior = float(reference.frame[0, 0]), _prior(size[0] / size[1])
   fitted = functools.partial(_fitted, size=np.float32(size), unit=unit, prior=prior)
   surfaces = look(flow=NONE)
-  as_it_is = _fitted(surfaces, NONE, size=np.float32(size), unit=unit, prior=prior, widths=_WIDE, among=evidence.ALL,
-                     free=0.0)  # fmt: skip
+  as_it_is = fitted(surfaces, NONE, widths=_WIDE, among=evidence.ALL, free=0.0)
   found = evidence.predicted(lambda half: fitted(surfaces, NONE, widths=_WIDE, among=half, free=1.0))
   if not evidence.is_better(found, as_it_is.gain):
     return None
@@ -75,9 +74,10 @@ def _fitted(
   weights = jnp.einsum("nr,nk->nrk", down, across).reshape(len(surfaces.centres), -1)
 
   def displacement(parameters):
-    return unit * weights @ (parameters - around.ravel()).reshape(-1, 2)
+    return unit * weights @ (parameters - jnp.ravel(around)).reshape(-1, 2)
 
-  found = maximised(surfaces, displacement, jnp.zeros(around.size), prior, free * jnp.ones(around.size), widths, among)
+  free = free * jnp.ones(around.size)
+  found = maximised(surfaces, displacement, jnp.ravel(around), prior, free, widths, among)
   return found._replace(parameters=found.parameters.reshape(around.shape))
 
 
