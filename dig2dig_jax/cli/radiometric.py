@@ -1,5 +1,6 @@
 """One radiometric file is a pair: its temperatures, and the photograph that lies in it. A folder of them is as many."""
 
+import collections
 import importlib
 import json
 import tempfile
@@ -44,9 +45,9 @@ def of_folder(folder: Path) -> list[Path]:
 def fuse_all(files: Sequence[Path], out: Path, flags: Sequence[str]) -> int:
   """Fuses each of these files with its own photograph, by a manifest and a temporary folder beside `out`; the exit
   status. A file without a photograph is told, and left out."""
-  ids = [file.stem for file in files]
-  if twice := next((name for name in ids if ids.count(name) > 1), None):
-    raise UserError(f"{files[0].parent}: expected files of different names, found {twice} twice; rename one")
+  name, times = collections.Counter(file.stem for file in files).most_common(1)[0]
+  if times > 1:
+    raise UserError(f"{files[0].parent}: expected files of different names, found {name} {times} times; rename them")
   importlib.import_module("dig2dig_jax.cli.fuse")  # takes seconds, before anything is written
   interrupt.begins()
   try:

@@ -109,6 +109,9 @@ def test_a_folder_of_radiometric_files_is_as_many_pairs(run, tmp_path):
   (tmp_path / "in" / "bare.jpg").unlink()
   status, told, notes = run("fuse", tmp_path / "in", "-o", tmp_path / "out", "--temperatures")
   assert status == 0 and "2 done before" in told, told
+  (tmp_path / "in" / "a.jpeg").write_bytes(FLIR)
+  status, _, notes = run("fuse", tmp_path / "in", "-o", tmp_path / "out")
+  assert status == 2 and "expected files of different names, found a 2 times; rename them" in notes
 
 
 def test_temperatures_follow_what_is_aligned(tmp_path):
