@@ -10,9 +10,11 @@ from absl.testing import flagsaver
 
 import dig2dig_jax as d2d
 import launch
+from dig2dig_jax.alignment import stored
 from dig2dig_jax.cli import common, flags
 from dig2dig_jax.data import guess, palettes
 from dig2dig_jax.data.images import read_image, to_uint8
+from dig2dig_jax.errors import UserError
 from dig2dig_jax.front import images as front
 from dig2dig_jax.front import preset as presets
 
@@ -123,7 +125,7 @@ def test_narrow_values_are_stretched_and_the_log_says_so(scene, prior, caplog):
     (np.zeros((2, 4, 4)), {}, "images: expected a sequence of two or more"),
     ([np.zeros((4, 4)), np.zeros((4, 9))], {}, r'images\[0\]: expected the aspect of images\[1\].* align="similarity"'),
     ([np.zeros((4, 4)), np.zeros((8, 8))], {"resize": "off"}, 'expected one size, found 4x4, 8x8 .* resize="aspect"'),
-    ([np.zeros((4, 4))] * 2, {"align": "flow"}, "align: expected off, auto, translation"),
+    ([np.zeros((4, 4))] * 2, {"align": "optical"}, "align: expected off, auto, flow, translation"),
     ([np.zeros((4, 4))] * 2, {"reference": 2}, "reference: expected the number of an image, 0 to 1, found 2"),
     ([np.zeros((4, 4)), np.full((4, 4), 255.0)], {"value_range": "full"}, r"images\[1\]: expected float samples in"),
     ([np.full((4, 4), np.nan), np.zeros((4, 4))], {}, r"images\[0\]: expected finite float samples, found 16 NaN"),
@@ -169,6 +171,24 @@ def test_images_of_other_sizes_come_into_one_frame(scene, prior, caplog):
 
 
 @pytest.mark.slow
+def test_transforms_are_applied_as_by_the_command(scene, prior, tmp_path):
+  shifted = [np.roll(scene[0], 3, axis=1), scene[1]]
+  placed = stored.Placed(np.float64([[1, 0, 3], [0, 1, 0], [0, 0, 1]]), (40, 56), 1.0)
+  file = tmp_path / "transforms.json"
+  stored.write(file, stored.Transforms("vi", (40, 56), {"ir": placed}))
+  found = d2d.fuse_images(shifted, transforms=file, prior=prior, **QUICK)
+  expected = d2d.fuse_images(scene, prior=prior, **QUICK)
+  unmoved = d2d.fuse_images(shifted, prior=prior, **QUICK)
+  away = [np.abs(one.astype(int) - expected)[:, :48].mean() for one in (found, unmoved)]
+  assert away[0] < 0.2 * away[1]
+  with pytest.raises(ValueError, match="transforms: expected no align='auto' with it"):
+    d2d.fuse_images(shifted, transforms=file, align="auto", prior=prior)
+  with pytest.raises(UserError, match="transforms.json: expected transforms of the task's sources, under, over, found"):
+    d2d.fuse_images(shifted, transforms=file, task="exposure", prior=prior)
+  with pytest.raises(ValueError, match=r"images\[1\]: expected 40x56 .* as in transforms, found 80x112"):
+    d2d.fuse_images([shifted[0], np.repeat(np.repeat(scene[1], 2, 0), 2, 1)], transforms=file, prior=prior)
+
+
 def test_images_of_other_sizes_are_restored_as_by_launch(scene, files, prior, tiny_prior, tmp_path, caplog):
   small = cv2.resize(scene[0], (28, 20), interpolation=cv2.INTER_AREA)
   plain = d2d.fuse_images([small, scene[1]], prior=prior, restore="noise", **QUICK)

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dig2dig_jax.alignment import frames, stored, transforms, warp
-from dig2dig_jax.alignment.estimate import ACCEPTED, estimate
+from dig2dig_jax.alignment import frames, spline, stored, transforms, warp
+from dig2dig_jax.alignment.estimate import ACCEPTED, Alignment, estimate
 from dig2dig_jax.alignment.frames import Enlarge
 from dig2dig_jax.data.images import Image
 from dig2dig_jax.errors import UserError
@@ -48,14 +48,19 @@ class Aligner(NamedTuple):
       if source == reference:
         found[source] = image
         continue
-      matrix, confidence = self._transform(frame, image, source, files)
+      known = self._transform(frame, image, source, files)
+      matrix, flow, confidence = known.matrix, known.flow, known.confidence
       used = self.known is not None or confidence >= ACCEPTED
       told[source] = {"matrix": stored.rounded(matrix), "confidence": round(confidence, 4), "used": used,
                       "reference": reference}  # fmt: skip
+      if self.known is None and self.model == "flow":
+        told[source]["bounded"] = known.bounded
+      if flow is not None:
+        told[source]["flow"] = stored.rounded_flow(flow)
       if used:
         finer, matrix = _finer(source, image, matrix, frame.pixels.shape[:2], enlarge)
         told[source] |= {"restored": True} if finer is not image else {}
-        found[source] = placed(finer, matrix, frame.pixels.shape[:2], files[source])
+        found[source] = placed(finer, matrix, frame.pixels.shape[:2], files[source], flow)
         continue
       if self.otherwise == "skip":
         raise UserError(f"{files[source]}: expected an image that can be aligned with {files[reference]}, found "
@@ -77,12 +82,11 @@ class Aligner(NamedTuple):
     """The source that the others are brought to. UserError where it is not among them."""
     return frames.reference_of(images, self.known.reference if self.known is not None else self.reference, self.last)
 
-  def _transform(self, frame: Image, image: Image, source: str, files) -> tuple[np.ndarray, float]:
+  def _transform(self, frame: Image, image: Image, source: str, files) -> Alignment | stored.Placed:
     if self.known is None:
       with _ONE:
-        found = estimate(frame.pixels, image.pixels, model=self.model, reference_mask=frame.valid,
-                         source_mask=image.valid)  # fmt: skip
-      return found.matrix, found.confidence
+        return estimate(frame.pixels, image.pixels, model=self.model, reference_mask=frame.valid,
+                        source_mask=image.valid)  # fmt: skip
     if source not in self.known.sources:
       raise UserError(f"--transforms: expected a transform of {source}, found those of "
                       f"{', '.join(self.known.sources)}; write it again with dig2dig align")
@@ -92,7 +96,7 @@ class Aligner(NamedTuple):
       if tuple(size) != tuple(expected):
         raise UserError(f"{path}: expected {expected[0]}x{expected[1]} (height x width) as in --transforms, found "
                         f"{size[0]}x{size[1]}; take transforms of such images")
-    return known.matrix, known.confidence
+    return known
 
 
 def _finer(
@@ -110,23 +114,33 @@ def _finer(
   return image._replace(pixels=pixels), transforms.scaling(finer[1] / shape[1], finer[0] / shape[0]) @ matrix
 
 
-def placed(image: Image, matrix: np.ndarray, size: tuple[int, int], path: Path) -> Image:
+def placed(
+  image: Image, matrix: np.ndarray, size: tuple[int, int], path: Path, flow: np.ndarray | None = None
+) -> Image:
   """An image in the frame of its reference, of `size`. UserError, naming the file, where it lies outside."""
   try:
-    pixels, valid = warp.onto(image.pixels, matrix, size, image.valid)
+    pixels, valid = warp.onto(image.pixels, matrix, size, image.valid, flow)
   except UserError as error:
     raise UserError(f"{path}: {error}") from error
   if valid is not None and not valid.any():
     raise UserError(f"{path}: expected to lie on its reference, found none of it there; check the transforms")
-  return image._replace(pixels=pixels, valid=valid, celsius=_celsius(image, matrix, size))
+  return image._replace(pixels=pixels, valid=valid, celsius=_celsius(image, matrix, size, flow))
 
 
-def _celsius(image: Image, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
+def _celsius(image: Image, matrix: np.ndarray, size: tuple[int, int], flow: np.ndarray | None) -> np.ndarray | None:
   if image.celsius is None:
     return None
   known = np.isfinite(image.celsius)
-  degrees, valid = warp.onto(np.where(known, image.celsius, np.nanmin(image.celsius)), matrix, size, known)
+  degrees, valid = warp.onto(np.where(known, image.celsius, np.nanmin(image.celsius)), matrix, size, known, flow)
   return degrees if valid is None else np.where(valid, degrees, np.nan)
+
+
+def bent(flow: np.ndarray | None, bounded: float) -> str:
+  """For the user, of what `flow` found in addition to a matrix."""
+  if flow is None:
+    return "no displacement supported"
+  held = "" if bounded == 1 else f", multiplied by {bounded:.2f} to keep its gradient below {spline.STEEPEST}"
+  return f"displaced by up to {spline.largest(np.asarray(flow)):.1f} px{held}"
 
 
 def lines(
@@ -143,6 +157,7 @@ def lines(
     known = "in" if used else "in none of"
     found.append(f"{source}: aligned with {mine[0][1]['reference']} {known} {f'{used} of ' if used else ''}{len(mine)} "
                  f"pair{'' if len(mine) == 1 else 's'}")
+    found += _of_flows(source, [(name, one) for name, one in mine if "bounded" in one and one["used"]])
     refused = [(name, one["confidence"]) for name, one in mine if not one["used"]]
     found += [f"{name}: {source} cannot be aligned (confidence {confidence:.2f}, below {ACCEPTED}), fused as it is"
               for name, confidence in refused[:_SHOWN]]  # fmt: skip
@@ -152,3 +167,14 @@ def lines(
       found.append(f"{source}: of fewer pixels than {mine[0][1]['reference']}, restored with the prior in {restored} "
                    f"of {len(mine)} pair{'' if len(mine) == 1 else 's'}; {way_out} resamples it bicubically")
   return found + frames.lines(told, way_out=way_out)
+
+
+def _of_flows(source: str, mine: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+  """Lines about displacements, of (name of a pair, what was done to the source) where one was looked for."""
+  if not mine:
+    return []
+  largest = [spline.largest(np.array(one["flow"])) for _, one in mine if "flow" in one]
+  found = [f"{source}: displaced in {len(largest)} of {len(mine)} pair{'' if len(mine) == 1 else 's'}"
+           f"{f', by up to {max(largest):.1f} px' if largest else ', no displacement supported'}"]  # fmt: skip
+  return found + [f"{name}: {source} {bent(np.array(one['flow']), one['bounded'])}"
+                  for name, one in mine if one["bounded"] < 1][:_SHOWN]  # fmt: skip

@@ -1,8 +1,9 @@
 """Which transform brings one image onto another, whatever the cameras, and is it to be believed?
 
 Starts on a coarse grid (`starts`), the best of which are refined on surfaces of block matches (`surfaces`, `fit`) at
-rising resolutions. Images come in as arrays on the host, every program is jitted for a padded square, whose side is one
-of a few: any images share them.
+rising resolutions, as long as a finer one says where the source lies more sharply. What is believed may then take a
+richer model, where that is supported (`evidence`, `flow`). Images come in as arrays on the host, every program is
+jitted for a padded square, whose side is one of a few: any images share them.
 """
 
 from typing import NamedTuple
@@ -11,11 +12,10 @@ import cv2
 import jax
 import numpy as np
 
-from dig2dig_jax.alignment import starts, transforms
-from dig2dig_jax.alignment.fit import fit
-from dig2dig_jax.alignment.starts import Level
-from dig2dig_jax.alignment.surfaces import measure
-from dig2dig_jax.ops import color
+from dig2dig_jax.alignment import evidence, flow, starts, transforms
+from dig2dig_jax.alignment.fit import Fit, fit
+from dig2dig_jax.alignment.levels import Level, level, luminance, of_side
+from dig2dig_jax.alignment.surfaces import Surfaces, measure
 
 SEARCH, START, SIDE, FINER = 96, 224, 320, (640, 1280)  # longer sides of the images as they are compared
 TRIED = 2  # starts of the grid that are refined
@@ -23,14 +23,16 @@ ACCEPTED = 0.5  # least confidence
 
 _FREE, _FIXED = np.inf, 0.0
 # What is known beforehand of the parameters of `transforms`: two cameras that look the same way differ by a similarity,
-# and little else.
+# and little else, unless the images support more.
 _KNOWN = {
   "auto": (*[_FREE] * 4, 0.002, 0.002, 0.0015, 0.0015),
+  "flow": (*[_FREE] * 4, 0.002, 0.002, 0.0015, 0.0015),
   "translation": (*[_FREE] * 2, *[_FIXED] * 6),
   "similarity": (*[_FREE] * 4, *[_FIXED] * 4),
   "affine": (*[_FREE] * 4, 0.02, 0.02, *[_FIXED] * 2),
   "homography": (*[_FREE] * 4, 0.02, 0.02, 0.015, 0.015),
 }
+_RICHER = np.float32((*[_FREE] * 4, 0.008, 0.008, 0.006, 0.006))
 MODELS = tuple(_KNOWN)
 _WIDE = np.float32([6, 6, 5, 5, 4, 4, 3, 3, 2.5, 2, 2, 1.5, 1.5, 1.5])  # of the fit's windows, in pixels
 _NARROW = np.float32([4, 3, 3, 2.5, 2, 2, 1.5, 1.5, 1.5])
@@ -43,17 +45,20 @@ _HALF, _SLOPE = 0.4, 0.08
 # Heads on black look alike, whoever's they are, and edges of two kinds of scan are of different tissue: more is asked.
 _HALF_OF_SCANS = 1.5
 _ON_BLACK, _BLACK = 0.35, 0.03  # share of the pixels that are black in every scan, and of the range that counts as it
-_TAIL = 1.0  # percent of either end of an image's values that are clipped
 
 
 class Alignment(NamedTuple):
   """matrix: [3, 3] float64, pixels (x, y) of the reference -> pixels of the source, centres of pixels being whole
-  numbers. confidence: 0 to 1. gain: what it was found by, in nats per block. model: a word of `MODELS`."""
+  numbers. confidence: 0 to 1. gain: what it was found by, in nats per block. model: a word of `MODELS`. flow: [R, K, 2]
+  float64, displacements of the reference's points, in its pixels, before the matrix is applied, see `spline`; None for
+  none. bounded: what the flow was multiplied by to keep it from tearing; 1 for as it was found."""
 
   matrix: np.ndarray
   confidence: float
   gain: float
   model: str
+  flow: np.ndarray | None = None
+  bounded: float = 1.0
 
   @property
   def accepted(self) -> bool:
@@ -74,7 +79,9 @@ def estimate(
   Args:
     reference, source: [H, W] or [H, W, 3], of any real values and any two sizes; what one of them calls black does not
       matter.
-    model: a word of `MODELS`. `auto` lets a similarity vary freely and the rest of a homography a little.
+    model: a word of `MODELS`. `auto` lets a similarity vary freely and the rest of a homography a little, or more where
+      that predicts parts of the image better that it was not fitted to; `flow` adds a smooth displacement, under the
+      same condition.
     reference_mask, source_mask: bool [H, W], where each is valid; None for everywhere.
 
   Where the aspects differ and no such transform is plainly right, the source may be a whole frame that was squeezed: it
@@ -99,90 +106,94 @@ def estimate(
 
 
 def _estimate(reference, source, model, reference_mask, source_mask) -> Alignment:
-  images = [_gray(reference), _gray(source)]
+  images = [luminance(reference), luminance(source)]
   masks = [np.ones(image.shape, bool) if mask is None else np.asarray(mask, bool)
            for image, mask in zip(images, (reference_mask, source_mask), strict=True)]  # fmt: skip
   if min(mask.sum() for mask in masks) < 16 or any(np.ptp(i[m]) == 0 for i, m in zip(images, masks, strict=True)):
-    return Alignment(_by_frames(images), 0.0, 0.0, model)  # nothing to see
+    return Alignment(_in_pixels(None, images), 0.0, 0.0, model)  # nothing to see
   known = np.float32(_KNOWN[model])
   parameters = _found(images, masks, known, turns=model != "translation")
-  parameters, _ = _refined(images, masks, SIDE, parameters, known, _WIDE)
-  parameters, gain = _refined(images, masks, SIDE, parameters, known, _NARROW)
-  for side in FINER:
-    if max(images[0].shape) > _WORTH * side:
-      parameters, _ = _refined(images, masks, side, parameters, known, _NARROW)
-  matrix = _frame(images[1].shape) @ _matrix(parameters) @ np.linalg.inv(_frame(images[0].shape))
+  parameters, _ = _refined(_look(images, masks, SIDE, parameters), known, _WIDE)
+  view = _look(images, masks, SIDE, parameters)
+  parameters, gain = _refined(view, known, _NARROW)
   scans = all(_on_black(image[mask]) for image, mask in zip(images, masks, strict=True))
   confidence = float(1 / (1 + np.exp(-(gain - (_HALF_OF_SCANS if scans else _HALF)) / _SLOPE)))
-  return Alignment(matrix / matrix[2, 2], confidence, gain, model)
+  view, parameters = _finer(images, masks, view, parameters, gain, known)
+  if model not in ("auto", "flow") or confidence < ACCEPTED:
+    return Alignment(_in_pixels(parameters, images), confidence, gain, model)
+  plain, rich = (evidence.predicted(lambda half, prior=prior: _fitted(view, prior, _NARROW, half))
+                 for prior in (known, _RICHER))  # fmt: skip
+  if evidence.is_better(rich, plain):
+    parameters, _ = _refined(view, _RICHER, _NARROW)
+  found = Alignment(_in_pixels(parameters, images), confidence, gain, model)
+  if model == "flow":
+    shape = images[0].shape
+    bent = flow.find(*view.levels, parameters, of_side(shape, view.side), _REACH)
+    if bent is not None:
+      found = found._replace(flow=bent.grid * transforms.frame(*shape)[0, 0], bounded=bent.bounded)
+  return found
+
+
+def _finer(images, masks, view: "_View", parameters, gain: float, known) -> tuple["_View", np.ndarray]:
+  """The view and the fit at the largest side that says more sharply where the source lies: by the mean likelihood per
+  area of the reference, since as many displacements cover a quarter of the area at twice the side."""
+  for side in FINER:
+    if max(images[0].shape) <= _WORTH * side:
+      break
+    closer = _look(images, masks, side, parameters)
+    refined, found = _refined(closer, known, _NARROW)
+    found += 2 * np.log(side / SIDE)
+    if found < gain:
+      break
+    view, parameters, gain = closer, refined, found
+  return view, parameters
 
 
 def _on_black(values: np.ndarray) -> bool:
   return float(np.mean(values <= values.min() + _BLACK * np.ptp(values))) >= _ON_BLACK
 
 
-def level(image: np.ndarray, mask: np.ndarray, side: int) -> Level:
-  """An image [H, W] whose longer side becomes `side`, its values replaced by their ranks: exposures of one scene become
-  alike, and what is dark has edges too."""
-  height, width = image.shape
-  scale = side / max(height, width)
-  rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
-  way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-  small = cv2.resize(image, (columns, rows), interpolation=way)
-  seen = cv2.resize(mask.astype(np.float32), (columns, rows), interpolation=way) > 0.999
-  gray, valid = np.zeros((2, side, side), np.float32)
-  valid[:rows, :columns] = seen
-  gray[:rows, :columns] = _ranks(small, small[seen]) if seen.any() else 0
-  frame = transforms.scaling(columns / width, rows / height) @ _frame(image.shape)
-  return Level(gray, valid, np.float32(frame))
-
-
-def _ranks(image: np.ndarray, among: np.ndarray) -> np.ndarray:
-  """Share of `among` that lies below each value, ties counted half; its ends clipped, 0 to 1."""
-  ordered = np.sort(among)
-  ranks = 0.5 * (np.searchsorted(ordered, image, "left") + np.searchsorted(ordered, image, "right")) / len(ordered)
-  low, high = np.percentile(ranks.ravel(), [_TAIL, 100 - _TAIL])
-  return np.clip((ranks - low) / max(high - low, 1e-3), 0, 1)
-
-
 def _found(images, masks, known, *, turns: bool) -> np.ndarray:
   """Parameters to refine: from the frames laid on each other where that is plainly right, else the best start."""
-  tried = [_refined(images, masks, START, np.zeros(transforms.PARAMETERS, np.float32), known, _WIDE)]
+  tried = [_refined(_look(images, masks, START, np.zeros(transforms.PARAMETERS, np.float32)), known, _WIDE)]
   if tried[0][1] < _PLAIN:
     levels = [level(image, mask, SEARCH) for image, mask in zip(images, masks, strict=True)]
     found, correlations = starts.search(*levels, starts.grid(turns=turns), SEARCH // 4)
     best = np.argsort(-np.asarray(correlations))[:TRIED]
-    tried += [_refined(images, masks, START, start, known, _WIDE) for start in np.asarray(found)[best]]
+    tried += [_refined(_look(images, masks, START, start), known, _WIDE) for start in np.asarray(found)[best]]
   return max(tried, key=lambda one: one[1])[0]
 
 
-def _refined(images, masks, side, start, known, widths) -> tuple[np.ndarray, float]:
-  """(parameters [8], mean gain) of a fit around a start, at a longer side of so many pixels."""
+class _View(NamedTuple):
+  """What there is to be seen around a transform of parameters [8] at a longer side of so many pixels."""
+
+  side: int
+  levels: tuple[Level, Level]
+  around: np.ndarray
+  surfaces: Surfaces
+
+
+def _look(images, masks, side: int, around: np.ndarray) -> _View:
   reference, source = (level(image, mask, side) for image, mask in zip(images, masks, strict=True))
-  scale = side / max(images[0].shape)
-  size = np.float32([max(1, round(length * scale)) for length in images[0].shape])
-  found = fit(measure(reference, source, start, size, _REACH), reference.frame, start, start, known, widths)
+  size = np.float32(of_side(images[0].shape, side))
+  return _View(side, (reference, source), around, measure(reference, source, around, flow.NONE, size, _REACH))
+
+
+def _fitted(view: _View, known, widths, among=evidence.ALL) -> Fit:
+  return fit(view.surfaces, view.levels[0].frame, view.around, view.around, known, widths, among)
+
+
+def _refined(view: _View, known, widths) -> tuple[np.ndarray, float]:
+  """(parameters [8], mean gain) of a fit to all blocks."""
+  found = _fitted(view, known, widths)
   return np.asarray(found.parameters), float(np.mean(found.gain))
 
 
-def _gray(image: np.ndarray) -> np.ndarray:
-  """Luminance, float32 [H, W]."""
-  image = np.asarray(image, np.float32)
-  if image.ndim == 3 and image.shape[-1] == 3:
-    image = image @ color.LUMA
-  return np.ascontiguousarray(image.reshape(image.shape[:2]))
-
-
-def _frame(shape) -> np.ndarray:
-  return transforms.frame(*shape)
-
-
-def _matrix(parameters: np.ndarray) -> np.ndarray:
-  return np.asarray(_homography(np.float32(parameters)), np.float64)
-
-
-def _by_frames(images) -> np.ndarray:
-  return _frame(images[1].shape) @ np.linalg.inv(_frame(images[0].shape))
+def _in_pixels(parameters: np.ndarray | None, images) -> np.ndarray:
+  """[3, 3], float64; None lays the frames on each other."""
+  own = np.eye(3) if parameters is None else np.asarray(_homography(np.float32(parameters)), np.float64)
+  matrix = transforms.frame(*images[1].shape) @ own @ np.linalg.inv(transforms.frame(*images[0].shape))
+  return matrix / matrix[2, 2]
 
 
 _homography = jax.jit(transforms.homography)

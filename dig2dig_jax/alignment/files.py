@@ -16,7 +16,7 @@ from dig2dig_jax.errors import UserError
 class Aligned(NamedTuple):
   """image: the source in the reference's frame, in its own type and range, [H, W, C], or None where the alignment is
   not to be believed. valid: bool [H, W], where it shows anything; None for everywhere. alignment: see `Alignment`;
-  `alignment.matrix` maps pixels (x, y) of the reference to pixels of the source."""
+  `alignment.matrix` maps pixels (x, y) of the reference to pixels of the source, after `alignment.flow`."""
 
   image: np.ndarray | None
   valid: np.ndarray | None
@@ -35,8 +35,8 @@ def align(
   Args:
     reference, source: paths, or arrays [H, W], [H, W, 1] or [H, W, 3] of uint8, uint16 or floats. A second or fourth
       channel is alpha.
-    model: what may differ between the two: `translation`, `similarity`, `affine`, `homography`, or `auto`, a similarity
-      and a little more.
+    model: what may differ between the two: `translation`, `similarity`, `affine`, `homography`, `auto`, a similarity
+      and a little more, or `flow`, that and a smooth displacement where the images support one.
     valid: how it is found where they show nothing, a word of `data.validity`.
 
   Returns:
@@ -52,7 +52,7 @@ def align(
   found = estimate(frame, samples, model=model, reference_mask=masks[0], source_mask=masks[1])
   if not found.accepted:
     return Aligned(None, None, found)
-  return Aligned(*warp.onto(samples, found.matrix, frame.shape[:2], masks[1]), found)
+  return Aligned(*warp.onto(samples, found.matrix, frame.shape[:2], masks[1], found.flow), found)
 
 
 def read(path: str | os.PathLike) -> Decoded:

@@ -6,6 +6,7 @@ present displacement, whose width falls from step to step; mean and covariance o
 approximation of the block's likelihood. The M-step is Gauss-Newton on those, with a prior on the parameters.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -21,15 +22,18 @@ _DAMPING = 0.02
 
 
 class Fit(NamedTuple):
-  """parameters: [8]. gain: [N], by how much, in nats, each block's likelihood at its place exceeds that of guessing."""
+  """parameters: [8], or as many as there are. gain: [N], by how much, in nats, each block's likelihood at its place
+  exceeds that of guessing, of blocks too that were not fitted."""
 
   parameters: Array
   gain: Array
 
 
 @jax.jit
-def fit(surfaces: Surfaces, frame: Array, start: Array, around: Array, deviations: Array, widths: Array) -> Fit:
-  """Parameters that maximise the likelihood of all blocks.
+def fit(
+  surfaces: Surfaces, frame: Array, start: Array, around: Array, deviations: Array, widths: Array, among: Array
+) -> Fit:
+  """Parameters that maximise the likelihood of blocks.
 
   Args:
     surfaces: measured around the transform of parameters `around`.
@@ -39,17 +43,32 @@ def fit(surfaces: Surfaces, frame: Array, start: Array, around: Array, deviation
     deviations: [8], standard deviation of each parameter from 0 beforehand; infinite where nothing is known, and 0
       holds a parameter where it starts.
     widths: [T], standard deviations of the window in pixels, one per step.
+    among: [N], 1 for the blocks that are fitted, and 0.
+  """
+  unit, points = frame[0, 0], (surfaces.centres - frame[None, :2, 2]) / frame[0, 0]
+  back = jnp.linalg.inv(transforms.homography(around))
+
+  def displacement(parameters):
+    return (transforms.apply(back @ transforms.homography(parameters), points) - points) * unit
+
+  free = (deviations > 0).astype(jnp.float32)
+  precision = jnp.diag(free / jnp.maximum(deviations, 1e-6) ** 2)
+  return maximised(surfaces, displacement, start, precision, free, widths, among)
+
+
+def maximised(
+  surfaces: Surfaces, displacement: Callable[[Array], Array], start: Array, precision: Array, free: Array,
+  widths: Array, among: Array,
+) -> Fit:  # fmt: skip
+  """The same for displacements of the blocks, [N, 2] pixels, as any function of parameters [K].
+
+  Args:
+    precision: [K, K], of the parameters about 0 beforehand.
+    free: [K], 0 for parameters that are held.
   """
   count, side, _ = surfaces.log_likelihood.shape
   offsets = sampling.grid(side, side).reshape(1, -1, 2) - side // 2
   likelihood = jnp.exp(surfaces.log_likelihood).reshape(count, -1)
-  unit, points = frame[0, 0], (surfaces.centres - frame[None, :2, 2]) / frame[0, 0]
-  back = jnp.linalg.inv(transforms.homography(around))
-  free = (deviations > 0).astype(jnp.float32)
-  precision = free / jnp.maximum(deviations, 1e-6) ** 2
-
-  def displacement(parameters):
-    return (transforms.apply(back @ transforms.homography(parameters), points) - points) * unit
 
   def seen(at, width):
     window = jnp.exp(-0.5 * ((offsets - at[:, None]) ** 2).sum(-1) / width**2)
@@ -65,15 +84,15 @@ def fit(surfaces: Surfaces, frame: Array, start: Array, around: Array, deviation
     at, jacobian = displacement(parameters), jax.jacfwd(displacement)(parameters)
     density, mean_of_block, covariance = seen(at, width)
     follows = (1 - _OUTLIERS) * density
-    follows /= follows + _OUTLIERS / side**2
+    follows = among * follows / (follows + _OUTLIERS / side**2)
     inverse = jnp.linalg.inv(covariance)
     # What the window itself contributes is no evidence.
     values, vectors = jnp.linalg.eigh(inverse - jnp.eye(2)[None] / (width**2 + _INEXACT))
     evidence = (vectors * jnp.maximum(values, 0)[:, None, :]) @ jnp.swapaxes(vectors, -1, -2)
     pull = jnp.einsum("nij,nj->ni", inverse, mean_of_block - at)
-    gradient = jnp.einsum("n,nik,ni->k", follows, jacobian, pull) - precision * parameters
+    gradient = jnp.einsum("n,nik,ni->k", follows, jacobian, pull) - precision @ parameters
     damping = _DAMPING / width**2 * jnp.eye(2)[None]
-    curvature = jnp.einsum("n,nik,nij,njl->kl", follows, jacobian, evidence + damping, jacobian) + jnp.diag(precision)
+    curvature = jnp.einsum("n,nik,nij,njl->kl", follows, jacobian, evidence + damping, jacobian) + precision
     curvature = curvature * free[:, None] * free[None] + jnp.diag(1 - free)
     return parameters + jnp.linalg.solve(curvature, gradient * free), None
 

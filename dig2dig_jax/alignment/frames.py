@@ -115,8 +115,10 @@ def lines(
       words = "restored with the prior" if restored else "resampled bicubically"
       less = f"; {way_out} resamples it bicubically" if restored else ""
       pairs = f"{len(some)} of {len(told)} pair{'' if len(told) == 1 else 's'}"
+      asked = all("used" in one for one in some)  # and refused
+      hint = "" if asked else "; if their fields of view differ, --align=auto aligns them"
       found.append(f"{source}: brought to the size of {some[0]['reference']} in {pairs}, {_span(scales)} times its "
-                   f"pixels a side, {words}{less}")
+                   f"pixels a side, {words}{less}{hint}")
   return found
 
 

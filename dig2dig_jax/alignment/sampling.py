@@ -26,7 +26,11 @@ def grid(height: int, width: int) -> jax.Array:
 
 def warped(image: Array, mask: Array, matrix: Array, size: tuple[int, int]) -> tuple[jax.Array, jax.Array]:
   """Image and mask [H, W], matrix [3, 3] from the result's pixels to the image's -> both, of `size`."""
-  points = transforms.apply(matrix, grid(*size))
+  return seen(image, mask, transforms.apply(matrix, grid(*size)))
+
+
+def seen(image: Array, mask: Array, points: Array) -> tuple[jax.Array, jax.Array]:
+  """Image and mask [H, W] as they are at points [..., 2] -> both [...]."""
   return bilinear(image, points), inside(mask, points)
 
 

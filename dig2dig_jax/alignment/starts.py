@@ -5,28 +5,19 @@ shifts at once by FFT, as a normalised correlation over what both see.
 """
 
 import functools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from dig2dig_jax.alignment import sampling, structure, transforms
+from dig2dig_jax.alignment.levels import Level
 from dig2dig_jax.ops.arrays import Array
 
 ANGLES = np.deg2rad(np.linspace(-9, 9, 7))
 LOG_SCALES = np.linspace(np.log(0.72), np.log(1.39), 9)
 _AROUND = 12  # pixels that structure is measured against
 _OVERLAP = 0.4  # of the reference that the source has to show
-
-
-class Level(NamedTuple):
-  """An image as it is compared: gray [P, P] in [0, 1], mask [P, P] of 0 and 1, in the corner of a padded square, and
-  frame [3, 3], normalised coordinates -> pixels. Float32."""
-
-  gray: Array
-  mask: Array
-  frame: Array
 
 
 def grid(*, turns: bool = True) -> np.ndarray:

@@ -8,20 +8,23 @@ from typing import NamedTuple
 import numpy as np
 
 from dig2dig_jax import strict_json
+from dig2dig_jax.alignment import spline
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import replacing
 
-FORMAT = "dig2dig transforms 1"
+FORMAT, WITH_FLOW = "dig2dig transforms 1", "dig2dig transforms 2"
 _MOST = 2**20  # bytes
 
 
 class Placed(NamedTuple):
   """How a source lies on the reference. matrix: [3, 3], pixels of the reference -> pixels of the source. size: height
-  and width of the source. confidence: 0 to 1, as it was found."""
+  and width of the source. confidence: 0 to 1, as it was found. flow: [R, K, 2], displacements of the reference's points
+  in its pixels before the matrix, see `spline`; None for none."""
 
   matrix: np.ndarray
   size: tuple[int, int]
   confidence: float
+  flow: np.ndarray | None = None
 
 
 class Transforms(NamedTuple):
@@ -33,16 +36,25 @@ class Transforms(NamedTuple):
 
   def record(self) -> dict:
     """JSON-able, what `read` reads."""
-    sources = {
-      name: {"matrix": rounded(placed.matrix), "size": list(placed.size), "confidence": round(placed.confidence, 4)}
-      for name, placed in self.sources.items()
-    }
-    return {"format": FORMAT, "reference": self.reference, "size": list(self.size), "sources": sources}
+    kind = FORMAT if all(placed.flow is None for placed in self.sources.values()) else WITH_FLOW
+    sources = {name: _record(placed) for name, placed in self.sources.items()}
+    return {"format": kind, "reference": self.reference, "size": list(self.size), "sources": sources}
+
+
+def _record(placed: Placed) -> dict:
+  flow = {} if placed.flow is None else {"flow": rounded_flow(placed.flow)}
+  confidence = round(placed.confidence, 4)
+  return {"matrix": rounded(placed.matrix), "size": list(placed.size), "confidence": confidence, **flow}
 
 
 def rounded(matrix: np.ndarray) -> list[list[float]]:
   """To ten significant digits: a thousandth of a pixel of the largest images, and the same on every machine."""
   return [[float(f"{value:.10g}") for value in row] for row in np.asarray(matrix, np.float64)]
+
+
+def rounded_flow(flow: np.ndarray) -> list[list[list[float]]]:
+  """To a thousandth of a pixel."""
+  return np.round(np.asarray(flow, np.float64), 3).tolist()
 
 
 def write(path: Path, transforms: Transforms) -> None:
@@ -59,11 +71,12 @@ def read(path: Path) -> Transforms:
   """UserError, one line, for what is no such file."""
   try:
     found = strict_json.parse(path.read_bytes(), most=_MOST)
-    if found["format"] != FORMAT:
+    if found["format"] not in (FORMAT, WITH_FLOW):
       raise ValueError(f"format {found['format']!r}")
-    sources = {name: Placed(_matrix(one["matrix"]), _size(one["size"]), float(one["confidence"]))
-               for name, one in found["sources"].items()}  # fmt: skip
     size = _size(found["size"])
+    sources = {name: Placed(_matrix(one["matrix"]), _size(one["size"]), float(one["confidence"]),
+                            _flow(one["flow"], size) if "flow" in one else None)
+               for name, one in found["sources"].items()}  # fmt: skip
     for name, placed in sources.items():
       _check_horizon(name, placed.matrix, size)
     return Transforms(str(found["reference"]), size, sources)
@@ -79,6 +92,15 @@ def _matrix(values) -> np.ndarray:
   if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
     raise ValueError("a matrix that is not 3 x 3, or has no inverse")
   return matrix
+
+
+def _flow(values, size: tuple[int, int]) -> np.ndarray:
+  flow = np.array(values, np.float64)
+  if flow.ndim != 3 or min(flow.shape[:2]) < spline.LEAST or flow.shape[2] != 2 or not np.isfinite(flow).all():
+    raise ValueError(f"a flow that is not a grid of {spline.LEAST} x {spline.LEAST} pairs or more")
+  if (steepest := spline.steepest(flow, size)) > 1.01 * spline.STEEPEST:
+    raise ValueError(f"a flow with a gradient of {steepest:.2g}, above {spline.STEEPEST}")
+  return flow
 
 
 def _check_horizon(name: str, matrix: np.ndarray, size: tuple[int, int]) -> None:

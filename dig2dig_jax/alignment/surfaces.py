@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dig2dig_jax.alignment import sampling, structure, transforms
-from dig2dig_jax.alignment.starts import Level
+from dig2dig_jax.alignment import sampling, spline, structure, transforms
+from dig2dig_jax.alignment.levels import Level
 from dig2dig_jax.ops.arrays import Array
 
-_GRID = 7, 9  # blocks down and across
+BLOCKS = 7, 9  # down and across
 _WINDOW = 64  # pixels that a block is wide
 _TEMPERATURE = 0.03  # of correlations: what is so much lower is e times less likely
 _FLOOR = 0.02  # of the mean energy that an empty block counts as having
@@ -32,24 +32,27 @@ class Surfaces(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnames="reach")
-def measure(reference: Level, source: Level, parameters: Array, size: Array, reach: int) -> Surfaces:
-  """The surfaces around a transform.
+def measure(reference: Level, source: Level, parameters: Array, flow: Array, size: Array, reach: int) -> Surfaces:
+  """The surfaces around a transform of displaced points.
 
   Args:
     reference, source: of the same padded size, `_WINDOW` at least.
     parameters: [8], see `transforms`.
+    flow: [R, K, 2], displacements of the reference's points in half diagonals, see `spline`.
     size: [2], height and width of the reference within its padded square.
     reach: largest displacement in either direction, in pixels.
   """
   padded = reference.gray.shape[0]
   matrix = source.frame @ transforms.homography(parameters) @ jnp.linalg.inv(reference.frame)
-  gray, mask = sampling.warped(source.gray, source.mask, matrix, (padded, padded))
+  rows, columns = (jnp.arange(padded) / jnp.maximum(side - 1, 1) for side in (size[0], size[1]))
+  points = sampling.grid(padded, padded) + reference.frame[0, 0] * spline.dense(flow, rows, columns, jnp)
+  gray, mask = sampling.seen(source.gray, source.mask, transforms.apply(matrix, points))
   maps = structure.orientations(reference.gray, reference.mask)
   other = jnp.concatenate([structure.orientations(gray, mask), mask[..., None]], -1)
   other = jnp.pad(other, ((reach, reach), (reach, reach), (0, 0)))
   half, full = _WINDOW // 2, _WINDOW + 2 * reach
   down, across = (jnp.round(jnp.linspace(0.0, 1.0, count) * jnp.maximum(side - _WINDOW, 0.0))
-                  for count, side in zip(_GRID, (size[0], size[1]), strict=True))  # fmt: skip
+                  for count, side in zip(BLOCKS, (size[0], size[1]), strict=True))  # fmt: skip
   corners = jnp.stack(jnp.meshgrid(across, down), -1).reshape(-1, 2)
   taper = np.hanning(_WINDOW + 2)[1:-1]
   taper = np.float32(np.outer(taper, taper) / taper.sum() ** 2)

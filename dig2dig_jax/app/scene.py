@@ -150,7 +150,8 @@ def _kept(told: Mapping[str, Mapping[str, Any]], images: Mapping[str, Image]) ->
     return None
   reference = next(iter(used.values()))["reference"]
   return stored.Transforms(reference, images[reference].pixels.shape[:2], {
-    source: stored.Placed(np.array(one["matrix"]), images[source].pixels.shape[:2], one["confidence"])
+    source: stored.Placed(np.array(one["matrix"]), images[source].pixels.shape[:2], one["confidence"],
+                          np.array(one["flow"]) if "flow" in one else None)
     for source, one in used.items()
   })  # fmt: skip
 

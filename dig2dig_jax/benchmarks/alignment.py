@@ -2,10 +2,10 @@
 
 Every pair of a folder is warped by a seeded transform (`warps`) and aligned; and it is aligned with the warped image of
 another pair, which should be refused. The error is the mean distance of the reference's four corners, and beside it the
-mean over what both images show. Registered pairs are registered as well as their publishers could: where a pair lies
-off its own registration as it is published, by how much is part of every error. Errors are therefore also counted from
-what the same program finds for the pair before it is warped, which is how well it repeats itself; and there are cases
-whose registration is known (`KINDS`).
+mean over what both images show, parallax included. Registered pairs are registered as well as their publishers could:
+where a pair lies off its own registration as it is published, by how much is part of every error. Errors are therefore
+also counted from what the same program finds for the pair before it is warped, which is how well it repeats itself; and
+there are cases whose registration is known (`KINDS`).
 """
 
 import json
@@ -19,9 +19,8 @@ from tqdm import tqdm
 
 from dig2dig_jax.alignment import warp as resampling
 from dig2dig_jax.alignment.estimate import ACCEPTED, estimate
-from dig2dig_jax.alignment.transforms import corner_error, mapped
 from dig2dig_jax.benchmarks import other_aligners, warps
-from dig2dig_jax.benchmarks.other_aligners import Aligns
+from dig2dig_jax.benchmarks.placements import Placement, corner_error, overlap_error
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.escape import table
@@ -30,8 +29,7 @@ from dig2dig_jax.record import environment, make_folder, write_text
 
 NEAR, FAR = 3.0, 5.0  # pixels
 _OTHER = 3  # pairs further on is the other scene
-_APART = 8  # pixels between points of the overlap
-OURS = "dig2dig"
+OURS, FLOWING = "dig2dig", "dig2dig, flow"
 # Which second source is warped: the one that is published; that, brought onto the first by SIFT, where both are of one
 # modality; or one made of the first source.
 KINDS = ("", "registered_", "made_")
@@ -100,6 +98,8 @@ def run(
       pair, other = known[kind][k], known[kind][places[(place + away) % len(places)]].reference
       warped = warps.warp(pair.source, np.random.default_rng([seed, k]), warps.RANGES[cameras], pair.valid)
       rows.append(_row(pairs[k].name, case, OURS, _ours, pair, other, warped))
+      if warps.RANGES[cameras].parallax:
+        rows.append(_row(pairs[k].name, case, FLOWING, _flowing, pair, None, warped))
       if cameras == "mounted":
         rows += [_row(pairs[k].name, case, name, align, pair, None, warped) for name, align in others.items()]
   text = markdown(rows) + "".join(told)
@@ -109,31 +109,18 @@ def run(
   return text
 
 
-def _row(name, case, method, align: Aligns, pair: _Known, other: np.ndarray | None, warped: warps.Warped) -> Row:
-  """other: the scene that should be refused."""
+def _row(name, case, method, align, pair: _Known, other: np.ndarray | None, warped: warps.Warped) -> Row:
+  """align: a way of `other_aligners` or of ours. other: the scene that should be refused."""
   size = pair.reference.shape
   start = time.monotonic()
-  matrix, confidence = align(pair.reference, warped.image, warped.mask)
+  found = Placement(*align(pair.reference, warped.image, warped.mask))
   seconds = time.monotonic() - start
   scale = max(size) / max(warped.image.shape[:2])  # a source of a quarter of the resolution has larger errors
-  error = scale * corner_error(matrix, warped.matrix, *size)
-  overlap = scale * overlap_error(matrix, warped, size)
-  repeat = None if other is None or pair.own is None else scale * corner_error(matrix, warped.matrix @ pair.own, *size)
+  error = scale * corner_error(found, warped.matrix, *size)
+  overlap = scale * overlap_error(found, warped, size)
+  repeat = None if other is None or pair.own is None else scale * corner_error(found, warped.matrix @ pair.own, *size)
   of_other = None if other is None else align(other, warped.image, warped.mask)[1]
-  return Row(name, case, method, error, overlap, repeat, confidence, of_other, seconds)
-
-
-def overlap_error(matrix: np.ndarray, warped: warps.Warped, size: tuple[int, int]) -> float:
-  """Mean distance of what `matrix` and the warp say of the reference's pixels that the warped image shows, in pixels of
-  that image."""
-  points = np.stack(np.meshgrid(*(np.arange(0, side, _APART) for side in size[::-1])), -1).reshape(-1, 2)
-  there = mapped(warped.matrix, points.astype(np.float64))
-  x, y = np.rint(there).astype(int).T
-  height, width = warped.mask.shape
-  within = (x >= 0) & (y >= 0) & (x < width) & (y < height)
-  within[within] = warped.mask[y[within], x[within]]
-  away = np.linalg.norm(mapped(matrix, points[within].astype(np.float64)) - there[within], axis=-1)
-  return float(away.mean()) if len(away) else float("inf")
+  return Row(name, case, method, error, overlap, repeat, found.confidence, of_other, seconds)
 
 
 def _known(pair: Pair, kind: str, seed: Sequence[int]) -> _Known | None:
@@ -164,11 +151,17 @@ def _ours(reference, source, mask):
   return found.matrix, found.confidence
 
 
+def _flowing(reference, source, mask):
+  found = estimate(reference, source, source_mask=mask, model="flow")
+  return found.matrix, found.confidence, found.flow
+
+
 def markdown(rows: Sequence[Row]) -> str:
   """A row per method and range of cameras; ours for even and odd pairs too: thresholds are of the even."""
   head = ["cameras", "method", "pairs", "accepted", f"accepted, within {NEAR:g} px", "median of accepted, px",
           f"accepted, beyond {FAR:g} px", f"accepted, over the overlap within {NEAR:g} px",
-          f"accepted, repeats within {NEAR:g} px", "other scenes refused", "s per pair"]  # fmt: skip
+          "median over the overlap of accepted, px", f"accepted, repeats within {NEAR:g} px", "other scenes refused",
+          "s per pair"]  # fmt: skip
   lines = []
   for cameras in dict.fromkeys(row.cameras for row in rows):
     for method in dict.fromkeys(row.method for row in rows if row.cameras == cameras):
@@ -193,6 +186,7 @@ def _figures(rows: Sequence[Row]) -> list[str]:
     f"{np.median(errors):.2f}" if len(errors) else "",
     f"{100 * np.mean(errors > FAR):.0f} %" if len(errors) else "",
     f"{100 * len(overlaps) / len(rows):.0f} %",
+    f"{np.median([row.overlap for row in accepted]):.2f}" if accepted else "",
     f"{100 * len(repeats) / len(rows):.0f} %" if any(row.repeat is not None for row in rows) else "",
     f"{100 * np.mean(np.array(others) < ACCEPTED):.0f} %" if others else "",
     f"{np.median([row.seconds for row in rows]):.2f}",

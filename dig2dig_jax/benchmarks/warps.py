@@ -31,11 +31,13 @@ _KNOTS = 5  # of a tone curve
 
 class Warped(NamedTuple):
   """image: [h, w(, C)]; mask: bool [h, w], where it shows the scene; 0 elsewhere. matrix: [3, 3], pixels of the
-  registered image -> pixels of this one."""
+  registered image -> pixels of this one, but for parallax. shows: [h, w, 2], which pixel (x, y) of the registered image
+  each pixel of this one shows, parallax included."""
 
   image: np.ndarray
   mask: np.ndarray
   matrix: np.ndarray
+  shows: np.ndarray
 
 
 def draw(rng: np.random.Generator, kind: Range, size: tuple[int, int]) -> np.ndarray:
@@ -81,4 +83,4 @@ def warp(image: np.ndarray, rng: np.random.Generator, kind: Range, valid: np.nda
   if valid is not None and not valid.all():
     mask &= cv2.remap(np.float32(valid), *np.moveaxis(np.float32(back), -1, 0), cv2.INTER_LINEAR) > 0.999
   warped[~mask] = 0
-  return Warped(warped, mask, matrix)
+  return Warped(warped, mask, matrix, back)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dig2dig_jax.alignment import stored, warp
-from dig2dig_jax.alignment.estimate import ACCEPTED, MODELS, estimate
+from dig2dig_jax.alignment import aligner, stored, warp
+from dig2dig_jax.alignment.estimate import ACCEPTED, MODELS, Alignment, estimate
 from dig2dig_jax.alignment.files import read
 from dig2dig_jax.cli import flags
 from dig2dig_jax.cli.output import note, say
@@ -125,9 +125,10 @@ def _aligned(scene: _Scene, model: str) -> int:
       note(f"refused: {files[name]} cannot be aligned with {files[first]}: confidence {found.confidence:.2f}, expected "
            f"{ACCEPTED} or more; not written")
       continue
-    results[name] = warp.onto(samples, found.matrix, size, areas[name])
-    placed[name] = stored.Placed(found.matrix, samples.shape[:2], found.confidence)
-    say(f"{files[name]}: aligned, confidence {found.confidence:.2f}, {_in_words(found.matrix, size)}")
+    results[name] = warp.onto(samples, found.matrix, size, areas[name], found.flow)
+    placed[name] = stored.Placed(found.matrix, samples.shape[:2], found.confidence, found.flow)
+    say(f"{files[name]}: aligned, confidence {found.confidence:.2f}, {_in_words(found.matrix, size)}"
+        f"{_bent(found)}")
   if not placed:
     return 3
   sources = [name for name in names if name in results]
@@ -214,6 +215,11 @@ def _levels(samples: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
     return samples
   opaque = np.where(valid, np.iinfo(samples.dtype).max, 0).astype(samples.dtype)[..., None]
   return np.concatenate([np.repeat(samples, 3 // samples.shape[-1], axis=-1), opaque], axis=-1)
+
+
+def _bent(found: Alignment) -> str:
+  """Of its displacement."""
+  return f", {aligner.bent(found.flow, found.bounded)}" if found.model == "flow" else ""
 
 
 def _in_words(matrix: np.ndarray, size: tuple[int, int]) -> str:

@@ -31,7 +31,8 @@ _ONE_PAGE["align"] = (
   "Aligns the images of a scene, or of every scene in a folder, with the largest of them. Writes each into a "
   "sub-folder for its\nsource, transparent where it has no data, and transforms.json (for a folder, "
   "transforms/NAME.json), which dig2dig fuse\n--transforms= applies to other images of the same cameras.\n\n"
-  "  --align=auto|translation|similarity|affine|homography   class of transforms; auto: a similarity, refined\n"
+  "  --align=auto|flow|translation|similarity|affine|homography   class of transforms; auto: a similarity, refined;\n"
+  "                                                          flow: and a smooth displacement, for parallax\n"
   "  --reference=FILE                                        image with which the others are aligned; for a folder,\n"
   "                                                          the name of a source\n"
   "  --sources=NAME,NAME                                     names of the sub-folders, in the order of the files\n"
@@ -154,7 +155,10 @@ def _fuse(words: list[str]) -> int:
   if len(places) == 1 and (place := typed_place(places[0])).is_dir():
     from dig2dig_jax.cli import folder
 
-    return launcher.launch(folder.flags(place, task, _taken_out(flags, "sources")[0], flags))
+    named, out = _taken_out(flags, "sources")[0], _taken_out(flags, "out")
+    if task in (None, "thermal") and named is None and out[0] and (files := radiometric.of_folder(place)):
+      return radiometric.fuse_all(files, typed_path(out[0]).absolute(), out[1])
+    return launcher.launch(folder.flags(place, task, named, flags))
   if len(places) < 2 and not radiometric.is_pair(places):
     found = f"{places[0]}, which is no folder" if places else "nothing"
     raise UserError("dig2dig fuse: expected two or more image files, or a folder with one sub-folder per source, "

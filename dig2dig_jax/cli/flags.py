@@ -211,7 +211,8 @@ RESTORE_STEPS = integer(
 # Alignment before fusion: docs/alignment.md.
 group("alignment")
 ALIGN = enum(
-  "align", "off", ALIGNS, "Align the sources of each pair with this class of transforms; auto: a similarity, refined.",
+  "align", "off", ALIGNS, "Align the sources of each pair with this class of transforms; auto: a similarity, refined; "
+  "flow: also a smooth displacement, for parallax.",
   "fuse", *SCORES,
 )  # fmt: skip
 ALIGN_OR = enum(

@@ -4,10 +4,12 @@ import numbers
 import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from dig2dig_jax.alignment import stored
 from dig2dig_jax.data import palettes, validity
 from dig2dig_jax.data import told as reading
 from dig2dig_jax.data.decoded import Decoded
@@ -79,9 +81,31 @@ def in_one_frame(bring, images, given: Given, restorer, name) -> tuple[dict[str,
   return found, aligned
 
 
+def known_transforms(
+  path: str | os.PathLike, tuned: Preset, count: int, align: str, reference: int | None
+) -> stored.Transforms:
+  """Of a file of `dig2dig align` whose sources have the usual names of a task's, for so many images.
+
+  Raises:
+    ValueError: naming the argument, for others that contradict it.
+    UserError: naming the file.
+  """
+  for argument, value, default in (("align", align, "off"), ("reference", reference, None)):
+    if value != default:
+      raise ValueError(f"transforms: expected no {argument}={value!r} with it, which it replaces; leave one out")
+  found = stored.read(Path(path))
+  names = tuned.sources if count == len(tuned.sources) else [f"source{number + 1}" for number in range(count)]
+  own = {name: f"images[{number}]" for number, name in enumerate(names)}
+  if unknown := [name for name in (found.reference, *found.sources) if name not in own]:
+    raise UserError(f"{path}: expected transforms of the task's sources, {', '.join(names)}, found {unknown[0]}; "
+                    f"write it again with dig2dig align --sources={','.join(names)}")  # fmt: skip
+  return found._replace(reference=own[found.reference], sources={own[name]: one for name, one in found.sources.items()})
+
+
 def in_python(message: str) -> str:
   """What names flags, as it reads where they are arguments."""
   message = message.replace("--transforms= says it (docs/alignment.md), and ", "and ")  # files are the command line's
+  message = message.replace("--transforms", "transforms")
   return re.sub(r"--(\w+)=(\w+)", r'\1="\2"', message)
 
 

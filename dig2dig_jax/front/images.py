@@ -25,7 +25,7 @@ from dig2dig_jax.data.images import to_uint8
 from dig2dig_jax.data.padding import bucket_size, crop, reflect_pad
 from dig2dig_jax.data.pairs import content_id
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.front.given import in_one_frame, in_python, read
+from dig2dig_jax.front.given import in_one_frame, in_python, known_transforms, read
 from dig2dig_jax.front.preset import preset
 from dig2dig_jax.methods import option
 from dig2dig_jax.methods.codec import luminance_codec, rgb_codec
@@ -54,6 +54,7 @@ def fuse_images(
   valid: str = "",
   align: str = "off",
   align_or: str = "warn",
+  transforms: str | os.PathLike | None = None,
   reference: int | None = None,
   resize: str = "aspect",
   deghost: str = "",
@@ -75,8 +76,10 @@ def fuse_images(
     valid: how pixels to be ignored are found, instead of the task's setting: `auto`, by alpha and by the constant
       borders of a warp; `alpha`; or `off`. The log reports them.
     align: class of transforms by which the images are aligned first: `off`, none; `auto`, a similarity, refined;
-      `translation`, `similarity`, `affine` or `homography`. The log reports the result.
+      `flow`, also a smooth displacement, for parallax; `translation`, `similarity`, `affine` or `homography`. The log
+      reports the result.
     align_or: what happens to an image without a reliable alignment: `warn` takes it as it is, `skip` refuses it.
+    transforms: file of `dig2dig align`, applied in place of an alignment; its sources are named as those of the task.
     reference: number of the image to whose frame the others are resampled, instead of the largest.
     resize: images of other sizes that are not aligned: `aspect` resamples them to the reference's size if the aspect
       ratios agree, `stretch` at any aspect ratio; `off` refuses them.
@@ -114,6 +117,7 @@ def fuse_images(
       raise ValueError(f"{argument}: expected {', '.join(filter(None, words))}, found {value!r}")
   if reference is not None and (not isinstance(reference, numbers.Integral) or not 0 <= reference < len(images)):
     raise ValueError(f"reference: expected the number of an image, 0 to {len(images) - 1}, found {reference!r}")
+  placed = None if transforms is None else known_transforms(transforms, tuned, len(images), align, reference)
   given = read(images, tuned, palette=palette, value_range=value_range, valid=valid)
   if not isinstance(prior, Prior):
     prior = _loaded(Path(prior) if prior is not None else EMBEDDED)
@@ -133,7 +137,7 @@ def fuse_images(
   restorer = BlindRestorer(prior, seed=seed, bucket=_BUCKET) if chosen.bandwise and chosen.restore == "auto" else None
   wanted = "" if reference is None else f"images[{reference}]"
   last = f"images[{chosen.functional}]" if chosen.base == "functional" else ""
-  bring = (aligner.Aligner(align, align_or, wanted, last) if align != "off" else
+  bring = (aligner.Aligner(align, align_or, wanted, last, placed) if align != "off" or placed is not None else
            frames.Frames(resize, wanted, last))  # fmt: skip
   found, aligned = in_one_frame(bring, images, given, restorer, name)
   shares, size = validity.shares([image.valid for image in found.values()]), next(iter(found.values())).pixels.shape[:2]

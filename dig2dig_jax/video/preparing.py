@@ -182,6 +182,9 @@ def _known(clips: Mapping[str, Clip], transforms: stored.Transforms):
     if name == transforms.reference:
       placings[name] = Placing(size)
       continue
+    if transforms.sources[name].flow is not None:
+      raise UserError(f"--transforms: expected a transform that suits every frame, found a displacement of {name}, "
+                      "which suits the distances of one scene; write it again with dig2dig align --align=auto")
     matrix = transforms.sources[name].matrix
     _, area = warp.onto(np.zeros((*clip.size, 1), np.uint8), matrix, size)
     if area is not None and not area.any():

@@ -52,6 +52,7 @@ def test_a_pair_is_aligned_recorded_and_not_done_again_but_by_other_settings(dat
   assert "ir: aligned with vi in 1 of 2 pairs" in report.notes
   assert any("two: ir cannot be aligned (confidence" in note for note in report.notes)
   assert any("ir: brought to the size of vi in 1 of 2 pairs, 2 times its pixels" in note for note in report.notes)
+  assert not any("--align=auto aligns them" in note for note in report.notes)  # which has been tried
   entry = lines(tmp_path / "out")["one"]
   told = entry["aligned"]["ir"]
   assert told["used"] and told["confidence"] > 0.9 and told["reference"] == "vi" and entry["valid"]["ir"] < 1

@@ -1,13 +1,16 @@
 """Is a known transform found again, across modalities, sizes and masks, and is a pair of two scenes refused?"""
 
+import cv2
 import made
 import numpy as np
 import pytest
 
 from dig2dig_jax import align
-from dig2dig_jax.alignment import structure, warp
+from dig2dig_jax.alignment import spline, stored, structure, warp
+from dig2dig_jax.alignment.aligner import Aligner, lines
 from dig2dig_jax.alignment.estimate import estimate
-from dig2dig_jax.alignment.transforms import corner_error
+from dig2dig_jax.alignment.transforms import corner_error, mapped
+from dig2dig_jax.data.images import Image
 
 pytestmark = pytest.mark.usefixtures("simple_loops")
 SIZE = (150, 200)
@@ -61,12 +64,42 @@ def test_a_whole_frame_that_was_squeezed_is_found(image):
   assert not estimate(image, made.moved(made.other_kind(made.scene(7)), squeezed, (90, 80))[0]).accepted
 
 
+def test_a_known_displacement_is_found_applied_kept_and_told(tmp_path):
+  """What the reference shows at p, the source shows at own (p + waves(p)); made the other way round."""
+  source, own = made.scene(0, 190, 250), made.similarity((25.0, 20.0)) @ MOVED
+  points = np.stack(np.meshgrid(np.arange(SIZE[1]), np.arange(SIZE[0])), -1).astype(np.float64)
+  x, y = np.moveaxis(points, -1, 0)
+  waves = 4 * np.stack([np.sin(2 * np.pi * y / SIZE[0]), np.cos(1.5 * np.pi * x / SIZE[1])], -1)
+  truth = mapped(own, points + waves)
+  reference = cv2.remap(source, *np.moveaxis(np.float32(truth), -1, 0), cv2.INTER_CUBIC)
+  pixels = {"vi": reference, "ir": made.other_kind(source)}
+  images = {name: Image(np.repeat(np.float32(gray)[..., None] / 127.5 - 1, 3, -1), False, 8, None, None)
+            for name, gray in pixels.items()}  # fmt: skip
+  files = {name: tmp_path / name for name in images}
+  aligned, told = Aligner("flow", reference="vi")(images, files)
+  matrix, grid = np.array(told["ir"]["matrix"]), np.array(told["ir"]["flow"])
+  inner = np.s_[15:-15, 15:-15]
+  away = [np.linalg.norm(mapped(matrix, points + displaced) - truth, axis=-1)[inner].mean()
+          for displaced in (0, spline.at(grid, points, SIZE))]  # fmt: skip
+  assert away[1] < 0.8 and 3 * away[1] < away[0]
+  expected = made.other_kind(reference)
+  error = [np.abs(127.5 * one[..., 0] + 127.5 - expected)[inner].mean()
+           for one in (aligned["ir"].pixels, warp.onto(images["ir"].pixels, matrix, SIZE)[0])]  # fmt: skip
+  assert error[0] < 0.6 * error[1]
+  line, more = lines([("one", told)])
+  assert line == "ir: aligned with vi in 1 of 1 pair" and more.startswith("ir: displaced in 1 of 1 pair, by up to ")
+  placed = stored.Placed(matrix, source.shape, 1.0, grid)
+  stored.write(tmp_path / "t.json", stored.Transforms("vi", SIZE, {"ir": placed}))
+  again, _ = Aligner(known=stored.read(tmp_path / "t.json"))(images, files)
+  np.testing.assert_allclose(again["ir"].pixels, aligned["ir"].pixels, atol=0.02)  # of 2: grids are rounded to 0.001 px
+
+
 def test_two_scenes_and_an_empty_image_are_refused(image):
-  refused = align(image, made.other_kind(made.scene(7)))
-  assert refused.image is None and refused.alignment.confidence < 0.5
+  refused = align(image, made.other_kind(made.scene(7)), model="flow")
+  assert refused.image is None and refused.alignment.confidence < 0.5 and refused.alignment.flow is None
   assert not estimate(image, np.full(SIZE, 9, np.uint8)).accepted
-  with pytest.raises(ValueError, match="model: expected one of auto, translation"):
-    estimate(image, image, model="flow")
+  with pytest.raises(ValueError, match="model: expected one of auto, flow, translation"):
+    estimate(image, image, model="optical")
 
 
 def test_heads_on_black_are_asked_for_more(image):
@@ -100,8 +133,9 @@ def test_the_warp_brings_it_back_in_its_own_range(image):
 
 def test_the_front_door_takes_arrays_and_says_no(image):
   source, mask = made.moved(made.other_kind(image), MOVED)
-  found = align(image, np.dstack([source, np.uint8(mask) * 255]))
+  found = align(image, np.dstack([source, np.uint8(mask) * 255]), model="flow")
   assert corner_error(found.alignment.matrix, MOVED, *SIZE) < 0.5  # across modalities
   assert found.alignment.accepted and found.image.shape == (*SIZE, 1) and not found.valid.all()
+  assert found.alignment.flow is None  # a matrix explains it
   with pytest.raises(ValueError, match="source: expected uint8, uint16 or floats"):
     align(image, image.astype(np.int32))

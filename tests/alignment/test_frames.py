@@ -106,7 +106,8 @@ def test_the_job_says_and_records_it_and_evaluates_what_was_fused(tmp_path):
   report = job.run(config, method, conv_params())
   assert report.done == 1 and len(report.failed) == 1 and "other.png: expected the aspect of" in report.failed[0]
   (line,) = [note for note in report.notes if note.startswith("ir: ")]
-  assert line == "ir: brought to the size of vi in 1 of 1 pair, 2 times its pixels a side, resampled bicubically"
+  assert line == ("ir: brought to the size of vi in 1 of 1 pair, 2 times its pixels a side, resampled bicubically; if "
+                  "their fields of view differ, --align=auto aligns them")  # fmt: skip
   assert read(tmp_path / "out" / "whole.png").shape == (150, 200)
   (entry,) = ledger.read(tmp_path / "out")["whole"]
   assert entry["aligned"] == {"ir": {"resized": [2.0, 2.0], "from": [75, 100], "reference": "vi"}}

@@ -125,7 +125,7 @@ def test_what_cannot_be_is_one_line(files, tmp_path, capsys):
   for words, expected in (
     ([files[0], *out], "expected two or more image files"),
     (files[:2], "expected -o FOLDER"),
-    ([*files[:2], *out, "--align=flow"], "--align=flow: expected one of auto, translation"),
+    ([*files[:2], *out, "--align=optical"], "--align=optical: expected one of auto, flow, translation"),
     ([*files[:2], *out, "--reference=nowhere.png"], "expected one of the files"),
     ([*files[:2], *out, "--sources=a,../b"], "expected 2 different names"),
     ([*files[:2], *out, "--stepz=3"], "--stepz: expected one of --out"),

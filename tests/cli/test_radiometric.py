@@ -95,6 +95,25 @@ def test_in_folders_temperatures_belong_to_what_is_done(run, tmp_path):
   assert "1 pair fused" in told and (tmp_path / "out" / "a_celsius.tif").read_bytes() == first
 
 
+def test_a_folder_of_radiometric_files_is_as_many_pairs(run, tmp_path):
+  (tmp_path / "in").mkdir()
+  for name, bytes_ in (("a", FLIR), ("b", FLIR), ("bare", flir_files.file(COUNTS))):
+    (tmp_path / "in" / f"{name}.jpg").write_bytes(bytes_)
+  status, told, notes = run("fuse", tmp_path / "in", "-o", tmp_path / "out", "--temperatures")
+  assert status == 3 and "2 pairs fused" in told, notes
+  assert "2 of 3 radiometric files are a pair each: temperatures and photograph, mapped to their frame at the" in notes
+  assert "bare.jpg: expected a radiometric JPEG with a photograph in it" in notes
+  found = {path.name for path in (tmp_path / "out").iterdir()}
+  assert {"a.png", "a_celsius.tif", "b.png", "b_celsius.tif"} <= found and not any("bare" in name for name in found)
+  assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+  (tmp_path / "in" / "bare.jpg").unlink()
+  status, told, notes = run("fuse", tmp_path / "in", "-o", tmp_path / "out", "--temperatures")
+  assert status == 0 and "2 done before" in told, told
+  (tmp_path / "in" / "a.jpeg").write_bytes(FLIR)
+  status, _, notes = run("fuse", tmp_path / "in", "-o", tmp_path / "out")
+  assert status == 2 and "expected files of different names, found a 2 times; rename them" in notes
+
+
 def test_temperatures_follow_what_is_aligned(tmp_path):
   from dig2dig_jax.alignment.aligner import placed
   from dig2dig_jax.data import ranges

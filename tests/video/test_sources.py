@@ -116,6 +116,9 @@ def test_transforms_of_dig2dig_align_place_every_frame(images, tmp_path):
   with pytest.raises(UserError, match="expected frames of 20x20"):
     wrong = stored.Transforms("vi", (32, 48), {"ir": stored.Placed(matrix, (20, 20), 1.0)})
     preparing.prepared(clips, settings={}, transforms=wrong)
+  with pytest.raises(UserError, match="a transform that suits every frame, found a displacement of ir"):
+    bent = stored.Transforms("vi", (32, 48), {"ir": stored.Placed(matrix, (32, 48), 1.0, np.zeros((7, 9, 2)))})
+    preparing.prepared(clips, settings={}, transforms=bent)
 
 
 def test_the_generator_gives_the_frames_of_the_command(images, fuse, tiny_prior, one_program, tmp_path, caplog):

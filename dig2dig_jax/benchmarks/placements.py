@@ -1,0 +1,40 @@
+"""How far off is what an aligner found for a warped image?"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dig2dig_jax.alignment import spline, transforms
+from dig2dig_jax.benchmarks.warps import Warped
+
+_APART = 8  # pixels of the reference between points of the overlap
+
+
+class Placement(NamedTuple):
+  """matrix: [3, 3], pixels of the reference -> pixels of the source. confidence: 0 to 1. flow: [R, K, 2], displacements
+  of the reference's points, in its pixels, before the matrix; None for none."""
+
+  matrix: np.ndarray
+  confidence: float
+  flow: np.ndarray | None = None
+
+  def __call__(self, points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """[N, 2]: where points (x, y) [N, 2] of a reference of `size` lie in the source."""
+    return transforms.mapped(self.matrix, points if self.flow is None else points + spline.at(self.flow, points, size))
+
+
+def corner_error(found: Placement, true: np.ndarray, height: int, width: int) -> float:
+  """Mean distance of the reference's four corners from where the matrix `true` has them, in pixels of the source."""
+  ends = transforms.corners(height, width)
+  return float(np.linalg.norm(found(ends, (height, width)) - transforms.mapped(true, ends), axis=-1).mean())
+
+
+def overlap_error(found: Placement, warped: Warped, size: tuple[int, int]) -> float:
+  """Mean distance of the warped image's pixels from where `found` puts what they show, parallax included, in pixels of
+  that image. size: height and width of the reference."""
+  height, width = warped.mask.shape
+  step = max(1, round(_APART * max(height, width) / max(size)))
+  points = np.stack(np.meshgrid(np.arange(0, width, step), np.arange(0, height, step)), -1)
+  shown = warped.mask[::step, ::step]
+  away = np.linalg.norm(found(warped.shows[::step, ::step][shown], size) - points[shown], axis=-1)
+  return float(away.mean()) if len(away) else float("inf")
