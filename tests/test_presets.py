@@ -106,7 +106,7 @@ def test_a_preset_of_a_table_runs_on_its_data_set_as_it_is_unpacked(preset, prio
   files, pair = TREES[preset]
   for number, file in enumerate(files):
     scenes.write(tmp_path / "data" / file, scenes.scene(number, *SIZE))
-  # As it stands for one set; the other rows are the same programs everywhere.
+  # All rows of one preset; one row of each other, since every row costs its compilations.
   whole = preset == "table1_llvip"
   some = [] if whole else [f"--rows={PUBLISHED}"]
   arguments = [f"--data={tmp_path / 'data'}", f"--prior={prior}", f"--out={tmp_path / 'out'}", *some]
