@@ -118,7 +118,7 @@ def network_table(rows: Sequence[Row]) -> str:
 
 def band_table(size: tuple[int, int]) -> str:
   columns = ["gains in closed form, a pair, float32", "passes off", "on", "MB off", "on", "bound off, µs", "on, µs",
-             "times less"]  # fmt: skip
+             "bound off / on"]  # fmt: skip
   cells = []
   for name in RULES:
     found = [of_bands(name, size, kernels) for kernels in ("off", "on")]
