@@ -101,7 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
   parser.add_argument("--out", type=Path, metavar="FILE", help="the table as Markdown")
   options = parser.parse_args(arguments)
   jax.config.update("jax_num_cpu_devices", options.devices)
-  columns = ["one pass", "s", "operations, of one device's", "MB to a device", "of which, MB", "largest difference, relative"]
+  columns = ["one pass", "s", "operations, of one device's", "MB to a device", "of which, MB",
+             "largest difference, relative"]  # fmt: skip
   text = table(columns, rows(options.devices, options.size, options.channels), text=1)
   print(text, end="")
   if options.out:
