@@ -18,8 +18,9 @@ import numpy as np
 _AGREE, _SLACK = 0.01, 0.5  # of forward and backward flow: share of their squares, and squared pixels
 _SEEN = 0.3  # least share of the pixels that must be seen in both frames
 # At a cut a source does not correlate with its previous frame (squared correlation, of means over cells of this many
-# pixels). One source is enough: of clips of two frame rates one cuts later, and neither step shows one scene. A source in
-# which hardly anything is to be seen says nothing: what its previous frame does not explain stays below so many levels.
+# pixels). One source is enough: of clips of two frame rates one cuts later, and neither step shows one scene. A source
+# in which hardly anything is to be seen says nothing: what its previous frame does not explain stays below so many
+# levels.
 _CELL, _ALIKE, _HARDLY = 12, 0.25, 3.0
 _LEAST = 16  # pixels of a side, below which there is no flow
 

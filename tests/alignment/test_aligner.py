@@ -122,7 +122,8 @@ def test_lines_tell_a_known_displacement_as_one_that_was_found_and_none_in_plain
   refused = {"used": False, "confidence": 0.1, "reference": "vi"}
   assert aligner.lines([("x", {"ir": known})])[1] == "ir: displaced in 1 of 1 pair, by up to 5.0 px"
   assert aligner.lines([("x", {"ir": refused})])[0] == "ir: not aligned with vi"
-  assert aligner.lines([("x", {"ir": refused}), ("y", {"ir": refused})])[0] == "ir: not aligned with vi in any of 2 pairs"
+  both = [(name, {"ir": refused}) for name in "xy"]
+  assert aligner.lines(both)[0] == "ir: not aligned with vi in any of 2 pairs"
 
 
 @pytest.mark.parametrize("otherwise", ["warn", pytest.param("skip", marks=pytest.mark.slow)])
