@@ -103,7 +103,7 @@ def _matrix(values) -> np.ndarray:
 
 
 def _flow(values, size: tuple[int, int]) -> np.ndarray:
-  grid = f"a grid of at least {spline.LEAST} x {spline.LEAST} pairs of numbers"
+  grid = f"a grid of at least {spline.LEAST} x {spline.LEAST} pairs of finite numbers"
   flow = _numbers(values, f"a displacement (flow), which is {grid}")
   if flow.ndim != 3 or min(flow.shape[:2]) < spline.LEAST or flow.shape[2] != 2 or not np.isfinite(flow).all():
     raise ValueError(f"a displacement (flow) of shape {list(flow.shape)} that is not {grid}")

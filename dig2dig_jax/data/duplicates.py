@@ -13,12 +13,12 @@ _COARSE = 61  # pixels between those that are compared first: other images diffe
 
 
 def found(images: Mapping[str, Image], files: Mapping[str, Path]) -> list[str]:
-  """A line for every image that has the pixels of an earlier one of its scene, both by source."""
+  """A line for every image that has the pixels and the valid area of an earlier one of its scene, both by source."""
   told = []
-  for k, other in enumerate(images):
-    first = next((one for one in itertools.islice(images, k) if _same(images[one].pixels, images[other].pixels)), None)
+  for k, (source, other) in enumerate(images.items()):
+    first = next((one for one in itertools.islice(images, k) if _same(images[one], other)), None)
     if first is not None:
-      one, two = _names(files[first], files[other])
+      one, two = _names(files[first], files[source])
       adds = "nothing to fuse" if len(images) == 2 else f"{two} adds nothing"
       told.append(f"{one} and {two} have the same content; {adds}")
   return told
@@ -37,7 +37,11 @@ def _names(one: Path, other: Path) -> tuple[str, str]:
   return f"{one.parent.name}/{one.name}", f"{other.parent.name}/{other.name}"
 
 
-def _same(one: np.ndarray, other: np.ndarray) -> bool:
+def _same(one: Image, other: Image) -> bool:
   """The coarse look comes first, so that a stack of large images costs next to nothing."""
-  coarse = np.s_[::_COARSE, ::_COARSE]
-  return one.shape == other.shape and np.array_equal(one[coarse], other[coarse]) and np.array_equal(one, other)
+  a, b, coarse = one.pixels, other.pixels, np.s_[::_COARSE, ::_COARSE]
+  if a.shape != b.shape or not np.array_equal(a[coarse], b[coarse]) or not np.array_equal(a, b):
+    return False
+  if one.valid is None or other.valid is None:
+    return one.valid is other.valid
+  return np.array_equal(one.valid, other.valid)

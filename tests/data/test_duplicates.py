@@ -25,6 +25,8 @@ def test_one_pixel_between_the_coarse_ones_tells_images_apart():
   other[3, 5] = 1
   files = {"a": Path("near/1.png"), "b": Path("far/1.png")}
   assert duplicates.found({"a": Image(one, False, 8), "b": Image(other, False, 8)}, files) == []
+  half = Image(one, False, 8, None, np.arange(70) < np.full((70, 1), 35))  # the rest of it is transparent
+  assert duplicates.found({"a": Image(one, False, 8), "b": half}, files) == []
   (line,) = duplicates.found({"a": Image(one, False, 8), "b": Image(one.copy(), False, 8)}, files)
   assert line.startswith("near/1.png and far/1.png have the same content")
 
