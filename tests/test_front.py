@@ -15,6 +15,7 @@ from dig2dig_jax.cli import common, flags
 from dig2dig_jax.data import guess, palettes
 from dig2dig_jax.data.images import read_image, to_uint8
 from dig2dig_jax.errors import UserError
+from dig2dig_jax.front import given
 from dig2dig_jax.front import images as front
 from dig2dig_jax.front import preset as presets
 
@@ -104,6 +105,18 @@ def test_the_embedded_prior_is_the_default(scene, prior, monkeypatch):
   monkeypatch.setattr(front, "_loaded", lambda directory: asked.append(directory) or prior)
   d2d.fuse_images(scene, **QUICK)
   assert asked == [d2d.EMBEDDED]
+
+
+def test_an_infrared_image_that_comes_second_is_told_by_names_or_by_colour(scene, prior, caplog):
+  with caplog.at_level("WARNING"):
+    d2d.fuse_images(scene[::-1], prior=prior, **QUICK)
+  assert "images[0]: taken as the infrared image, though it has colour and images[1] has none" in caplog.text
+  pixels = [np.repeat(np.float32(image), 3 // image.shape[-1], axis=-1) / 127.5 - 1 for image in scene]
+  told = lambda *names: given.infrared_second(names, pixels)  # noqa: E731
+  (line,) = told("1_vi.png", "1_ir.png")
+  assert line.startswith("images[0]: taken as the infrared image, though the names 1_vi and 1_ir say")
+  assert told("vi/1.png", "ir/1.png") and not told("ir/1.png", "vi/1.png") and not told("1.png", "2.png")
+  assert not given.infrared_second(scene, pixels) and given.infrared_second(scene[::-1], pixels[::-1])
 
 
 def test_narrow_values_are_stretched_and_the_log_says_so(scene, prior, caplog):

@@ -153,28 +153,30 @@ def lines(
     mine = [(name, one[source]) for name, one in told if "used" in one.get(source, ())]
     if not mine:
       continue
-    used = sum(one["used"] for _, one in mine)
-    known = "in" if used else "in none of"
-    found.append(f"{source}: aligned with {mine[0][1]['reference']} {known} {f'{used} of ' if used else ''}{len(mine)} "
-                 f"pair{'' if len(mine) == 1 else 's'}")
-    found += _of_flows(source, [(name, one) for name, one in mine if "bounded" in one and one["used"]])
+    used, reference = sum(one["used"] for _, one in mine), mine[0][1]["reference"]
+    of_all = f"{len(mine)} pair{'' if len(mine) == 1 else 's'}"
+    if used:
+      found.append(f"{source}: aligned with {reference} in {used} of {of_all}")
+    else:
+      found.append(f"{source}: not aligned with {reference}{'' if len(mine) == 1 else f' in any of {of_all}'}")
+    found += _of_flows(source, [(name, one) for name, one in mine if one.keys() & {"bounded", "flow"} and one["used"]])
     refused = [(name, one["confidence"]) for name, one in mine if not one["used"]]
     found += [f"{name}: {source} cannot be aligned (confidence {confidence:.2f}, below {ACCEPTED}), fused as it is"
               for name, confidence in refused[:_SHOWN]]  # fmt: skip
     if len(refused) > _SHOWN:
       found.append(f"{source}: {len(refused) - _SHOWN} more pairs fused as they are; the log says which")
     if restored := sum(one.get("restored", False) and one["used"] for _, one in mine):
-      found.append(f"{source}: of fewer pixels than {mine[0][1]['reference']}, restored with the prior in {restored} "
-                   f"of {len(mine)} pair{'' if len(mine) == 1 else 's'}; {way_out} resamples it bicubically")
+      found.append(f"{source}: of fewer pixels than {reference}, restored with the prior in {restored} of {of_all}; "
+                   f"{way_out} resamples it bicubically")
   return found + frames.lines(told, way_out=way_out)
 
 
 def _of_flows(source: str, mine: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
-  """Lines about displacements, of (name of a pair, what was done to the source) where one was looked for."""
+  """Lines about displacements, of (name of a pair, what was done to the source) where one was looked for or known."""
   if not mine:
     return []
   largest = [spline.largest(np.array(one["flow"])) for _, one in mine if "flow" in one]
   found = [f"{source}: displaced in {len(largest)} of {len(mine)} pair{'' if len(mine) == 1 else 's'}"
            f"{f', by up to {max(largest):.1f} px' if largest else ', no displacement supported'}"]  # fmt: skip
   return found + [f"{name}: {source} {bent(np.array(one['flow']), one['bounded'])}"
-                  for name, one in mine if one["bounded"] < 1][:_SHOWN]  # fmt: skip
+                  for name, one in mine if one.get("bounded", 1) < 1][:_SHOWN]  # fmt: skip

@@ -83,21 +83,30 @@ def read(path: Path) -> Transforms:
   except OSError as error:
     raise UserError(f"{path}: expected a file of transforms, found {error.strerror}; check --transforms") from error
   except (ValueError, KeyError, TypeError, AttributeError) as error:
-    raise UserError(f"{path}: expected transforms as dig2dig align writes them, found {type(error).__name__}: {error}; "
+    kind = "" if type(error) is ValueError else f"{type(error).__name__}: "  # whose text is a sentence by itself
+    raise UserError(f"{path}: expected transforms as dig2dig align writes them, found {kind}{error}; "
                     "write it again with dig2dig align") from error
 
 
+def _numbers(values, what: str) -> np.ndarray:
+  try:
+    return np.array(values, np.float64)
+  except (ValueError, TypeError):
+    raise ValueError(f"rows of different lengths, or entries that are not numbers, in {what}") from None
+
+
 def _matrix(values) -> np.ndarray:
-  matrix = np.array(values, np.float64)
+  matrix = _numbers(values, "a matrix, which has 3 x 3 numbers")
   if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
     raise ValueError("a matrix that is not 3 x 3, or has no inverse")
   return matrix
 
 
 def _flow(values, size: tuple[int, int]) -> np.ndarray:
-  flow = np.array(values, np.float64)
+  grid = f"a grid of at least {spline.LEAST} x {spline.LEAST} pairs of finite numbers"
+  flow = _numbers(values, f"a displacement (flow), which is {grid}")
   if flow.ndim != 3 or min(flow.shape[:2]) < spline.LEAST or flow.shape[2] != 2 or not np.isfinite(flow).all():
-    raise ValueError(f"a flow that is not a grid of {spline.LEAST} x {spline.LEAST} pairs or more")
+    raise ValueError(f"a displacement (flow) of shape {list(flow.shape)} that is not {grid}")
   if (steepest := spline.steepest(flow, size)) > 1.01 * spline.STEEPEST:
     raise ValueError(f"a flow with a gradient of {steepest:.2g}, above {spline.STEEPEST}")
   return flow

@@ -116,7 +116,7 @@ class Server:
     version = tab.keep(kind, found)
     order = scene.ordered(settings, opened)
     names = guess.usual_names(settings.task, len(order))
-    lines = [f"task {opened.task}, by {opened.why}; --task= says otherwise"] if settings.task == opened.task else []
+    lines = [f"task {opened.task}, by {opened.why}; --task= overrides this"] if settings.task == opened.task else []
     if settings.align != asked_for.align:
       lines.append(f"images of different sizes: --align={settings.align} brings them onto each other")
     loaded = found.placed.loaded

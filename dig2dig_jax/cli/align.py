@@ -150,7 +150,7 @@ def _named(files: list[Path], images: list[np.ndarray], asked: str | None) -> tu
   found = guess.by_names([file.stem for file in files]) or guess.by_images([_pixels(image) for image in images])
   usual = dict(zip(found.order, guess.usual_names(found.task, len(files)), strict=True))
   note(f"note: {found.task}, by {found.why}: {', '.join(f'{files[k]} is {usual[k]}' for k in found.order)}; "
-       "--sources= says otherwise")
+       "--sources= overrides this")
   return [usual[k] for k in range(len(files))], found.order
 
 

@@ -201,7 +201,8 @@ def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:
   names = guess.usual_names(task, len(order))
   if order != tuple(range(len(order))):
     roles = ", ".join(f"{files[k].name} as {name}" for name, k in zip(names, order, strict=True))
-    note(f"note: the sources are taken in another order than given: {roles}; name the files so if that is wrong")
+    hint = f"; if that is wrong, rename the files as {' and '.join(names)}" if len(names) == 2 else ""
+    note(f"note: the sources are taken in another order than given: {roles}{hint}")
   parent = (place.parent if single else place).absolute()
   importlib.import_module("dig2dig_jax.cli.fuse")  # takes seconds, before anything is written
   interrupt.begins()

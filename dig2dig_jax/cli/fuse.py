@@ -62,5 +62,6 @@ def run() -> int:
       raise
     raise UserError(f"--method={options.method}: expected a working method, found {where(error)}") from error
   which = f"process {place.process} of {place.processes}: " if place.processes > 1 else ""
-  status = common.finish(done, f"{which}{done.summary()}; results in {config.out}")
+  where_to = f"; results in {config.out}" if done.done or done.skipped else ""  # without any nothing was written there
+  status = common.finish(done, f"{which}{done.summary()}{where_to}")
   return processes.INTERRUPTED if done.stopped_by == processes.CTRL_C else status

@@ -19,7 +19,7 @@ def decided(task: str | None, found: guess.Guess | None, count: int) -> tuple[st
       raise UserError("dig2dig fuse: expected --task=thermal, medical, focus or exposure, found nothing to infer "
                       "it from")
     task = found.task
-    note(f"note: task {task}, by {found.why}; --task= says otherwise")
+    note(f"note: task {task}, by {found.why}; --task= overrides this")
   if task in ("thermal", "medical") and count > 2:
     raise UserError(f"--task={task}: expected two sources, found {count}; fuse them one after another, or use "
                     "another --task")

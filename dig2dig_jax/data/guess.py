@@ -24,7 +24,7 @@ NAMES = {
 }
 _SIDE = 128  # pixels: what is compared is the scene at large
 _BLACK, _OF_BLACK = 10, 0.3  # levels of 255, and the share of the pixels that stand on them in every scan
-_COLOURED = 3  # mean spread of the channels, in levels, from which an image has colour: a thermal camera's has none
+COLOURED = 3  # mean spread of the channels, in levels, from which an image has colour: a thermal camera's has none
 _ONE_CAMERA = 0.87  # correlation of ranks from which gray sources are of one camera
 CLEARLY = 0.2  # by which one correlation is above another
 _BRIGHTER = 45  # levels of 255 between the means of exposures,
@@ -87,7 +87,7 @@ def by_images(images: Sequence[np.ndarray]) -> Guess:
   if len(images) == 2 and all(np.mean(image < _BLACK) > _OF_BLACK for image in gray):
     return Guess("medical", order if _colour(levels[1]) >= _colour(levels[0]) else (1, 0), "scans on black")
   alike = min(_rank_correlation(gray[0], other) for other in gray[1:])
-  coloured = min(_colour(image) for image in levels) >= _COLOURED
+  coloured = min(_colour(image) for image in levels) >= COLOURED
   if coloured or alike >= _ONE_CAMERA or len(images) > 2:
     means = [image.mean() for image in gray]
     apart = max(means) - min(means)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from dig2dig_jax.data import filling, images, naming, validity
+from dig2dig_jax.data import duplicates, filling, images, naming, validity
 from dig2dig_jax.data.kept import Kept
 from dig2dig_jax.data.kinds import KINDS
 from dig2dig_jax.data.naming import matching
@@ -56,7 +56,7 @@ class LoadedPair(NamedTuple):
   restored, in the words of `--degradation`, empty for nothing. `aligned`: how sources were brought onto each other.
   `moved`: what moved in which source, and is left to another. `told`, `kept`: of each source, see `Image`. `celsius`:
   of the sources that are temperatures, by name. `areas`: where each source is valid, bool [H, W] of its own size; None
-  for everywhere."""
+  for everywhere. `same`: lines about files of equal content."""
 
   name: str
   sources: np.ndarray
@@ -71,6 +71,7 @@ class LoadedPair(NamedTuple):
   kept: tuple[Kept, ...] = ()
   celsius: Mapping[str, np.ndarray] = MappingProxyType({})
   areas: tuple[np.ndarray | None, ...] = ()
+  same: tuple[str, ...] = ()
 
   @classmethod
   def of(cls, name: str, found: Mapping[str, images.Image], sources: Sequence[np.ndarray] | None = None) -> Self:
@@ -185,10 +186,12 @@ def load_pair(
   """Read all files of a pair. enlarge: (source, pixels [h, w, 3], (H, W)) -> [H, W, 3], or None for bicubic pixels:
   what sources of fewer pixels become. found: the images, by source, where they have been read. UserError for an
   unreadable file, or when sizes differ."""
-  found, aligned = in_one_frame(pair, pair.read() if found is None else found, enlarge)
+  found = pair.read() if found is None else found
+  same = duplicates.found(found, pair.files)  # as they were read: to be brought into another frame changes pixels
+  found, aligned = in_one_frame(pair, found, enlarge)
   valid = validity.shares([image.valid for image in found.values()])  # what moved is seen, though not taken
   found, moved = (found, {}) if pair.deghost is None else pair.deghost(found)
-  return LoadedPair.of(pair.name, found)._replace(valid=valid, aligned=aligned, moved=moved)
+  return LoadedPair.of(pair.name, found)._replace(valid=valid, aligned=aligned, moved=moved, same=tuple(same))
 
 
 def in_one_frame(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dig2dig_jax.alignment import stored
-from dig2dig_jax.data import palettes, validity
+from dig2dig_jax.data import guess, palettes, validity
 from dig2dig_jax.data import told as reading
 from dig2dig_jax.data.decoded import Decoded
 from dig2dig_jax.data.images import Image, read_decoded
@@ -79,6 +79,22 @@ def in_one_frame(bring, images, given: Given, restorer, name) -> tuple[dict[str,
       raise UserError(in_python(str(error))) from None
     raise ValueError(in_python(str(error))) from None
   return found, aligned
+
+
+def infrared_second(images: Sequence[str | os.PathLike | np.ndarray], pixels: Sequence[np.ndarray]) -> list[str]:
+  """A line where the second of a thermal pair looks like the infrared one, by names of files or folders, or, without
+  such names, by colour. pixels: of both, [H, W, 3] in [-1, 1]. Nothing is reordered: the caller may know better."""
+  paths = [Path(image) for image in images if isinstance(image, str | os.PathLike)]
+  named = None
+  if len(paths) == 2:
+    named = guess.by_names([path.stem for path in paths]) or guess.by_names([path.parent.name for path in paths])
+  if named is not None and named.task == "thermal":
+    why = f"{named.why} say that images[1] is it" if named.order == (1, 0) else ""
+  else:
+    first, second = (float(127.5 * np.mean(np.ptp(image, axis=-1))) for image in pixels)
+    coloured = first >= guess.COLOURED > second and guess.by_images(pixels)[:2] == ("thermal", (1, 0))
+    why = "it has colour and images[1] has none" if coloured else ""
+  return [f"images[0]: taken as the infrared image, though {why}; if so, swap the two"] if why else []
 
 
 def known_transforms(

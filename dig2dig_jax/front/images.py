@@ -20,12 +20,12 @@ import numpy as np
 
 from dig2dig_jax.alignment import aligner, estimate, frames, ghosts
 from dig2dig_jax.assets import EMBEDDED
-from dig2dig_jax.data import filling, validity
+from dig2dig_jax.data import filling, guess, validity
 from dig2dig_jax.data.images import to_uint8
 from dig2dig_jax.data.padding import bucket_size, crop, reflect_pad
 from dig2dig_jax.data.pairs import content_id
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.front.given import in_one_frame, in_python, known_transforms, read
+from dig2dig_jax.front.given import in_one_frame, in_python, infrared_second, known_transforms, read
 from dig2dig_jax.front.preset import preset
 from dig2dig_jax.methods import option
 from dig2dig_jax.methods.codec import luminance_codec, rgb_codec
@@ -40,6 +40,7 @@ from dig2dig_jax.restoration.blind_restorer import BlindRestorer
 from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 _log = logging.getLogger(__name__)
+_THERMAL = ("thermal", guess.TASKS["thermal"])
 _BUCKET = 128  # launch.py's: sides are mirrored up to multiples of it, so that few programs are compiled
 
 
@@ -66,7 +67,8 @@ def fuse_images(
 
   Args:
     images: paths, or arrays [H, W], [H, W, 1] or [H, W, 3] of whole numbers or floats, in the order of the task's
-      sources (`preset(task).sources`). A second or fourth channel is alpha.
+      sources (`preset(task).sources`; infrared first, and the log says so where the second seems to be it). A second
+      or fourth channel is alpha.
     task: selects the settings: `thermal`, `exposure`, `focus` or `medical`.
     prior: a `Prior`, or its folder; the embedded one by default.
     seed: of the random numbers. As with launch.py the noise also depends on the name of the first file, if any.
@@ -148,7 +150,9 @@ def fuse_images(
   tally = validity.Tally(names)
   tally.add(shares)
   done = aligner.lines([(name or "images", aligned)]) + ghosts.lines([(name or "images", moved)])
-  for line in (*given.lines, *map(in_python, done), *tally.lines()):
+  ordered = task in _THERMAL and len(images) == 2 and chosen.base == "functional" and chosen.functional == 0
+  doubts = infrared_second(images, list(given.pixels.values())) if ordered else []
+  for line in (*doubts, *given.lines, *map(in_python, done), *tally.lines()):
     _log.warning(line)
   areas = [image.valid for image in found.values()]
   sources = filling.fill(np.stack([image.pixels for image in found.values()]), areas)

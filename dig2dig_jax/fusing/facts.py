@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from dig2dig_jax.alignment import aligner, ghosts
-from dig2dig_jax.data import told, validity
+from dig2dig_jax.data import duplicates, told, validity
 from dig2dig_jax.data.pairs import LoadedPair
 from dig2dig_jax.fusing.config import FuseConfig
 from dig2dig_jax.restoration import blind, blind_restorer
@@ -21,6 +21,7 @@ class Facts:
     self.valid: list[tuple[float | None, ...]] = []
     self.lost: list[tuple[str, ...]] = []
     self.told: list[tuple[str, ...]] = []
+    self.same: list[str] = []
     self.aligned: list[tuple[str, dict[str, Any]]] = []
     self.moved: list[tuple[str, Mapping[str, ghosts.Moved]]] = []
     # Of each pair: the noise in its sources [K, 2], in [-1, 1]; how far its gains contradict each other.
@@ -34,6 +35,7 @@ class Facts:
     self.valid.append(pair.valid)
     self.lost.append(pair.lost)
     self.told.append(pair.told)
+    self.same += pair.same
     self.aligned.append((pair.name, dict(pair.aligned)))
     # Of a map of motion only the affected share is kept; its consumer takes the mean, which leaves a number unchanged.
     share = {source: one._replace(area=np.float64(one.area.mean())) for source, one in pair.moved.items()}
@@ -52,7 +54,8 @@ class Facts:
     tally = validity.Tally(config.sources)
     for valid in self.valid:
       tally.add(valid)
-    lines = told.lines(config.sources, self.told) + aligner.lines(self.aligned) + ghosts.lines(self.moved)
+    lines = duplicates.lines(self.same) + told.lines(config.sources, self.told)
+    lines += aligner.lines(self.aligned) + ghosts.lines(self.moved)
     lines += tally.lines() + of_fuser
     lines += blind.told(config.sources, list(self.noise.values())) + blind_restorer.told(config.sources, self.lost)
     if config.learned is not None:

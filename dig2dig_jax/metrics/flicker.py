@@ -17,15 +17,18 @@ import numpy as np
 
 _AGREE, _SLACK = 0.01, 0.5  # of forward and backward flow: share of their squares, and squared pixels
 _SEEN = 0.3  # least share of the pixels that must be seen in both frames
-# At a cut no source correlates with its previous frame, in means over cells of this many pixels.
-_CELL, _ALIKE = 12, 0.25
+# At a cut a source does not correlate with its previous frame (squared correlation, of means over cells of this many
+# pixels). One source is enough: of clips of two frame rates one cuts later, and neither step shows one scene. A source
+# in which hardly anything is to be seen says nothing: what its previous frame does not explain stays below so many
+# levels.
+_CELL, _ALIKE, _HARDLY = 12, 0.25, 3.0
 _LEAST = 16  # pixels of a side, below which there is no flow
 
 
 class Flickers(NamedTuple):
   """error: the fused video's warping error. sources: those of the sources, along the same flow. excess: the root mean
   square of what the fused video changes more than every source does there: 0 for a video whose every change is in a
-  source. pairs: of frames that counted."""
+  source. pairs: of frames that counted, those across a cut of any source not among them."""
 
   error: float
   sources: tuple[float, ...]
@@ -51,7 +54,7 @@ class Flicker:
     if self._before is not None and images.shape != self._before.shape:
       raise ValueError(f"expected images of one size, found {self._before.shape[1:]} and {images.shape[1:]}")
     before, self._before = self._before, images
-    if before is not None and not all(map(_differ, before[:-1], images[:-1])):
+    if before is not None and not any(map(_is_cut, before[:-1], images[:-1])):
       self._compare(before, images)
 
   def _compare(self, before: np.ndarray, now: np.ndarray) -> None:
@@ -94,12 +97,13 @@ class Flicker:
     return Flickers(fused, tuple(sources), excess, self._pairs)
 
 
-def _differ(before: np.ndarray, now: np.ndarray) -> bool:
+def _is_cut(before: np.ndarray, now: np.ndarray) -> bool:
   size = [max(2, side // _CELL) for side in now.shape[::-1]]
   one, other = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (before, now))
   one, other = one - one.mean(), other - other.mean()
-  product = np.square(np.mean(one * other))
-  return bool(product < _ALIKE * np.mean(one**2) * np.mean(other**2))
+  then, current = np.mean(one**2), np.mean(other**2)
+  alike = np.square(np.mean(one * other)) / max(then * current, 1e-6)
+  return bool(alike < _ALIKE and (1 - alike) * current > _HARDLY**2)
 
 
 def _places(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

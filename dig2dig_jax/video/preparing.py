@@ -158,8 +158,8 @@ def _placings(clips: Mapping[str, Clip], transforms: stored.Transforms | None):
     if abs(width / height / (size[1] / size[0]) - 1) > _ASPECT:
       raise UserError(f"{clips[name].path}: expected frames of the same aspect as {size[1]}x{size[0]}, found "
                       f"{width}x{height}; dig2dig align a frame of each, then add --transforms=FOLDER/transforms.json")
-    lines.append(f"{name}: {width} x {height} brought to {size[1]} x {size[0]}, assuming equal fields of view;  "
-                 "--transforms says otherwise")  # fmt: skip
+    lines.append(f"{name}: {width} x {height} brought to {size[1]} x {size[0]}, assuming equal fields of view; "
+                 "if they differ, align a frame of each with dig2dig align and give --transforms")  # fmt: skip
   return size, {name: Placing(size) for name in clips}, lines
 
 

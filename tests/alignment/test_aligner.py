@@ -9,7 +9,7 @@ from scenes import read, write
 from toys import conv_params, conv_prior
 
 import dig2dig_jax as d2d
-from dig2dig_jax.alignment import stored
+from dig2dig_jax.alignment import aligner, stored
 from dig2dig_jax.alignment.aligner import Aligner
 from dig2dig_jax.alignment.transforms import corner_error
 from dig2dig_jax.data.images import Image
@@ -115,6 +115,15 @@ def test_stored_transforms_are_taken_as_they_are_and_fit_their_sizes(data, tmp_p
   assert "expected 80x100 (height x width) as in --transforms" in failed[0]
   none = known._replace(sources={"uv": stored.Placed(MATRIX, SMALL, 0.9)})
   assert "expected a transform of ir" in run(data, tmp_path / "o3", Aligner(known=none)).failed[0]
+
+
+def test_lines_tell_a_known_displacement_as_one_that_was_found_and_none_in_plain_words():
+  known = {"used": True, "confidence": 0.9, "reference": "vi", "flow": np.full((7, 7, 2), [3.0, 4.0]).tolist()}
+  refused = {"used": False, "confidence": 0.1, "reference": "vi"}
+  assert aligner.lines([("x", {"ir": known})])[1] == "ir: displaced in 1 of 1 pair, by up to 5.0 px"
+  assert aligner.lines([("x", {"ir": refused})])[0] == "ir: not aligned with vi"
+  both = [(name, {"ir": refused}) for name in "xy"]
+  assert aligner.lines(both)[0] == "ir: not aligned with vi in any of 2 pairs"
 
 
 @pytest.mark.parametrize("otherwise", ["warn", pytest.param("skip", marks=pytest.mark.slow)])

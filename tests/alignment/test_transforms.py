@@ -1,5 +1,7 @@
 """Are the transforms what their parameters say, in whatever pixels?"""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -58,3 +60,17 @@ def test_what_is_no_file_of_transforms_is_refused_in_one_line(tmp_path, text):
   with pytest.raises(UserError, match="t.json: expected transforms as dig2dig align writes them") as error:
     stored.read(tmp_path / "t.json")
   assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("flow", "found"), [
+  ([[[0, 0]] * 7, [[0, 0]] * 6] * 4, "rows of different lengths, or entries that are not numbers, in a displacement"),
+  ([["x"] * 7] * 7, "rows of different lengths, or entries that are not numbers, in a displacement"),
+  ([[0] * 7] * 7, r"a displacement \(flow\) of shape \[7, 7\] that is not a grid of at least"),
+])  # fmt: skip
+def test_a_grid_of_displacements_that_is_none_is_described(tmp_path, flow, found):
+  stored.write(tmp_path / "t.json", stored.Transforms("vi", (60, 80), {"ir": stored.Placed(np.eye(3), (60, 80), 1.0)}))
+  record = json.loads((tmp_path / "t.json").read_text())
+  record["sources"]["ir"]["flow"] = flow
+  (tmp_path / "t.json").write_text(json.dumps(record))
+  with pytest.raises(UserError, match=f"found {found}.*; write it again with dig2dig align"):
+    stored.read(tmp_path / "t.json")

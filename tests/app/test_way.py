@@ -57,7 +57,7 @@ def test_a_pair_small_at_once_then_whole_and_the_command_does_the_same(page, pai
   settings = {"task": "thermal", "options": {**LITTLE, "exponent": 7.5, "target": 1.5, "undershoot": 3}}
   done = page.fused(tab, **settings)
   assert done["size"] == [56, 40] and [one["name"] for one in done["sources"]] == ["ir.png", "vi.png"]
-  assert done["lines"][0] == "task thermal, by the names vi and ir; --task= says otherwise"
+  assert done["lines"][0] == "task thermal, by the names vi and ir; --task= overrides this"
   assert any("noise of standard deviation" in line for line in done["lines"])
   words = shlex.split(done["command"])
   assert words[:3] == ["dig2dig", "fuse", "ir.png"] and "--dig_exponent=7.5" in words

@@ -79,10 +79,21 @@ def test_two_files_become_one_and_nothing_else(run, tmp_path):
     assert status == 2 and "which is kept" in refused and foreign.read_bytes() == before
 
 
-def test_a_folder_becomes_a_folder_and_its_names_say_the_task(run, tmp_path):
+def test_no_results_are_named_where_none_were_written(run, tmp_path):
+  for name, width in (("one", 28), ("two", 32)):
+    write(tmp_path / f"{name}.png", scene(1, 24, width))
+  files = tmp_path / "one.png", tmp_path / "two.png"
+  status, told, notes = run("fuse", *files, "-o", tmp_path / "out.png", "--task=focus", "--resize=off")
+  assert status == 3 and "expected 24x28" in notes and "nothing fused" in told and "results in" not in told
+  assert not (tmp_path / "out.png").exists()
+
+
+def test_a_folder_becomes_a_folder_its_names_say_the_task_and_a_copy_is_told(run, tmp_path):
   write_pair(tmp_path / "in", "a", (24, 28), channels={"under": 3, "over": 3})
+  (tmp_path / "in" / "over" / "a.png").write_bytes((tmp_path / "in" / "under" / "a.png").read_bytes())
   status, told, notes = run("fuse", tmp_path / "in", "-o", tmp_path / "out")
   assert status == 0 and "task exposure, by the names over and under" in notes
+  assert "note: under/a.png and over/a.png have the same content; nothing to fuse\n" in notes
   assert (tmp_path / "out" / "a.png").is_file() and (tmp_path / "out" / "run.json").is_file()
 
 

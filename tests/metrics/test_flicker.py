@@ -60,6 +60,18 @@ def test_a_cut_counts_for_nothing():
   assert np.isnan(found([frames[:1]], frames[:1]).error)
 
 
+def test_a_cut_that_one_source_shows_a_frame_later_counts_for_nothing_in_both_steps():
+  early, late = ([texture(0)] * count + [255 - texture(5)] * (7 - count) for count in (3, 4))
+  result = found([early, late], [(a + b) / 2 for a, b in zip(early, late, strict=True)])
+  assert result.pairs == 4 and result.error == 0
+
+
+def test_a_source_of_noise_alone_cuts_nothing():
+  rng = np.random.default_rng(0)
+  frames, noise = [texture(0)] * 4, [np.float32(90 + rng.normal(0, 8, (72, 96))) for _ in range(4)]
+  assert found([frames, noise], frames).pairs == 3
+
+
 def test_other_shapes_are_refused():
   flicker = Flicker()
   with pytest.raises(ValueError, match="expected sources"):

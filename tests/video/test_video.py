@@ -21,7 +21,7 @@ from absl.testing import flagsaver  # noqa: E402
 from dig2dig_jax.cli import main  # noqa: E402
 from dig2dig_jax.errors import UserError  # noqa: E402
 from dig2dig_jax.fusing.progress import Progress  # noqa: E402
-from dig2dig_jax.video import container, stream  # noqa: E402
+from dig2dig_jax.video import container, scoring, stream  # noqa: E402
 from dig2dig_jax.video.clip import open_clip  # noqa: E402
 from dig2dig_jax.video.config import VideoConfig  # noqa: E402
 
@@ -140,6 +140,11 @@ def test_ctrl_c_says_how_far_and_the_same_command_goes_on(clips, run, tmp_path, 
   status, _, refused = run(*clips, "-o", out)
   assert status == 2 and "expected nothing there, found a file" in refused
   assert run(*clips, f"--score={out}")[0] == 0
+
+
+def test_a_cut_of_two_frame_rates_is_in_two_steps_and_neither_is_scored(tmp_path):
+  infrared, visible = map(open_clip, made.write_both(tmp_path, count=20, size=(96, 128), cut=0.42, sound=False))
+  assert scoring.flicker(infrared, visible, visible).pairs == 17  # of 19: the visible clip cuts at 11, infrared at 12
 
 
 @pytest.mark.parametrize(
