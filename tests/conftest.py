@@ -7,6 +7,7 @@ import hashlib
 import os
 import pathlib
 import resource
+import signal
 import sys
 import time
 
@@ -30,6 +31,11 @@ from dig2dig_jax.priors import checkpoint
 from dig2dig_jax.restoration import blind_restorer, restorer
 
 pytest_plugins = ["page_fixtures"]  # two files of the name conftest cannot both be imported
+
+# A shell that runs the tests in the background, or nohup, has these ignored, in all processes that the tests start too.
+for _signal, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+  if signal.getsignal(_signal) is signal.SIG_IGN:
+    signal.signal(_signal, _handler)
 
 # Tests measure and count what is compiled: nothing may come from an earlier run.
 jax.config.update("jax_enable_compilation_cache", False)

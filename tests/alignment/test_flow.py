@@ -61,5 +61,5 @@ def test_what_would_tear_is_not_read(tmp_path):
     stored.read(tmp_path / "t.json")
   small = stored.Placed(np.eye(3), SIZE, 1.0, torn[:3])
   stored.write(tmp_path / "t.json", stored.Transforms("vi", SIZE, {"ir": small}))
-  with pytest.raises(UserError, match="a flow that is not a grid of 4 x 4 pairs or more"):
+  with pytest.raises(UserError, match="that is not a grid of at least 4 x 4 pairs"):
     stored.read(tmp_path / "t.json")
