@@ -24,9 +24,10 @@ ACCEPTED = 0.5  # least confidence
 _FREE, _FIXED = np.inf, 0.0
 # What is known beforehand of the parameters of `transforms`: two cameras that look the same way differ by a similarity,
 # and little else, unless the images support more.
+_ALIKE = (*[_FREE] * 4, 0.002, 0.002, 0.0015, 0.0015)
 _KNOWN = {
-  "auto": (*[_FREE] * 4, 0.002, 0.002, 0.0015, 0.0015),
-  "flow": (*[_FREE] * 4, 0.002, 0.002, 0.0015, 0.0015),
+  "auto": _ALIKE,
+  "flow": _ALIKE,
   "translation": (*[_FREE] * 2, *[_FIXED] * 6),
   "similarity": (*[_FREE] * 4, *[_FIXED] * 4),
   "affine": (*[_FREE] * 4, 0.02, 0.02, *[_FIXED] * 2),

@@ -17,6 +17,7 @@ import numpy as np
 from dig2dig_jax.guidance import gain, weighting
 from dig2dig_jax.methods.base import Method, PriorLike
 from dig2dig_jax.methods.codec import Codec
+from dig2dig_jax.methods.fuse import keys
 from dig2dig_jax.methods.options import MethodOptions
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.ops.arrays import Array, Image, Images, Rows
@@ -100,8 +101,8 @@ class Stepwise:
   def _prepared(self, images: Images, number) -> tuple[Images, Step, Array]:
     """The sources as they are fused, the steps, and keys of the start, the weights and the run."""
     assert self._method.reverse is not None
-    keys = jax.random.split(jax.random.fold_in(jax.random.key(self._programs.seed), number), 3)
-    return self._method.codec.encode(images), self._method.reverse.steps(self._params), keys
+    own = keys(jax.random.fold_in(jax.random.key(self._programs.seed), number))
+    return self._method.codec.encode(images), self._method.reverse.steps(self._params), own
 
   def _fused(self, images: Images, number) -> np.ndarray:
     sources, steps, (start_key, weight_key, run_key) = self._prepared(images, number)

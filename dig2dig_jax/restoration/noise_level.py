@@ -56,8 +56,7 @@ def estimate(image: Array) -> Noise:
   clips are left out."""
   if min(image.shape) < 2:
     return Noise(*3 * [jnp.float32(0)])
-  squares = [image[row : row + _even(image, 0) - 1 : 2, column : column + _even(image, 1) - 1 : 2]
-             for row in (0, 1) for column in (0, 1)]  # fmt: skip
+  squares = _squares(image)
   a, b, c, d = squares
   flat = jnp.mean(jnp.stack(squares).min(axis=0) == jnp.stack(squares).max(axis=0)) > _FLAT
   at_end = jnp.mean(jnp.stack([jnp.abs(x) > 1 - LEVEL / 2 for x in squares]).astype(jnp.float32), axis=0)
@@ -90,16 +89,17 @@ def estimate(image: Array) -> Noise:
   return Noise(jnp.sqrt(variance), slope, variance - slope * grey)
 
 
-def _even(image, axis: int) -> int:
-  return image.shape[axis] // 2 * 2
+def _squares(image: Array) -> list[Array]:
+  """The four pixels of every square of 2 x 2, row by row, [H // 2, W // 2] each; an odd last row or column is left."""
+  height, width = (side // 2 * 2 for side in image.shape)
+  return [image[row:height:2, column:width:2] for row in (0, 1) for column in (0, 1)]
 
 
 def _coarser(grey: Array) -> Array:
   """Energy of the second diagonal Haar band, on the grid of the first: [h, w] from the means of squares [h, w]."""
-  height, width = (side // 2 * 2 for side in grey.shape)
-  if min(height, width) == 0:
+  if min(grey.shape) < 2:
     return jnp.zeros_like(grey)
-  a, b, c, d = (grey[row:height:2, column:width:2] for row in (0, 1) for column in (0, 1))
+  a, b, c, d = _squares(grey)
   energy = jnp.square(a - b - c + d).repeat(2, axis=0).repeat(2, axis=1)
   return jnp.pad(energy, [(0, own - other) for own, other in zip(grey.shape, energy.shape, strict=True)], mode="edge")
 
