@@ -73,7 +73,7 @@ def least_parameters(config: NetworkConfig) -> tuple[int, int]:
   if isinstance(config, DrFusionConfig):
     return 300, 2 * 9 * (8 * config.width) ** 2
   if isinstance(config, SwiftConfig):
-    return 15, 9 * sum(2 * width**2 for width in config.widths)
+    return 30, sum(2 * width**2 for width in config.widths)
   blocks = config.num_res_blocks + (0 if config.pool else config.num_res_blocks + 1)
   widths = [int(mult * config.model_channels) for mult in config.channel_mult]
   return 10 * config.blocks, 9 * (sum(blocks * width**2 for width in widths) + 2 * widths[-1] ** 2)

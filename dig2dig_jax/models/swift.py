@@ -1,16 +1,18 @@
-"""Which network stands in for the prior where it must be quick? A small U-Net at a quarter of the resolution.
+"""Which network stands in for the prior where it must be quick? A small U-Net of separable convolutions.
 
 It gives in one pass what one evaluation of the prior gives: the clean image behind known noise. A colour image is taken
 apart into the mean over its channels, m, and two planes of colour, u = (R - B) / sqrt(2) and v = (R - 2 G + B) /
 sqrt(6); noise that is independent over channels with a standard deviation of sqrt(3) d has d in m and sqrt(3) d in u
 and v. The part for m sees nothing of colour, so that a gray image, whose channels are equal, needs that part alone.
 
+Convolutions are separable: one along the image for each channel, one across the channels for each pixel. On a CPU
+these take a fifth of the time of full ones.
+
 No layer has a bias: of an image and a noise level both scaled, the estimate is scaled too, and levels between those
 that were learned come out as they should (Mohan et al. 2020, arXiv 1906.05478). Layout N H W C.
 """
 
 import dataclasses
-import functools
 from typing import Any
 
 import flax.linen as nn
@@ -19,12 +21,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from dig2dig_jax.models import bounds, known
-from dig2dig_jax.models.convolution import conv_of_frames, pointwise_conv
+from dig2dig_jax.models.convolution import depthwise_conv, neighbours, pointwise_conv
 from dig2dig_jax.models.guided_unet import depth_to_space, space_to_depth
 
-PATCH = 4  # pixels on a side that become channels
+PATCH, COLOUR_PATCH = 2, 4  # pixels on a side that become channels
+DOWN, UP = (1, 2, 2, 2), (2, 2, 2)  # blocks at every resolution, finest first
+COLOUR_BLOCKS = (1, 2, 1)  # at 1/4, 1/8 and 1/4 of the resolution
 _RULES = {  # of a configuration that comes from a file
-  "widths": bounds.some(bounds.whole(1, 512), least=3, most=3),
+  "widths": bounds.some(bounds.whole(1, 512), least=4, most=4),
   "colour_widths": bounds.some(bounds.whole(1, 512), least=2, most=2),
   "least": bounds.real(0, 255, above=True),
   "most": bounds.real(0, 255, above=True),
@@ -33,11 +37,11 @@ _RULES = {  # of a configuration that comes from a file
 
 @dataclasses.dataclass(frozen=True)
 class SwiftConfig:
-  """widths: channels at 1/4, 1/8 and 1/16 of the resolution. colour_widths: of the planes of colour, at 1/4 and 1/8.
-  least, most: the noise that was learned, as the standard deviation d of the mean over channels, of 255."""
+  """widths: channels at 1/2, 1/4, 1/8 and 1/16 of the resolution. colour_widths: of the planes of colour, at 1/4 and
+  1/8. least, most: the noise that was learned, as the standard deviation d of the mean over channels, of 255."""
 
-  widths: tuple[int, int, int] = (32, 64, 96)
-  colour_widths: tuple[int, int] = (32, 48)
+  widths: tuple[int, int, int, int] = (16, 64, 128, 192)
+  colour_widths: tuple[int, int] = (48, 64)
   least: float = 1.5
   most: float = 80.0
 
@@ -50,7 +54,7 @@ class SwiftConfig:
   @property
   def size_multiple(self) -> int:
     """Heights and widths that the network takes without padding are multiples of this."""
-    return 4 * PATCH
+    return PATCH * 2 ** (len(self.widths) - 1)
 
   def to_dict(self) -> dict[str, Any]:
     """JSON-able; `network` tells it from a diffusion prior's."""
@@ -64,15 +68,24 @@ class SwiftConfig:
     return cls(**fields)
 
 
-def _conv3(features: int, name: str, *, many: bool) -> known.Conv:
-  way = conv_of_frames if many else jax.lax.conv_general_dilated
-  return known.Conv(features, (3, 3), padding=((1, 1), (1, 1)), use_bias=False, conv_general_dilated=way,
-                    kernel_init=nn.initializers.he_normal(), name=name)  # fmt: skip
+def _across(features: int, name: str, scale: float) -> known.Conv:
+  """A convolution across channels. scale: of the initial variance of what it gives, to that of what it takes."""
+  start = nn.initializers.variance_scaling(scale, "fan_in", "normal")
+  return known.Conv(features, (1, 1), use_bias=False, conv_general_dilated=pointwise_conv, kernel_init=start, name=name)
 
 
-def _conv1(features: int, name: str) -> known.Conv:
-  return known.Conv(features, (1, 1), use_bias=False, conv_general_dilated=pointwise_conv,
-                    kernel_init=nn.initializers.lecun_normal(), name=name)  # fmt: skip
+def _nearly_identity(key, shape, dtype=jnp.float32):
+  """A kernel along the image, [3, 3, C]."""
+  return (0.15 * jax.random.normal(key, shape, dtype)).at[1, 1].add(1)
+
+
+class _Block(known.Known, nn.Module):
+  """[N, H, W, C]: adds a separable convolution of it, rectified."""
+
+  @nn.compact
+  def __call__(self, x):
+    along = self.param("along", _nearly_identity, (3, 3, x.shape[-1]))
+    return x + nn.relu(_across(x.shape[-1], "across", 0.5)(depthwise_conv(x, along)))
 
 
 class SwiftNet(nn.Module):
@@ -80,46 +93,55 @@ class SwiftNet(nn.Module):
 
   __call__(mean [N, H, W, 1], deviation [N], colour [N, H, W, 2] or None) -> (mean, colour) without noise; mean in
   [-1, 1] and noise as they come, deviation that of the noise of `mean` in the same units. H and W are multiples of
-  `config.size_multiple`. many: for so many images of one size that a longer compilation repays.
+  `config.size_multiple`.
   """
 
   config: SwiftConfig
-  many: bool = False
 
   @nn.compact
   def __call__(self, mean, deviation, colour=None):
-    conv3 = functools.partial(_conv3, many=self.many)
-    first, second, third = self.config.widths
-    patches = space_to_depth(mean, PATCH)
-    level = jnp.broadcast_to(deviation[:, None, None, None], (*patches.shape[:3], 1))
-    a = nn.relu(conv3(first, "stem")(jnp.concatenate([patches, level], axis=-1)))
-    a = a + nn.relu(conv3(first, "fine")(a))
-    b = nn.relu(_conv1(second, "down")(space_to_depth(a, 2)))
-    b = b + nn.relu(conv3(second, "middle")(b))
-    c = nn.relu(_conv1(third, "down_2")(space_to_depth(b, 2)))
-    c = c + nn.relu(conv3(third, "coarse")(c))
-    c = c + nn.relu(conv3(third, "coarse_2")(c))
-    b = b + depth_to_space(_conv1(4 * second, "up_2")(c), 2)
-    b = b + nn.relu(conv3(second, "middle_2")(b))
-    a = a + depth_to_space(_conv1(4 * first, "up")(b), 2)
-    a = a + nn.relu(conv3(first, "fine_2")(a))
-    clean = mean + depth_to_space(conv3(PATCH**2, "head")(a), PATCH)
+    widths = self.config.widths
+    x = space_to_depth(mean, PATCH)
+    x = nn.relu(_across(widths[0], "stem", 2.0)(jnp.concatenate([*neighbours(x), _level(deviation, x)], axis=-1)))
+    x = _blocks(x, "down_0", DOWN[0])
+    finer = []
+    for depth, width in enumerate(widths[1:], start=1):
+      finer.append(x)
+      x = _across(width, f"coarser_{depth}", 1.0)(space_to_depth(x, 2))
+      x = _blocks(x, f"down_{depth}", DOWN[depth])
+    found = []
+    for depth in reversed(range(len(finer))):
+      x = finer[depth] + depth_to_space(_across(4 * widths[depth], f"finer_{depth}", 0.5)(x), 2)
+      x = _blocks(x, f"up_{depth}", UP[depth])
+      found.append(x)
+    clean = mean + depth_to_space(_across(PATCH**2, "head", 0.1)(x), PATCH)
     if colour is None:
       return clean, None
-    return clean, colour + self._colour(colour, level, a, b)
+    return clean, colour + self._colour(colour, deviation, *found[-2:-4:-1])
 
   @nn.nowrap
-  def _colour(self, colour, level, a, b):
-    """What is to be added to the planes of colour, with the features of the mean over channels."""
-    conv3 = functools.partial(_conv3, many=self.many)
-    first, second = self.config.colour_widths
-    p = nn.relu(_conv1(first, "colour_stem")(jnp.concatenate([space_to_depth(colour, PATCH), level, a], axis=-1)))
-    q = nn.relu(_conv1(second, "colour_down")(jnp.concatenate([space_to_depth(p, 2), b], axis=-1)))
-    q = q + nn.relu(conv3(second, "colour_middle")(q))
-    q = q + nn.relu(conv3(second, "colour_middle_2")(q))
-    p = p + depth_to_space(_conv1(4 * first, "colour_up")(q), 2)
-    p = nn.relu(_conv1(first, "colour_fine")(p)) + p
-    return depth_to_space(_conv1(2 * PATCH**2, "colour_head")(p), PATCH)
+  def _colour(self, colour, deviation, fine, coarse):
+    """What is to be added to the planes of colour, with the features of the mean over channels at 1/4 and 1/8."""
+    (first, second), (before, within, after) = self.config.colour_widths, COLOUR_BLOCKS
+    patches = space_to_depth(colour, COLOUR_PATCH)
+    p = nn.relu(_across(first, "colour_stem", 1.0)(jnp.concatenate([patches, _level(deviation, patches), fine], axis=-1)))
+    p = _blocks(p, "colour_down", before)
+    q = nn.relu(_across(second, "colour_coarser", 1.0)(jnp.concatenate([space_to_depth(p, 2), coarse], axis=-1)))
+    q = _blocks(q, "colour_coarse", within)
+    p = p + depth_to_space(_across(4 * first, "colour_finer", 0.5)(q), 2)
+    p = _blocks(p, "colour_up", after)
+    return depth_to_space(_across(2 * COLOUR_PATCH**2, "colour_head", 0.1)(p), COLOUR_PATCH)
+
+
+def _blocks(x, name: str, count: int):
+  for number in range(count):
+    x = _Block(name=f"{name}_{number}")(x)
+  return x
+
+
+def _level(deviation, like):
+  """[N, h, w, 1], the same everywhere."""
+  return jnp.broadcast_to(deviation[:, None, None, None], (*like.shape[:3], 1))
 
 
 # Rows: the mean, u and v of a pixel's red, green and blue.

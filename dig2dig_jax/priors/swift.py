@@ -29,8 +29,8 @@ _LEVEL = 1 / 127.5  # one of 255, of images in [-1, 1]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SwiftDenoiser:
-  """A `Denoiser`, and `sampling.types.GrayDenoiser`. prior: evaluated at other levels. always: at all levels the
-  network is, by a program for many frames."""
+  """A `Denoiser`, and `sampling.types.GrayDenoiser`. prior: evaluated at other levels. always: the network is
+  evaluated at all levels."""
 
   config: SwiftConfig
   params: Any
@@ -63,7 +63,7 @@ class SwiftDenoiser:
 
   def _estimate(self, image: Image, step: Step, *, gray: bool | Array) -> Image:
     level = _deviation(step) / np.sqrt(3)
-    return estimate(self.config, self.params, image, level, gray=gray, many=self.always)
+    return estimate(self.config, self.params, image, level, gray=gray)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -82,12 +82,10 @@ class Swift(Prior):
     return self.whole.reuse(params["prior"])
 
 
-def estimate(
-  config: SwiftConfig, params: Any, image: Image, deviation: Array, *, gray: bool | Array, many: bool = False
-) -> Image:
+def estimate(config: SwiftConfig, params: Any, image: Image, deviation: Array, *, gray: bool | Array) -> Image:
   """The clean image [H, W, 3] in [-1, 1] behind a noisy one. deviation: of the noise in the mean over the channels,
-  which are equal where gray. many: see `SwiftNet`."""
-  net, variables, level = SwiftNet(config, many), {"params": params}, deviation[None]
+  which are equal where gray."""
+  net, variables, level = SwiftNet(config), {"params": params}, deviation[None]
   mean: Any
   colour: Any
   height, width = image.shape[:2]
