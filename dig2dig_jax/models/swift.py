@@ -124,7 +124,8 @@ class SwiftNet(nn.Module):
     """What is to be added to the planes of colour, with the features of the mean over channels at 1/4 and 1/8."""
     (first, second), (before, within, after) = self.config.colour_widths, COLOUR_BLOCKS
     patches = space_to_depth(colour, COLOUR_PATCH)
-    p = nn.relu(_across(first, "colour_stem", 1.0)(jnp.concatenate([patches, _level(deviation, patches), fine], axis=-1)))
+    seen = jnp.concatenate([patches, _level(deviation, patches), fine], axis=-1)
+    p = nn.relu(_across(first, "colour_stem", 1.0)(seen))
     p = _blocks(p, "colour_down", before)
     q = nn.relu(_across(second, "colour_coarser", 1.0)(jnp.concatenate([space_to_depth(p, 2), coarse], axis=-1)))
     q = _blocks(q, "colour_coarse", within)

@@ -51,20 +51,20 @@ def test_winograd_is_the_convolution_and_has_its_gradient(shape, features, monke
   np.testing.assert_allclose(over(x), plain(x, kernel), atol=2e-5)
 
 
-def of_frames(x, kernel):
-  return convolution.conv_of_frames(x, kernel, (1, 1), ((1, 1), (1, 1)), **LAYOUT)
+def test_a_convolution_along_the_image_is_the_grouped_one_and_has_its_gradient():
+  x, _ = inputs((2, 5, 7, 6), 6)
+  kernel = jnp.asarray(np.random.default_rng(1).normal(size=(3, 3, 6)), jnp.float32)
+  pads = ((1, 1), (1, 1))
 
+  def grouped(x, kernel):
+    return jax.lax.conv_general_dilated(x, kernel[:, :, None], (1, 1), pads, feature_group_count=6, **LAYOUT)
 
-@pytest.mark.skipif(jax.default_backend() != "cpu", reason="other devices run the plain convolution")
-def test_frames_take_it_at_any_sides_from_enough_channels(monkeypatch):
-  shapes = {(60, 80, 64): 0, (60, 80, 32): 1, (8, 8, 64): 1}  # the products of the last ones are no bottleneck
-  for (height, width, channels), count in shapes.items():
-    x, kernel = (jax.ShapeDtypeStruct(shape, jnp.float32)
-                 for shape in ((1, height, width, channels), (3, 3, channels, channels)))  # fmt: skip
-    assert convolutions(of_frames, x, kernel) == count
-  monkeypatch.setattr(convolution, "FRAMES_FROM", 0)
-  x, kernel = inputs((1, 7, 9, 48), 48)
-  np.testing.assert_allclose(compiled(of_frames)(x, kernel), plain(x, kernel), atol=2e-5)
+  def gradient(function):
+    return compiled(jax.grad(lambda *arrays: jnp.sum(jnp.sin(function(*arrays))), argnums=(0, 1)))(x, kernel)
+
+  np.testing.assert_allclose(compiled(convolution.depthwise_conv)(x, kernel), grouped(x, kernel), atol=1e-5)
+  for found, expected in zip(gradient(convolution.depthwise_conv), gradient(grouped), strict=True):
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="other devices run the plain convolution")

@@ -79,7 +79,7 @@ def test_files_agree_with_the_package_on_twenty_pairs(folder, network, shared_da
     session = onnxruntime.InferenceSession(folder / f"swift_{kind}.onnx", providers=["CPUExecutionProvider"])
     kept = jax.jit(jax.export.deserialize(bytearray((folder / f"swift_{kind}.jax").read_bytes())).call)
     run = jax.jit(lambda image, level, gray=gray: swift.estimate(
-      network.config, network.params, image, level, gray=gray, many=True))  # fmt: skip
+      network.config, network.params, image, level, gray=gray))  # fmt: skip
     for number, name in enumerate(names):
       path = next((shared_data / "vif/roadscene" / ("ir" if gray else "vi")).glob(f"{name}.*"))
       clean = read_image(path).pixels[:192, :192, : 1 if gray else 3]

@@ -19,7 +19,7 @@ from dig2dig_jax.training.config import TrainConfig
 from dig2dig_jax.training.step import StepConfig
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
-MODEL = SwiftConfig(widths=(4, 8, 8), colour_widths=(4, 4))
+MODEL = SwiftConfig(widths=(4, 8, 8, 8), colour_widths=(4, 4))
 
 
 @pytest.fixture(scope="module")
