@@ -62,7 +62,8 @@ def compared(pairs, sigma, task, priors):
     for kind, image in images.items():
       values[kind].append(scored(pair, image, images["prior"] if clean is None else clean))
     equal += np.array_equal(*images.values())
-  return {kind: {name: np.mean([row[name] for row in rows]) for name in rows[0]} for kind, rows in values.items()}, equal
+  means = {kind: {name: np.mean([row[name] for row in rows]) for name in rows[0]} for kind, rows in values.items()}
+  return means, equal
 
 
 def main():
