@@ -64,7 +64,7 @@ class _Graph:
 
   def stem(self, patches: str, level: str) -> str:
     """Neighbours, and the level, which has none, as one kernel of 3 x 3."""
-    own = self._parameters["stem/kernel"][0, 0]
+    own = self._parameters["stem/kernel"]
     kernel = np.zeros((3, 3, PATCH**2 + 1, own.shape[1]), np.float32)
     kernel[:, :, :-1] = own[:-1].reshape(3, 3, PATCH**2, -1)
     kernel[1, 1, -1] = own[-1]

@@ -1,6 +1,5 @@
 """How do frames flow? Decoded and prepared in a thread while the device computes the one before; a few are held."""
 
-import collections
 import contextlib
 import queue
 import threading
@@ -20,7 +19,6 @@ from dig2dig_jax.video.preparing import Prepared
 from dig2dig_jax.video.program import Fused, Program
 
 AHEAD = 3  # frames that wait to be computed
-STARTED = 2  # frames whose computation has begun: of the second one what does not need the first, its noise above all
 
 
 class Ready(NamedTuple):
@@ -71,20 +69,20 @@ def fused(
 ) -> Generator[Done, None, None]:
   """The fused frames from number `first` on, in order. state: after the frame before; needed where `first` is above 0.
 
-  Every frame is computed while the next ones are decoded and begun, and the one before is given out. Where this is
-  closed early the thread ends. UserError, naming the file, for a frame that cannot be decoded.
+  Every frame is computed while the next ones are decoded, and the one before is given out. Where this is closed early
+  the thread ends. UserError, naming the file, for a frame that cannot be decoded.
   """
   state = flow.start() if state is None else state
   channels = slice(None) if flow.prepared.is_colour else slice(0, 1)
-  begun: collections.deque[tuple[Ready, Fused, steady.State]] = collections.deque()
+  begun: tuple[Ready, Fused, steady.State] | None = None
   with contextlib.closing(_ahead(_ready(flow, first))) as stream:
     for ready in stream:
       found, state = _begun(flow, ready, state)
-      begun.append((ready, found, state))
-      if len(begun) > STARTED:
-        yield _waited(flow, *begun.popleft(), channels)
-    while begun:
-      yield _waited(flow, *begun.popleft(), channels)
+      if begun is not None:
+        yield _waited(flow, *begun, channels)
+      begun = ready, found, state
+    if begun is not None:
+      yield _waited(flow, *begun, channels)
 
 
 def _ready(flow: Flow, first: int) -> Generator[Ready, None, None]:

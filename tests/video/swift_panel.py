@@ -66,6 +66,10 @@ def compared(pairs, sigma, task, priors):
   return means, equal
 
 
+def change(first, second):
+  return "equal" if np.isinf(first) else f"{first:.4g} {100 * (second / first - 1):+.2f} %"
+
+
 def main():
   parser = argparse.ArgumentParser()
   parser.add_argument("sets", nargs="+", metavar="NAME=FOLDER[:TASK[:SOURCE,SOURCE]]")
@@ -87,8 +91,7 @@ def main():
     pairs = list(squares(folder, names, asked.pairs, asked.side))
     for sigma in map(float, asked.sigma.split(",")):
       found, equal = compared(pairs, sigma, task, priors)
-      cells = [f"{found['prior'][column]:.4g} {100 * (found['swift'][column] / found['prior'][column] - 1):+.2f} %"
-               for column in columns]  # fmt: skip
+      cells = [change(*(found[kind][column] for kind in priors)) for column in columns]
       print(f"| {name}, {len(pairs)} | {sigma:g} | {' | '.join(cells)} | {equal} |", flush=True)
 
 
