@@ -129,8 +129,8 @@ def _blurring(blur: float, frequency: np.ndarray) -> np.ndarray:
 
 
 def _enlarging(scale: int, kernel: str, side: int = 288) -> list[np.ndarray]:
-  """Of an enlargement after each blur of `_SOFT`: the expected power of random fields with the spectrum of scenes, whose
-  coefficients are independent."""
+  """Of an enlargement after each blur of `_SOFT`, the expected power of random fields with the spectrum of scenes:
+  their coefficients are independent."""
   rows, columns = (np.square(dctn(matrix, norm="ortho")) for matrix in enlarged_matrices((side, side), scale, kernel))
   frequency = _of_coefficients((side, side))
   scene = np.maximum(frequency, 1 / (2 * side)) ** -_USUAL
