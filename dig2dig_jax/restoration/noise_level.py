@@ -37,8 +37,7 @@ _GROUPS = 8  # of blocks by brightness, through which variance is fitted as a li
 _RATIO = 1.5  # of variances, bright to dark, from which noise counts as dependent on the signal
 _NEIGHBOURHOOD = 3.0  # pixels, standard deviation, against which a column's offset is found
 _BISECTIONS = 14  # of [-1, 1], to find a median to a hundredth of a grey level
-# Deviation of the offsets from which they count as stripes: those that are found are wrong by two or three levels.
-_STRIPES = 3 * LEVEL
+_STRIPES = 2 * LEVEL  # deviation of the offsets from which they count as stripes
 _INDEPENDENT = 0.35  # correlation of neighbouring offsets: 0 for stripes, above 0.5 for columns of a scene
 
 
