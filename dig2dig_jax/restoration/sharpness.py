@@ -29,7 +29,8 @@ _UNLIKELY = 0.35  # what the square of that costs, in coarser pixels
 _QUIET = 1.0  # squared levels of 255: with more noise, nothing is detected
 _BLOCKY = 1.15  # step across a border of blocks to those within
 _SURE = 0.7  # error of the nearest enlargement to that of the nearest blur, at most
-_RATHER, _CLOSE = 0.9, 0.18  # error of the nearest blur to that of the nearest enlargement, and itself, at most
+_RATHER = 0.9  # error of the nearest blur to that of the nearest enlargement, at most
+_CLOSE = 0.2  # error of either, at most
 
 
 class Lost(NamedTuple):
@@ -63,7 +64,7 @@ def estimate(image: np.ndarray) -> Lost:
   kinds = np.array([name[0] for name in names])
   found, other = (np.where(kinds == kind, errors, np.inf) for kind in ("blur", "scale"))
   sigma = np.sqrt(floor) / 127.5
-  if other.min() < _SURE * found.min() and not _is_blocky(levels):
+  if other.min() < min(_SURE * found.min(), _CLOSE) and not _is_blocky(levels):
     _, scale, kernel, _ = names[other.argmin()]
     return Lost(scale=scale, kernel=kernel, sigma=sigma)
   blur = names[found.argmin()][1]
