@@ -17,7 +17,7 @@ from dig2dig_jax.restoration.noise_level import LEVEL, Noise
 from dig2dig_jax.sampling.types import Denoiser, GrayDenoiser, Step
 
 # Between these deviations the prior's estimate gradually replaces the source; the grain of good photographs is below.
-FROM, TO = 3.5 * LEVEL, 5 * LEVEL
+FROM, TO = 4 * LEVEL, 5 * LEVEL
 # Underestimating the noise leaves some of it, which costs more than overestimating it by as much.
 _MARGIN = 1.02
 

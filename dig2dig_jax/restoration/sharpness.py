@@ -2,15 +2,16 @@
 
 Scenes have spectra near a / f^b with b about 2.5 (Field 1987; van der Schaaf and van Hateren 1996). A Gaussian blur of
 s pixels multiplies that by exp(-4 pi^2 s^2 f^2); enlarging from a coarser grid cuts it off at the coarser grid's limit,
-with its mirror image beyond. The highest frequencies contain only noise, or the rounding to whole levels. Each
-candidate thus predicts a curve, and the closest one is taken if it is clearly the closest; NumPy, once per image.
+with its mirror image beyond. A scene that was soft before it was enlarged has both. The highest frequencies contain
+only noise, or the rounding to whole levels. Each candidate thus predicts a curve, and the closest one is taken if it is
+clearly the closest; NumPy, once per image.
 """
 
 import functools
 from typing import NamedTuple
 
 import numpy as np
-from scipy.fft import dctn, idctn
+from scipy.fft import dctn
 
 from dig2dig_jax.restoration.operators import KERNELS, enlarged_matrices
 
@@ -23,9 +24,13 @@ _FAR = 2.0  # natural logarithm of a power, at which distances saturate
 _OWN_BLUR = 0.6  # pixels: blur of a sharp camera image
 _LEAST_BLUR = 1.25  # pixels, beyond that
 _SCALES = (2, 3, 4)
+_SOFT = (0.0, 0.6, 0.9, 1.2, 1.5, 1.8)  # pixels: blur of a scene before it was enlarged
+_UNLIKELY = 0.35  # what the square of that costs, in coarser pixels
 _QUIET = 1.0  # squared levels of 255: with more noise, nothing is detected
 _BLOCKY = 1.15  # step across a border of blocks to those within
-_SURE = 0.8  # error of the nearest enlargement to that of the nearest blur, at most
+_SURE = 0.7  # error of the nearest enlargement to that of the nearest blur, at most
+_RATHER = 0.9  # error of the nearest blur to that of the nearest enlargement, at most
+_CLOSE = 0.2  # error of either, at most
 
 
 class Lost(NamedTuple):
@@ -54,17 +59,17 @@ def estimate(image: np.ndarray) -> Lost:
   if not np.all(power > 0) or floor > _QUIET:
     return Lost()
   floor = max(min(floor, power[_known()].min()), 1 / 12)
-  names, curves = _candidates()
-  errors = _errors(np.log(power), curves, floor)
+  names, curves, costs = _candidates()
+  errors = _errors(np.log(power), curves, floor) + costs
   kinds = np.array([name[0] for name in names])
   found, other = (np.where(kinds == kind, errors, np.inf) for kind in ("blur", "scale"))
   sigma = np.sqrt(floor) / 127.5
-  if other.min() < _SURE * found.min() and not _is_blocky(levels):
-    _, scale, kernel = names[other.argmin()]
+  if other.min() < min(_SURE * found.min(), _CLOSE) and not _is_blocky(levels):
+    _, scale, kernel, _ = names[other.argmin()]
     return Lost(scale=scale, kernel=kernel, sigma=sigma)
   blur = names[found.argmin()][1]
   beyond = np.sqrt(max(blur**2 - _OWN_BLUR**2, 0))
-  if beyond >= _LEAST_BLUR and found.min() < other.min():
+  if beyond >= _LEAST_BLUR and found.min() < min(_RATHER * other.min(), _CLOSE):
     return Lost(blur=round(float(beyond), 2), sigma=sigma)
   return Lost()
 
@@ -90,35 +95,49 @@ def _known() -> np.ndarray:
 
 def _radial(levels: np.ndarray) -> np.ndarray:
   """[_BINS] mean power of the cosine transform, in which noise of variance v has v, by frequency."""
-  power = np.square(dctn(levels - levels.mean(), norm="ortho"))
-  along = [np.arange(side) / (2 * side) for side in levels.shape]
-  index = np.minimum(np.hypot(along[0][:, None], along[1]) * 2 * _BINS, _BINS).astype(int).ravel()
+  return _by_frequency(np.square(dctn(levels - levels.mean(), norm="ortho")))
+
+
+def _by_frequency(power: np.ndarray) -> np.ndarray:
+  """[_BINS] means of the power [H, W] of a cosine transform."""
+  index = np.minimum(_of_coefficients(power.shape) * 2 * _BINS, _BINS).astype(int).ravel()
   total, count = (np.bincount(index, weights, _BINS + 1)[:_BINS] for weights in (power.ravel(), None))
   return total / np.maximum(count, 1)
 
 
+def _of_coefficients(size: tuple[int, ...]) -> np.ndarray:
+  """The frequency of each coefficient of a cosine transform."""
+  rows, columns = (np.arange(side) / (2 * side) for side in size)
+  return np.hypot(rows[:, None], columns)
+
+
 @functools.cache
-def _candidates() -> tuple[list[tuple], np.ndarray]:
-  """Names (kind, amount, ...), and the logarithms [C, _BINS] of what each multiplies a spectrum by."""
-  frequencies = _frequencies()
+def _candidates() -> tuple[list[tuple], np.ndarray, np.ndarray]:
+  """Names (kind, amount, ...), the logarithms [C, _BINS] of what each multiplies a spectrum by, and what each costs [C]
+  for being unusual."""
   names: list[tuple] = [("blur", blur) for blur in np.round(np.arange(0, 4.55, 0.1), 1)]
-  curves = [-4 * np.pi**2 * blur**2 * frequencies**2 for _, blur in names]
+  curves, costs = [_blurring(blur, _frequencies()) for _, blur in names], [0.0] * len(names)
   for scale in _SCALES:
     for kernel in KERNELS:
-      names.append(("scale", scale, kernel))
-      curves.append(_enlarging(scale, kernel))
-  return names, np.stack(curves)
+      names += [("scale", scale, kernel, soft) for soft in _SOFT]
+      curves += _enlarging(scale, kernel)
+      costs += [_UNLIKELY * (soft / scale) ** 2 for soft in _SOFT]
+  return names, np.stack(curves), np.array(costs)
 
 
-def _enlarging(scale: int, kernel: str, side: int = 288, fields: int = 4) -> np.ndarray:
-  """Of an enlargement, measured on random fields with the spectrum of scenes."""
-  rows, columns = enlarged_matrices((side, side), scale, kernel)
-  frequency = np.hypot(*np.meshgrid(*2 * [np.arange(side) / (2 * side)]))
-  frequency[0, 0] = np.inf
-  rng = np.random.default_rng(0)
-  drawn = [idctn(rng.normal(size=(side, side)) * frequency ** (-_USUAL / 2), norm="ortho") for _ in range(fields)]
-  ratios = [np.log(_radial(rows @ field @ columns.T)) - np.log(_radial(field)) for field in drawn]
-  return np.mean(ratios, axis=0)
+def _blurring(blur: float, frequency: np.ndarray) -> np.ndarray:
+  return -4 * np.pi**2 * blur**2 * frequency**2
+
+
+def _enlarging(scale: int, kernel: str, side: int = 288) -> list[np.ndarray]:
+  """Of an enlargement after each blur of `_SOFT`, the expected power of random fields with the spectrum of scenes:
+  their coefficients are independent."""
+  rows, columns = (np.square(dctn(matrix, norm="ortho")) for matrix in enlarged_matrices((side, side), scale, kernel))
+  frequency = _of_coefficients((side, side))
+  scene = np.maximum(frequency, 1 / (2 * side)) ** -_USUAL
+  scene[0, 0] = 0
+  return [np.log(_by_frequency(rows @ (scene * np.exp(_blurring(soft, frequency))) @ columns.T) / _by_frequency(scene))
+          for soft in _SOFT]  # fmt: skip
 
 
 def _errors(power: np.ndarray, curves: np.ndarray, floor: float) -> np.ndarray:

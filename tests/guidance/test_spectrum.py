@@ -171,6 +171,19 @@ def test_noise_that_is_known_is_restored_as_noise_that_was_found():
   assert float(jnp.std(result.content[1])) < 0.5 * float(jnp.std(images[1]))
 
 
+def test_the_grain_of_clean_sources_stays_and_restoration_sets_in_smoothly():
+  levels = np.array([3.9, 4.5, 5.1], np.float32)  # of 255
+  grain = LEVEL * levels.reshape(3, 1, 1, 1) * np.random.default_rng(9).normal(size=(3, 16, 16, 1))
+  images = np.float32(grain).repeat(3, -1)
+  noise = blind.Noise(levels * LEVEL, np.zeros(3), np.square(levels * LEVEL))
+  denoise = gaussian.denoiser(jnp.zeros((16, 16, 3)), 1e-4)  # of which nothing but the mean is left
+  run = jax.jit(lambda images: blind.known(jax.random.key(0), images, noise, 3 * (True,), LEVELS, denoise).content)
+  found = np.asarray(run(images))
+  np.testing.assert_array_equal(found[0], images[0])
+  left = np.std(found, axis=(1, 2, 3)) / np.std(images, axis=(1, 2, 3))
+  np.testing.assert_allclose(left, [1, 0.5, 0], atol=0.02)
+
+
 def test_colour_sources_are_restored_in_colour():
   random = np.random.default_rng(10)
   mean = jnp.broadcast_to(jnp.asarray([0.4, -0.2, 0.1]), (64, 64, 3))

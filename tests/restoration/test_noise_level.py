@@ -130,6 +130,16 @@ def test_stripes_are_found_and_the_columns_of_a_scene_are_not(estimate, stripes,
   assert float(estimate(striped).deviation) == pytest.approx(float(estimate(clean).deviation), abs=0.5 * LEVEL)
 
 
+def test_stripes_are_found_on_upright_structure(stripes):
+  """As of trees or a fence, whose columns alone are none."""
+  trees = scene() + 12 * np.sin(2 * np.pi * np.arange(160) / 24)
+  np.testing.assert_array_equal(stripes(pixels(trees), jnp.float32(0)), 0)
+  for seed in range(3):
+    offsets = 8 * np.random.default_rng(seed).normal(size=160)
+    found = np.asarray(stripes(pixels(trees + offsets), jnp.float32(0)))[0] / LEVEL
+    assert np.std(found - offsets) < 0.9 * offsets.std()
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_columns_of_a_scene_are_no_stripes_in_loud_noise_either(stripes, seed):
   random = np.random.default_rng(seed)

@@ -49,6 +49,24 @@ def test_an_enlargement_is_found_with_its_kernel_or_not_at_all(scale, kernel):
     assert stages == {told} and {(one.scale, one.kernel, one.blur) for one in lost} == {(scale, kernel, 0)}
 
 
+@pytest.mark.parametrize(("soft", "scale", "kernel"), [(1.2, 2, "linear"), (1.5, 3, "sharp"), (1.8, 3, "cubic")])
+def test_an_enlargement_of_a_soft_scene_is_not_taken_for_a_larger_one(soft, scale, kernel):
+  rows, columns = operators.enlarged_matrices((240, 320), scale, kernel)
+  stages = {found(rows @ cv2.GaussianBlur(scene(seed, (240, 320)), (0, 0), soft) @ columns.T).stages
+            for seed in range(3)}  # fmt: skip
+  assert stages == {f"enlarged({scale},{kernel})"}, "of a sharp scene, 4 times would be the closest"
+
+
+def test_a_soft_scene_lost_nothing():
+  assert {found(cv2.GaussianBlur(scene(seed), (0, 0), 1.0)).stages for seed in range(3)} == {""}
+
+
+def test_no_blur_is_found_where_no_curve_is_close():
+  """Of so rough a surface, an enlargement is nearer to a blur than to an enlargement, but near to neither."""
+  rows, columns = operators.enlarged_matrices((240, 320), 4, "sharp")
+  assert {found(rows @ scene(seed, (240, 320), 1.0) @ columns.T).stages for seed in range(2)} == {""}
+
+
 def test_a_blur_in_noise_is_found_as_long_as_the_noise_is_slight():
   blurred = cv2.GaussianBlur(scene(0), (0, 0), 2)
   noise = np.random.default_rng(1).normal(size=blurred.shape)
