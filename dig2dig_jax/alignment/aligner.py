@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dig2dig_jax.alignment import frames, spline, stored, transforms, warp
-from dig2dig_jax.alignment.estimate import ACCEPTED, Alignment, estimate
+from dig2dig_jax.alignment.confidence import ACCEPTED
+from dig2dig_jax.alignment.estimate import Alignment, estimate
 from dig2dig_jax.alignment.frames import Enlarge
 from dig2dig_jax.data.images import Image
 from dig2dig_jax.errors import UserError
@@ -53,8 +54,9 @@ class Aligner(NamedTuple):
       used = self.known is not None or confidence >= ACCEPTED
       told[source] = {"matrix": stored.rounded(matrix), "confidence": round(confidence, 4), "used": used,
                       "reference": reference}  # fmt: skip
-      if self.known is None and self.model == "flow":
-        told[source]["bounded"] = known.bounded
+      if isinstance(known, Alignment):
+        told[source] |= {"bounded": known.bounded} if self.model == "flow" else {}
+        told[source] |= {"features": known.features} if known.features else {}
       if flow is not None:
         told[source]["flow"] = stored.rounded_flow(flow)
       if used:

@@ -18,7 +18,8 @@ import numpy as np
 from tqdm import tqdm
 
 from dig2dig_jax.alignment import warp as resampling
-from dig2dig_jax.alignment.estimate import ACCEPTED, estimate
+from dig2dig_jax.alignment.confidence import ACCEPTED
+from dig2dig_jax.alignment.estimate import estimate
 from dig2dig_jax.benchmarks import other_aligners, warps
 from dig2dig_jax.benchmarks.placements import Placement, corner_error, overlap_error
 from dig2dig_jax.data.pairs import Pair
