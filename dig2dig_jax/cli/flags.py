@@ -363,7 +363,7 @@ BOXES = string("boxes", "", "Regions as name:left,top,width,height;name:..., in 
 CASES = names(
   "cases", None, "Names of the degradations, questions (misregistered, leaning, mistold, intervals, fewer_pixels), "
   "camera set-ups (mounted, unknown; with known registration: registered_mounted, made_mounted, focused_mounted, "
-  "exposed_mounted and so on) or brackets (real, lopsided) to run; all by default, of the camera set-ups the first two.",
+  "exposed_mounted ...) or brackets (real, lopsided) to run; all by default, of the camera set-ups the first two.",
   DEGRADED, UNANNOUNCED, QUESTIONS, ALIGNMENT, BRACKETS, check=_SOME_NAME,
 )  # fmt: skip
 AFFECTED = names(
