@@ -180,5 +180,8 @@ def _of_flows(source: str, mine: Sequence[tuple[str, Mapping[str, Any]]]) -> lis
   largest = [spline.largest(np.array(one["flow"])) for _, one in mine if "flow" in one]
   found = [f"{source}: displaced in {len(largest)} of {len(mine)} pair{'' if len(mine) == 1 else 's'}"
            f"{f', by up to {max(largest):.1f} px' if largest else ', no displacement supported'}"]  # fmt: skip
+  if sum("flow" in one and "bounded" not in one for _, one in mine) > 1:
+    found.append(f"{source}: all pairs take the displacement of --transforms, which belongs to the distances of one "
+                 "scene; if these are several, find the transforms with --align=auto")  # fmt: skip
   return found + [f"{name}: {source} {bent(np.array(one['flow']), one['bounded'])}"
                   for name, one in mine if one.get("bounded", 1) < 1][:_SHOWN]  # fmt: skip
