@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dig2dig_jax.alignment import frames, spline, stored, transforms, warp
-from dig2dig_jax.alignment.estimate import ACCEPTED, Alignment, estimate
+from dig2dig_jax.alignment.confidence import ACCEPTED
+from dig2dig_jax.alignment.estimate import Alignment, estimate
 from dig2dig_jax.alignment.frames import Enlarge
 from dig2dig_jax.data.images import Image
 from dig2dig_jax.errors import UserError
@@ -53,8 +54,9 @@ class Aligner(NamedTuple):
       used = self.known is not None or confidence >= ACCEPTED
       told[source] = {"matrix": stored.rounded(matrix), "confidence": round(confidence, 4), "used": used,
                       "reference": reference}  # fmt: skip
-      if self.known is None and self.model == "flow":
-        told[source]["bounded"] = known.bounded
+      if isinstance(known, Alignment):
+        told[source] |= {"bounded": known.bounded} if self.model == "flow" else {}
+        told[source] |= {"features": known.features} if known.features else {}
       if flow is not None:
         told[source]["flow"] = stored.rounded_flow(flow)
       if used:
@@ -178,5 +180,8 @@ def _of_flows(source: str, mine: Sequence[tuple[str, Mapping[str, Any]]]) -> lis
   largest = [spline.largest(np.array(one["flow"])) for _, one in mine if "flow" in one]
   found = [f"{source}: displaced in {len(largest)} of {len(mine)} pair{'' if len(mine) == 1 else 's'}"
            f"{f', by up to {max(largest):.1f} px' if largest else ', no displacement supported'}"]  # fmt: skip
+  if sum("flow" in one and "bounded" not in one for _, one in mine) > 1:
+    found.append(f"{source}: all pairs take the displacement of --transforms, which belongs to the distances of one "
+                 "scene; if these are several, find the transforms with --align=auto")  # fmt: skip
   return found + [f"{name}: {source} {bent(np.array(one['flow']), one['bounded'])}"
                   for name, one in mine if one.get("bounded", 1) < 1][:_SHOWN]  # fmt: skip

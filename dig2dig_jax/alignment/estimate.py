@@ -1,8 +1,9 @@
 """Which transform brings one image onto another, whatever the cameras, and is it to be believed?
 
 Starts on a coarse grid (`starts`), the best of which are refined on surfaces of block matches (`surfaces`, `fit`) at
-rising resolutions, as long as a finer one says where the source lies more sharply. What is believed may then take a
-richer model, where that is supported (`evidence`, `flow`). Images come in as arrays on the host, every program is
+rising resolutions, as long as a finer one says where the source lies more sharply. What is believed may then be taken
+from point features, where they agree (`features`), or a richer model, where that is supported (`evidence`, `flow`).
+Images come in as arrays on the host, every program is
 jitted for a padded square, whose side is one of a few: any images share them.
 """
 
@@ -12,14 +13,13 @@ import cv2
 import jax
 import numpy as np
 
-from dig2dig_jax.alignment import evidence, flow, starts, transforms
+from dig2dig_jax.alignment import confidence, evidence, features, flow, starts, transforms
 from dig2dig_jax.alignment.fit import Fit, fit
 from dig2dig_jax.alignment.levels import Level, level, luminance, of_side
 from dig2dig_jax.alignment.surfaces import Surfaces, measure
 
 SEARCH, START, SIDE, FINER = 96, 224, 320, (640, 1280)  # longer sides of the images as they are compared
 TRIED = 2  # starts of the grid that are refined
-ACCEPTED = 0.5  # least confidence
 
 _FREE, _FIXED = np.inf, 0.0
 # What is known beforehand of the parameters of `transforms`: two cameras that look the same way differ by a similarity,
@@ -41,18 +41,14 @@ _REACH = 16  # pixels
 _PLAIN = 1.5  # nats per block, of a start that needs no others beside it
 _SQUEEZED = 0.03  # natural logarithm of two aspects' ratio, from which one may be squeezed
 _WORTH = 0.75  # of a side that an image has at least to be compared at it
-# Confidence is a logistic function of the mean gain, in nats per block.
-_HALF, _SLOPE = 0.4, 0.08
-# Heads on black look alike, whoever's they are, and edges of two kinds of scan are of different tissue: more is asked.
-_HALF_OF_SCANS = 1.5
-_ON_BLACK, _BLACK = 0.35, 0.03  # share of the pixels that are black in every scan, and of the range that counts as it
 
 
 class Alignment(NamedTuple):
   """matrix: [3, 3] float64, pixels (x, y) of the reference -> pixels of the source, centres of pixels being whole
   numbers. confidence: 0 to 1. gain: what it was found by, in nats per block. model: a word of `MODELS`. flow: [R, K, 2]
   float64, displacements of the reference's points, in its pixels, before the matrix is applied, see `spline`; None for
-  none. bounded: what the flow was multiplied by to keep it from tearing; 1 for as it was found."""
+  none. bounded: what the flow was multiplied by to keep it from tearing; 1 for as it was found. features: how many
+  point features the matrix was taken from; 0 where it is that of the blocks."""
 
   matrix: np.ndarray
   confidence: float
@@ -60,11 +56,12 @@ class Alignment(NamedTuple):
   model: str
   flow: np.ndarray | None = None
   bounded: float = 1.0
+  features: int = 0
 
   @property
   def accepted(self) -> bool:
     """Whether it is to be believed."""
-    return self.confidence >= ACCEPTED
+    return self.confidence >= confidence.ACCEPTED
 
 
 def estimate(
@@ -117,22 +114,39 @@ def _estimate(reference, source, model, reference_mask, source_mask) -> Alignmen
   parameters, _ = _refined(_look(images, masks, SIDE, parameters), known, _WIDE)
   view = _look(images, masks, SIDE, parameters)
   parameters, gain = _refined(view, known, _NARROW)
-  scans = all(_on_black(image[mask]) for image, mask in zip(images, masks, strict=True))
-  confidence = float(1 / (1 + np.exp(-(gain - (_HALF_OF_SCANS if scans else _HALF)) / _SLOPE)))
+  believed = confidence.of_gain(gain, images, masks)
+  if believed < confidence.ACCEPTED:
+    return Alignment(_in_pixels(parameters, images), believed, gain, model)
   view, parameters = _finer(images, masks, view, parameters, gain, known)
-  if model not in ("auto", "flow") or confidence < ACCEPTED:
-    return Alignment(_in_pixels(parameters, images), confidence, gain, model)
-  plain, rich = (evidence.predicted(lambda half, prior=prior: _fitted(view, prior, _NARROW, half))
-                 for prior in (known, _RICHER))  # fmt: skip
-  if evidence.is_better(rich, plain):
-    parameters, _ = _refined(view, _RICHER, _NARROW)
-  found = Alignment(_in_pixels(parameters, images), confidence, gain, model)
+  halves = evidence.halves(lambda half: _fitted(view, known, _NARROW, half))
+  believed = min(believed, confidence.of_halves(halves, images[0].shape))
+  if believed < confidence.ACCEPTED:
+    return Alignment(_in_pixels(parameters, images), believed, gain, model)
+  prior = _RICHER if model in ("auto", "flow") else known
+  parameters, count = _closer(images, masks, view, parameters, prior, evidence.predicted(halves))
+  found = Alignment(_in_pixels(parameters, images), believed, gain, model, features=count)
   if model == "flow":
     shape = images[0].shape
     bent = flow.find(*view.levels, parameters, of_side(shape, view.side), _REACH)
     if bent is not None:
       found = found._replace(flow=bent.grid * transforms.frame(*shape)[0, 0], bounded=bent.bounded)
   return found
+
+
+def _closer(images, masks, view: "_View", parameters, prior, plain: np.ndarray) -> tuple[np.ndarray, int]:
+  """(parameters, how many features they are of): where features agree and the blocks do not object, theirs; else those
+  of the richer model, where blocks support it. plain: gains that are predicted without it."""
+  agreed = features.agreement(images, masks, parameters, prior)
+  if agreed is not None and agreed.settled:
+    there, held = np.float32(agreed.parameters), np.zeros_like(prior)
+    gain = fit(view.surfaces, view.levels[0].frame, there, view.around, held, _NARROW, evidence.ALL).gain
+    if not evidence.is_better(plain, np.asarray(gain)):
+      return there, agreed.count
+  if prior is _RICHER:
+    rich = evidence.predicted(evidence.halves(lambda half: _fitted(view, prior, _NARROW, half)))
+    if evidence.is_better(rich, plain):
+      return _refined(view, prior, _NARROW)[0], 0
+  return parameters, 0
 
 
 def _finer(images, masks, view: "_View", parameters, gain: float, known) -> tuple["_View", np.ndarray]:
@@ -148,10 +162,6 @@ def _finer(images, masks, view: "_View", parameters, gain: float, known) -> tupl
       break
     view, parameters, gain = closer, refined, found
   return view, parameters
-
-
-def _on_black(values: np.ndarray) -> bool:
-  return float(np.mean(values <= values.min() + _BLACK * np.ptp(values))) >= _ON_BLACK
 
 
 def _found(images, masks, known, *, turns: bool) -> np.ndarray:

@@ -49,8 +49,8 @@ def find(reference: Level, source: Level, parameters: np.ndarray, size: tuple[in
   fitted = functools.partial(_fitted, size=np.float32(size), unit=unit, prior=prior)
   surfaces = look(flow=NONE)
   as_it_is = fitted(surfaces, NONE, widths=_WIDE, among=evidence.ALL, free=0.0)
-  found = evidence.predicted(lambda half: fitted(surfaces, NONE, widths=_WIDE, among=half, free=1.0))
-  if not evidence.is_better(found, as_it_is.gain):
+  halves = evidence.halves(lambda half: fitted(surfaces, NONE, widths=_WIDE, among=half, free=1.0))
+  if not evidence.is_better(evidence.predicted(halves), as_it_is.gain):
     return None
   grid = fitted(surfaces, NONE, widths=_WIDE, among=evidence.ALL, free=1.0).parameters
   grid = fitted(look(flow=grid), grid, widths=_NARROW, among=evidence.ALL, free=1.0).parameters

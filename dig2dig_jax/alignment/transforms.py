@@ -16,13 +16,14 @@ PARAMETERS = 8
 FREE = {"translation": 2, "similarity": 4, "affine": 6, "homography": 8}  # parameters that each model lets vary
 
 
-def homography(parameters: Array) -> jax.Array:
-  """[8] -> [3, 3], in normalised coordinates: shift . scale . rotation . stretch . perspective."""
+def homography(parameters: Array, xp=jnp) -> Array:
+  """[8] -> [3, 3], in normalised coordinates: shift . scale . rotation . stretch . perspective. xp: NumPy or
+  jax.numpy."""
   shift_x, shift_y, log_scale, angle, stretch, shear, p, q = parameters
-  cos, sin, scale = jnp.cos(angle), jnp.sin(angle), jnp.exp(log_scale)
-  similarity = jnp.stack([scale * cos, -scale * sin, shift_x, scale * sin, scale * cos, shift_y, 0.0, 0.0, 1.0])
-  affine = jnp.stack([jnp.exp(stretch), shear, 0.0, shear, jnp.exp(-stretch), 0.0, 0.0, 0.0, 1.0])
-  perspective = jnp.stack([1.0, 0.0, 0.0, 0.0, 1.0, 0.0, p, q, 1.0])
+  cos, sin, scale = xp.cos(angle), xp.sin(angle), xp.exp(log_scale)
+  similarity = xp.stack([scale * cos, -scale * sin, shift_x, scale * sin, scale * cos, shift_y, 0.0, 0.0, 1.0])
+  affine = xp.stack([xp.exp(stretch), shear, 0.0, shear, xp.exp(-stretch), 0.0, 0.0, 0.0, 1.0])
+  perspective = xp.stack([1.0, 0.0, 0.0, 0.0, 1.0, 0.0, p, q, 1.0])
   return similarity.reshape(3, 3) @ affine.reshape(3, 3) @ perspective.reshape(3, 3)
 
 

@@ -5,7 +5,8 @@ another pair, which should be refused. The error is the mean distance of the ref
 mean over what both images show, parallax included. Registered pairs are registered as well as their publishers could:
 where a pair lies off its own registration as it is published, by how much is part of every error. Errors are therefore
 also counted from what the same program finds for the pair before it is warped, which is how well it repeats itself; and
-there are cases whose registration is known (`KINDS`).
+there are cases whose registration is known (`known_pairs`). Where there is parallax, one row is of the homography that
+fits the true place of every pixel best: no matrix that is found by looking at the images can be expected to do better.
 """
 
 import json
@@ -17,22 +18,21 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from dig2dig_jax.alignment import warp as resampling
-from dig2dig_jax.alignment.estimate import ACCEPTED, estimate
+from dig2dig_jax.alignment.confidence import ACCEPTED
+from dig2dig_jax.alignment.estimate import estimate
 from dig2dig_jax.benchmarks import other_aligners, warps
-from dig2dig_jax.benchmarks.placements import Placement, corner_error, overlap_error
+from dig2dig_jax.benchmarks.known_pairs import KINDS, Known
+from dig2dig_jax.benchmarks.known_pairs import known as registered
+from dig2dig_jax.benchmarks.placements import Placement, best_homography, corner_error, overlap_error
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.escape import table
-from dig2dig_jax.ops import color
 from dig2dig_jax.record import environment, make_folder, write_text
 
 NEAR, FAR = 3.0, 5.0  # pixels
 _OTHER = 3  # pairs further on is the other scene
 OURS, FLOWING = "dig2dig", "dig2dig, flow"
-# Which second source is warped: the one that is published; that, brought onto the first by SIFT, where both are of one
-# modality; or one made of the first source.
-KINDS = ("", "registered_", "made_")
+BEST = "any homography at best"
 CASES = tuple(kind + cameras for kind in KINDS for cameras in warps.RANGES)
 PUBLISHED = tuple(warps.RANGES)
 
@@ -51,16 +51,6 @@ class Row(NamedTuple):
   confidence: float
   other: float | None
   seconds: float
-
-
-class _Known(NamedTuple):
-  """Luminance of a pair. valid: where the second source shows anything. own: what the program finds for it, None where
-  its registration is known."""
-
-  reference: np.ndarray
-  source: np.ndarray
-  valid: np.ndarray
-  own: np.ndarray | None
 
 
 def run(
@@ -86,7 +76,8 @@ def run(
   for case in cases or PUBLISHED:
     kind, cameras = next((kind, case.removeprefix(kind)) for kind in reversed(KINDS) if case.startswith(kind))
     if kind not in known:
-      known = {kind: {k: found for k in chosen if (found := _known(pairs[k], kind, [seed, k, 1])) is not None}}
+      found = {k: registered(pairs[k], kind, [seed, k, 1], _ours) for k in chosen}
+      known = {kind: {k: pair for k, pair in found.items() if pair is not None}}
       if len(known[kind]) < 2:
         raise UserError(f"--cases={case}: expected two pairs or more that SIFT can register, found {len(known[kind])}; "
                         "leave it out for sources of two modalities")
@@ -100,6 +91,8 @@ def run(
       rows.append(_row(pairs[k].name, case, OURS, _ours, pair, other, warped))
       if warps.RANGES[cameras].parallax:
         rows.append(_row(pairs[k].name, case, FLOWING, _flowing, pair, None, warped))
+        best = best_homography(warped, pair.reference.shape)
+        rows.append(_row(pairs[k].name, case, BEST, lambda *_, best=best: (best, 1.0), pair, None, warped))
       if cameras == "mounted":
         rows += [_row(pairs[k].name, case, name, align, pair, None, warped) for name, align in others.items()]
   text = markdown(rows) + "".join(told)
@@ -109,7 +102,7 @@ def run(
   return text
 
 
-def _row(name, case, method, align, pair: _Known, other: np.ndarray | None, warped: warps.Warped) -> Row:
+def _row(name, case, method, align, pair: Known, other: np.ndarray | None, warped: warps.Warped) -> Row:
   """align: a way of `other_aligners` or of ours. other: the scene that should be refused."""
   size = pair.reference.shape
   start = time.monotonic()
@@ -121,29 +114,6 @@ def _row(name, case, method, align, pair: _Known, other: np.ndarray | None, warp
   repeat = None if other is None or pair.own is None else scale * corner_error(found, warped.matrix @ pair.own, *size)
   of_other = None if other is None else align(other, warped.image, warped.mask)[1]
   return Row(name, case, method, error, overlap, repeat, found.confidence, of_other, seconds)
-
-
-def _known(pair: Pair, kind: str, seed: Sequence[int]) -> _Known | None:
-  """None where the pair cannot be registered as `kind` asks."""
-  reference, source = _images(pair)
-  valid = np.ones(source.shape, bool)
-  if kind == "made_":
-    return _Known(reference, warps.other_kind(reference, np.random.default_rng(seed)), np.ones(reference.shape, bool),
-                  None)  # fmt: skip
-  if kind == "registered_":
-    matrix = other_aligners.by_features(reference, source)
-    if matrix is None:
-      return None
-    source, seen = resampling.onto(source, matrix, reference.shape)
-    return _Known(reference, source, np.ones(reference.shape, bool) if seen is None else seen, None)
-  return _Known(reference, source, valid, _ours(reference, source, valid)[0])
-
-
-def _images(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
-  """Luminance, uint8 [H, W], of the first source and of the second."""
-  found = [image.pixels for image in pair.read().values()]
-  gray = [np.uint8(np.clip(np.rint(127.5 * (pixels @ color.LUMA)[..., 0] + 127.5), 0, 255)) for pixels in found[:2]]
-  return gray[0], gray[1]
 
 
 def _ours(reference, source, mask):

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from dig2dig_jax.alignment import spline, transforms
@@ -29,12 +30,26 @@ def corner_error(found: Placement, true: np.ndarray, height: int, width: int) ->
   return float(np.linalg.norm(found(ends, (height, width)) - transforms.mapped(true, ends), axis=-1).mean())
 
 
+def best_homography(warped: Warped, size: tuple[int, int]) -> np.ndarray:
+  """[3, 3]: pixels of a reference of `size` -> pixels of the warped image, fitted by least squares to the true places
+  of all pixels that both show, parallax included."""
+  points, shown = _shown(warped, size)
+  inside = ((shown >= 0) & (shown <= np.array(size[::-1]) - 1)).all(-1)
+  return cv2.findHomography(shown[inside], points[inside], 0)[0]
+
+
 def overlap_error(found: Placement, warped: Warped, size: tuple[int, int]) -> float:
   """Mean distance of the warped image's pixels from where `found` puts what they show, parallax included, in pixels of
   that image. size: height and width of the reference."""
+  points, shown = _shown(warped, size)
+  away = np.linalg.norm(found(shown, size) - points, axis=-1)
+  return float(away.mean()) if len(away) else float("inf")
+
+
+def _shown(warped: Warped, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+  """(pixels [N, 2] of the warped image that show anything, the points of the reference that they show)."""
   height, width = warped.mask.shape
   step = max(1, round(_APART * max(height, width) / max(size)))
-  points = np.stack(np.meshgrid(np.arange(0, width, step), np.arange(0, height, step)), -1)
-  shown = warped.mask[::step, ::step]
-  away = np.linalg.norm(found(warped.shows[::step, ::step][shown], size) - points[shown], axis=-1)
-  return float(away.mean()) if len(away) else float("inf")
+  points = np.stack(np.meshgrid(np.arange(0, width, step), np.arange(0, height, step)), -1).astype(np.float64)
+  seen = warped.mask[::step, ::step]
+  return points[seen], warped.shows[::step, ::step][seen]

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dig2dig_jax.alignment import aligner, stored, warp
-from dig2dig_jax.alignment.estimate import ACCEPTED, MODELS, Alignment, estimate
+from dig2dig_jax.alignment.confidence import ACCEPTED
+from dig2dig_jax.alignment.estimate import MODELS, Alignment, estimate
 from dig2dig_jax.alignment.files import read
 from dig2dig_jax.cli import flags
 from dig2dig_jax.cli.output import note, say

@@ -362,8 +362,8 @@ FIGURE = names(
 BOXES = string("boxes", "", "Regions as name:left,top,width,height;name:..., in pixels.", "benchmark:figures")
 CASES = names(
   "cases", None, "Names of the degradations, questions (misregistered, leaning, mistold, intervals, fewer_pixels), "
-  "camera set-ups (mounted, unknown; with known registration: registered_mounted, made_mounted and so on) or brackets "
-  "(real, lopsided) to run; all by default, of the camera set-ups the first two.",
+  "camera set-ups (mounted, unknown; with known registration: registered_mounted, made_mounted, focused_mounted, "
+  "exposed_mounted ...) or brackets (real, lopsided) to run; all by default, of the camera set-ups the first two.",
   DEGRADED, UNANNOUNCED, QUESTIONS, ALIGNMENT, BRACKETS, check=_SOME_NAME,
 )  # fmt: skip
 AFFECTED = names(

@@ -136,7 +136,10 @@ def _kind(head):
 
 def _decode_jpeg(data, kind):
   thermal = flir.block(io.BytesIO(data))
-  return pillow_samples.read(data, kind) if thermal is None else flir.decode(data, thermal)
+  if thermal is not None:
+    return flir.decode(data, thermal)
+  found = pillow_samples.read(data, kind)
+  return found._replace(told=flir.UNREAD) if flir.is_mentioned(data) else found
 
 
 def _decode_tiff(data, kind):

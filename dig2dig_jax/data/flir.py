@@ -7,6 +7,7 @@ file (palette, scale, logo) is not looked at.
 """
 
 import io
+import re
 import struct
 from typing import BinaryIO, NamedTuple
 
@@ -19,8 +20,10 @@ from dig2dig_jax.data.faults import DecodeError, check_size, damaged
 from dig2dig_jax.data.radiometry import Camera, celsius
 
 TOLD = "a radiometric JPEG of FLIR, read as temperatures in degrees Celsius"
+UNREAD = "a JPEG with a segment of FLIR's in which no temperatures can be found, read as a photograph"
 _KIND = "radiometric JPEG"
 _HEAD = b"FLIR\0"
+_SEGMENT = re.compile(rb"\xff\xe1..FLIR\0", re.DOTALL)
 _COUNTS, _PHOTOGRAPH, _CAMERA, _PLACED = 0x01, 0x0E, 0x20, 0x2A  # types of records
 _MOST_RECORDS = 4096
 _PIXELS = 0x20  # where samples begin in a record, behind its sizes
@@ -65,6 +68,11 @@ def block(file: BinaryIO) -> bytes | None:
     raise damaged(_KIND, f"{len(parts)} of {last + 1} parts of its thermal data are there")
   whole = b"".join(parts[number] for number in range(last + 1))
   return whole if _COUNTS in _records(whole) else None
+
+
+def is_mentioned(data: bytes) -> bool:
+  """Whether there is a segment of FLIR's anywhere in a JPEG file, where `block` finds it or where damage hides it."""
+  return _SEGMENT.search(data) is not None
 
 
 def size(data: bytes) -> tuple[int, int]:

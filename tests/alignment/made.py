@@ -25,6 +25,17 @@ def other_kind(image):
   return np.uint8(255 * cv2.GaussianBlur(0.7 * bent + 0.3 * (1 - values), (0, 0), 0.7))
 
 
+def spots(seed, height=150, width=200):
+  """Gray uint8 [H, W]: fine texture, of which every part is unlike every other."""
+  noise = np.random.default_rng(seed).uniform(0, 255, (height, width)).astype(np.float32)
+  return np.uint8(cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX))
+
+
+def darker(image):
+  """A shorter exposure."""
+  return np.uint8(np.clip(255 * (image / 255.0) ** 2.2 * 0.6, 0, 255))
+
+
 def moved(image, matrix, size=None):
   """(image as a camera sees it that has the pixel x of this one at matrix @ x, where it shows the scene)."""
   size = image.shape[:2] if size is None else size

@@ -121,6 +121,10 @@ def test_lines_tell_a_known_displacement_as_one_that_was_found_and_none_in_plain
   known = {"used": True, "confidence": 0.9, "reference": "vi", "flow": np.full((7, 7, 2), [3.0, 4.0]).tolist()}
   refused = {"used": False, "confidence": 0.1, "reference": "vi"}
   assert aligner.lines([("x", {"ir": known})])[1] == "ir: displaced in 1 of 1 pair, by up to 5.0 px"
+  assert len(aligner.lines([("x", {"ir": known})])) == 2
+  found = known | {"bounded": 1.0}
+  several = [aligner.lines([(name, {"ir": one}) for name in "xy"])[2:] for one in (known, found)]
+  assert "belongs to the distances of one scene" in several[0][0] and not several[1]
   assert aligner.lines([("x", {"ir": refused})])[0] == "ir: not aligned with vi"
   both = [(name, {"ir": refused}) for name in "xy"]
   assert aligner.lines(both)[0] == "ir: not aligned with vi in any of 2 pairs"

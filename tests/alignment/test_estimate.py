@@ -38,6 +38,14 @@ def test_a_large_turn_is_found_from_the_grid_of_starts(image):
   source, mask = made.moved(made.other_kind(image), matrix)
   found = estimate(image, source, source_mask=mask)
   assert found.accepted and corner_error(found.matrix, matrix, *SIZE) < 1.0
+  assert found.features == 0  # none agree between two kinds of image
+
+
+def test_exposures_are_aligned_by_their_features():
+  matrix = MOVED @ np.array([[1, 0.002, 0], [0.002, 1, 0], [2e-5, -1e-5, 1]])
+  source, mask = made.moved(made.darker(made.spots(0)), matrix)
+  found = estimate(made.spots(0), source, source_mask=mask)
+  assert found.accepted and found.features >= 60 and corner_error(found.matrix, matrix, *SIZE) < 0.3
 
 
 def test_a_perspective_is_found_where_it_is_asked_for(image):

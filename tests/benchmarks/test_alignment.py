@@ -6,8 +6,8 @@ import pytest
 from scenes import scene, write
 
 from dig2dig_jax.alignment import transforms
-from dig2dig_jax.benchmarks import alignment, other_aligners, warps
-from dig2dig_jax.benchmarks.placements import Placement, corner_error, overlap_error
+from dig2dig_jax.benchmarks import alignment, known_pairs, other_aligners, warps
+from dig2dig_jax.benchmarks.placements import Placement, best_homography, corner_error, overlap_error
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
 
@@ -48,6 +48,28 @@ def test_the_error_over_the_overlap_holds_parallax_that_no_matrix_explains():
   by_matrix = Placement(warped.matrix @ np.array([[1, 0, 3], [0, 1, 4], [0, 0, 1]]), 1.0)
   assert overlap_error(shifted, warped, (120, 160)) == pytest.approx(overlap_error(by_matrix, warped, (120, 160)))
   assert corner_error(shifted, warped.matrix, 120, 160) > 0.5
+
+
+def test_no_homography_does_better_over_the_overlap_than_the_best_one():
+  image = scene(0, 120, 160, 1)[..., 0]
+  errors = {}
+  for cameras in ("mounted", "unknown"):
+    warped = warps.warp(image, np.random.default_rng(4), warps.RANGES[cameras])
+    best = best_homography(warped, (120, 160))
+    errors[cameras] = [overlap_error(Placement(one, 1.0), warped, (120, 160)) for one in (best, warped.matrix)]
+  assert max(errors["mounted"]) < 0.01 and 0.05 < errors["unknown"][0] < errors["unknown"][1]
+
+
+def test_planes_and_exposures_of_one_image_lie_on_each_other_and_show_different_parts_of_it():
+  image = np.random.default_rng(3).integers(0, 256, (120, 160)).astype(np.uint8)
+  near, far = known_pairs.focal_planes(image, np.random.default_rng(2))
+  lost = [np.abs(np.float32(one) - image) for one in (near, far)]
+  assert np.median(np.minimum(*lost)) <= 1.5 and min(one.mean() for one in lost) > 10  # sharp in one, soft in the other
+  smooth = np.tile(np.linspace(20, 235, 160), (120, 1)).astype(np.uint8)
+  longer, shorter = (one.mean(0) for one in known_pairs.exposures(smooth, np.random.default_rng(2)))
+  assert longer[-1] == 255 and shorter[-1] < 200  # clipped in one only
+  unclipped = longer < 250
+  assert np.all(longer > shorter + 5) and np.corrcoef(longer[unclipped], shorter[unclipped])[0, 1] > 0.99
 
 
 def test_the_table_counts_what_is_accepted_and_how_far_it_is_off(tmp_path, monkeypatch):

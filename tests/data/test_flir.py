@@ -117,6 +117,21 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path, name, data, said):
   assert message.startswith(f"{path}: expected ") and said in message and len(message.splitlines()) == 1, message
 
 
+@pytest.mark.parametrize("damage", ["hidden by a segment before it", "of no type"])
+def test_a_file_whose_temperatures_cannot_be_found_is_read_as_a_photograph_and_said_to_be(tmp_path, damage):
+  whole = flir_files.file(COUNTS)
+  if damage == "of no type":
+    records = whole.index(b"FFF\0") + 0x40
+    data = whole[:records] + b"\0\0" + whole[records + 2 :]
+  else:
+    at = whole.index(b"\xff\xe1")
+    data = whole[:at] + b"\xff\xe2\0\4" + b"\0" * 20 + whole[at:]  # its length leaves 18 bytes between segments
+  path = tmp_path / "x.jpg"
+  path.write_bytes(data)
+  found = images.read_decoded(path)
+  assert not found.celsius and found.samples.shape == (60, 80, 3) and "no temperatures can be found" in found.told
+
+
 def test_the_photograph_lies_where_the_file_says(tmp_path):
   # A photograph of 4 x its thermal image's pixels that sees 1.25 times as much, its centre 20 right of it, 12 up.
   scene = np.zeros((300, 400, 3), np.uint8)
