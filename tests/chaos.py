@@ -58,11 +58,12 @@ def _status(data, out, cache, fault, amount) -> int:
 
     from dig2dig_jax import record
     from dig2dig_jax.errors import UserError
-    from dig2dig_jax.fusing import compile_cache
+    from dig2dig_jax.fusing import compile_cache, programs
 
     # The other user, below, need not be able to read where the packages are installed: what JAX imports only when it
-    # first lowers a program is imported here.
+    # first lowers a program is imported here, and what is read of this package's source is read.
     record.packages()
+    programs._environment()
     for module in pkgutil.iter_modules(dialects.__path__, dialects.__name__ + "."):
       with contextlib.suppress(ImportError):  # of an accelerator that is not here
         importlib.import_module(module.name)
