@@ -52,8 +52,9 @@ def run(words: Sequence[str]) -> int:
   if out not in (None, "-"):
     raise UserError(f"-o {out}: expected - for standard output, or no -o for a page; use dig2dig video to write files")
   flow = _flow(places, given)
-  from dig2dig_jax.video import live
+  from dig2dig_jax.video import allocation, live
 
+  allocation.keep_freed()
   live.compile_first(flow)
   interrupt.begins()
   until = time.monotonic() + seconds if seconds else None

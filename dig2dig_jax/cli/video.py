@@ -16,7 +16,7 @@ from dig2dig_jax.files import typed_path
 from dig2dig_jax.fusing import processes
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.methods.sequence import looks_for_noise, without_restoring
-from dig2dig_jax.video import job, scoring, steady, writers
+from dig2dig_jax.video import allocation, job, scoring, steady, writers
 from dig2dig_jax.video.clip import Clip, Listed, open_clip
 from dig2dig_jax.video.config import BUCKET, VideoConfig
 
@@ -103,6 +103,7 @@ def _fuse(clips: Mapping[str, Clip], out: Path, offset: Fraction, share: float) 
     settings={"method": flags.METHOD.value, "options": dataclasses.asdict(options), **common.pixel_settings()},
   )
   writers.check(out, clips, config, overwrite=flags.OVERWRITE.value)  # before a network is read
+  allocation.keep_freed()
   prior = common.network_prior()
   restored = without_restoring(options)
   method = make_method(prior, common.codec(), options=restored)

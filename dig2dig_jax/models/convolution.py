@@ -73,6 +73,15 @@ def neighbours(x) -> list[jax.Array]:
           for top in range(3) for left in range(3)]  # fmt: skip
 
 
+def windows(x) -> jax.Array:
+  """[N, H, W, 9 C]: the nine of `neighbours` as channels, put together in columns, then in rows: fewer and longer
+  copies."""
+  height, width = x.shape[1:3]
+  padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+  rows = jnp.concatenate([padded[:, :, left : left + width] for left in range(3)], axis=-1)
+  return jnp.concatenate([rows[:, top : top + height] for top in range(3)], axis=-1)
+
+
 @jax.custom_vjp
 def depthwise_conv(x, kernel):
   """A convolution [N, H, W, C] by [3, 3, C], each channel by its own, padding 1. As a sum of shifted products, which a

@@ -141,12 +141,14 @@ def _cleaned(key: Array, found: Measured, step: Step, denoise: Denoiser) -> Arra
   observed, gray, noise = found.observed, found.gray, found.noise
   if isinstance(gray, bool) and gray:  # one channel stands for all three
     observed = observed[..., :1]
-  share = jnp.clip((noise.deviation - FROM) / (TO - FROM), 0, 1)
   stable, deviation = noise_level.stabilise(observed, noise)
   three = jnp.broadcast_to(stable, found.observed.shape)
   clean = splitting.denoised(key, three, step, denoise, gray=gray)[..., : stable.shape[-1]]
   clean = noise_level.restabilise(clipping.unclipped(clean, stable, deviation), noise)
-  return jnp.broadcast_to(observed + share * (clean - observed), found.observed.shape)
+  if isinstance(noise.deviation, jax.core.Tracer) or float(noise.deviation) < TO:  # else known to be all of it
+    share = jnp.clip((noise.deviation - FROM) / (TO - FROM), 0, 1)
+    clean = observed + share * (clean - observed)
+  return jnp.broadcast_to(clean, found.observed.shape)
 
 
 def _restored(key, image, levels: Step, denoise: Denoiser) -> Restored:

@@ -189,16 +189,25 @@ def stabilise(x: Array, noise: Noise) -> tuple[Array, Array]:
 
   With s(g) = sqrt(slope g + offset) and g0 the middle, u = 2 (g - g0) / (s(g) + s(g0)) has noise of deviation 1.
   """
+  if _even(noise):
+    return x, 2 * _spread(jnp.float32(0.5), noise)
   low, high = _stable(jnp.float32(0), noise), _stable(jnp.float32(1), noise)
   return 2 * (_stable((x + 1) / 2, noise) - low) / (high - low) - 1, 2 / (high - low)
 
 
 def restabilise(y: Array, noise: Noise) -> Array:
   """The inverse of `stabilise`: g = g0 + u s(g0) + slope u^2 / 4."""
+  if _even(noise):
+    return y
   low, high = _stable(jnp.float32(0), noise), _stable(jnp.float32(1), noise)
   u = low + (y + 1) / 2 * (high - low)
   grey = 0.5 + u * _spread(jnp.float32(0.5), noise) + _quarter(noise) * u**2 / 4
   return 2 * grey - 1
+
+
+def _even(noise: Noise) -> bool:
+  """Whether it is known before a program runs that the noise is the same at every grey, as of a sequence's frames."""
+  return not isinstance(noise.slope, jax.core.Tracer) and float(noise.slope) == 0
 
 
 def _quarter(noise: Noise) -> Array:

@@ -106,11 +106,13 @@ def test_noise_that_grows_with_the_signal(estimate):
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.02])
-def test_stabilising_is_undone(slope):
+@pytest.mark.parametrize("traced", [False, True])
+def test_stabilising_is_undone(slope, traced):
   x = jnp.linspace(-1, 1, 101)
   noise = Noise(jnp.float32(0.1), jnp.float32(slope), jnp.float32(0.01 - slope / 2 + 0.001))
-  stable, deviation = noise_level.stabilise(x, noise)
-  np.testing.assert_allclose(noise_level.restabilise(stable, noise), x, atol=1e-5)
+  stabilise, restabilise = (jax.jit(f) if traced else f for f in (noise_level.stabilise, noise_level.restabilise))
+  stable, deviation = stabilise(x, noise)
+  np.testing.assert_allclose(restabilise(stable, noise), x, atol=1e-5)
   np.testing.assert_allclose(stable[jnp.array([0, -1])], [-1, 1], atol=1e-6)
   if slope == 0:
     np.testing.assert_allclose(stable, x, atol=1e-5)

@@ -1,10 +1,12 @@
 """The table of docs/video.md: how fast clips are fused, from files to a file, and where the time goes.
 
-  python tests/video/speed_table.py                 # all rows; --frames=60 --rows=clean,swift,prior --parts
+  python tests/video/speed_table.py                 # all rows; --frames=60 --rows=clean,swift,prior --rounds=5 --parts
 
 Synthetic clips of 640 x 480, two moving scenes at 25 frames a second, of which both have noise of 10 of 255 or none
-that is removed. Every row is a run of `video.job` into an H.264 file; what is counted begins after the first frames,
-when programs are compiled and queues full. CPU time is that of the process, all threads.
+that is removed. Every row is the median of some runs of `video.job` into an H.264 file, one run of each row in turn,
+since a machine's speed changes; what is counted begins after the first frames, when programs are compiled and queues
+full. CPU time is that of the process, all threads. The first frame includes loading the networks and compiling, without
+programs kept from earlier runs. Memory is the most until the end of a row's first run.
 """
 
 import argparse
@@ -17,13 +19,14 @@ import time
 
 import jax
 import made_clips as made
+import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 import dig2dig_jax as d2d
 from dig2dig_jax.methods.registry import make_method
 from dig2dig_jax.methods.sequence import looks_for_noise, without_restoring
-from dig2dig_jax.video import encode, job, stream
+from dig2dig_jax.video import allocation, encode, job, stream
 from dig2dig_jax.video.clip import open_clip
 from dig2dig_jax.video.config import VideoConfig
 
@@ -33,7 +36,7 @@ ROWS = {
   "swift": ("noise in both, removed by the swift network", NOISE, True),
   "prior": ("noise in both, removed by the prior", NOISE, False),
 }
-WARM = 10  # frames before the count begins; of the prior's, which has no queue to fill, 2
+WARM = 10  # frames before the count begins, while queues fill; 2 of the prior's, which is too slow to fill any
 
 
 def clips_of(folder, noise, frames):
@@ -56,14 +59,16 @@ def set_up(clips, swift):
 
 
 def measured(clips, swift, out, warm):
-  """(frames a second, CPU ms a frame, most memory in GB so far)."""
+  """(frames a second, CPU ms a frame, seconds until the first frame, most memory in GB so far)."""
+  begun = time.perf_counter()
   config, method, options, prior = set_up(clips, swift)
   marks = []
   progress = lambda done, count: marks.append((time.perf_counter(), time.process_time()))  # noqa: E731
   job.run(clips, out, dataclasses.replace(config, progress=progress), method, options, prior)
   count = len(marks) - 1 - warm
   wall, cpu = (marks[-1][k] - marks[warm][k] for k in (0, 1))
-  return count / wall, 1000 * cpu / count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+  first = marks[0][0] - begun
+  return count / wall, 1000 * cpu / count, first, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def parts(clips, swift, folder, frames):
@@ -109,23 +114,38 @@ def main():
   parser = argparse.ArgumentParser()
   parser.add_argument("--frames", type=int, default=110)
   parser.add_argument("--rows", default="clean,swift,prior")
+  parser.add_argument("--rounds", type=int, default=1)
   parser.add_argument("--parts", action="store_true")
   asked = parser.parse_args()
+  names = asked.rows.split(",")
   with tempfile.TemporaryDirectory() as folder:
     folder = pathlib.Path(folder)
-    print("| one run | frames per second | CPU time per frame | memory |\n|---|---:|---:|---:|", flush=True)
-    for name in asked.rows.split(","):
-      label, noise, swift = ROWS[name]
-      slow = name == "prior"
-      frames, warm = (8, 2) if slow else (asked.frames, WARM)
-      clips = clips_of(folder, noise, frames)
-      rate, cpu, memory = measured(clips, swift, folder / f"{name}.mp4", warm)
-      print(f"| {label} | {rate:.3g} | {cpu:.0f} ms | {memory:.2f} GB |", flush=True)
+    clips = {name: clips_of(folder, ROWS[name][1], frames_of(name, asked.frames)[0]) for name in names}
+    found = {name: [] for name in names}
+    for _ in range(asked.rounds):
+      for name in names:
+        found[name].append(measured(clips[name], ROWS[name][2], folder / f"{name}.mp4", frames_of(name, 0)[1]))
+        (folder / f"{name}.mp4").unlink()
+    print("| clips | frames per second | CPU time per frame | first frame after | memory |\n|---|---:|---:|---:|---:|")
+    for name in names:
+      rate, cpu, first, _ = np.median(found[name], axis=0)
+      memory = found[name][0][-1]
+      print(f"| {ROWS[name][0]} | {rate:.3g} | {cpu:.0f} ms | {first:.0f} s | {memory:.2f} GB |", flush=True)
       if asked.parts:
-        for part, cpu, wall in parts(clips, swift, folder, frames):
-          print(f"| – {part} | {1000 / wall:.3g} | {cpu:.0f} ms | |", flush=True)
+        for part, cpu, wall in parts(clips[name], ROWS[name][2], folder, frames_of(name, asked.frames)[0]):
+          print(f"| – {part} | {1000 / wall:.3g} | {cpu:.0f} ms | | |", flush=True)
+  if {"swift", "prior"} <= set(names):
+    ratios = [swift[0] / prior[0] for swift, prior in zip(found["swift"], found["prior"], strict=True)]
+    print(f"\nswift beside the prior, round by round: {', '.join(f'{ratio:.1f}' for ratio in ratios)} times as fast; "
+          f"median {np.median(ratios):.1f}")  # fmt: skip
+
+
+def frames_of(name, frames):
+  """(how many, how many of them come before the count begins)."""
+  return (8, 2) if name == "prior" else (frames, WARM)
 
 
 if __name__ == "__main__":
   jax.config.update("jax_platforms", "cpu")
+  allocation.keep_freed()  # as dig2dig video does
   main()
