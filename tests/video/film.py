@@ -26,7 +26,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from dig2dig_jax.metrics import to_gray
 from dig2dig_jax.metrics.flicker import Flicker
-from dig2dig_jax.video import encode, job
+from dig2dig_jax.video import allocation, encode, job
 from dig2dig_jax.video.clip import open_clip
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -79,6 +79,7 @@ def make(folder, seconds, noise):
 def fuse(folder, out, *, steady, restore):
   """In this process; prints resident memory in MB at frame `FIRST` and at the end."""
   clips = {name: open_clip(folder / f"{name}.mp4") for name in ("ir", "vi")}
+  allocation.keep_freed()  # as dig2dig video does
   config, method, options, prior = speed_table.set_up(clips, swift=True)
   memory = {}
 
