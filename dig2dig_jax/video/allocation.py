@@ -1,7 +1,7 @@
-"""How does a program that runs once a frame not have its memory cleared by the kernel once a frame?
+"""How are the buffers of a program used again by its next call, one frame later?
 
-XLA takes the buffers of a program on a CPU from the C library at each call and gives them back. glibc returns blocks of
-this size to the kernel, which clears every page anew: a sixth of the time of a noisy frame of 640 x 480.
+On a CPU, XLA takes them from the C library at each call and gives them back. glibc returns blocks of this size to the
+kernel, which clears every page before it hands them out again.
 """
 
 import ctypes
