@@ -7,10 +7,14 @@ import json
 import pathlib
 import re
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
 
+from dig2dig_jax.benchmarks.flops import flops
+from dig2dig_jax.models.swift import SwiftConfig, SwiftNet
 from dig2dig_jax.sampling.schedule import NoiseSchedule
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -19,7 +23,8 @@ README, GAINS, BENCHMARK, DEGRADED, RESULTS, PERFORMANCE, CONSTANTS, PEERS, METH
   for name in ("README.md", *(f"docs/{page}.md" for page in (
     "gains", "benchmark", "degraded", "results", "performance", "constants", "peers", "methods")))
 )  # fmt: skip
-EMBEDDED = (ROOT / "checkpoints" / "embedded" / "README.md").read_text(encoding="utf-8")
+EMBEDDED, SWIFT = ((ROOT / "checkpoints" / name / "README.md").read_text(encoding="utf-8")
+                   for name in ("embedded", "swift"))  # fmt: skip
 SETS = {"vif/roadscene": "RoadScene", "vif/tno": "TNO", "mif/mri_ct": "MRI-CT", "mif/mri_pet": "MRI-PET",
         "mif/mri_spect": "MRI-SPECT", "mff/mffw": "MFFW", "mef/mefb": "MEFB"}  # fmt: skip
 
@@ -163,6 +168,18 @@ def test_operations_of_the_embedded_prior_are_those_of_the_table():
   told = re.search(r"(\d+) GFLOP for an image of 512 × 384 \(.*?([\d.]+) TFLOP for 16 of 640 × 480", EMBEDDED)
   assert told[2] == row["TFLOP"]
   assert told[1] == f"{1000 * float(told[2]) / 16 * (512 * 384) / (640 * 480):.0f}"
+
+
+def test_operations_of_the_swift_network_are_those_of_its_card():
+  net = SwiftNet(SwiftConfig())
+  small = [jnp.zeros(shape) for shape in ((1, 16, 16, 1), (1,), (1, 16, 16, 2))]
+  parameters = jax.eval_shape(lambda: net.init(jax.random.key(0), *small))
+  arguments = parameters, *(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((1, 480, 640, 1), (1,)))
+  count = flops(lambda params, mean, deviation: net.apply(params, mean, deviation)[0], *arguments)
+  told = re.search(r"([\d.]+) GFLOP for one grey source of 640 x 480, where the prior takes (\d+)", SWIFT)
+  (row,) = (row for row in table(PERFORMANCE, "one pass, bfloat16", "TFLOP")
+            if row["one pass, bfloat16"].startswith("embedded") and row["kernels"] == "off")  # fmt: skip
+  assert told.groups() == (f"{count / 1e9:.1f}", f"{1000 * float(row['TFLOP']) / 16:.0f}")
 
 
 def test_measures_won_and_lost_to_the_pyramid_are_those_of_the_page_of_peers():

@@ -78,8 +78,8 @@ def evaluate(words: Sequence[str]) -> int:
       f"| --- |{' ---: |' * (3 + len(names))}")  # fmt: skip
   for place in places[2:]:
     found = scoring.flicker(*clips.values(), open_clip(typed_path(place)), offset)
-    sources = " | ".join(f"{error:.2f}" for error in found.sources)
-    say(f"| {Path(place).name} | {found.error:.2f} | {sources} | {found.excess:.2f} | {found.pairs} |")
+    cells = [f"{value:.2f}" if found.pairs else "–" for value in (found.error, *found.sources, found.excess)]
+    say(f"| {Path(place).name} | {' | '.join(cells)} | {found.pairs} |")
   return 0
 
 
@@ -122,6 +122,9 @@ def _fuse(clips: Mapping[str, Clip], out: Path, offset: Fraction, share: float) 
 
 def _score(clips: Mapping[str, Clip], fused: Path, offset: Fraction) -> int:
   found = scoring.flicker(*clips.values(), open_clip(fused), offset)
+  if not found.pairs:
+    say("warping error: not measured, since no two frames follow each other without a cut")
+    return 0
   sources = ", ".join(f"{name} {error:.2f}" for name, error in zip(clips, found.sources, strict=True))
   say(f"warping error: fused {found.error:.2f}, {sources}; flicker beyond that of the sources: {found.excess:.2f} "
       f"(levels of 255, {found.pairs} pairs of frames; lower is better)")  # fmt: skip

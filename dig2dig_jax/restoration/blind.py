@@ -19,7 +19,7 @@ from dig2dig_jax.sampling.types import Denoiser, GrayDenoiser, Step
 # Between these deviations the prior's estimate gradually replaces the source; the grain of good photographs is below.
 FROM, TO = 4 * LEVEL, 5 * LEVEL
 # Underestimating the noise leaves some of it, which costs more than overestimating it by as much.
-_MARGIN = 1.02
+MARGIN = 1.02
 
 
 class Restored(NamedTuple):
@@ -52,7 +52,7 @@ def beyond(sources: Sequence[str], found: Sequence[np.ndarray], learned: tuple[f
   lines = []
   for number, source in enumerate(sources):
     own = np.asarray([one[number][0] for one in found]) / LEVEL
-    outside = own[(own * LEVEL > FROM) & ((own * _MARGIN < learned[0]) | (own * _MARGIN > learned[1]))]
+    outside = own[(own * LEVEL > FROM) & ((own * MARGIN < learned[0]) | (own * MARGIN > learned[1]))]
     if len(outside):
       lines.append(f"{source}: noise of {len(outside)} of {len(own)} images, up to {outside.max():.0f} of 255, is "
                    f"outside the training range of --gains=swift ({learned[0]:g} to {learned[1]:g}); the prior "
@@ -132,7 +132,7 @@ def cleaned(key: Array, found: Measured, levels: Step, denoise: Denoiser) -> Arr
 def _asked(noise: Noise, gray: bool | Array, levels: Step) -> Step:
   """The noise level at which the denoiser is evaluated for an image with this noise."""
   _, deviation = noise_level.stabilise(jnp.zeros(()), noise)
-  wanted = _MARGIN * deviation * jnp.where(gray, jnp.sqrt(3.0), 1.0)
+  wanted = MARGIN * deviation * jnp.where(gray, jnp.sqrt(3.0), 1.0)
   index = jnp.argmin(jnp.abs(jnp.log(splitting.deviation_of(levels)) - jnp.log(wanted)))
   return jax.tree.map(lambda table: table[index], levels)
 

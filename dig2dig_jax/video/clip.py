@@ -57,7 +57,11 @@ class Clip(abc.ABC):
     """Samples of up to so many frames, spread over the clip."""
 
   def checked(self, samples: np.ndarray, what: str) -> np.ndarray:
-    """Samples of a frame, which has the size of the others."""
+    """Samples of a frame, finite and of the size of the others, which the first one sets."""
+    if samples.dtype.kind == "f" and (bad := int(np.count_nonzero(~np.isfinite(samples)))):
+      raise UserError(f"{what}: expected finite samples, found {bad} NaN or infinite; replace them and save again")
+    if not hasattr(self, "size"):
+      return samples
     if samples.shape[:2] != self.size:
       raise UserError(f"{what}: expected {self.size[0]}x{self.size[1]} (height x width) as the first frame, found "
                       f"{samples.shape[0]}x{samples.shape[1]}; bring all frames to one size")
@@ -102,7 +106,7 @@ class Folder(Listed):
 
   def at(self, index: int) -> np.ndarray:
     samples = images.read_samples(self._files[index])
-    return self.checked(samples, str(self._files[index])) if index else samples
+    return self.checked(samples, str(self._files[index]))
 
 
 class Pages(Listed):
@@ -128,7 +132,7 @@ class Pages(Listed):
     samples = samples[..., None] if samples.ndim == 2 else samples[..., :3]
     if samples.ndim != 3 or samples.shape[-1] not in (1, 3):
       raise UserError(f"{self.path}: expected pages of gray or RGB, found shape {samples.shape}; export them again")
-    return samples
+    return self.checked(samples, f"{self.path}, page {self._places[index] + 1}")
 
 
 def open_clip(place: str | os.PathLike, rate: Fraction | None = None) -> Clip:

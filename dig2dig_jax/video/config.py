@@ -1,6 +1,7 @@
 """What does a video job take, and what has it to report?"""
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -41,7 +42,7 @@ class VideoConfig:
 
   def identity(self, clips: Mapping[str, Clip], prior: Any) -> dict[str, Any]:
     """What decides the result, JSON-able."""
-    sources = {name: [str(clip.path.absolute()), _bytes(clip.path), clip.count] for name, clip in clips.items()}
+    sources = {name: [str(clip.path.absolute()), *_state(clip.path), clip.count] for name, clip in clips.items()}
     own = {name: getattr(self, name)
            for name in ("valid", "restore", "share", "seed", "bucket", "tile", "overlap", "bit_depth", "segment")}
     return {
@@ -80,7 +81,9 @@ class VideoReport:
     return f"{self.frames} frames fused{kept}{rate}"
 
 
-def _bytes(path: Path) -> int:
-  if path.is_dir():
-    return sum(file.stat().st_size for file in path.iterdir() if file.is_file())
-  return path.stat().st_size
+def _state(path: Path) -> tuple[int, str]:
+  """(bytes, a hash of names, sizes and times of change) of a file, or of those in a folder: other frames in the same
+  place are another source, without reading them all."""
+  files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+  found = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+  return sum(size for _, size, _ in found), hashlib.sha256(repr(found).encode()).hexdigest()

@@ -1,6 +1,7 @@
 """The video job: two clips through one program, into a file or a folder, in segments that a later run goes on from."""
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -87,9 +88,10 @@ def run(
   check(out, clips, config, overwrite=overwrite)
   make_folder(out.parent)
   report = VideoReport(count=_count(clips))
-  with Parts(out, config.identity(clips, prior), overwrite=overwrite) as parts:
-    if not parts.done:
-      check_nothing_there(out, overwrite=overwrite)
+  check_folder = functools.partial(check_nothing_there, out, overwrite=overwrite)
+  with Parts(out, config.identity(clips, prior), overwrite=overwrite, check=check_folder) as parts:
+    for line in parts.notes:
+      tell(line)
     flow = flow_of(clips, config, method, options, prior, tell)
     into = writer(out, parts, flow)
     report.before = report.frames = sum(len(part.pts) for part in parts.done)
@@ -134,14 +136,12 @@ def _fuse(flow: stream.Flow, config: VideoConfig, parts: Parts, into: VideoFile 
       state = done.state
       config.progress(done.number + 1, report.count)
       if len(pts) == config.segment:
-        segment.commit()
-        parts.finish(pts, cuts, state)
+        parts.finish(pts, cuts, state, segment.commit())
         report.frames += len(pts)
         pts, cuts = [], []
     else:
       if pts:
-        segment.commit()
-        parts.finish(pts, cuts, state)
+        parts.finish(pts, cuts, state, segment.commit())
         report.frames += len(pts)
     report.stopped_by = stopped.by
   report.seconds = time.monotonic() - begun

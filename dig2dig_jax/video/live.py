@@ -24,6 +24,7 @@ from dig2dig_jax.video.preparing import SAMPLE
 from dig2dig_jax.video.stream import Flow
 
 _PATIENCE = 0.5  # seconds between looks at whether somebody asked to stop
+_STALE = 1.5  # periods
 
 
 class Shown(NamedTuple):
@@ -194,7 +195,8 @@ def compile_first(flow: Flow) -> None:
 def fused(
   flow: Flow, *, stopped: Callable[[], bool] = lambda: False, tally: Callable[[int], None] = lambda arrived: None
 ) -> Iterator[Shown]:
-  """The fused frames, until a source ends or `stopped` says so. tally: told how many visible frames have arrived.
+  """The fused frames, until a source ends or `stopped` says so: the infrared one has ended when its last frame is
+  `_STALE` of its periods old and visible ones go on. tally: told how many visible frames have arrived.
 
   UserError, naming the source, for a frame that cannot be read.
   """
@@ -210,6 +212,8 @@ def fused(
         if one.ended:
           return
         continue
+      if one.ended and not other.ended and (time.monotonic() - warm[2]) * infrared.rate > _STALE:
+        return
       found = other.after(number)
       if found is None:
         if other.ended:

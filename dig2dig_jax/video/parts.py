@@ -5,7 +5,7 @@ A segment counts once its line stands in the log; what was under way when a run 
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -24,22 +24,29 @@ _LOG = "segments.jsonl"
 
 class Part(NamedTuple):
   """A finished segment. pts: time stamps of its frames. cuts: numbers of the frames that a scene begins with. sha256:
-  of its file; empty where frames are files of their own."""
+  of its file; empty where frames are files of their own. files: of these, names and SHA-256."""
 
   number: int
   pts: list[int]
   cuts: list[int]
   sha256: str
+  files: Mapping[str, str] = {}
 
 
 class Parts:
   """The segments of `out`, in a folder of that name and `.parts`. A context, held by one process.
 
-  identity: what decides pixels; segments of another one are refused, or, with `overwrite`, removed.
+  identity: what decides pixels; segments of another one are refused, or, with `overwrite`, removed. check: called
+  before anything of this identity is begun, and may raise. After an earlier run whose segments are no longer as they
+  were written all is done again, which `notes` say.
   """
 
-  def __init__(self, out: Path, identity: Mapping[str, Any], *, overwrite: bool):
+  def __init__(
+    self, out: Path, identity: Mapping[str, Any], *, overwrite: bool, check: Callable[[], None] = lambda: None
+  ):
     self.folder = out.with_name(out.name + SUFFIX)
+    self._out, self._check = out, check
+    self.notes: list[str] = []
     self._identity, self._overwrite = json.loads(json.dumps(identity, default=str)), overwrite
     self._log = LineFile(self.folder / _LOG, remedy="wait for it, or choose another -o")
     self.done: list[Part] = []
@@ -72,7 +79,16 @@ class Parts:
         raise UserError(f"{self.folder}: expected segments of this run or none, found {what}; add --overwrite, or "
                         "choose another -o")  # fmt: skip
       first = None
-    if first is None or not self._whole():
+    if first is None:
+      try:
+        self._check()
+      except UserError:
+        self.remove()  # nothing was begun
+        raise
+    elif not self._whole():
+      self.notes.append(f"{self.folder}: finished frames are missing or changed: all are made again")
+      first = None
+    if first is None:
       self._clear()
       self._log.write_line(json.dumps(self._identity))
 
@@ -83,7 +99,8 @@ class Parts:
 
   def _is_sound(self, part: Part, number: int) -> bool:
     path = self.path(number)
-    return part.number == number and (not part.sha256 or path.is_file() and ledger.file_hash(path) == part.sha256)
+    known = {path: part.sha256} if part.sha256 else {self._out / name: sha256 for name, sha256 in part.files.items()}
+    return part.number == number and all(file.is_file() and ledger.file_hash(file) == known[file] for file in known)
 
   def path(self, number: int) -> Path:
     """Of a segment's video."""
@@ -97,15 +114,15 @@ class Parts:
     except Exception:  # damaged bytes surface as almost any type: then all is done again
       return None
 
-  def finish(self, pts: list[int], cuts: list[int], state: steady.State) -> None:
-    """The next segment is done; its video, if it has one, stands."""
+  def finish(self, pts: list[int], cuts: list[int], state: steady.State, files: Mapping[str, str]) -> None:
+    """The next segment is done; its video, if it has one, and its files, see `Part`, stand."""
     number = len(self.done)
     path = self.path(number)
     arrays: dict[str, Any] = {name: np.asarray(one) for name, one in steady.as_arrays(state).items()}
     with explained(self.folder), replacing(self.folder / f"{number:06d}.npz") as temporary:
       with temporary.open("wb") as file:
         np.savez(file, **arrays)
-    part = Part(number, pts, cuts, ledger.file_hash(path) if path.is_file() else "")
+    part = Part(number, pts, cuts, ledger.file_hash(path) if path.is_file() else "", files)
     self._log.write_line(json.dumps(part._asdict()))
     self.done.append(part)
     if number:

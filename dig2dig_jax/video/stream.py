@@ -2,6 +2,7 @@
 
 import contextlib
 import queue
+import sys
 import threading
 from collections.abc import Generator, Mapping
 from fractions import Fraction
@@ -144,4 +145,5 @@ def _ahead(frames: Generator[Ready, None, None]) -> Generator[Ready, None, None]
       yield frame
   finally:
     stopped.set()
-    reader.join()
+    if not sys.is_finalizing():  # else the interpreter ends the thread
+      reader.join()

@@ -8,6 +8,7 @@ from pathlib import Path
 from dig2dig_jax.data.images import write_levels
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.files import taken, what_lies_at
+from dig2dig_jax.fusing import ledger
 from dig2dig_jax.video import encode, libraries, stream
 from dig2dig_jax.video.clip import Clip
 from dig2dig_jax.video.config import VideoConfig
@@ -91,9 +92,11 @@ class VideoFile:
       self._segment = self._stack.enter_context(encode.Segment(path, self._size, self._visible.rate))
     self._segment.add(done.image)
 
-  def commit(self) -> None:
+  def commit(self) -> dict[str, str]:
+    """The segment is done. Names and SHA-256 of files beside it: there are none."""
     self._segment = None
     self._stack.pop_all().close()
+    return {}
 
   def abandon(self) -> None:
     """What was begun is not kept."""
@@ -120,6 +123,7 @@ class Images:
 
   def __init__(self, out: Path, flow: stream.Flow):
     self._out, self._names = out, list(flow.clips.values())[1].names
+    self._written: list[Path] = []
 
   def lines(self) -> list[str]:
     return []
@@ -130,10 +134,14 @@ class Images:
 
   def add(self, done: stream.Done) -> None:
     name = self._names[done.visible] if self._names is not None else f"{done.visible + 1:06d}"
-    write_levels(self._out / f"{name}.png", done.image)
+    path = self._out / f"{name}.png"
+    write_levels(path, done.image)
+    self._written.append(path)
 
-  def commit(self) -> None:
-    """Every file stands."""
+  def commit(self) -> dict[str, str]:
+    """Names and SHA-256 of the files since the last one."""
+    written, self._written = self._written, []
+    return {path.name: ledger.file_hash(path) for path in written}
 
   def abandon(self) -> None:
     """What stands is written again, to the same bytes."""

@@ -60,6 +60,25 @@ def test_the_newest_frame_counts_for_who_is_slow(flow):
   assert len(numbers) < 12 and numbers[-1] == 19 and np.diff(numbers).max() > 1
 
 
+def test_frames_end_with_the_infrared_ones(flow):
+  clips = {"ir": flow.clips["ir"], "vi": Longer(flow.clips["vi"])}
+  numbers = [shown.number for shown in live.fused(flow._replace(clips=clips))]
+  # The last infrared frame is due at 0.7 s and counts for 0.15 s, and visible ones come every 0.04 s to 1.56 s.
+  assert 19 <= numbers[-1] <= 30
+
+
+class Longer:
+  """A clip twice as long."""
+
+  def __init__(self, clip):
+    self._clip, self.path = clip, clip.path
+
+  def frames(self):
+    for turn in range(2):
+      for frame in self._clip.frames():
+        yield frame._replace(number=frame.number + 20 * turn, time=frame.time + Fraction(20 * turn, 25))
+
+
 class Slow(io.BytesIO):
   """A pipe into which somebody writes a frame now and then."""
 

@@ -79,6 +79,20 @@ def test_a_damaged_frame_is_named(images, tmp_path, damage):
     [frame.read() for frame in open_clip(tmp_path).frames()]
 
 
+@pytest.mark.parametrize("place", ["ir.tif", "ir"])
+@pytest.mark.parametrize("bad", [0, 3])
+def test_a_frame_that_is_not_finite_is_named(tmp_path, place, bad):
+  frames = np.zeros((5, 16, 16), np.float32)
+  frames[bad, 2, 3] = np.nan
+  (tmp_path / "ir").mkdir()
+  for number, frame in enumerate(frames):
+    tifffile.imwrite(tmp_path / "ir" / f"{number}.tif", frame)
+  tifffile.imwrite(tmp_path / "ir.tif", frames, photometric="minisblack")
+  name = f"ir.tif, page {bad + 1}" if place == "ir.tif" else f"{bad}.tif"
+  with pytest.raises(UserError, match=f"{name}: expected finite samples, found 1 NaN or infinite"):
+    list(frame.read() for frame in open_clip(tmp_path / place).frames())
+
+
 def test_noise_is_found_once_and_a_smaller_clip_is_brought_to_the_larger(tmp_path):
   large, small = made.Scene((64, 96), noise=14, drift=0), made.Scene((32, 48), noise=1)
   made.write(tmp_path / "ir.mp4", [large.at(k / 25)[0] for k in range(10)], rate=25, options={"crf": "0"})

@@ -5,6 +5,7 @@ import gc
 import itertools
 import os
 import re
+import shutil
 import signal
 import sys
 import threading
@@ -95,6 +96,56 @@ def test_a_killed_run_goes_on_to_the_same_file(clips, undisturbed, fuse, tmp_pat
   report = fuse(*clips, out)
   assert (report.frames, report.before) == (20, (at - 1) // 7 * 7)
   assert out.read_bytes() == undisturbed[0].read_bytes() and not parts.exists()
+
+
+@pytest.fixture(scope="module")
+def numbered(clips, fuse, tmp_path_factory):
+  """Contents of the images of a run into a folder that nobody stopped."""
+  out = tmp_path_factory.mktemp("numbered")
+  fuse(*clips, out)
+  return _contents(out)
+
+
+def _contents(folder):
+  return {path.name: path.read_bytes() for path in folder.glob("*.png")}
+
+
+@pytest.mark.parametrize("at, lost", [(3, None), (9, None), (9, "000002.png")])
+def test_a_killed_run_into_a_folder_goes_on_to_the_same_images(clips, fuse, numbered, tmp_path, at, lost):
+  def die(done, count):
+    if done == at:
+      raise Killed
+
+  with pytest.raises(Killed):
+    fuse(*clips, tmp_path / "out", progress=die)
+  if lost:
+    (tmp_path / "out" / lost).unlink()
+  report = fuse(*clips, tmp_path / "out")
+  assert report.before == (0 if lost else (at - 1) // 7 * 7) and len(numbered) == 20
+  assert any("missing or changed: all are made again" in line for line in report.notes) == bool(lost)
+  assert _contents(tmp_path / "out") == numbered and not (tmp_path / "out.parts").exists()
+
+
+def test_images_that_no_run_began_are_not_written_over(clips, fuse, numbered, tmp_path):
+  (tmp_path / "out").mkdir()
+  (tmp_path / "out" / "000001.png").write_bytes(b"mine")
+  for _ in range(2):
+    with pytest.raises(UserError, match="expected an empty folder, found images"):
+      fuse(*clips, tmp_path / "out")
+  assert _contents(tmp_path / "out") == {"000001.png": b"mine"} and not (tmp_path / "out.parts").exists()
+
+
+def test_other_frames_in_the_same_place_are_another_source(clips, fuse, tmp_path):
+  def die(done, count):
+    if done == 9:
+      raise Killed
+
+  own = [shutil.copy(place, tmp_path / place.name) for place in clips]
+  with pytest.raises(Killed):
+    fuse(*own, tmp_path / "out.mp4", progress=die)
+  os.utime(own[1], (1000, 1000))
+  with pytest.raises(UserError, match="found those of other sources; add --overwrite"):
+    fuse(*own, tmp_path / "out.mp4")
 
 
 def test_a_damaged_segment_is_made_again(clips, undisturbed, fuse, tmp_path):
@@ -246,7 +297,7 @@ def iter_forever():
   yield from itertools.count()
 
 
-def test_a_table_tells_the_flicker_of_several_clips(clips, undisturbed, capsys):
+def test_a_table_tells_the_flicker_of_several_clips(clips, undisturbed, tmp_path, capsys):
   """The infrared clip has fewer frames than the visible one: a copy of the visible one changes as that does."""
   assert main.main(["evaluate", "--video", *map(str, clips), str(undisturbed[0]), str(clips[1])]) == 0
   head, line, fused, copy = [[cell.strip() for cell in row.strip("| ").split("|")]
@@ -254,6 +305,10 @@ def test_a_table_tells_the_flicker_of_several_clips(clips, undisturbed, capsys):
   assert head == ["clip", "warping error", "ir", "vi", "excess", "pairs of frames"] and len(line) == len(head)
   assert fused[0] == "out.mp4" and copy[0] == "vi.mp4" and fused[5] == copy[5] == "18"  # 19, less the cut
   assert copy[1] == copy[3] == fused[3] and float(copy[4]) == 0 < float(fused[4])
+  (tmp_path / "one").mkdir()
+  write_levels(tmp_path / "one" / "1.png", np.zeros((16, 24, 1), np.uint8))
+  assert main.main(["evaluate", "--video", *3 * [str(tmp_path / "one")]]) == 0
+  assert "| one | – | – | – | – | 0 |" in capsys.readouterr().out
   assert main.main(["evaluate", "--video", *map(str, clips)]) == 2
   assert "expected IR VI FUSED, two clips and one or more fused from them, found 2" in capsys.readouterr().err
 
