@@ -12,6 +12,7 @@ import threading
 import weakref
 from fractions import Fraction
 
+import cv2
 import numpy as np
 import pytest
 
@@ -306,7 +307,7 @@ def test_a_table_tells_the_flicker_of_several_clips(clips, undisturbed, tmp_path
   assert fused[0] == "out.mp4" and copy[0] == "vi.mp4" and fused[5] == copy[5] == "18"  # 19, less the cut
   assert copy[1] == copy[3] == fused[3] and float(copy[4]) == 0 < float(fused[4])
   (tmp_path / "one").mkdir()
-  write_levels(tmp_path / "one" / "1.png", np.zeros((16, 24, 1), np.uint8))
+  cv2.imwrite(str(tmp_path / "one" / "1.png"), np.zeros((16, 24), np.uint8))
   assert main.main(["evaluate", "--video", *3 * [str(tmp_path / "one")]]) == 0
   assert "| one | – | – | – | – | 0 |" in capsys.readouterr().out
   assert main.main(["evaluate", "--video", *map(str, clips)]) == 2
