@@ -173,8 +173,8 @@ def main():
   count = round(RATE * asked.seconds)
   whole = told(child(folder, folder / "steady.mp4"))
   held = whole["memory"].values()
-  print(f"{count} frames, new scene at frame {whole['cuts']}; resident memory from frame {FIRST} on: {min(held):.0f} to "
-        f"{max(held):.0f} MB ({100 * (max(held) / min(held) - 1):.1f} %)", flush=True)  # fmt: skip
+  print(f"{count} frames, new scene at frame {whole['cuts']}; resident memory from frame {FIRST} on: {min(held):.0f} "
+        f"to {max(held):.0f} MB ({100 * (max(held) / min(held) - 1):.1f} %)", flush=True)  # fmt: skip
   before = killed(folder, folder / "killed.mp4", count // 50)
   same = (folder / "killed.mp4").read_bytes() == (folder / "steady.mp4").read_bytes()
   print(f"killed three times and resumed ({before} frames found by the last run): "
