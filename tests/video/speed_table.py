@@ -3,16 +3,18 @@
   python tests/video/speed_table.py                 # all rows; --frames=60 --rows=clean,swift,prior --rounds=5 --parts
 
 Synthetic clips of 640 x 480, two moving scenes at 25 frames a second, of which both have noise of 10 of 255 or none
-that is removed. Every row is the median of some runs of `video.job` into an H.264 file, one run of each row in turn,
-since a machine's speed changes; what is counted begins after the first frames, when programs are compiled and queues
-full. CPU time is that of the process, all threads. The first frame includes loading the networks and compiling, without
-programs kept from earlier runs. Memory is the most until the end of a row's first run.
+that is removed. Every row is the median of some runs of `video.job` into an H.264 file, each in a process of its own,
+one run of each row in turn, since a machine's speed changes; what is counted begins after the first frames, when
+programs are compiled and queues full. CPU time is that of the process, all threads. The first frame includes loading
+the networks and compiling, without programs kept from earlier runs.
 """
 
 import argparse
 import dataclasses
+import json
 import pathlib
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -116,33 +118,46 @@ def main():
   parser.add_argument("--rows", default="clean,swift,prior")
   parser.add_argument("--rounds", type=int, default=1)
   parser.add_argument("--parts", action="store_true")
+  parser.add_argument("--one", help=argparse.SUPPRESS)  # a folder of clips: one run of one row, in this process
   asked = parser.parse_args()
   names = asked.rows.split(",")
+  if asked.one:
+    one(pathlib.Path(asked.one), names[0], asked.frames, by_parts=asked.parts)
+    return
   with tempfile.TemporaryDirectory() as folder:
-    folder = pathlib.Path(folder)
-    clips = {name: clips_of(folder, ROWS[name][1], frames_of(name, asked.frames)[0]) for name in names}
     found = {name: [] for name in names}
     for _ in range(asked.rounds):
       for name in names:
-        found[name].append(measured(clips[name], ROWS[name][2], folder / f"{name}.mp4", frames_of(name, 0)[1]))
-        (folder / f"{name}.mp4").unlink()
+        found[name].append(child(folder, name, asked.frames))
     print("| clips | frames per second | CPU time per frame | first frame after | memory |\n|---|---:|---:|---:|---:|")
     for name in names:
-      rate, cpu, first, _ = np.median(found[name], axis=0)
-      memory = found[name][0][-1]
+      rate, cpu, first, memory = np.median(found[name], axis=0)
       print(f"| {ROWS[name][0]} | {rate:.3g} | {cpu:.0f} ms | {first:.0f} s | {memory:.2f} GB |", flush=True)
-      if asked.parts:
-        for part, cpu, wall in parts(clips[name], ROWS[name][2], folder, frames_of(name, asked.frames)[0]):
-          print(f"| – {part} | {1000 / wall:.3g} | {cpu:.0f} ms | | |", flush=True)
+      for part, cpu, wall in child(folder, name, asked.frames, "--parts") if asked.parts else ():
+        print(f"| – {part} | {1000 / wall:.3g} | {cpu:.0f} ms | | |", flush=True)
   if {"swift", "prior"} <= set(names):
     ratios = [swift[0] / prior[0] for swift, prior in zip(found["swift"], found["prior"], strict=True)]
     print(f"\nswift beside the prior, round by round: {', '.join(f'{ratio:.1f}' for ratio in ratios)} times as fast; "
           f"median {np.median(ratios):.1f}")  # fmt: skip
 
 
-def frames_of(name, frames):
-  """(how many, how many of them come before the count begins)."""
-  return (8, 2) if name == "prior" else (frames, WARM)
+def child(folder, name, frames, *words):
+  """What `one` prints in a process of its own, as `dig2dig video` is: a run leaves threads and memory behind."""
+  command = [sys.executable, __file__, f"--one={folder}", f"--rows={name}", f"--frames={frames}", *words]
+  return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1])
+
+
+def one(folder, name, frames, *, by_parts):
+  _, noise, swift = ROWS[name]
+  count, warm = (8, 2) if name == "prior" else (frames, WARM)
+  clips = clips_of(folder, noise, count)
+  if by_parts:
+    found = list(parts(clips, swift, folder, count))
+  else:
+    out = folder / f"{name}.mp4"
+    found = measured(clips, swift, out, warm)
+    out.unlink()
+  print(json.dumps(found))
 
 
 if __name__ == "__main__":
