@@ -39,7 +39,7 @@ class Frame(NamedTuple):
 class Clip(abc.ABC):
   """path: where it lies. size: (height, width) of its frames. rate: frames a second, on average. count: of its frames,
   None where nobody tells. time_base: seconds that a unit of its time stamps takes. names: of its frames' files, where
-  they have some."""
+  they have some. notes: lines for the user about what was passed over."""
 
   path: Path
   size: tuple[int, int]
@@ -47,6 +47,7 @@ class Clip(abc.ABC):
   count: int | None
   time_base: Fraction
   names: Sequence[str] | None = None
+  notes: Sequence[str] = ()
 
   @abc.abstractmethod
   def frames(self) -> Iterator[Frame]:
@@ -122,6 +123,8 @@ class Pages(Listed):
       self._places = [k for k in range(len(pages)) if pages[k].shape[:2] == first.shape[:2]]
     except Exception as error:  # damaged bytes surface as almost any type
       raise _damaged(path, error) from error
+    if others := len(pages) - len(self._places):
+      self.notes = [f"{path}: {others} of {len(pages)} pages are of another size than the first one; passed over"]
     super().__init__(path, range(len(self._places)), rate)
 
   def at(self, index: int) -> np.ndarray:

@@ -41,10 +41,11 @@ def together(infrared: Clip, visible: Clip, offset: Fraction = Fraction(0)) -> I
 
 
 def lines(clips: Mapping[str, Clip]) -> list[str]:
-  """For the user: how clips of different rates come together, the infrared one first."""
+  """For the user: what was passed over, and how clips of different rates come together, the infrared one first."""
   names, (infrared, visible) = list(clips), list(clips.values())
+  notes = [*infrared.notes, *visible.notes]
   if abs(infrared.rate / visible.rate - 1) <= _ALIKE:
-    return []
+    return notes
   rates = [f"{float(clip.rate):.4g}" for clip in (infrared, visible)]
-  return [f"{names[0]}: {rates[0]} frames a second, {names[1]}: {rates[1]}; every frame of {names[1]} is fused with "
-          f"the frame of {names[0]} that is nearest in time"]
+  return [*notes, f"{names[0]}: {rates[0]} frames a second, {names[1]}: {rates[1]}; every frame of {names[1]} is fused "
+                  f"with the frame of {names[0]} that is nearest in time"]  # fmt: skip

@@ -79,6 +79,16 @@ def test_a_damaged_frame_is_named(images, tmp_path, damage):
     [frame.read() for frame in open_clip(tmp_path).frames()]
 
 
+def test_pages_of_another_size_are_told(images, tmp_path):
+  with tifffile.TiffWriter(tmp_path / "ir.tif") as file:
+    for shape in (32, 48), (16, 24), (32, 48):
+      file.write(np.zeros(shape, np.uint8), photometric="minisblack")
+  clips = {"ir": open_clip(tmp_path / "ir.tif"), "vi": open_clip(images[1])}
+  assert clips["ir"].count == 2
+  (line,) = pairing.lines(clips)
+  assert line == f"{tmp_path / 'ir.tif'}: 1 of 3 pages are of another size than the first one; passed over"
+
+
 @pytest.mark.parametrize("place", ["ir.tif", "ir"])
 @pytest.mark.parametrize("bad", [0, 3])
 def test_a_frame_that_is_not_finite_is_named(tmp_path, place, bad):
