@@ -39,7 +39,7 @@ def to_pixels(samples: np.ndarray, ranges: Sequence[Range] = ()) -> tuple[np.nda
   outside [0, 1] and for signed and 32-bit samples.
   """
   kind = samples.dtype.name
-  if samples.dtype.kind == "f" and (bad := int(np.count_nonzero(~np.isfinite(samples)))):
+  if bad := not_finite(samples):
     raise ValueError(f"expected finite float samples, found {bad} NaN or infinite; replace them and save again")
   if not is_bounded(samples):
     raise ValueError(f"expected samples from {-LARGEST:g} to {LARGEST:g}, found {samples.min():g} to "
@@ -62,6 +62,11 @@ def to_pixels(samples: np.ndarray, ranges: Sequence[Range] = ()) -> tuple[np.nda
     levels = np.arange(np.iinfo(samples.dtype).max + 1, dtype=np.float64)
     return _scaled(levels, low, high)[samples], taken
   return _scaled(samples.astype(np.float64), low, high), taken
+
+
+def not_finite(samples: np.ndarray) -> int:
+  """How many are NaN or infinite."""
+  return int(np.count_nonzero(~np.isfinite(samples))) if samples.dtype.kind == "f" else 0
 
 
 def is_bounded(samples: np.ndarray) -> bool:

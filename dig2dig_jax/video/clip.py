@@ -20,6 +20,7 @@ import tifffile
 from dig2dig_jax.data import images
 from dig2dig_jax.data.decode import sniff
 from dig2dig_jax.data.faults import check_size
+from dig2dig_jax.data.scaling import not_finite
 from dig2dig_jax.errors import UserError, one_line
 from dig2dig_jax.files import typed_path
 
@@ -59,7 +60,7 @@ class Clip(abc.ABC):
 
   def checked(self, samples: np.ndarray, what: str) -> np.ndarray:
     """Samples of a frame, finite and of the size of the others, which the first one sets."""
-    if samples.dtype.kind == "f" and (bad := int(np.count_nonzero(~np.isfinite(samples)))):
+    if bad := not_finite(samples):
       raise UserError(f"{what}: expected finite samples, found {bad} NaN or infinite; replace them and save again")
     if not hasattr(self, "size"):
       return samples

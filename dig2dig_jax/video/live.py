@@ -4,6 +4,7 @@ A thread per source keeps its newest frame. Every new frame of the visible sourc
 frames that come while one is computed are passed over, and counted.
 """
 
+import abc
 import functools
 import threading
 import time
@@ -44,9 +45,9 @@ class Live(Clip):
     self.time_base = Fraction(1, 1000)
     self._first: list[np.ndarray] = []
 
+  @abc.abstractmethod
   def arriving(self) -> Iterator[np.ndarray]:
     """The samples of frames, each as soon as it is there."""
-    raise NotImplementedError
 
   def begin(self) -> None:
     """Waits for the first frames. UserError where the source ends before."""
