@@ -5,7 +5,7 @@
 
 Every source of every pair is reduced to luminance and to the square in its middle. White noise is added, and in the
 last column of the second table also a random offset per column with a standard deviation of 8 of 255; the result is
-rounded to 8 bits. `blind.measured` is what a fusion uses; no network is evaluated.
+rounded to 8 bits. The last column of the first table is what the scenes' own detail adds (`blind.DETAIL`). `blind.measured` is what a fusion uses; no network is evaluated.
 """
 
 import argparse
@@ -26,7 +26,8 @@ from dig2dig_jax.escape import table
 from dig2dig_jax.restoration import blind
 from dig2dig_jax.restoration.noise_level import LEVEL
 
-SIGMAS = (25, 50, 70)  # of 255
+SIGMAS = (5, 10, 25, 50, 70)  # of 255
+FAINT = 10  # up to here, what the scene itself adds to an estimate is told from its error
 BESIDE = (0, 25, 50)  # noise beside which stripes are looked for
 
 
@@ -66,16 +67,27 @@ def run(images: Sequence[tuple[str, np.ndarray]], seed: int = 0) -> str:
 
   shares, striped = [], []
   for sigma in SIGMAS:
-    near = np.percentile(found(sigma, columns=False)[:, 0] / sigma, (0, 50, 100))
-    shares.append([str(sigma), str(len(images)), *(f"{share:.3f}" for share in near)])
+    deviations = found(sigma, columns=False)[:, 0]
+    near = np.percentile(deviations / sigma, (0, 50, 100))
+    shares.append([str(sigma), str(len(images)), *(f"{share:.3f}" for share in near), _detail(deviations, sigma)])
   for sigma in BESIDE:
     plain, offset = (found(sigma, columns) for columns in (False, True))
     counts = [np.sum(plain[:, 0] * LEVEL > blind.FROM), *(np.sum(one[:, 1] > 0) for one in (plain, offset))]
     striped.append([str(sigma), str(len(images)), *map(str, counts)])
   return "\n".join([
-    table(["true sigma", "images", "estimate / true, least", "median", "largest"], shares, text=0),
+    table(["true sigma", "images", "estimate / true, least", "median", "largest", "detail: median, mean"], shares,
+          text=0),
     table(["noise added", "images", "noise detected", "stripes detected", "with column offsets"], striped, text=0),
   ])
+
+
+def _detail(deviations: np.ndarray, sigma: float) -> str:
+  """Standard deviation, of 255, that the scenes themselves add to estimates [N], independent of the noise: of the
+  median and of the mean excess in variance; a dash where noise is too strong to tell."""
+  if sigma > FAINT:
+    return "–"
+  excess = deviations**2 - sigma**2
+  return ", ".join(f"{np.sqrt(max(value, 0)):.2f}" for value in (np.median(excess), excess.mean()))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -71,7 +71,7 @@ def frame_program(config: SwiftConfig, params: Any) -> Callable:
 
 def _restored(config: SwiftConfig, params: Any, image, deviation, *, gray: bool):
   share = jnp.clip((deviation - blind.FROM) / (blind.TO - blind.FROM), 0, 1)
-  level = blind.MARGIN * deviation / (1 if gray else np.sqrt(3))
+  level = blind.without_detail(deviation) / (1 if gray else np.sqrt(3))
   found = swift.estimate(config, params, image, level, gray=gray)
   return image + share * (clipping.unclipped(found, image, deviation) - image)
 
