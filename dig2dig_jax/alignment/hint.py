@@ -21,10 +21,13 @@ from dig2dig_jax.alignment.surfaces import measure
 from dig2dig_jax.ops.arrays import Array
 
 LEAST = 64  # pixels of the shorter side: of smaller images, what counts as apart is about a pixel
-# Of the longer side, mean of the corners, from which two images lie apart: where the alignment is hardly in doubt, or
-# where the blocks prefer it by `_PREFERRED` nats. `docs/alignment.md` has the pairs by which this was chosen.
+# Shares of the longer side, means of the corners, from which two images lie apart: where the alignment's confidence is
+# so high, or where the blocks prefer the quick look's by so many nats. `docs/alignment.md` has the pairs by which these
+# were chosen.
 _APART, _SURE = 0.02, 0.9
 _SLIGHTLY_APART, _PREFERRED = 0.01, 1.0
+_AGREED = 0.02  # by how much the quick look and the alignment may differ: not both are right that differ by more
+_LAID = np.eye(3)  # the frames on each other
 _DOUBTED = 0.25  # nats per block, by which the quick look has to prefer its fit to be followed by the alignment
 
 # Arrays of `arguments` -> parameters [8] of the fit, its mean gain, and that of the frames laid on each other.
@@ -32,10 +35,10 @@ Compare = Callable[..., tuple[Array, Array, Array]]
 
 
 class Doubt(NamedTuple):
-  """share: by how much a quick look finds two images apart, mean of the corners, of the longer side. preferred: in nats
-  per block, by how much blocks prefer that."""
+  """matrix: [3, 3] float64, from the reference's pixels to the source's, as a quick look has it. preferred: in nats per
+  block, by how much blocks prefer that to the frames laid on each other."""
 
-  share: float
+  matrix: np.ndarray
   preferred: float
 
 
@@ -83,8 +86,8 @@ def doubt(
     return None
   levels = [level(image, mask, START) for image, mask in zip(images, masks, strict=True)]
   parameters, gain, as_they_lie = compare(*levels[0], *levels[1], np.float32(of_side(images[0].shape, START)))
-  found = Doubt(_share(_in_pixels(parameters, images[0].shape), images[0].shape), float(gain) - float(as_they_lie))
-  if found.share < _SLIGHTLY_APART or found.preferred < _DOUBTED:
+  found = Doubt(_in_pixels(parameters, images[0].shape), float(gain) - float(as_they_lie))
+  if _share(found.matrix, _LAID, images[0].shape) < _SLIGHTLY_APART or found.preferred < _DOUBTED:
     return None
   return found if confidence.of_gain(float(gain), images, masks) >= confidence.ACCEPTED else None
 
@@ -98,12 +101,14 @@ def apart(
 ) -> float | None:
   """By how many pixels the farthest corner of a source lies from where the reference has it, if they plainly lie apart.
   doubted: of the same images."""
-  found = estimate(reference, source, reference_mask=reference_mask, source_mask=source_mask)
-  share = _share(found.matrix, reference.shape[:2])
+  found, size = estimate(reference, source, reference_mask=reference_mask, source_mask=source_mask), reference.shape[:2]
+  share = _share(found.matrix, _LAID, size)
   surely = share >= _APART and found.confidence >= _SURE
-  if not found.accepted or not surely and (share < _SLIGHTLY_APART or doubted.preferred < _PREFERRED):
+  if not surely and (share < _SLIGHTLY_APART or doubted.preferred < _PREFERRED):
     return None
-  return float(_distances(found.matrix, reference.shape[:2]).max())
+  if not found.accepted or _share(found.matrix, doubted.matrix, size) > _AGREED:
+    return None
+  return float(_distances(found.matrix, _LAID, size).max())
 
 
 def _in_pixels(parameters: Array, size: tuple[int, int]) -> np.ndarray:
@@ -111,11 +116,11 @@ def _in_pixels(parameters: Array, size: tuple[int, int]) -> np.ndarray:
   return frame @ transforms.homography(np.asarray(parameters, np.float64), np) @ np.linalg.inv(frame)
 
 
-def _distances(matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-  """[4] pixels, by which a transform moves the corners."""
+def _distances(one: np.ndarray, other: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+  """[4] pixels, between the corners under two transforms."""
   ends = transforms.corners(*size)
-  return np.linalg.norm(transforms.mapped(matrix, ends) - ends, axis=-1)
+  return np.linalg.norm(transforms.mapped(one, ends) - transforms.mapped(other, ends), axis=-1)
 
 
-def _share(matrix: np.ndarray, size: tuple[int, int]) -> float:
-  return float(_distances(matrix, size).mean() / max(size))
+def _share(one: np.ndarray, other: np.ndarray, size: tuple[int, int]) -> float:
+  return float(_distances(one, other, size).mean() / max(size))
