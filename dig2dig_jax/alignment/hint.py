@@ -30,7 +30,7 @@ _AGREED = 0.02  # by how much the quick look and the alignment may differ: not b
 _LAID = np.eye(3)  # the frames on each other
 _DOUBTED = 0.25  # nats per block, by which the quick look has to prefer its fit to be followed by the alignment
 
-# Arrays of `arguments` -> parameters [8] of the fit, its mean gain, and that of the frames laid on each other.
+# Arguments of `compare` -> parameters [8] of the fit, its mean gain, and that of the frames laid on each other.
 Compare = Callable[..., tuple[Array, Array, Array]]
 
 

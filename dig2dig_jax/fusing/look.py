@@ -57,7 +57,7 @@ def _look(pair: Pair, config: FuseConfig, say: Callable[[str], None]) -> Look:
 
 
 def _program(config: FuseConfig, say: Callable[[str], None]) -> hint.Compare:
-  """`hint.compiled`, from disk where it is stored. Made at the first call: most pairs that are too small need none."""
+  """`hint.compiled`, from disk where it is stored. Made at the first call: images that are too small need none."""
 
   def compare(*arguments):
     nonlocal program
