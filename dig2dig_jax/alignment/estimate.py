@@ -24,10 +24,10 @@ TRIED = 2  # starts of the grid that are refined
 _FREE, _FIXED = np.inf, 0.0
 # What is known beforehand of the parameters of `transforms`: two cameras that look the same way differ by a similarity,
 # and little else, unless the images support more.
-_ALIKE = (*[_FREE] * 4, 0.002, 0.002, 0.0015, 0.0015)
+ALIKE = (*[_FREE] * 4, 0.002, 0.002, 0.0015, 0.0015)
 _KNOWN = {
-  "auto": _ALIKE,
-  "flow": _ALIKE,
+  "auto": ALIKE,
+  "flow": ALIKE,
   "translation": (*[_FREE] * 2, *[_FIXED] * 6),
   "similarity": (*[_FREE] * 4, *[_FIXED] * 4),
   "affine": (*[_FREE] * 4, 0.02, 0.02, *[_FIXED] * 2),
@@ -35,11 +35,12 @@ _KNOWN = {
 }
 _RICHER = np.float32((*[_FREE] * 4, 0.008, 0.008, 0.006, 0.006))
 MODELS = tuple(_KNOWN)
-_WIDE = np.float32([6, 6, 5, 5, 4, 4, 3, 3, 2.5, 2, 2, 1.5, 1.5, 1.5])  # of the fit's windows, in pixels
+WIDE = np.float32([6, 6, 5, 5, 4, 4, 3, 3, 2.5, 2, 2, 1.5, 1.5, 1.5])  # of the fit's windows, in pixels
 _NARROW = np.float32([4, 3, 3, 2.5, 2, 2, 1.5, 1.5, 1.5])
-_REACH = 16  # pixels
+REACH = 16  # pixels
 _PLAIN = 1.5  # nats per block, of a start that needs no others beside it
 _SQUEEZED = 0.03  # natural logarithm of two aspects' ratio, from which one may be squeezed
+_FEW = 16  # pixels that an image has to show at least
 _WORTH = 0.75  # of a side that an image has at least to be compared at it
 
 
@@ -104,14 +105,12 @@ def estimate(
 
 
 def _estimate(reference, source, model, reference_mask, source_mask) -> Alignment:
-  images = [luminance(reference), luminance(source)]
-  masks = [np.ones(image.shape, bool) if mask is None else np.asarray(mask, bool)
-           for image, mask in zip(images, (reference_mask, source_mask), strict=True)]  # fmt: skip
-  if min(mask.sum() for mask in masks) < 16 or any(np.ptp(i[m]) == 0 for i, m in zip(images, masks, strict=True)):
-    return Alignment(_in_pixels(None, images), 0.0, 0.0, model)  # nothing to see
+  images, masks = seen(reference, source, reference_mask, source_mask)
+  if nothing_to_see(images, masks):
+    return Alignment(_in_pixels(None, images), 0.0, 0.0, model)
   known = np.float32(_KNOWN[model])
   parameters = _found(images, masks, known, turns=model != "translation")
-  parameters, _ = _refined(_look(images, masks, SIDE, parameters), known, _WIDE)
+  parameters, _ = _refined(_look(images, masks, SIDE, parameters), known, WIDE)
   view = _look(images, masks, SIDE, parameters)
   parameters, gain = _refined(view, known, _NARROW)
   believed = confidence.of_gain(gain, images, masks)
@@ -127,10 +126,24 @@ def _estimate(reference, source, model, reference_mask, source_mask) -> Alignmen
   found = Alignment(_in_pixels(parameters, images), believed, gain, model, features=count)
   if model == "flow":
     shape = images[0].shape
-    bent = flow.find(*view.levels, parameters, of_side(shape, view.side), _REACH)
+    bent = flow.find(*view.levels, parameters, of_side(shape, view.side), REACH)
     if bent is not None:
       found = found._replace(flow=bent.grid * transforms.frame(*shape)[0, 0], bounded=bent.bounded)
   return found
+
+
+def seen(reference, source, reference_mask, source_mask) -> tuple[list[np.ndarray], list[np.ndarray]]:
+  """(luminance, bool masks) of both, each [H, W], of the arguments of `estimate`."""
+  images = [luminance(reference), luminance(source)]
+  masks = [np.ones(image.shape, bool) if mask is None else np.asarray(mask, bool)
+           for image, mask in zip(images, (reference_mask, source_mask), strict=True)]  # fmt: skip
+  return images, masks
+
+
+def nothing_to_see(images, masks) -> bool:
+  """Whether one of them is hidden, or of one value."""
+  few = min(mask.sum() for mask in masks) < _FEW
+  return few or any(np.ptp(image[mask]) == 0 for image, mask in zip(images, masks, strict=True))
 
 
 def _closer(images, masks, view: "_View", parameters, prior, plain: np.ndarray) -> tuple[np.ndarray, int]:
@@ -166,12 +179,12 @@ def _finer(images, masks, view: "_View", parameters, gain: float, known) -> tupl
 
 def _found(images, masks, known, *, turns: bool) -> np.ndarray:
   """Parameters to refine: from the frames laid on each other where that is plainly right, else the best start."""
-  tried = [_refined(_look(images, masks, START, np.zeros(transforms.PARAMETERS, np.float32)), known, _WIDE)]
+  tried = [_refined(_look(images, masks, START, np.zeros(transforms.PARAMETERS, np.float32)), known, WIDE)]
   if tried[0][1] < _PLAIN:
     levels = [level(image, mask, SEARCH) for image, mask in zip(images, masks, strict=True)]
     found, correlations = starts.search(*levels, starts.grid(turns=turns), SEARCH // 4)
     best = np.argsort(-np.asarray(correlations))[:TRIED]
-    tried += [_refined(_look(images, masks, START, start), known, _WIDE) for start in np.asarray(found)[best]]
+    tried += [_refined(_look(images, masks, START, start), known, WIDE) for start in np.asarray(found)[best]]
   return max(tried, key=lambda one: one[1])[0]
 
 
@@ -187,7 +200,7 @@ class _View(NamedTuple):
 def _look(images, masks, side: int, around: np.ndarray) -> _View:
   reference, source = (level(image, mask, side) for image, mask in zip(images, masks, strict=True))
   size = np.float32(of_side(images[0].shape, side))
-  return _View(side, (reference, source), around, measure(reference, source, around, flow.NONE, size, _REACH))
+  return _View(side, (reference, source), around, measure(reference, source, around, flow.NONE, size, REACH))
 
 
 def _fitted(view: _View, known, widths, among=evidence.ALL) -> Fit:

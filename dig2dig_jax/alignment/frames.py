@@ -46,7 +46,7 @@ class Frames(NamedTuple):
   ) -> tuple[dict[str, Image], dict[str, dict[str, Any]]]:
     """(the images in one frame, what was done to each that had another size, JSON-able). UserError, naming the file,
     for one of another aspect."""
-    reference = reference_of(images, self.reference, self.last)
+    reference = self.frame_of(images)
     found, told = dict(images), {}
     size = images[reference].pixels.shape[:2]
     for source, image in images.items():
@@ -59,6 +59,10 @@ class Frames(NamedTuple):
       found[source], told[source] = resized(source, image, size, enlarge)
       told[source]["reference"] = reference
     return found, told
+
+  def frame_of(self, images: Mapping[str, Image]) -> str:
+    """The source that the others are brought to. UserError where it is not among them."""
+    return reference_of(images, self.reference, self.last)
 
 
 def reference_of(images: Mapping[str, Image], wanted: str, last: str) -> str:

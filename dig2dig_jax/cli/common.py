@@ -156,6 +156,7 @@ def fuse_config() -> FuseConfig:
     bit_depth=flags.BIT_DEPTH.value,
     described_by=flags.CHROMA_FROM.value or flags.SOURCES.value[-1],
     sheet=flags.SHEET.value,
+    looks=fuses and not flags.ALIGN.present and not flags.TRANSFORMS.value,
     results=flags.RESULTS_IN.value,
     shard=flags.SHARD.value,
     maps=flags.MAPS.value,

@@ -212,7 +212,7 @@ RESTORE_STEPS = integer(
 group("alignment")
 ALIGN = enum(
   "align", "off", ALIGNS, "Align the sources of each pair with this class of transforms; auto: a similarity, refined; "
-  "flow: also a smooth displacement, for parallax.",
+  "flow: also a smooth displacement, for parallax. Without this flag, a line reports if the first pair is not aligned.",
   "fuse", *SCORES,
 )  # fmt: skip
 ALIGN_OR = enum(

@@ -51,8 +51,9 @@ def run() -> int:
   learned = (prior.quick.least, prior.quick.most) if isinstance(prior, Swift) else None
   deghost = flags.DEGHOST_BY.value
   deghoster = None if deghost == "off" else Deghoster(deghost, flags.REFERENCE.value)
+  looks = config.looks and place.process == 0  # one line, however many processes there are
   config = dataclasses.replace(config, settings=settings, machine=machine, conditions=conditions, restorer=restorer,
-                               deghoster=deghoster, learned=learned)  # fmt: skip
+                               deghoster=deghoster, learned=learned, looks=looks)  # fmt: skip
   try:
     done = job.run(config, method, prior.params, place=place, engine=_engine())
   except UserError:

@@ -22,6 +22,7 @@ class FuseConfig(DataConfig):
   bucket: padded sides are multiples of it (pixels). batch_size: pairs per device and call; 0 chooses.
   tile, overlap, shard_image: see `Fuser`. bit_depth: of the PNGs, 8 or 16; 0 takes the sources' largest.
   described_by: the source whose description (EXIF, a profile of its colours) the fused images keep; empty for none.
+  looks: tell where the sources of the first pair plainly lie apart, see `look`.
   sheet: write a contact sheet of the first pairs. maps: write every weight map as PNG, and what CCF selected per step.
   colormap: (source, palette) whose colours are laid over the fused images; None for none.
   temperatures: write those of a radiometric source beside every image.
@@ -45,6 +46,7 @@ class FuseConfig(DataConfig):
   bit_depth: int = 8
   described_by: str = ""
   sheet: bool = True
+  looks: bool = False
   maps: bool = False
   temperatures: bool = False
   colormap: tuple[str, str] | None = None

@@ -8,6 +8,7 @@ import numpy as np
 from dig2dig_jax.alignment import aligner, ghosts
 from dig2dig_jax.data import duplicates, told, validity
 from dig2dig_jax.data.pairs import LoadedPair
+from dig2dig_jax.fusing import look
 from dig2dig_jax.fusing.config import FuseConfig
 from dig2dig_jax.restoration import blind, blind_restorer
 
@@ -24,6 +25,7 @@ class Facts:
     self.same: list[str] = []
     self.aligned: list[tuple[str, dict[str, Any]]] = []
     self.moved: list[tuple[str, Mapping[str, ghosts.Moved]]] = []
+    self.looks: list[look.Look] = []
     # Of each pair: the noise in its sources [K, 2], in [-1, 1]; how far its gains contradict each other.
     self.noise: dict[str, np.ndarray] = {}
     self.contradictions: dict[str, float] = {}
@@ -55,7 +57,7 @@ class Facts:
     for valid in self.valid:
       tally.add(valid)
     lines = duplicates.lines(self.same) + told.lines(config.sources, self.told)
-    lines += aligner.lines(self.aligned) + ghosts.lines(self.moved)
+    lines += aligner.lines(self.aligned) + look.lines(self.looks) + ghosts.lines(self.moved)
     lines += tally.lines() + of_fuser
     lines += blind.told(config.sources, list(self.noise.values())) + blind_restorer.told(config.sources, self.lost)
     if config.learned is not None:

@@ -18,6 +18,7 @@ from dig2dig_jax.fusing.batches import Batch, batches
 from dig2dig_jax.fusing.config import FuseConfig
 from dig2dig_jax.fusing.facts import Facts
 from dig2dig_jax.fusing.fuser import Fuser
+from dig2dig_jax.fusing.look import look
 from dig2dig_jax.fusing.processes import stopped_by_signal
 from dig2dig_jax.fusing.programs import Programs
 from dig2dig_jax.fusing.progress import Progress
@@ -97,6 +98,7 @@ class Run:
   def fuse(self, todo: Agenda | Sequence[Pair], *, ahead: int) -> None:
     config, report, fuser = self.config, self.report, self.fuser
     start, before, compiling = time.monotonic(), len(report.failed), fuser.compile_seconds
+    first: Pair | None = None  # that could be read
     self._tell_failures()
     stream = batches(
       self._due(todo),
@@ -115,6 +117,7 @@ class Run:
     ):
       try:
         for batch in stream:
+          first = first or self.pairs[batch.pairs[0].name]
           for pair in batch.pairs:
             self.facts.add(pair)
           self.under_way.append(
@@ -129,11 +132,13 @@ class Run:
         self._count(leave=0)  # also after a fault in reading: computed results are written
         self._tell_failures()
         progress.at(report.done + len(report.failed) - before)
+      report.seconds = time.monotonic() - start - (fuser.compile_seconds - compiling)
+      if config.looks and first is not None and not stopped.is_set():
+        self.facts.looks.append(look(first, config, say))
     report.stopped_by = stopped.by
     report.left = len(todo) - report.done - (len(report.failed) - before)
     report.notes += self.facts.lines(config, fuser.notes) if self.tells else fuser.notes
     report.compile_seconds, report.programs = fuser.compile_seconds, fuser.programs
-    report.seconds = time.monotonic() - start - (fuser.compile_seconds - compiling)
     self.results.try_sheet(again=not report.skipped)
 
   def _due(self, todo: Agenda | Sequence[Pair]) -> Iterator[Pair]:

@@ -17,7 +17,7 @@ class Worker:
   """`Work` on the devices of this process. Call with the pairs of a task."""
 
   def __init__(self, work: Work):
-    self._work, self._fuser = work, None
+    self._work, self._fuser, self._looked = work, None, False
     notes = []
     if work.config.program_cache is not None and (told := compile_cache.use(work.config.program_cache)):
       notes.append(told)
@@ -29,7 +29,7 @@ class Worker:
     lines = _Lines()
     name = sharded.task_name([pair.name for pair in pairs], work.identity.fingerprint)
     out = sharded.place_of(config.out, config.results, len(pairs), name=name)
-    config = dataclasses.replace(config, out=out)
+    config = dataclasses.replace(config, out=out, looks=config.looks and not self._looked)
     if isinstance(out, sharded.ShardFolder):  # a worker that was lost may have put this task's shard before
       lines.lines += out.standing_lines(work.identity.fingerprint)
       there = {line["id"] for line in lines.lines}
@@ -45,7 +45,7 @@ class Worker:
                           fuser=self._fuser, tells=False)  # fmt: skip
       compiled, seconds = run.fuser.programs, run.fuser.compile_seconds
       run.fuse(list(pairs), ahead=work.ahead)
-    self._fuser = run.fuser
+    self._fuser, self._looked = run.fuser, self._looked or bool(run.facts.looks)
     report.programs -= compiled
     report.compile_seconds -= seconds
     self._fuser.notes.clear()

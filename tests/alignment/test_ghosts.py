@@ -140,7 +140,7 @@ def by_command(tiny_prior, tmp_path, capsys):
   def call(out, *more):
     with flagsaver.flagsaver():
       launch.parse(["launch.py", f"--flagfile={ROOT}/mef.flags", f"--prior={tiny_prior}", f"--data={tmp_path / 'data'}",
-                    f"--out={tmp_path / out}", "--compile_cache=", "--nosheet", "--maps", *more,
+                    f"--out={tmp_path / out}", "--compile_cache=", "--nosheet", "--maps", "--align=off", *more,
                     *(f"--{name}={value}" for name, value in QUICK.items())])  # fmt: skip
       assert launch.main(["launch.py"]) == 0
     return to_uint8(read_image(tmp_path / out / "a.png").pixels).astype(int), capsys.readouterr().err

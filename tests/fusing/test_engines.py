@@ -162,6 +162,15 @@ def test_a_shard_that_a_lost_worker_put_is_not_made_again(root, method, plain, f
   assert fuse(method, root / "data", out, results="webdataset", shard=4).skipped == len(NAMES)
 
 
+def test_a_worker_looks_at_the_first_pair_that_it_fuses(root, method, fuser):
+  config = job.FuseConfig(data=root / "data", out=root / "looks", sources=("ir", "vi"), bucket=16, looks=True)
+  pairs = config.find()[0]
+  worker = Worker(engines.Work(config, method, conv_params(), ledger.Identity({}, "x", "y"), 0))
+  worker._fuser = fuser[0] if fuser else None
+  first, second = worker(pairs[:2]), worker(pairs[2:4])
+  assert [found.pair for found in first.facts.looks] == [pairs[0].name] and second.facts.looks == []
+
+
 def same_lines(done):
   return json.loads(json.dumps([one.lines for one in done]))
 
