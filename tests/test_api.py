@@ -31,7 +31,7 @@ ALLOWED = {
   "models": {"ops"},
   "sampling": {"ops"},
   "data": {"ops", "stores"},
-  "alignment": {"data", "ops", "strict_json"},
+  "alignment": {"assets", "data", "models", "ops", "strict_json"},
   "priors": {"assets", "models", "ops", "sampling", "strict_json"},
   "porting": {"priors", "models", "sampling"},
   "restoration": {"priors", "data", "sampling", "ops"},

@@ -67,12 +67,11 @@ def maximised(
     free: [K], 0 for parameters that are held.
   """
   count, side, _ = surfaces.log_likelihood.shape
-  offsets = sampling.grid(side, side).reshape(1, -1, 2) - side // 2
+  offsets = _offsets(side)
   likelihood = jnp.exp(surfaces.log_likelihood).reshape(count, -1)
 
   def seen(at, width):
-    window = jnp.exp(-0.5 * ((offsets - at[:, None]) ** 2).sum(-1) / width**2)
-    mass = likelihood * window
+    mass = likelihood * _window(side, at, width)
     density = mass.sum(-1) / (2 * jnp.pi * width**2)
     mass /= jnp.maximum(mass.sum(-1, keepdims=True), 1e-30)
     mean = mass @ offsets[0]
@@ -97,5 +96,27 @@ def maximised(
     return parameters + jnp.linalg.solve(curvature, gradient * free), None
 
   parameters, _ = jax.lax.scan(step, start, widths)
-  density, _, _ = seen(displacement(parameters), widths[-1])
-  return Fit(parameters, jnp.log((1 - _OUTLIERS) * density * side**2 + _OUTLIERS))
+  return Fit(parameters, gains(surfaces.log_likelihood, displacement(parameters), widths[-1]))
+
+
+def gains(log_likelihood: Array, at: Array, width: Array | float) -> jax.Array:
+  """[N] nats, by how much the likelihood of blocks at a displacement exceeds that of guessing.
+
+  Args:
+    log_likelihood: [N, S, S], of `Surfaces`.
+    at: [N, 2] pixels.
+    width: standard deviation in pixels of the window that likelihood is averaged in.
+  """
+  mass = jnp.exp(log_likelihood).reshape(at.shape[0], -1) * _window(log_likelihood.shape[-1], at, width)
+  density = mass.sum(-1) / (2 * jnp.pi * width**2)
+  return jnp.log((1 - _OUTLIERS) * density * log_likelihood[0].size + _OUTLIERS)
+
+
+def _window(side: int, at: Array, width: Array | float) -> jax.Array:
+  """[N, side^2]: of displacements, around [N, 2]."""
+  return jnp.exp(-0.5 * ((_offsets(side) - at[:, None]) ** 2).sum(-1) / width**2)
+
+
+def _offsets(side: int) -> jax.Array:
+  """[1, side^2, 2]: the displacements of a surface, (x, y)."""
+  return sampling.grid(side, side).reshape(1, -1, 2) - side // 2

@@ -29,7 +29,7 @@ def orientations(gray: Array, mask: Array, *, around: int = 0) -> jax.Array:
   mask, taps = mask[..., None], gaussian_kernel(_BLUR)
   weight = separable_filter(mask, taps, border="constant")
   smooth = separable_filter(gray[..., None] * mask, taps, border="constant") / jnp.maximum(weight, 1e-3)
-  inside = _eroded(weight[..., 0] > 0.99)[..., None].astype(gray.dtype)
+  inside = _inside(weight).astype(gray.dtype)
   across = 0.5 * (jnp.roll(smooth, -1, 1) - jnp.roll(smooth, 1, 1)) * inside
   down = 0.5 * (jnp.roll(smooth, -1, 0) - jnp.roll(smooth, 1, 0)) * inside
   angles = np.arange(DIRECTIONS).reshape(1, 1, -1) * np.pi / DIRECTIONS
@@ -47,7 +47,13 @@ def orientations(gray: Array, mask: Array, *, around: int = 0) -> jax.Array:
   return (maps - mean) * inside
 
 
-def _eroded(inside: Array) -> jax.Array:
-  """bool [H, W], less a pixel at its border and at the frame's."""
+def usable(mask: Array) -> jax.Array:
+  """Where structure is found, [H, W, 1] of 0 and 1, of a mask [H, W, 1]."""
+  return _inside(separable_filter(mask, gaussian_kernel(_BLUR), border="constant")).astype(mask.dtype)
+
+
+def _inside(weight: Array) -> jax.Array:
+  """bool [H, W, 1], of smoothed masks: less a pixel at its border and at the frame's."""
+  inside = weight[..., 0] > 0.99
   inside &= jnp.roll(inside, 1, 0) & jnp.roll(inside, -1, 0) & jnp.roll(inside, 1, 1) & jnp.roll(inside, -1, 1)
-  return inside.at[jnp.array([0, -1])].set(False).at[:, jnp.array([0, -1])].set(False)
+  return inside.at[jnp.array([0, -1])].set(False).at[:, jnp.array([0, -1])].set(False)[..., None]

@@ -12,12 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dig2dig_jax.alignment import sampling, spline, structure, transforms
+from dig2dig_jax.alignment import descriptor, sampling, spline, transforms
 from dig2dig_jax.alignment.levels import Level
 from dig2dig_jax.ops.arrays import Array
 
 BLOCKS = 7, 9  # down and across
-_WINDOW = 64  # pixels that a block is wide
+WINDOW = 64  # pixels that a block is wide
 _TEMPERATURE = 0.03  # of correlations: what is so much lower is e times less likely
 _FLOOR = 0.02  # of the mean energy that an empty block counts as having
 _TOGETHER = 21  # blocks at once
@@ -36,7 +36,7 @@ def measure(reference: Level, source: Level, parameters: Array, flow: Array, siz
   """The surfaces around a transform of displaced points.
 
   Args:
-    reference, source: of the same padded size, `_WINDOW` at least.
+    reference, source: of the same padded size, `WINDOW` at least.
     parameters: [8], see `transforms`.
     flow: [R, K, 2], displacements of the reference's points in half diagonals, see `spline`.
     size: [2], height and width of the reference within its padded square.
@@ -47,21 +47,34 @@ def measure(reference: Level, source: Level, parameters: Array, flow: Array, siz
   rows, columns = (jnp.arange(padded) / jnp.maximum(side - 1, 1) for side in (size[0], size[1]))
   points = sampling.grid(padded, padded) + reference.frame[0, 0] * spline.dense(flow, rows, columns, jnp)
   gray, mask = sampling.seen(source.gray, source.mask, transforms.apply(matrix, points))
-  maps = structure.orientations(reference.gray, reference.mask)
-  other = jnp.concatenate([structure.orientations(gray, mask), mask[..., None]], -1)
-  other = jnp.pad(other, ((reach, reach), (reach, reach), (0, 0)))
-  half, full = _WINDOW // 2, _WINDOW + 2 * reach
-  down, across = (jnp.round(jnp.linspace(0.0, 1.0, count) * jnp.maximum(side - _WINDOW, 0.0))
+  params = descriptor.embedded()
+  maps, other = descriptor.maps(params, reference.gray, reference.mask), descriptor.maps(params, gray, mask)
+  down, across = (jnp.round(jnp.linspace(0.0, 1.0, count) * jnp.maximum(side - WINDOW, 0.0))
                   for count, side in zip(BLOCKS, (size[0], size[1]), strict=True))  # fmt: skip
   corners = jnp.stack(jnp.meshgrid(across, down), -1).reshape(-1, 2)
-  taper = np.hanning(_WINDOW + 2)[1:-1]
+  return Surfaces(corners + WINDOW // 2, correlated(maps, other, mask, corners, reach))
+
+
+def correlated(maps: Array, other: Array, mask: Array, corners: Array, reach: int) -> jax.Array:
+  """log_likelihood [N, S, S] of blocks of `maps` among `other`.
+
+  Args:
+    maps, other: [P, P, C], of the reference and of the source as it is placed.
+    mask: [P, P], where the source is valid.
+    corners: [N, 2], the upper left corners (x, y) of the blocks.
+    reach: as in `measure`.
+  """
+  other = jnp.concatenate([other, mask[..., None]], -1)
+  other = jnp.pad(other, ((reach, reach), (reach, reach), (0, 0)))
+  full = WINDOW + 2 * reach
+  taper = np.hanning(WINDOW + 2)[1:-1]
   taper = np.float32(np.outer(taper, taper) / taper.sum() ** 2)
   spectrum = lambda x: jnp.fft.rfft2(x, (full, full), axes=(0, 1))  # noqa: E731
   of_taper = spectrum(jnp.asarray(taper)).conj()
 
   def correlate(corner):
     x, y = corner.astype(jnp.int32)
-    block = jax.lax.dynamic_slice(maps, (y, x, 0), (_WINDOW, _WINDOW, maps.shape[-1]))
+    block = jax.lax.dynamic_slice(maps, (y, x, 0), (WINDOW, WINDOW, maps.shape[-1]))
     area = jax.lax.dynamic_slice(other, (y, x, 0), (full, full, other.shape[-1]))
     area, seen = area[..., :-1], spectrum(area[..., -1])
     weighted = block * taper[..., None]
@@ -74,4 +87,4 @@ def measure(reference: Level, source: Level, parameters: Array, flow: Array, siz
     score = jnp.where(overlap > 0.5, score, score.min())
     return jax.nn.log_softmax(score.reshape(-1) / _TEMPERATURE).reshape(score.shape)
 
-  return Surfaces(corners + half, jax.lax.map(correlate, corners, batch_size=_TOGETHER))
+  return jax.lax.map(correlate, corners, batch_size=_TOGETHER)

@@ -5,7 +5,8 @@
 
 Every source of every pair is reduced to luminance and to the square in its middle. White noise is added, and in the
 last column of the second table also a random offset per column with a standard deviation of 8 of 255; the result is
-rounded to 8 bits. The last column of the first table is what the scenes' own detail adds (`blind.DETAIL`). `blind.measured` is what a fusion uses; no network is evaluated.
+rounded to 8 bits. The last column of the first table is what the scenes' own detail adds (`blind.DETAIL`).
+`blind.measured` is what a fusion uses; no network is evaluated.
 """
 
 import argparse

@@ -26,7 +26,6 @@ RANGES = {
   "unknown": Range(0.10, 8, (0.75, 1.33), 0.01, ratio=4, parallax=0.004),
 }
 _BUMPS = 4  # of a smooth random field, along each side
-_KNOTS = 5  # of a tone curve
 
 
 class Warped(NamedTuple):
@@ -49,18 +48,6 @@ def draw(rng: np.random.Generator, kind: Range, size: tuple[int, int]) -> np.nda
   turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
   moved = (ends - centre) @ turn.T + centre + shift + rng.uniform(-1, 1, (4, 2)) * kind.corner * sides
   return cv2.getPerspectiveTransform(np.float32(ends), np.float32(moved)).astype(np.float64)
-
-
-def other_kind(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-  """What another sensor might see of uint8 [H, W], registered to the pixel: two tone curves that rise and fall, each
-  where a smooth random field says, softer edges, noise."""
-  tones = np.linspace(0, 255, _KNOTS)
-  curves = [np.interp(image, tones, rng.uniform(0, 255, _KNOTS)) for _ in range(2)]
-  field = cv2.resize(rng.normal(size=(_BUMPS, _BUMPS)).astype(np.float32), image.shape[::-1],
-                     interpolation=cv2.INTER_CUBIC)  # fmt: skip
-  share = 1 / (1 + np.exp(-4 * field))
-  made = cv2.GaussianBlur(share * curves[0] + (1 - share) * curves[1], (0, 0), rng.uniform(0.7, 1.8))
-  return np.uint8(np.clip(np.rint(made + rng.normal(scale=3, size=made.shape)), 0, 255))
 
 
 def warp(image: np.ndarray, rng: np.random.Generator, kind: Range, valid: np.ndarray | None = None) -> Warped:

@@ -6,8 +6,9 @@ import pytest
 from scenes import scene, write
 
 from dig2dig_jax.alignment import transforms
-from dig2dig_jax.benchmarks import alignment, known_pairs, other_aligners, warps
+from dig2dig_jax.benchmarks import alignment, other_aligners, warps
 from dig2dig_jax.benchmarks.placements import Placement, best_homography, corner_error, overlap_error
+from dig2dig_jax.data import other_kinds
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.errors import UserError
 
@@ -62,11 +63,11 @@ def test_no_homography_does_better_over_the_overlap_than_the_best_one():
 
 def test_planes_and_exposures_of_one_image_lie_on_each_other_and_show_different_parts_of_it():
   image = np.random.default_rng(3).integers(0, 256, (120, 160)).astype(np.uint8)
-  near, far = known_pairs.focal_planes(image, np.random.default_rng(2))
+  near, far = other_kinds.focal_planes(image, np.random.default_rng(2))
   lost = [np.abs(np.float32(one) - image) for one in (near, far)]
   assert np.median(np.minimum(*lost)) <= 1.5 and min(one.mean() for one in lost) > 10  # sharp in one, soft in the other
   smooth = np.tile(np.linspace(20, 235, 160), (120, 1)).astype(np.uint8)
-  longer, shorter = (one.mean(0) for one in known_pairs.exposures(smooth, np.random.default_rng(2)))
+  longer, shorter = (one.mean(0) for one in other_kinds.exposures(smooth, np.random.default_rng(2)))
   assert longer[-1] == 255 and shorter[-1] < 200  # clipped in one only
   unclipped = longer < 250
   assert np.all(longer > shorter + 5) and np.corrcoef(longer[unclipped], shorter[unclipped])[0, 1] > 0.99
@@ -115,7 +116,7 @@ def test_pairs_that_features_cannot_register_are_left_out_and_said(tmp_path, mon
 
 def test_another_kind_of_image_lies_on_its_own_and_looks_another_way():
   image = scene(2, 120, 160, 1)[..., 0]
-  one, again, other = (warps.other_kind(image, np.random.default_rng(seed)) for seed in (1, 1, 2))
+  one, again, other = (other_kinds.sensor(image, np.random.default_rng(seed)) for seed in (1, 1, 2))
   np.testing.assert_array_equal(one, again)
   assert one.dtype == np.uint8 and one.shape == image.shape and np.any(one != other)
   assert abs(np.corrcoef(image.ravel(), one.ravel())[0, 1]) < 0.9

@@ -1,0 +1,67 @@
+"""How does a place look to any camera? By the direction of its edges, and by what a small network has learned.
+
+Channel features of orientated gradients (`structure`) are the network's input and stay beside its answer. It was taught
+to make the right displacement of blocks likely (`training.descriptor`), of infrared with visible images and of images
+made to look like those of other sensors, focal planes and exposures.
+"""
+
+import functools
+import zipfile
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dig2dig_jax.alignment import structure
+from dig2dig_jax.assets import DESCRIPTOR
+from dig2dig_jax.errors import UserError, one_line
+from dig2dig_jax.models.descriptor import DescriptorNet
+from dig2dig_jax.ops.arrays import Array
+from dig2dig_jax.ops.filters import gaussian_kernel, separable_filter
+
+CHANNELS = structure.DIRECTIONS + 2  # that the network reads
+_AROUND = 6.0  # pixels: standard deviation of the neighbourhood that contrast is measured in
+_LEAST = 0.1  # of the range, the deviation below which contrast is not stretched further
+_FLOOR = 0.3  # length of an answer, well below which it counts as none
+
+Params = Mapping[str, Mapping[str, Array]]
+
+
+@functools.cache
+def embedded() -> Params:
+  """Parameters of the network that comes with the package. UserError for a file that cannot be read."""
+  found: dict[str, dict[str, np.ndarray]] = {}
+  try:
+    with np.load(DESCRIPTOR) as file:
+      for name in file.files:
+        layer, leaf = name.split("/")
+        found.setdefault(layer, {})[leaf] = file[name]
+  except (OSError, ValueError, zipfile.BadZipFile) as error:
+    raise UserError(f"{DESCRIPTOR}: expected the network that alignment compares images by, found {one_line(error)}; "
+                    "take it from the repository again") from error  # fmt: skip
+  return found
+
+
+def maps(params: Params | None, gray: Array, mask: Array) -> jax.Array:
+  """[H, W, DIRECTIONS + 8]: orientated structure and the network's answer, each of length 1 at most before its mean
+  over the image is subtracted; 0 outside.
+
+  Args:
+    params: of `DescriptorNet`; None for orientated structure alone.
+    gray: [H, W] in [0, 1], even sides.
+    mask: [H, W], 1 where the image is valid and 0 elsewhere.
+  """
+  edges, mask = structure.orientations(gray, mask), mask[..., None]
+  if params is None:
+    return edges
+  inside = structure.usable(mask)
+  gray, taps = gray[..., None], gaussian_kernel(_AROUND)
+  weight = jnp.maximum(separable_filter(mask, taps, border="constant"), 1e-3)
+  contrast = (gray - separable_filter(gray * mask, taps, border="constant") / weight) * mask
+  deviation = jnp.sqrt(separable_filter(contrast**2, taps, border="constant") / weight + _LEAST**2)
+  seen = jnp.concatenate([edges, contrast / deviation, (gray - 0.5) * mask], -1)
+  answer = DescriptorNet().apply({"params": params}, seen[None])[0]
+  answer /= jnp.sqrt((answer**2).sum(-1, keepdims=True) + _FLOOR**2)
+  mean = (answer * inside).sum((0, 1), keepdims=True) / jnp.maximum(inside.sum((0, 1), keepdims=True), 1)
+  return jnp.concatenate([edges, (answer - mean) * inside], -1)
