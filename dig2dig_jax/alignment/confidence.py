@@ -12,10 +12,10 @@ ACCEPTED = 0.5  # least confidence
 
 # Logistic functions of the mean gain in nats per block, and of the distance in half diagonals between the corners as
 # either half of the blocks has them.
-_HALF, _SLOPE = 0.4, 0.08
+_HALF, _SLOPE = 0.65, 0.08
 _APART, _APART_SLOPE = 0.016, 0.002
 # Heads on black look alike, whoever's they are, and edges of two kinds of scan are of different tissue: more is asked.
-_HALF_OF_SCANS = 1.5
+_HALF_OF_SCANS = 0.85
 _ON_BLACK, _BLACK = 0.35, 0.03  # share of the pixels that are black in every scan, and of the range that counts as it
 
 

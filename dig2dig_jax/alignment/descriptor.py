@@ -33,7 +33,7 @@ def embedded() -> Params:
   """Parameters of the network that comes with the package. UserError for a file that cannot be read."""
   found: dict[str, dict[str, np.ndarray]] = {}
   try:
-    with np.load(DESCRIPTOR) as file:
+    with DESCRIPTOR.open("rb") as raw, np.load(raw) as file:
       for name in file.files:
         layer, leaf = name.split("/")
         found.setdefault(layer, {})[leaf] = file[name]

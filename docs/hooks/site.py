@@ -25,6 +25,7 @@ ELSEWHERE = {
   "priors/embedded.md": "checkpoints/embedded/README.md",
   "priors/drfusion.md": "checkpoints/drfusion/README.md",
   "priors/swift.md": "checkpoints/swift/README.md",
+  "priors/descriptor.md": "checkpoints/descriptor/README.md",
 }
 # Rooms of the package, as the reference groups them.
 ROOMS = {

@@ -24,15 +24,15 @@ def test_an_example_says_where_the_source_shows_what_the_reference_does(photogra
   pair = Pair(np.float32(photograph), half, np.diag([0.5, 0.5, 1.0]))
 
   @jax.jit
-  def places(reference, source, corners):
+  def likelihoods(reference, source, corners):
     maps = [structure.orientations(one.gray, one.mask) for one in (reference, source)]
-    likely = surfaces.correlated(*maps, source.mask, corners, REACH)
-    best = likely.reshape(len(corners), -1).argmax(-1)
-    return np.stack([1, 0]) * (best // likely.shape[1])[:, None] + np.stack([0, 1]) * (best % likely.shape[1])[:, None]
+    return surfaces.correlated(*maps, source.mask, corners, REACH)
 
   for seed in range(3):
     made = example(pair, 224, 40, np.random.default_rng(seed))
-    found = np.asarray(places(made.reference, made.source, made.corners))[:, ::-1] - REACH  # (x, y)
+    likely = np.asarray(likelihoods(made.reference, made.source, made.corners))
+    rows, columns = np.unravel_index(likely.reshape(len(likely), -1).argmax(-1), likely.shape[1:])
+    found = np.stack([columns, rows], -1) - REACH
     off = np.linalg.norm(found - made.displacements, axis=-1)
     assert np.median(off) < 1 and np.abs(made.displacements).max() > 3
     assert np.linalg.norm(made.displacements, axis=-1).std() > 0.2  # not a shift alone
@@ -52,7 +52,8 @@ def test_weights_survive_their_file_and_damage_is_told(tmp_path, monkeypatch):
   monkeypatch.setattr(descriptor, "DESCRIPTOR", tmp_path / "model.npz")
   again = descriptor.embedded.__wrapped__()
   jax.tree.map(np.testing.assert_array_equal, params, again)
-  assert jax.tree.structure(jax.tree.map(np.shape, again)) == jax.tree.structure(training.initial(0))
+  abstract = jax.eval_shape(lambda: training.initial(0))
+  assert jax.tree.map(np.shape, again) == jax.tree.map(lambda leaf: leaf.shape, abstract)
   (tmp_path / "model.npz").write_bytes(b"PK\3\4 and then nothing")
   with pytest.raises(UserError, match=r"model\.npz: expected the network"):
     descriptor.embedded.__wrapped__()
