@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dig2dig_jax import align
-from dig2dig_jax.alignment import spline, stored, structure, warp
+from dig2dig_jax.alignment import confidence, spline, stored, structure, warp
 from dig2dig_jax.alignment.aligner import Aligner, lines
 from dig2dig_jax.alignment.estimate import estimate
 from dig2dig_jax.alignment.transforms import corner_error, mapped
@@ -113,9 +113,10 @@ def test_two_scenes_and_an_empty_image_are_refused(image):
 def test_heads_on_black_are_asked_for_more(image):
   head = np.zeros(SIZE, bool)
   head[30:120, 50:150] = True
-  scan = np.where(head, image // 2 + 120, 0).astype(np.uint8)
-  other = np.where(head, made.scene(5) // 2 + 120, 0).astype(np.uint8)  # the same outline, another inside
-  assert not estimate(scan, other).accepted
+  scan, everywhere = np.where(head, image // 2 + 120, 0).astype(np.uint8), np.ones(SIZE, bool)
+  of_scenes, of_scans, of_both = (confidence.of_gain(0.75, images, [everywhere] * 2)
+                                  for images in ([image, image], [scan, scan], [scan, image]))  # fmt: skip
+  assert of_scans < 0.5 < of_scenes == of_both
 
 
 def test_what_is_outside_of_the_mask_does_not_matter(image):
