@@ -53,7 +53,7 @@ def beyond(sources: Sequence[str], found: Sequence[np.ndarray], learned: tuple[f
   lines = []
   for number, source in enumerate(sources):
     own = np.asarray([one[number][0] for one in found]) / LEVEL
-    wanted = np.asarray(without_detail(own * LEVEL)) / LEVEL
+    wanted = np.asarray(without_detail(jnp.asarray(own * LEVEL))) / LEVEL
     outside = own[(own * LEVEL > FROM) & ((wanted < learned[0]) | (wanted > learned[1]))]
     if len(outside):
       lines.append(f"{source}: noise of {len(outside)} of {len(own)} images, up to {outside.max():.0f} of 255, is "
