@@ -11,13 +11,14 @@ GAINS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "gains.md"
 
 
 def test_noise_and_stripes_that_were_added_are_found(quick_compile, monkeypatch):
-  monkeypatch.setattr(noise_estimates, "SIGMAS", (20,))
+  monkeypatch.setattr(noise_estimates, "SIGMAS", (8, 20))
   monkeypatch.setattr(noise_estimates, "BESIDE", (0,))
   rows, columns = np.mgrid[:64, :64] / 64
   smooth = np.repeat((0.6 * np.sin(3 * rows) * np.cos(2 * columns))[..., None], 3, -1).astype(np.float32)
-  noise, stripes = (text.splitlines()[2].strip("| ").split(" | ")
-                    for text in noise_estimates.run([("a", smooth), ("b", -smooth)]).split("\n\n"))  # fmt: skip
-  assert noise[:2] == ["20", "2"] and all(0.85 < float(share) < 1.15 for share in noise[2:])
+  texts = noise_estimates.run([("a", smooth), ("b", -smooth)]).split("\n\n")
+  (faint, noise), (stripes,) = ([line.strip("| ").split(" | ") for line in text.splitlines()[2:]] for text in texts)
+  assert noise[:2] == ["20", "2"] and all(0.85 < float(share) < 1.15 for share in noise[2:5]) and noise[5] == "–"
+  assert all(float(detail) < 4 for detail in faint[5].split(", "))  # the scene is smooth
   assert stripes == ["0", "2", "0", "0", "2"]
 
 
