@@ -30,14 +30,20 @@ Params = Mapping[str, Mapping[str, Array]]
 
 @functools.cache
 def embedded() -> Params:
-  """Parameters of the network that comes with the package. UserError for a file that cannot be read."""
+  """Parameters of the network that comes with the package. UserError for a file that does not hold them."""
   found: dict[str, dict[str, np.ndarray]] = {}
   try:
     with DESCRIPTOR.open("rb") as raw, np.load(raw) as file:
       for name in file.files:
         layer, leaf = name.split("/")
         found.setdefault(layer, {})[leaf] = file[name]
-  except (OSError, ValueError, zipfile.BadZipFile) as error:
+    network = DescriptorNet()
+    expected = jax.eval_shape(lambda: network.init(jax.random.key(0), jnp.zeros((1, 8, 8, CHANNELS))))["params"]
+    if jax.tree.map(np.shape, found) != jax.tree.map(np.shape, expected):
+      raise ValueError("layers of another network")
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found)):
+      raise ValueError("values that are not finite")
+  except (EOFError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
     raise UserError(f"{DESCRIPTOR}: expected the network that alignment compares images by, found {one_line(error)}; "
                     "take it from the repository again") from error  # fmt: skip
   return found

@@ -100,6 +100,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
   parser.add_argument("--limit", type=int, default=0, help="pairs of each folder; 0 for all")
   parser.add_argument("--seed", type=int, default=0)
   given = parser.parse_args(arguments)
+  for name in ("middle", "limit"):
+    if getattr(given, name) < 0:
+      parser.error(f"--{name}={getattr(given, name)}: expected 0 or more")
   sources = tuple(given.sources.split(","))
   folders = [Path(name) for name in given.data.split(",")]
   return status(lambda: run(planes(folders, sources, given.middle, given.limit), given.seed))

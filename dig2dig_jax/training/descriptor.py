@@ -133,11 +133,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
   given = parser.parse_args(arguments)
   folders, sources = [Path(name) for name in given.data.split(",")], tuple(given.sources.split(","))
   try:
+    for name in ("every", "steps"):
+      if getattr(given, name) < 1:
+        raise UserError(f"--{name}={getattr(given, name)}: expected 1 or more")
     if given.measure:
       print(measured(folders, sources, given.every), end="")
       return 0
     if given.photographs is None or given.out is None:
-      raise UserError("expected --photographs=FOLDER and --out=FOLDER to train, or --measure, found neither")
+      raise UserError("expected --photographs=FOLDER and --out=FOLDER to train, or --measure, found one or none")
     pairs = [pair for folder in folders for pair in registered(folder, sources, slice(None, None, given.every))]
     photographs = [np.uint8(np.rint(127.5 * luminance(read_image(path).pixels) + 127.5))
                    for path in list_images(given.photographs)]  # fmt: skip

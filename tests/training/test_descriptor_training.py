@@ -54,9 +54,22 @@ def test_weights_survive_their_file_and_damage_is_told(tmp_path, monkeypatch):
   jax.tree.map(np.testing.assert_array_equal, params, again)
   abstract = jax.eval_shape(lambda: training.initial(0))
   assert jax.tree.map(np.shape, again) == jax.tree.map(lambda leaf: leaf.shape, abstract)
-  (tmp_path / "model.npz").write_bytes(b"PK\3\4 and then nothing")
-  with pytest.raises(UserError, match=r"model\.npz: expected the network"):
-    descriptor.embedded.__wrapped__()
+  without, strange = ({**params, "out": leaf} for leaf in ({}, {"bias": np.full(8, np.nan), "kernel": np.ones(1)}))
+  nan = {**params, "out": {**params["out"], "bias": np.full(8, np.nan)}}
+  damaged = [b"PK\3\4 and then nothing", b""]
+  for other in (without, strange, nan):
+    training.write(tmp_path / "model.npz", other)
+    damaged.append((tmp_path / "model.npz").read_bytes())
+  for content in damaged:
+    (tmp_path / "model.npz").write_bytes(content)
+    with pytest.raises(UserError, match=r"model\.npz: expected the network"):
+      descriptor.embedded.__wrapped__()
+
+
+@pytest.mark.parametrize("wrong", ["--every=0", "--steps=0", "--every=1"])
+def test_wrong_arguments_are_told_in_a_line(wrong, tmp_path, capsys):
+  assert training.main([f"--data={tmp_path}", f"-o{tmp_path}", wrong]) == 2
+  assert "expected" in capsys.readouterr().err
 
 
 @pytest.mark.slow
