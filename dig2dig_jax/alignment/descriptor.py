@@ -61,7 +61,6 @@ def maps(params: Params | None, gray: Array, mask: Array) -> jax.Array:
   edges, mask = structure.orientations(gray, mask), mask[..., None]
   if params is None:
     return edges
-  inside = structure.usable(mask)
   gray, taps = gray[..., None], gaussian_kernel(_AROUND)
   weight = jnp.maximum(separable_filter(mask, taps, border="constant"), 1e-3)
   contrast = (gray - separable_filter(gray * mask, taps, border="constant") / weight) * mask
@@ -69,5 +68,4 @@ def maps(params: Params | None, gray: Array, mask: Array) -> jax.Array:
   seen = jnp.concatenate([edges, contrast / deviation, (gray - 0.5) * mask], -1)
   answer = DescriptorNet().apply({"params": params}, seen[None])[0]
   answer /= jnp.sqrt((answer**2).sum(-1, keepdims=True) + _FLOOR**2)
-  mean = (answer * inside).sum((0, 1), keepdims=True) / jnp.maximum(inside.sum((0, 1), keepdims=True), 1)
-  return jnp.concatenate([edges, (answer - mean) * inside], -1)
+  return jnp.concatenate([edges, structure.centred(answer, structure.usable(mask))], -1)

@@ -71,8 +71,7 @@ def maximised(
   likelihood = jnp.exp(surfaces.log_likelihood).reshape(count, -1)
 
   def seen(at, width):
-    mass = likelihood * _window(side, at, width)
-    density = mass.sum(-1) / (2 * jnp.pi * width**2)
+    mass, density = _through_window(likelihood, side, at, width)
     mass /= jnp.maximum(mass.sum(-1, keepdims=True), 1e-30)
     mean = mass @ offsets[0]
     away = offsets - mean[:, None]
@@ -107,14 +106,15 @@ def gains(log_likelihood: Array, at: Array, width: Array | float) -> jax.Array:
     at: [N, 2] pixels.
     width: standard deviation in pixels of the window that likelihood is averaged in.
   """
-  mass = jnp.exp(log_likelihood).reshape(at.shape[0], -1) * _window(log_likelihood.shape[-1], at, width)
-  density = mass.sum(-1) / (2 * jnp.pi * width**2)
+  likelihood = jnp.exp(log_likelihood).reshape(at.shape[0], -1)
+  _, density = _through_window(likelihood, log_likelihood.shape[-1], at, width)
   return jnp.log((1 - _OUTLIERS) * density * log_likelihood[0].size + _OUTLIERS)
 
 
-def _window(side: int, at: Array, width: Array | float) -> jax.Array:
-  """[N, side^2]: of displacements, around [N, 2]."""
-  return jnp.exp(-0.5 * ((_offsets(side) - at[:, None]) ** 2).sum(-1) / width**2)
+def _through_window(likelihood: Array, side: int, at: Array, width: Array | float) -> tuple[jax.Array, jax.Array]:
+  """(likelihood [N, side^2] of displacements, weighted by a Gaussian window around [N, 2], its mean there [N])."""
+  mass = likelihood * jnp.exp(-0.5 * ((_offsets(side) - at[:, None]) ** 2).sum(-1) / width**2)
+  return mass, mass.sum(-1) / (2 * jnp.pi * width**2)
 
 
 def _offsets(side: int) -> jax.Array:

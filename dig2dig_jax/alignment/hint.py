@@ -123,4 +123,4 @@ def _distances(one: np.ndarray, other: np.ndarray, size: tuple[int, int]) -> np.
 
 
 def _share(one: np.ndarray, other: np.ndarray, size: tuple[int, int]) -> float:
-  return float(_distances(one, other, size).mean() / max(size))
+  return transforms.corner_error(one, other, *size) / max(size)

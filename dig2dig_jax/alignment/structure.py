@@ -43,6 +43,11 @@ def orientations(gray: Array, mask: Array, *, around: int = 0) -> jax.Array:
     area = jnp.maximum(separable_filter(inside, box, border="constant"), 1)
     usual = jnp.maximum(separable_filter(strength * inside, box, border="constant") / area, _LEAST * usual)
   maps = along / jnp.sqrt(strength**2 + (_FLOOR * usual) ** 2 + 1e-12)
+  return centred(maps, inside)
+
+
+def centred(maps: Array, inside: Array) -> jax.Array:
+  """[H, W, C] less its mean where `inside` [H, W, 1] is 1, and 0 elsewhere."""
   mean = (maps * inside).sum((0, 1), keepdims=True) / jnp.maximum(inside.sum((0, 1), keepdims=True), 1)
   return (maps - mean) * inside
 

@@ -28,6 +28,7 @@ from tqdm import tqdm
 from dig2dig_jax.alignment import descriptor, fit, surfaces
 from dig2dig_jax.alignment.estimate import REACH, estimate
 from dig2dig_jax.alignment.levels import luminance
+from dig2dig_jax.data import other_kinds
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.data.images import list_images, read_image
 from dig2dig_jax.errors import UserError, one_line
@@ -142,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.photographs is None or given.out is None:
       raise UserError("expected --photographs=FOLDER and --out=FOLDER to train, or --measure, found one or none")
     pairs = [pair for folder in folders for pair in registered(folder, sources, slice(None, None, given.every))]
-    photographs = [np.uint8(np.rint(127.5 * luminance(read_image(path).pixels) + 127.5))
+    photographs = [other_kinds.digital(127.5 * luminance(read_image(path).pixels) + 127.5)
                    for path in list_images(given.photographs)]  # fmt: skip
     if not pairs or not photographs:
       raise UserError(f"--data, --photographs: expected pairs that can be aligned and photographs, found {len(pairs)} "
