@@ -34,7 +34,9 @@ _ROUNDS = 6  # of the correction for clipping
 # before a lens takes more of the finer band. In between, it is both.
 _NOISE, _TEXTURE = 3.5, 5.0
 _GROUPS = 8  # of blocks by brightness, through which variance is fitted as a line
-_RATIO = 1.5  # of variances, bright to dark, from which noise counts as dependent on the signal
+_SCENE = 7.0  # what coarser energy is in units of finer in groups of blocks without any noise; most are above
+_RATIO = 1.35  # of variances, bright to dark, from which noise counts as dependent on the signal
+_ENOUGH = 1.5  # groups, of the brighter half, that have to contain noise
 _NEIGHBOURHOOD = 3.0  # pixels, standard deviation, against which a column's offset is found
 _BISECTIONS = 14  # of [-1, 1], to find a median to a hundredth of a grey level
 _STRIPES = 2 * LEVEL  # deviation of the offsets from which they count as stripes
@@ -70,7 +72,8 @@ def estimate(image: Array) -> Noise:
   # Each block on its own first, as if clipped only at its nearer end; then all blocks with the estimated deviation.
   share, clipped_away = clipping.alone(1 - jnp.abs(mean), energy)
   good = (ends <= _ENDS) & (jnp.abs(ends - clipped_away) < _BY_SCENE)
-  whole = energy / share
+  alone = _Blocks(energy / share, coarser / jnp.maximum(share, _SHARE), (mean + 1) / 2, good)
+  whole = alone.energy
   variance = variance_of(whole, good)
   for _ in range(_ROUNDS):
     table = clipping.clipped(jnp.maximum(jnp.sqrt(variance), LEVEL / 100))
@@ -81,12 +84,22 @@ def estimate(image: Array) -> Noise:
   quiet = good & (whole <= variance * _OF_QUARTER)
   grows = jnp.sum(jnp.where(quiet, coarser / jnp.maximum(share, _SHARE), 0)) / (quiet.sum() * variance + 1e-12)
   noise = jnp.clip((_TEXTURE - grows) / (_TEXTURE - _NOISE), 0, 1)  # the part of the energy that is not texture
+  # The blocks one by one again: noise that depends on the signal is not of one deviation everywhere.
+  slope, offset = _line(alone, grows)
   few = good.sum() < jnp.maximum(4, good.size / 16)
-  slope = jnp.where(flat | few, 0.0, noise * _slope(jnp.where(good, whole, jnp.inf), mean, good))
-  variance = noise * variance
-  grey = (image.mean() + 1) / 2
-  slope = jnp.minimum(slope, variance / jnp.maximum(grey, 1e-3))  # so that no grey has a variance below zero
-  return Noise(jnp.sqrt(variance), slope, variance - slope * grey)
+  slope = jnp.where(flat | few, 0.0, noise * slope)
+  offset = noise * jnp.where(slope > 0, offset, variance)
+  return Noise(jnp.sqrt(slope * (image.mean() + 1) / 2 + offset), slope, offset)
+
+
+class _Blocks(NamedTuple):
+  """[N] each. energy: of the finest band, as it was before clipping. coarser: of the next. grey: mean, in [0, 1].
+  good: whether the block is used."""
+
+  energy: Array
+  coarser: Array
+  grey: Array
+  good: Array
 
 
 def _squares(image: Array) -> list[Array]:
@@ -121,24 +134,35 @@ def _quantile(ascending: Array, count: Array) -> Array:
   return ascending[jnp.int32(_QUARTER * jnp.maximum(count - 1, 0))]
 
 
-def _slope(energy, mean, good) -> Array:
-  """d variance / d ((x + 1) / 2): a line through groups of blocks of similar brightness, 0 where it hardly rises."""
-  if energy.shape[0] < _GROUPS**2:
-    return jnp.float32(0)
-  order = jnp.argsort(jnp.where(good, mean, jnp.inf))
+def _line(blocks: _Blocks, grows: Array) -> tuple[Array, Array]:
+  """(slope, offset at least 0) of variance over grey in [0, 1]: a line through groups of blocks of similar brightness;
+  (0, 0) where it hardly rises. grows: coarser energy of the quiet blocks, in units of their variance."""
+  size = blocks.energy.shape[0] // _GROUPS
+  if size < _GROUPS:
+    return jnp.float32(0), jnp.float32(0)
+  order = jnp.argsort(jnp.where(blocks.good, blocks.grey, jnp.inf))
   # The groups divide the usable blocks: positions are scaled to their number.
-  size = energy.shape[0] // _GROUPS
-  index = (jnp.arange(_GROUPS * size) * good.sum() // (_GROUPS * size)).reshape(_GROUPS, size)
-  energy, mean = energy[order][index], mean[order][index]
-  variance = jnp.sort(energy, axis=1)[:, int(_QUARTER * (size - 1))] / _OF_QUARTER
-  grey = (mean.mean(axis=1) + 1) / 2
+  index = (jnp.arange(_GROUPS * size) * blocks.good.sum() // (_GROUPS * size)).reshape(_GROUPS, size)
+  energy, coarser, grey = (part[order][index] for part in blocks[:3])
+  limit = jnp.sort(energy, axis=1)[:, int(_QUARTER * (size - 1)), None]
+  quiet, variance, grey = energy <= limit, limit[:, 0] / _OF_QUARTER, grey.mean(axis=1)
+  # Texture, which grows more from band to band than the noise does, is no evidence of noise.
+  grows_here = (quiet * coarser).sum(axis=1) / (quiet.sum(axis=1) * variance + 1e-12)
+  noise = jnp.clip((_SCENE - grows_here) / (_SCENE - jnp.clip(grows, 1, _NOISE)), 0, 1)
   # Texture can raise the variance of a group but not lower it: of each pair of neighbours the quieter counts.
   variance = jnp.minimum(variance, jnp.concatenate([variance[1:], variance[-1:]]))
-  centred = grey - grey.mean()
-  slope = jnp.sum(centred * variance) / jnp.maximum(jnp.sum(jnp.square(centred)), 1e-6)
+  weight = noise / (jnp.square(variance) + 1e-12)  # an estimated variance is as uncertain as it is large
+  total = weight.sum() + 1e-12
+  middle, mean = (weight * grey).sum() / total, (weight * variance).sum() / total
+  slope = (weight * (grey - middle) * variance).sum() / jnp.maximum((weight * jnp.square(grey - middle)).sum(), 1e-9)
+  offset = mean - slope * middle
+  through_zero = (weight * grey * variance).sum() / jnp.maximum((weight * jnp.square(grey)).sum(), 1e-9)
+  slope = jnp.where(offset < 0, through_zero, slope)
   half = _GROUPS // 2
-  rises = variance[half:].mean() > _RATIO * variance[:half].mean()
-  return jnp.where(rises & jnp.isfinite(slope), jnp.maximum(slope, 0), 0.0)
+  dark, bright = ((noise * noise * variance)[part].sum() / jnp.maximum(noise[part].sum(), 1e-9)
+                  for part in (slice(half), slice(half, None)))  # fmt: skip
+  rises = (bright > _RATIO * dark) & (noise[half:].sum() >= _ENOUGH) & (slope > 0)
+  return jnp.where(rises, slope, 0.0), jnp.where(rises, jnp.maximum(offset, 0), 0.0)
 
 
 def stripes(image: Array, deviation: Array) -> Array:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import ndimage
 from skimage.restoration import estimate_sigma
 
 from dig2dig_jax.restoration import noise_level
@@ -103,6 +104,29 @@ def test_noise_that_grows_with_the_signal(estimate):
   dark, bright = (error[part] for part in (levels < np.quantile(levels, 0.3), levels > np.quantile(levels, 0.7)))
   assert bright.std() / dark.std() == pytest.approx(1, abs=0.15)
   assert error.std() == pytest.approx(float(deviation), rel=0.15)
+
+
+def scan(texture: float) -> np.ndarray:
+  """Levels [192, 192] of a bright disc on black, as of a head; texture: of the disc, deviation in levels."""
+  y, x = np.mgrid[:192, :192] - 95.5
+  fine = ndimage.gaussian_filter(np.random.default_rng(4).normal(size=x.shape), 1)
+  return np.where(np.hypot(x, y) < 60, 90 + 60 * x / 60 + texture * fine / fine.std(), 0.0)
+
+
+def test_signal_dependent_noise_on_a_black_background(estimate):
+  levels, random = scan(texture=0), np.random.default_rng(5)
+  found = estimate(pixels(levels + random.normal(size=levels.shape) * np.sqrt(0.6 * levels + 9)))
+  assert float(found.slope) == pytest.approx(255 * 0.6 * LEVEL**2, rel=0.25)
+  assert float(found.offset) == pytest.approx(9 * LEVEL**2, rel=0.3)
+  assert float(found.deviation) == pytest.approx(np.sqrt(0.6 * levels.mean() + 9) * LEVEL, rel=0.1)
+
+
+@pytest.mark.parametrize("sigma", [5, 10])
+def test_texture_of_bright_parts_is_no_signal_dependent_noise(estimate, sigma):
+  levels = scan(texture=12)
+  found = estimate(pixels(levels + np.random.default_rng(6).normal(size=levels.shape) * sigma))
+  assert float(found.slope) == 0
+  assert float(found.deviation) == pytest.approx(sigma * LEVEL, rel=0.1)
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.02])
