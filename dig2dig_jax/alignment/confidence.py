@@ -1,8 +1,6 @@
 """Is an alignment to be believed? It has to make the blocks much likelier, and either half of them has to say the same.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from dig2dig_jax.alignment import evidence
@@ -16,12 +14,10 @@ _HALF, _SLOPE = 0.65, 0.08
 _APART, _APART_SLOPE = 0.016, 0.002
 # Heads on black look alike, whoever's they are, and edges of two kinds of scan are of different tissue: more is asked.
 _HALF_OF_SCANS = 0.85
-_ON_BLACK, _BLACK = 0.35, 0.03  # share of the pixels that are black in every scan, and of the range that counts as it
 
 
-def of_gain(gain: float, images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> float:
-  """0 to 1, of the mean gain in nats per block. images, masks: [H, W] and bool [H, W] of both."""
-  scans = all(_on_black(image[mask]) for image, mask in zip(images, masks, strict=True))
+def of_gain(gain: float, *, scans: bool) -> float:
+  """0 to 1, of the mean gain in nats per block. scans: whether both images are, see `levels.are_scans`."""
   return _logistic((gain - (_HALF_OF_SCANS if scans else _HALF)) / _SLOPE)
 
 
@@ -32,7 +28,3 @@ def of_halves(fits: tuple[Fit, Fit], size: tuple[int, int]) -> float:
 
 def _logistic(value: float) -> float:
   return float(1 / (1 + np.exp(-value)))
-
-
-def _on_black(values: np.ndarray) -> bool:
-  return float(np.mean(values <= values.min() + _BLACK * np.ptp(values))) >= _ON_BLACK

@@ -2,12 +2,14 @@
 
 Channel features of orientated gradients (`structure`) are the network's input and stay beside its answer. It was taught
 to make the right displacement of blocks likely (`training.descriptor`), of infrared with visible images and of images
-made to look like those of other sensors, focal planes and exposures.
+made to look like those of other sensors, focal planes and exposures; for scans, whose edges in two modalities are of
+different tissue, further on MRI and CT.
 """
 
 import functools
 import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -29,11 +31,17 @@ Params = Mapping[str, Mapping[str, Array]]
 
 
 @functools.cache
-def embedded() -> Params:
-  """Parameters of the network that comes with the package. UserError for a file that does not hold them."""
+def embedded(scans: bool = False) -> Params:
+  """Parameters of the network that comes with the package, for scans or for anything else. UserError for a file that
+  does not hold them."""
+  return read(DESCRIPTOR / ("scans.npz" if scans else "model.npz"))
+
+
+def read(path: Path) -> Params:
+  """Parameters in a file as `training.descriptor` writes it. UserError for one that does not hold them."""
   found: dict[str, dict[str, np.ndarray]] = {}
   try:
-    with DESCRIPTOR.open("rb") as raw, np.load(raw) as file:
+    with path.open("rb") as raw, np.load(raw) as file:
       for name in file.files:
         layer, leaf = name.split("/")
         found.setdefault(layer, {})[leaf] = file[name]
@@ -44,7 +52,7 @@ def embedded() -> Params:
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found)):
       raise ValueError("values that are not finite")
   except (EOFError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
-    raise UserError(f"{DESCRIPTOR}: expected the network that alignment compares images by, found {one_line(error)}; "
+    raise UserError(f"{path}: expected the network that alignment compares images by, found {one_line(error)}; "
                     "take it from the repository again") from error  # fmt: skip
   return found
 

@@ -13,9 +13,9 @@ import cv2
 import jax
 import numpy as np
 
-from dig2dig_jax.alignment import confidence, evidence, features, flow, starts, transforms
+from dig2dig_jax.alignment import confidence, descriptor, evidence, features, flow, starts, transforms
 from dig2dig_jax.alignment.fit import Fit, fit
-from dig2dig_jax.alignment.levels import Level, level, luminance, of_side
+from dig2dig_jax.alignment.levels import Level, are_scans, level, luminance, of_side
 from dig2dig_jax.alignment.surfaces import Surfaces, measure
 
 SEARCH, START, SIDE, FINER = 96, 224, 320, (640, 1280)  # longer sides of the images as they are compared
@@ -108,15 +108,16 @@ def _estimate(reference, source, model, reference_mask, source_mask) -> Alignmen
   images, masks = seen(reference, source, reference_mask, source_mask)
   if nothing_to_see(images, masks):
     return Alignment(_in_pixels(None, images), 0.0, 0.0, model)
-  known = np.float32(_KNOWN[model])
-  parameters = _found(images, masks, known, turns=model != "translation")
-  parameters, _ = _refined(_look(images, masks, SIDE, parameters), known, WIDE)
-  view = _look(images, masks, SIDE, parameters)
+  known, scans = np.float32(_KNOWN[model]), are_scans(images, masks)
+  params = descriptor.embedded(scans)
+  parameters = _found(images, masks, params, known, turns=model != "translation")
+  parameters, _ = _refined(_look(images, masks, params, SIDE, parameters), known, WIDE)
+  view = _look(images, masks, params, SIDE, parameters)
   parameters, gain = _refined(view, known, _NARROW)
-  believed = confidence.of_gain(gain, images, masks)
+  believed = confidence.of_gain(gain, scans=scans)
   if believed < confidence.ACCEPTED:
     return Alignment(_in_pixels(parameters, images), believed, gain, model)
-  view, parameters = _finer(images, masks, view, parameters, gain, known)
+  view, parameters = _finer(images, masks, params, view, parameters, gain, known)
   halves = evidence.halves(lambda half: _fitted(view, known, _NARROW, half))
   believed = min(believed, confidence.of_halves(halves, images[0].shape))
   if believed < confidence.ACCEPTED:
@@ -126,7 +127,7 @@ def _estimate(reference, source, model, reference_mask, source_mask) -> Alignmen
   found = Alignment(_in_pixels(parameters, images), believed, gain, model, features=count)
   if model == "flow":
     shape = images[0].shape
-    bent = flow.find(*view.levels, parameters, of_side(shape, view.side), REACH)
+    bent = flow.find(params, *view.levels, parameters, of_side(shape, view.side), REACH)
     if bent is not None:
       found = found._replace(flow=bent.grid * transforms.frame(*shape)[0, 0], bounded=bent.bounded)
   return found
@@ -162,13 +163,13 @@ def _closer(images, masks, view: "_View", parameters, prior, plain: np.ndarray) 
   return parameters, 0
 
 
-def _finer(images, masks, view: "_View", parameters, gain: float, known) -> tuple["_View", np.ndarray]:
+def _finer(images, masks, params, view: "_View", parameters, gain: float, known) -> tuple["_View", np.ndarray]:
   """The view and the fit at the largest side that says more sharply where the source lies: by the mean likelihood per
   area of the reference, since as many displacements cover a quarter of the area at twice the side."""
   for side in FINER:
     if max(images[0].shape) <= _WORTH * side:
       break
-    closer = _look(images, masks, side, parameters)
+    closer = _look(images, masks, params, side, parameters)
     refined, found = _refined(closer, known, _NARROW)
     found += 2 * np.log(side / SIDE)
     if found < gain:
@@ -177,14 +178,14 @@ def _finer(images, masks, view: "_View", parameters, gain: float, known) -> tupl
   return view, parameters
 
 
-def _found(images, masks, known, *, turns: bool) -> np.ndarray:
+def _found(images, masks, params, known, *, turns: bool) -> np.ndarray:
   """Parameters to refine: from the frames laid on each other where that is plainly right, else the best start."""
-  tried = [_refined(_look(images, masks, START, np.zeros(transforms.PARAMETERS, np.float32)), known, WIDE)]
+  tried = [_refined(_look(images, masks, params, START, np.zeros(transforms.PARAMETERS, np.float32)), known, WIDE)]
   if tried[0][1] < _PLAIN:
     levels = [level(image, mask, SEARCH) for image, mask in zip(images, masks, strict=True)]
     found, correlations = starts.search(*levels, starts.grid(turns=turns), SEARCH // 4)
     best = np.argsort(-np.asarray(correlations))[:TRIED]
-    tried += [_refined(_look(images, masks, START, start), known, WIDE) for start in np.asarray(found)[best]]
+    tried += [_refined(_look(images, masks, params, START, start), known, WIDE) for start in np.asarray(found)[best]]
   return max(tried, key=lambda one: one[1])[0]
 
 
@@ -197,10 +198,10 @@ class _View(NamedTuple):
   surfaces: Surfaces
 
 
-def _look(images, masks, side: int, around: np.ndarray) -> _View:
+def _look(images, masks, params, side: int, around: np.ndarray) -> _View:
   reference, source = (level(image, mask, side) for image, mask in zip(images, masks, strict=True))
   size = np.float32(of_side(images[0].shape, side))
-  return _View(side, (reference, source), around, measure(reference, source, around, flow.NONE, size, REACH))
+  return _View(side, (reference, source), around, measure(params, reference, source, around, flow.NONE, size, REACH))
 
 
 def _fitted(view: _View, known, widths, among=evidence.ALL) -> Fit:

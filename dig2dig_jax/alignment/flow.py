@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dig2dig_jax.alignment import evidence, spline
+from dig2dig_jax.alignment.descriptor import Params
 from dig2dig_jax.alignment.fit import Fit, maximised
 from dig2dig_jax.alignment.levels import Level
 from dig2dig_jax.alignment.surfaces import Surfaces, measure
@@ -35,16 +36,19 @@ class Flow(NamedTuple):
   bounded: float
 
 
-def find(reference: Level, source: Level, parameters: np.ndarray, size: tuple[int, int], reach: int) -> Flow | None:
+def find(
+  params: Params | None, reference: Level, source: Level, parameters: np.ndarray, size: tuple[int, int], reach: int
+) -> Flow | None:
   """The displacement that is left by a transform; None where none is supported by what it was not fitted to.
 
   Args:
+    params: of the descriptor, see `descriptor.maps`.
     reference, source: of one padded size.
     parameters: [8], see `transforms`.
     size: height and width of the reference within its padded square.
     reach: largest displacement of a block, in pixels.
   """
-  look = functools.partial(measure, reference, source, parameters, size=np.float32(size), reach=reach)
+  look = functools.partial(measure, params, reference, source, parameters, size=np.float32(size), reach=reach)
   unit, prior = float(reference.frame[0, 0]), _prior(size[0] / size[1])
   fitted = functools.partial(_fitted, size=np.float32(size), unit=unit, prior=prior)
   surfaces = look(flow=NONE)

@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dig2dig_jax.alignment import confidence, evidence, flow, transforms
+from dig2dig_jax.alignment import confidence, descriptor, evidence, flow, transforms
 from dig2dig_jax.alignment.estimate import ALIKE, REACH, START, WIDE, estimate, nothing_to_see, seen
 from dig2dig_jax.alignment.fit import fit
-from dig2dig_jax.alignment.levels import Level, level, of_side
+from dig2dig_jax.alignment.levels import Level, are_scans, level, of_side
 from dig2dig_jax.alignment.surfaces import measure
 from dig2dig_jax.ops.arrays import Array
 
@@ -43,18 +43,20 @@ class Doubt(NamedTuple):
 
 
 def compare(
+  params: descriptor.Params,
   reference: Array, reference_mask: Array, reference_frame: Array,
   source: Array, source_mask: Array, source_frame: Array, size: Array,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:  # fmt: skip
   """One program for images of all sizes; see `Compare`.
 
   Args:
+    params: of the descriptor.
     reference, source, and their masks and frames: of their `Level` at `START`.
     size: [2], height and width of the reference within its padded square.
   """
   here = jnp.zeros(transforms.PARAMETERS, jnp.float32)
   levels = Level(reference, reference_mask, reference_frame), Level(source, source_mask, source_frame)
-  surfaces = measure(*levels, here, flow.NONE, size, REACH)
+  surfaces = measure(params, *levels, here, flow.NONE, size, REACH)
   free_and_held = jnp.stack([jnp.asarray(ALIKE, jnp.float32), here])
   fits = jax.lax.map(lambda known: fit(surfaces, reference_frame, here, here, known, WIDE, evidence.ALL), free_and_held)
   gains = fits.gain.mean(-1)
@@ -62,7 +64,7 @@ def compare(
 
 
 compiled = jax.jit(compare)
-SHAPES = 2 * ((START, START), (START, START), (3, 3)) + ((2,),)  # of its arguments, float32
+SHAPES = 2 * ((START, START), (START, START), (3, 3)) + ((2,),)  # of its arguments after the first, float32
 
 
 def doubt(
@@ -84,12 +86,14 @@ def doubt(
   images, masks = seen(reference, source, reference_mask, source_mask)
   if nothing_to_see(images, masks):
     return None
+  scans = are_scans(images, masks)
+  params = descriptor.embedded(scans)
   levels = [level(image, mask, START) for image, mask in zip(images, masks, strict=True)]
-  parameters, gain, as_they_lie = compare(*levels[0], *levels[1], np.float32(of_side(images[0].shape, START)))
+  parameters, gain, as_they_lie = compare(params, *levels[0], *levels[1], np.float32(of_side(images[0].shape, START)))
   found = Doubt(_in_pixels(parameters, images[0].shape), float(gain) - float(as_they_lie))
   if _share(found.matrix, _LAID, images[0].shape) < _SLIGHTLY_APART or found.preferred < _DOUBTED:
     return None
-  return found if confidence.of_gain(float(gain), images, masks) >= confidence.ACCEPTED else None
+  return found if confidence.of_gain(float(gain), scans=scans) >= confidence.ACCEPTED else None
 
 
 def apart(

@@ -1,5 +1,6 @@
 """How is an image compared? At a few sizes, padded to squares so that programs are shared, its values as ranks."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -10,6 +11,7 @@ from dig2dig_jax.ops import color
 from dig2dig_jax.ops.arrays import Array
 
 _TAIL = 1.0  # percent of either end of an image's values that are clipped
+_ON_BLACK, _BLACK = 0.35, 0.03  # share of the pixels that are black in every scan, and of the range that counts as it
 
 
 class Level(NamedTuple):
@@ -49,6 +51,16 @@ def luminance(image: np.ndarray) -> np.ndarray:
   if image.ndim == 3 and image.shape[-1] == 3:
     image = image @ color.LUMA
   return np.ascontiguousarray(image.reshape(image.shape[:2]))
+
+
+def are_scans(images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> bool:
+  """Whether every image [H, W] shows something on a black background, where its mask [H, W] is true: slices of scans
+  do, and little else."""
+  return all(_on_black(image[mask]) for image, mask in zip(images, masks, strict=True))
+
+
+def _on_black(values: np.ndarray) -> bool:
+  return float(np.mean(values <= values.min() + _BLACK * np.ptp(values))) >= _ON_BLACK
 
 
 def _ranks(image: np.ndarray, among: np.ndarray) -> np.ndarray:

@@ -32,10 +32,14 @@ class Surfaces(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnames="reach")
-def measure(reference: Level, source: Level, parameters: Array, flow: Array, size: Array, reach: int) -> Surfaces:
+def measure(
+  params: descriptor.Params | None, reference: Level, source: Level, parameters: Array, flow: Array, size: Array,
+  reach: int,
+) -> Surfaces:  # fmt: skip
   """The surfaces around a transform of displaced points.
 
   Args:
+    params: of the descriptor, see `descriptor.maps`.
     reference, source: of the same padded size, `WINDOW` at least.
     parameters: [8], see `transforms`.
     flow: [R, K, 2], displacements of the reference's points in half diagonals, see `spline`.
@@ -47,7 +51,6 @@ def measure(reference: Level, source: Level, parameters: Array, flow: Array, siz
   rows, columns = (jnp.arange(padded) / jnp.maximum(side - 1, 1) for side in (size[0], size[1]))
   points = sampling.grid(padded, padded) + reference.frame[0, 0] * spline.dense(flow, rows, columns, jnp)
   gray, mask = sampling.seen(source.gray, source.mask, transforms.apply(matrix, points))
-  params = descriptor.embedded()
   maps, other = descriptor.maps(params, reference.gray, reference.mask), descriptor.maps(params, gray, mask)
   down, across = (jnp.round(jnp.linspace(0.0, 1.0, count) * jnp.maximum(side - WINDOW, 0.0))
                   for count, side in zip(BLOCKS, (size[0], size[1]), strict=True))  # fmt: skip

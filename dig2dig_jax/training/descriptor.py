@@ -1,16 +1,18 @@
 """How is the descriptor of the alignment taught? To make the right displacements of blocks likely.
 
   python -m dig2dig_jax.training.descriptor --data=PAIRS[,PAIRS] --photographs=FOLDER -o FOLDER
-                                            [--sources=vi,ir] [--steps=2500] [--every=1] [--seed=0]
-  python -m dig2dig_jax.training.descriptor --data=PAIRS[,PAIRS] --measure [--sources=vi,ir] [--every=1]
+                                            [--sources=vi,ir] [--steps=2500] [--pairs=::] [--seed=0] [--start=FILE]
+  python -m dig2dig_jax.training.descriptor --data=PAIRS[,PAIRS] --measure [--sources=vi,ir] [--pairs=::]
 
 The loss is the negative gain in nats by which `alignment.fit` measures a transform, of blocks whose displacement is
 known (`training.descriptor_examples`). Registered pairs are aligned first, with the descriptor that comes with the
-package, since published registrations are off by pixels; those whose alignment is refused are left out. `--every=2`
-takes every second pair, which leaves the others to be measured on. Writes model.npz and log.jsonl into FOLDER.
+package, since published registrations are off by pixels; those whose alignment is refused are left out. `--pairs` takes
+some of each folder, as a slice in Python does: `::2` every second pair, `10:` those after the tenth. The others are
+left to be measured on. `--start` begins with the weights of a file, as those for scans did, instead of random ones.
+Writes model.npz and log.jsonl into FOLDER.
 
 `--measure` prints the mean gain of the blocks of each folder's pairs with orientated structure alone and with the
-descriptor that comes with the package, for those that `--every` takes and for the others.
+descriptor that comes with the package, for those that `--pairs` takes and for the others.
 """
 
 import argparse
@@ -27,7 +29,7 @@ from tqdm import tqdm
 
 from dig2dig_jax.alignment import descriptor, fit, surfaces
 from dig2dig_jax.alignment.estimate import REACH, estimate
-from dig2dig_jax.alignment.levels import luminance
+from dig2dig_jax.alignment.levels import are_scans, luminance
 from dig2dig_jax.data import other_kinds
 from dig2dig_jax.data.datasets import DataConfig
 from dig2dig_jax.data.images import list_images, read_image
@@ -52,9 +54,12 @@ def gains(params: descriptor.Params | None, seen: Example) -> jax.Array:
   return fit.gains(likely, seen.displacements, WIDTH)
 
 
-def train(pairs: Sequence[Pair], photographs: Sequence[np.ndarray], out: Path, *, steps: int, seed: int = 0) -> None:
-  """Writes model.npz and log.jsonl into `out`. photographs: uint8 [H, W]."""
-  params = initial(seed)
+def train(
+  pairs: Sequence[Pair], photographs: Sequence[np.ndarray], out: Path, *, steps: int, seed: int = 0,
+  start: descriptor.Params | None = None,
+) -> None:  # fmt: skip
+  """Writes model.npz and log.jsonl into `out`. photographs: uint8 [H, W]. start: random by default."""
+  params = initial(seed) if start is None else jax.tree.map(jnp.asarray, start)
   optimizer = optax.chain(optax.clip_by_global_norm(NORM), optax.adam(optax.cosine_decay_schedule(RATE, steps)))
   state, lines, found = optimizer.init(params), [], []
 
@@ -88,13 +93,16 @@ def write(path: Path, params: descriptor.Params) -> None:
     np.savez(file, **arrays)
 
 
-def registered(folder: Path, sources: tuple[str, ...], places: slice = slice(None)) -> list[Pair]:
-  """Pairs of a folder that can be aligned, each as it is aligned; a line for those that cannot. places: which pairs."""
+def registered(folder: Path, sources: tuple[str, ...], places: slice, *, others: bool = False) -> list[Pair]:
+  """Pairs of a folder that can be aligned, each as it is aligned; a line for those that cannot. places: which pairs, or
+  which not, with `others`."""
   found = []
   pairs, left_out = DataConfig(folder, sources).find()
   for line in left_out:
     print(f"note: {line}", file=sys.stderr)
-  for pair in tqdm(pairs[places], unit="pair", desc=folder.name, disable=None):
+  taken = set(range(len(pairs))[places])
+  chosen = [pair for number, pair in enumerate(pairs) if (number in taken) != others]
+  for pair in tqdm(chosen, unit="pair", desc=folder.name, disable=None):
     reference, source = (127.5 * luminance(image.pixels) + 127.5 for image in list(pair.read().values())[:2])
     own = estimate(reference, source)
     if own.accepted:
@@ -104,20 +112,35 @@ def registered(folder: Path, sources: tuple[str, ...], places: slice = slice(Non
   return found
 
 
-def measured(folders: Sequence[Path], sources: tuple[str, ...], every: int) -> str:
+def measured(folders: Sequence[Path], sources: tuple[str, ...], places: slice) -> str:
   """The table that `--measure` prints."""
   of, rows = jax.jit(gains), []
   for folder in folders:
-    parts = {"taken": [slice(None, None, every)], "others": [slice(k, None, every) for k in range(1, every)]}
-    for name, places in parts.items():
-      pairs = [pair for one in places for pair in registered(folder, sources, one)]
+    for name, others in (("taken", False), ("others", True)):
+      pairs = registered(folder, sources, places, others=others)
       if not pairs:
         continue
       rng = np.random.default_rng(0)
-      seen = [example(pair, SIDES[-1], BLOCKS, rng) for pair in pairs]
-      means = [np.mean([of(params, one) for one in seen]) for params in (None, descriptor.embedded())]
+      seen = [(example(pair, SIDES[-1], BLOCKS, rng), descriptor.embedded(_are_scans(pair))) for pair in pairs]
+      means = [np.mean([of(own if learned else None, one) for one, own in seen]) for learned in (False, True)]
       rows.append([folder.name, name, str(len(pairs)), *(f"{mean:.2f}" for mean in means)])
   return table(["set", "pairs", "number", "edges alone, nats", "descriptor, nats"], rows, text=2)
+
+
+def _are_scans(pair: Pair) -> bool:
+  images = pair.reference, pair.source
+  return are_scans(images, [np.ones(image.shape, bool) for image in images])
+
+
+def _slice(text: str) -> slice:
+  """UserError for anything but two or three whole numbers, or nothing, between colons."""
+  try:
+    parts = [int(part) if part else None for part in text.split(":")]
+    if not 2 <= len(parts) <= 3 or 0 in parts[2:]:
+      raise ValueError
+  except ValueError:
+    raise UserError(f"--pairs={text}: expected a slice of Python, such as ::2 or 10:") from None
+  return slice(*parts)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -129,26 +152,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
   parser.add_argument("--measure", action="store_true", help="print gains instead")
   parser.add_argument("--sources", default="vi,ir", help="the reference first")
   parser.add_argument("--steps", type=int, default=2500)
-  parser.add_argument("--every", type=int, default=1, help="take every so many-th pair")
+  parser.add_argument("--pairs", default="::", metavar="SLICE", help="which pairs of each folder")
+  parser.add_argument("--start", type=Path, metavar="FILE", help="weights to begin with")
   parser.add_argument("--seed", type=int, default=0)
   given = parser.parse_args(arguments)
   folders, sources = [Path(name) for name in given.data.split(",")], tuple(given.sources.split(","))
   try:
-    for name in ("every", "steps"):
-      if getattr(given, name) < 1:
-        raise UserError(f"--{name}={getattr(given, name)}: expected 1 or more")
+    if given.steps < 1:
+      raise UserError(f"--steps={given.steps}: expected 1 or more")
+    places = _slice(given.pairs)
     if given.measure:
-      print(measured(folders, sources, given.every), end="")
+      print(measured(folders, sources, places), end="")
       return 0
     if given.photographs is None or given.out is None:
       raise UserError("expected --photographs=FOLDER and --out=FOLDER to train, or --measure, found one or none")
-    pairs = [pair for folder in folders for pair in registered(folder, sources, slice(None, None, given.every))]
+    pairs = [pair for folder in folders for pair in registered(folder, sources, places)]
     photographs = [other_kinds.digital(127.5 * luminance(read_image(path).pixels) + 127.5)
                    for path in list_images(given.photographs)]  # fmt: skip
     if not pairs or not photographs:
       raise UserError(f"--data, --photographs: expected pairs that can be aligned and photographs, found {len(pairs)} "
                       f"and {len(photographs)}")  # fmt: skip
-    train(pairs, photographs, given.out, steps=given.steps, seed=given.seed)
+    start = None if given.start is None else descriptor.read(given.start)
+    train(pairs, photographs, given.out, steps=given.steps, seed=given.seed, start=start)
   except UserError as error:
     print(f"error: {one_line(error)}", file=sys.stderr)
     return 2

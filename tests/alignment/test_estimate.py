@@ -1,14 +1,16 @@
 """Is a known transform found again, across modalities, sizes and masks, and is a pair of two scenes refused?"""
 
 import cv2
+import jax
 import made
 import numpy as np
 import pytest
 
 from dig2dig_jax import align
-from dig2dig_jax.alignment import confidence, spline, stored, structure, warp
+from dig2dig_jax.alignment import confidence, descriptor, spline, stored, structure, warp
 from dig2dig_jax.alignment.aligner import Aligner, lines
 from dig2dig_jax.alignment.estimate import estimate
+from dig2dig_jax.alignment.levels import are_scans
 from dig2dig_jax.alignment.transforms import corner_error, mapped
 from dig2dig_jax.data.images import Image
 
@@ -114,9 +116,29 @@ def test_heads_on_black_are_asked_for_more(image):
   head = np.zeros(SIZE, bool)
   head[30:120, 50:150] = True
   scan, everywhere = np.where(head, image // 2 + 120, 0).astype(np.uint8), np.ones(SIZE, bool)
-  of_scenes, of_scans, of_both = (confidence.of_gain(0.75, images, [everywhere] * 2)
+  of_scenes, of_scans, of_both = (confidence.of_gain(0.75, scans=are_scans(images, [everywhere] * 2))
                                   for images in ([image, image], [scan, scan], [scan, image]))  # fmt: skip
   assert of_scans < 0.5 < of_scenes == of_both
+
+
+def test_a_scan_is_compared_with_what_was_taught_on_scans(image, monkeypatch):
+  head = np.zeros(SIZE, bool)
+  head[30:120, 50:150] = True
+  asked, embedded = [], descriptor.embedded
+  monkeypatch.setattr(descriptor, "embedded", lambda scans=False: asked.append(scans) or embedded(scans))
+  estimate(image, image)
+  estimate(*2 * [np.where(head, image // 2 + 120, 0).astype(np.uint8)])
+  assert asked == [False, True]
+  assert jax.tree.map(np.shape, embedded(True)) == jax.tree.map(np.shape, embedded(False))
+
+
+def test_ct_is_aligned_with_mri_of_a_patient_who_was_not_taught_and_no_other_slice(shared_data):
+  mri, ct, other = (cv2.imread(str(shared_data / "mif/mri_ct" / name), cv2.IMREAD_GRAYSCALE)
+                    for name in ("mri/15.png", "ct/15.png", "ct/20.png"))  # fmt: skip
+  source, mask = made.moved(ct, MOVED)
+  found = estimate(mri, source, source_mask=mask)
+  assert found.accepted and corner_error(found.matrix, MOVED, *mri.shape) < 3
+  assert not estimate(mri, other).accepted
 
 
 def test_what_is_outside_of_the_mask_does_not_matter(image):

@@ -46,11 +46,10 @@ def test_an_example_depends_on_the_seed_and_its_number_alone(photograph):
   assert one.reference.gray.shape != other.reference.gray.shape or np.any(one.reference.gray != other.reference.gray)
 
 
-def test_weights_survive_their_file_and_damage_is_told(tmp_path, monkeypatch):
+def test_weights_survive_their_file_and_damage_is_told(tmp_path):
   params = descriptor.embedded()
   training.write(tmp_path / "model.npz", params)
-  monkeypatch.setattr(descriptor, "DESCRIPTOR", tmp_path / "model.npz")
-  again = descriptor.embedded.__wrapped__()
+  again = descriptor.read(tmp_path / "model.npz")
   jax.tree.map(np.testing.assert_array_equal, params, again)
   abstract = jax.eval_shape(lambda: training.initial(0))
   assert jax.tree.map(np.shape, again) == jax.tree.map(lambda leaf: leaf.shape, abstract)
@@ -63,23 +62,22 @@ def test_weights_survive_their_file_and_damage_is_told(tmp_path, monkeypatch):
   for content in damaged:
     (tmp_path / "model.npz").write_bytes(content)
     with pytest.raises(UserError, match=r"model\.npz: expected the network"):
-      descriptor.embedded.__wrapped__()
+      descriptor.read(tmp_path / "model.npz")
 
 
-@pytest.mark.parametrize("wrong", ["--every=0", "--steps=0", "--every=1"])
+@pytest.mark.parametrize("wrong", ["--pairs=::0", "--pairs=3", "--pairs=a:", "--steps=0", "--pairs=::"])
 def test_wrong_arguments_are_told_in_a_line(wrong, tmp_path, capsys):
   assert training.main([f"--data={tmp_path}", f"-o{tmp_path}", wrong]) == 2
   assert "expected" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_a_few_steps_make_true_places_likelier(photograph, tmp_path, monkeypatch):
+def test_a_few_steps_make_true_places_likelier(photograph, tmp_path):
   pairs = [Pair(np.float32(photograph), 255 - np.float32(photograph), np.eye(3))]
   training.train(pairs, [photograph], tmp_path, steps=40)
   lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
   assert lines[-1]["step"] == 40
-  monkeypatch.setattr(descriptor, "DESCRIPTOR", tmp_path / "model.npz")
-  trained = descriptor.embedded.__wrapped__()
+  trained = descriptor.read(tmp_path / "model.npz")
   gains = jax.jit(training.gains)
   seen = [draw(pairs, [photograph], 15, 1, index) for index in range(6)]
   before, after = (np.mean([gains(params, one).mean() for one in seen]) for params in (training.initial(0), trained))
