@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dig2dig_jax.ops.arrays import Array
-from dig2dig_jax.restoration import clipping, noise_level, splitting
+from dig2dig_jax.restoration import clipping, noise_level, splitting, stabilisation
 from dig2dig_jax.restoration.noise_level import LEVEL, Noise
 from dig2dig_jax.sampling.types import Denoiser, GrayDenoiser, Step
 
@@ -139,7 +139,7 @@ def cleaned(key: Array, found: Measured, levels: Step, denoise: Denoiser) -> Arr
 
 def _asked(noise: Noise, gray: bool | Array, levels: Step) -> Step:
   """The noise level at which the denoiser is evaluated for an image with this noise."""
-  _, deviation = noise_level.stabilise(jnp.zeros(()), noise)
+  _, deviation = stabilisation.stabilise(jnp.zeros(()), noise)
   share = without_detail(noise.deviation) / jnp.maximum(noise.deviation, FROM)
   wanted = share * deviation * jnp.where(gray, jnp.sqrt(3.0), 1.0)
   index = jnp.argmin(jnp.abs(jnp.log(splitting.deviation_of(levels)) - jnp.log(wanted)))
@@ -150,10 +150,10 @@ def _cleaned(key: Array, found: Measured, step: Step, denoise: Denoiser) -> Arra
   observed, gray, noise = found.observed, found.gray, found.noise
   if isinstance(gray, bool) and gray:  # one channel stands for all three
     observed = observed[..., :1]
-  stable, deviation = noise_level.stabilise(observed, noise)
+  stable, deviation = stabilisation.stabilise(observed, noise)
   three = jnp.broadcast_to(stable, found.observed.shape)
   clean = splitting.denoised(key, three, step, denoise, gray=gray)[..., : stable.shape[-1]]
-  clean = noise_level.restabilise(clipping.unclipped(clean, stable, deviation), noise)
+  clean = stabilisation.restabilise(clipping.unclipped(clean, stable, deviation), noise)
   if isinstance(noise.deviation, jax.core.Tracer) or float(noise.deviation) < TO:  # else known to be all of it
     share = jnp.clip((noise.deviation - FROM) / (TO - FROM), 0, 1)
     clean = observed + share * (clean - observed)

@@ -72,7 +72,7 @@ def estimate(image: Array) -> Noise:
   # Each block on its own first, as if clipped only at its nearer end; then all blocks with the estimated deviation.
   share, clipped_away = clipping.alone(1 - jnp.abs(mean), energy)
   good = (ends <= _ENDS) & (jnp.abs(ends - clipped_away) < _BY_SCENE)
-  alone = _Blocks(energy / share, coarser / jnp.maximum(share, _SHARE), (mean + 1) / 2, good)
+  alone = _PerBlock(energy / share, coarser / jnp.maximum(share, _SHARE), (mean + 1) / 2, good)
   whole = alone.energy
   variance = variance_of(whole, good)
   for _ in range(_ROUNDS):
@@ -92,7 +92,7 @@ def estimate(image: Array) -> Noise:
   return Noise(jnp.sqrt(slope * (image.mean() + 1) / 2 + offset), slope, offset)
 
 
-class _Blocks(NamedTuple):
+class _PerBlock(NamedTuple):
   """[N] each. energy: of the finest band, as it was before clipping. coarser: of the next. grey: mean, in [0, 1].
   good: whether the block is used."""
 
@@ -134,7 +134,7 @@ def _quantile(ascending: Array, count: Array) -> Array:
   return ascending[jnp.int32(_QUARTER * jnp.maximum(count - 1, 0))]
 
 
-def _line(blocks: _Blocks, grows: Array) -> tuple[Array, Array]:
+def _line(blocks: _PerBlock, grows: Array) -> tuple[Array, Array]:
   """(slope, offset at least 0) of variance over grey in [0, 1]: a line through groups of blocks of similar brightness;
   (0, 0) where it hardly rises. grows: coarser energy of the quiet blocks, in units of their variance."""
   size = blocks.energy.shape[0] // _GROUPS
@@ -205,44 +205,3 @@ def _median(x: Array) -> Array:
 
   low, high = jax.lax.fori_loop(0, _BISECTIONS, halve, (jnp.full_like(x[:1], -1), jnp.full_like(x[:1], 1)))
   return (low + high) / 2
-
-
-def stabilise(x: Array, noise: Noise) -> tuple[Array, Array]:
-  """(x with noise of one deviation everywhere and still in [-1, 1], that deviation): the generalised Anscombe
-  transform, written so that a slope of 0 leaves x as it is. `restabilise` is its inverse.
-
-  With s(g) = sqrt(slope g + offset) and g0 the middle, u = 2 (g - g0) / (s(g) + s(g0)) has noise of deviation 1.
-  """
-  if _even(noise):
-    return x, 2 * _spread(jnp.float32(0.5), noise)
-  low, high = _stable(jnp.float32(0), noise), _stable(jnp.float32(1), noise)
-  return 2 * (_stable((x + 1) / 2, noise) - low) / (high - low) - 1, 2 / (high - low)
-
-
-def restabilise(y: Array, noise: Noise) -> Array:
-  """The inverse of `stabilise`: g = g0 + u s(g0) + slope u^2 / 4."""
-  if _even(noise):
-    return y
-  low, high = _stable(jnp.float32(0), noise), _stable(jnp.float32(1), noise)
-  u = low + (y + 1) / 2 * (high - low)
-  grey = 0.5 + u * _spread(jnp.float32(0.5), noise) + _quarter(noise) * u**2 / 4
-  return 2 * grey - 1
-
-
-def _even(noise: Noise) -> bool:
-  """Whether it is known before a program runs that the noise is the same at every grey, as of a sequence's frames."""
-  return not isinstance(noise.slope, jax.core.Tracer) and float(noise.slope) == 0
-
-
-def _quarter(noise: Noise) -> Array:
-  return noise.slope / 4  # of [0, 1], where `slope` is of [-1, 1]: a variance is 4 times smaller there
-
-
-def _spread(grey: Array, noise: Noise) -> Array:
-  """Deviation of the noise at a grey in [0, 1], in [0, 1]."""
-  variance = (noise.slope * grey + noise.offset) / 4 + 3 / 8 * _quarter(noise) ** 2
-  return jnp.sqrt(jnp.maximum(variance, (LEVEL / 20) ** 2))
-
-
-def _stable(grey: Array, noise: Noise) -> Array:
-  return 2 * (grey - 0.5) / (_spread(grey, noise) + _spread(jnp.float32(0.5), noise))

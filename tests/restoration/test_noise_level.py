@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 from skimage.restoration import estimate_sigma
 
-from dig2dig_jax.restoration import noise_level
+from dig2dig_jax.restoration import noise_level, stabilisation
 from dig2dig_jax.restoration.noise_level import LEVEL, Noise
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -98,8 +98,8 @@ def test_noise_that_grows_with_the_signal(estimate):
   found = estimate(noisy)
   truth = 255 * 1.0 * LEVEL**2  # d variance / d ((x + 1) / 2)
   assert float(found.slope) == pytest.approx(truth, rel=0.4)
-  stable, deviation = jax.jit(noise_level.stabilise)(noisy, found)
-  flat, _ = noise_level.stabilise(pixels(levels), found)
+  stable, deviation = jax.jit(stabilisation.stabilise)(noisy, found)
+  flat, _ = stabilisation.stabilise(pixels(levels), found)
   error = np.asarray(stable - flat)
   dark, bright = (error[part] for part in (levels < np.quantile(levels, 0.3), levels > np.quantile(levels, 0.7)))
   assert bright.std() / dark.std() == pytest.approx(1, abs=0.15)
@@ -134,7 +134,7 @@ def test_texture_of_bright_parts_is_no_signal_dependent_noise(estimate, sigma):
 def test_stabilising_is_undone(slope, traced):
   x = jnp.linspace(-1, 1, 101)
   noise = Noise(jnp.float32(0.1), jnp.float32(slope), jnp.float32(0.01 - slope / 2 + 0.001))
-  stabilise, restabilise = (jax.jit(f) if traced else f for f in (noise_level.stabilise, noise_level.restabilise))
+  stabilise, restabilise = (jax.jit(f) if traced else f for f in (stabilisation.stabilise, stabilisation.restabilise))
   stable, deviation = stabilise(x, noise)
   np.testing.assert_allclose(restabilise(stable, noise), x, atol=1e-5)
   np.testing.assert_allclose(stable[jnp.array([0, -1])], [-1, 1], atol=1e-6)
