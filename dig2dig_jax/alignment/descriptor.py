@@ -41,7 +41,10 @@ def read(path: Path) -> Params:
   """Parameters in a file as `training.descriptor` writes it. UserError for one that does not hold them."""
   found: dict[str, dict[str, np.ndarray]] = {}
   try:
-    with path.open("rb") as raw, np.load(raw) as file:
+    with path.open("rb") as raw:
+      if not zipfile.is_zipfile(raw):
+        raise ValueError("no .npz archive")
+    with np.load(path) as file:
       for name in file.files:
         layer, leaf = name.split("/")
         found.setdefault(layer, {})[leaf] = file[name]
@@ -53,7 +56,7 @@ def read(path: Path) -> Params:
       raise ValueError("values that are not finite")
   except (EOFError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
     raise UserError(f"{path}: expected the network that alignment compares images by, found {one_line(error)}; "
-                    "take it from the repository again") from error  # fmt: skip
+                    "it comes with the repository, or from `python -m dig2dig_jax.training.descriptor`") from error  # fmt: skip
   return found
 
 

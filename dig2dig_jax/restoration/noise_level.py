@@ -53,8 +53,8 @@ class Noise(NamedTuple):
 
 
 def estimate(image: Array) -> Noise:
-  """The noise of an image [H, W]. 0 where a quarter of it is exactly flat and not clipped, which noise rules out, and
-  where a side is below 2 pixels. Clipping of strong noise is corrected for (`clipping`); areas that the scene itself
+  """The noise of an image [H, W]. 0 where a quarter of it is exactly flat, which noise rules out (but shot noise alone on
+  black does not), and where a side is below 2 pixels. Clipping of strong noise is corrected for (`clipping`); areas that the scene itself
   clips are left out."""
   if min(image.shape) < 2:
     return Noise(*3 * [jnp.float32(0)])
@@ -145,7 +145,8 @@ def _line(blocks: _PerBlock, grows: Array) -> tuple[Array, Array]:
   index = (jnp.arange(_GROUPS * size) * blocks.good.sum() // (_GROUPS * size)).reshape(_GROUPS, size)
   energy, coarser, grey = (part[order][index] for part in blocks[:3])
   limit = jnp.sort(energy, axis=1)[:, int(_QUARTER * (size - 1)), None]
-  quiet, variance, grey = energy <= limit, limit[:, 0] / _OF_QUARTER, grey.mean(axis=1)
+  quiet, variance = energy <= limit, limit[:, 0] / _OF_QUARTER
+  grey = (quiet * grey).sum(axis=1) / quiet.sum(axis=1)  # of a group half of which is black, the quiet part is
   # Texture, which grows more from band to band than the noise does, is no evidence of noise.
   grows_here = (quiet * coarser).sum(axis=1) / (quiet.sum(axis=1) * variance + 1e-12)
   noise = jnp.clip((_SCENE - grows_here) / (_SCENE - jnp.clip(grows, 1, _NOISE)), 0, 1)

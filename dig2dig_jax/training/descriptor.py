@@ -161,6 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.steps < 1:
       raise UserError(f"--steps={given.steps}: expected 1 or more")
     places = _slice(given.pairs)
+    start = None if given.start is None else descriptor.read(given.start)
     if given.measure:
       print(measured(folders, sources, places), end="")
       return 0
@@ -172,7 +173,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not pairs or not photographs:
       raise UserError(f"--data, --photographs: expected pairs that can be aligned and photographs, found {len(pairs)} "
                       f"and {len(photographs)}")  # fmt: skip
-    start = None if given.start is None else descriptor.read(given.start)
     train(pairs, photographs, given.out, steps=given.steps, seed=given.seed, start=start)
   except UserError as error:
     print(f"error: {one_line(error)}", file=sys.stderr)

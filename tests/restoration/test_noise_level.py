@@ -113,12 +113,14 @@ def scan(texture: float) -> np.ndarray:
   return np.where(np.hypot(x, y) < 60, 90 + 60 * x / 60 + texture * fine / fine.std(), 0.0)
 
 
-def test_signal_dependent_noise_on_a_black_background(estimate):
-  levels, random = scan(texture=0), np.random.default_rng(5)
-  found = estimate(pixels(levels + random.normal(size=levels.shape) * np.sqrt(0.6 * levels + 9)))
-  assert float(found.slope) == pytest.approx(255 * 0.6 * LEVEL**2, rel=0.25)
-  assert float(found.offset) == pytest.approx(9 * LEVEL**2, rel=0.3)
-  assert float(found.deviation) == pytest.approx(np.sqrt(0.6 * levels.mean() + 9) * LEVEL, rel=0.1)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("gain", "read"), [(0.6, 9), (2, 4), (4, 2)])
+def test_signal_dependent_noise_on_a_black_background(estimate, gain, read, seed):
+  levels, random = scan(texture=0), np.random.default_rng(seed)
+  found = estimate(pixels(levels + random.normal(size=levels.shape) * np.sqrt(gain * levels + read)))
+  assert float(found.slope) == pytest.approx(255 * gain * LEVEL**2, rel=0.3)
+  assert float(found.offset) == pytest.approx(read * LEVEL**2, rel=0.5)
+  assert float(found.deviation) == pytest.approx(np.sqrt(gain * levels.mean() + read) * LEVEL, rel=0.15)
 
 
 @pytest.mark.parametrize("sigma", [5, 10])
