@@ -56,7 +56,7 @@ def read(path: Path) -> Params:
       raise ValueError("values that are not finite")
   except (EOFError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
     raise UserError(f"{path}: expected the network that alignment compares images by, found {one_line(error)}; "
-                    "it comes with the repository, or from `python -m dig2dig_jax.training.descriptor`") from error  # fmt: skip
+                    "it comes with the repository, or from training.descriptor") from error  # fmt: skip
   return found
 
 

@@ -53,9 +53,9 @@ class Noise(NamedTuple):
 
 
 def estimate(image: Array) -> Noise:
-  """The noise of an image [H, W]. 0 where a quarter of it is exactly flat, which noise rules out (but shot noise alone on
-  black does not), and where a side is below 2 pixels. Clipping of strong noise is corrected for (`clipping`); areas that the scene itself
-  clips are left out."""
+  """The noise of an image [H, W]. 0 where a quarter of it is exactly flat, which noise rules out (but shot noise alone
+  on black does not), and where a side is below 2 pixels. Clipping of strong noise is corrected for (`clipping`); areas
+  that the scene itself clips are left out."""
   if min(image.shape) < 2:
     return Noise(*3 * [jnp.float32(0)])
   squares = _squares(image)
