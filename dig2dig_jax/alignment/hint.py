@@ -64,7 +64,6 @@ def compare(
 
 
 compiled = jax.jit(compare)
-SHAPES = 2 * ((START, START), (START, START), (3, 3)) + ((2,),)  # of its arguments after the first, float32
 
 
 def doubt(

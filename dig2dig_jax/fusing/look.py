@@ -62,9 +62,7 @@ def _program(config: FuseConfig, say: Callable[[str], None]) -> hint.Compare:
   def compare(*arguments):
     nonlocal program
     if program is None:
-      params, *_ = arguments
-      shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, np.float32), params), *(
-        jax.ShapeDtypeStruct(shape, np.float32) for shape in hint.SHAPES)  # fmt: skip
+      shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, np.float32), arguments)
       program = Programs(config.program_cache, "look").get(
         "look", jax.local_devices()[:1], lambda: hint.compiled, shapes,
         compiling=lambda: say("compiling what looks whether sources lie apart (first time, about 5 s)"),

@@ -73,8 +73,7 @@ def estimate(image: Array) -> Noise:
   share, clipped_away = clipping.alone(1 - jnp.abs(mean), energy)
   good = (ends <= _ENDS) & (jnp.abs(ends - clipped_away) < _BY_SCENE)
   alone = _PerBlock(energy / share, coarser / jnp.maximum(share, _SHARE), (mean + 1) / 2, good)
-  whole = alone.energy
-  variance = variance_of(whole, good)
+  variance = variance_of(alone.energy, good)
   for _ in range(_ROUNDS):
     table = clipping.clipped(jnp.maximum(jnp.sqrt(variance), LEVEL / 100))
     share = table.of(mean, table.variance)

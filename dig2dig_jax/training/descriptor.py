@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from dig2dig_jax.alignment import descriptor, fit, surfaces
 from dig2dig_jax.alignment.estimate import REACH, estimate
+from dig2dig_jax.alignment.estimate import seen as with_masks
 from dig2dig_jax.alignment.levels import are_scans, luminance
 from dig2dig_jax.data import other_kinds
 from dig2dig_jax.data.datasets import DataConfig
@@ -121,15 +122,11 @@ def measured(folders: Sequence[Path], sources: tuple[str, ...], places: slice) -
       if not pairs:
         continue
       rng = np.random.default_rng(0)
-      seen = [(example(pair, SIDES[-1], BLOCKS, rng), descriptor.embedded(_are_scans(pair))) for pair in pairs]
-      means = [np.mean([of(own if learned else None, one) for one, own in seen]) for learned in (False, True)]
+      seen = [example(pair, SIDES[-1], BLOCKS, rng) for pair in pairs]
+      learned = [descriptor.embedded(are_scans(*with_masks(pair.reference, pair.source, None, None))) for pair in pairs]
+      means = [np.mean(list(map(of, params, seen))) for params in ([None] * len(pairs), learned)]
       rows.append([folder.name, name, str(len(pairs)), *(f"{mean:.2f}" for mean in means)])
   return table(["set", "pairs", "number", "edges alone, nats", "descriptor, nats"], rows, text=2)
-
-
-def _are_scans(pair: Pair) -> bool:
-  images = pair.reference, pair.source
-  return are_scans(images, [np.ones(image.shape, bool) for image in images])
 
 
 def _slice(text: str) -> slice:
