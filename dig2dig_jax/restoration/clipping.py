@@ -25,6 +25,7 @@ _Z = np.linspace(-1.0, 8.0, 200)
 _DENSITY = np.exp(-(_Z**2) / 2) / np.sqrt(2 * np.pi)
 _DISTANCE = _Z * ndtr(_Z) + _DENSITY
 _VARIANCE = (_Z**2 + 1) * ndtr(_Z) + _Z * _DENSITY - _DISTANCE**2
+HALFWAY = float(1 / np.sqrt(2 * np.pi))  # the distance that is left where the mean is at the end, z = 0
 
 
 class Clipped(NamedTuple):
@@ -58,8 +59,14 @@ def alone(distance: Array, variance: Array) -> tuple[Array, Array]:
   """(share of the noise's variance that is left, share of pixels that are stored at the end), from a stored mean's
   distance to the one end and the stored variance: the ratio of the squared distance to the variance determines how
   many deviations the mean is from the end."""
-  z = jnp.interp(jnp.square(distance) / jnp.maximum(variance, 1e-12), _DISTANCE**2 / _VARIANCE, _Z)
+  z = deviations_from_end(distance, variance)
   return jnp.interp(z, _Z, _VARIANCE), norm.sf(z)
+
+
+def deviations_from_end(distance: Array, variance: Array) -> Array:
+  """By how many standard deviations a mean is inside the range, at one end of which its noise is clipped; below 0
+  outside. distance: of the stored mean to that end. variance: as stored."""
+  return jnp.interp(jnp.square(distance) / jnp.maximum(variance, 1e-12), _DISTANCE**2 / _VARIANCE, _Z)
 
 
 def unclipped(clean: Array, observed: Array, deviation: Array) -> Array:

@@ -29,6 +29,9 @@ _BY_SCENE = 0.1  # of a block's pixels, clipped by the scene rather than the noi
 _SHARE = 0.2  # of the noise's variance that clipping must have left in a block
 _FLAT = 0.25  # share of exactly flat squares of 2 x 2 pixels, more than any noisy image has
 _ROUNDS = 6  # of the correction for clipping
+# Where a scene is exactly black or white, the stored mean alone tells the deviation of noise: clipped halfway. These
+# are how far, in deviations, such blocks may seem to be from the end, and by what share the two estimates may differ.
+_AT_END, _AGREE = 0.05, 0.06
 # Energy of the second diagonal band in the quiet blocks, in units of the first: 1 of white noise, 3.5 of noise that a
 # camera has interpolated (bilinear demosaicing), 4.6 of a spectrum that falls as 1 / f^2.5, as those of scenes do
 # before a lens takes more of the finer band. In between, it is both.
@@ -80,6 +83,7 @@ def estimate(image: Array) -> Noise:
     good = (share >= _SHARE) & (ends <= table.of(mean, table.ends) + _BY_SCENE)
     whole = energy / jnp.maximum(share, _SHARE)
     variance = variance_of(whole, good)
+  variance = _with_ends(squares, variance)
   quiet = good & (whole <= variance * _OF_QUARTER)
   grows = jnp.sum(jnp.where(quiet, coarser / jnp.maximum(share, _SHARE), 0)) / (quiet.sum() * variance + 1e-12)
   noise = jnp.clip((_TEXTURE - grows) / (_TEXTURE - _NOISE), 0, 1)  # the part of the energy that is not texture
@@ -89,6 +93,25 @@ def estimate(image: Array) -> Noise:
   slope = jnp.where(flat | few, 0.0, noise * slope)
   offset = noise * jnp.where(slope > 0, offset, variance)
   return Noise(jnp.sqrt(slope * (image.mean() + 1) / 2 + offset), slope, offset)
+
+
+def _with_ends(squares: list[Array], variance: Array) -> Array:
+  """The variance of noise, from the mean of what the scene shows at either end of the range too, if a quarter of the
+  blocks seem to be exactly there: of pixels clipped halfway it is known twice as well.
+
+  squares: see `_squares`. variance: as estimated."""
+  a, b, c, d = squares
+  # Blocks are chosen by one pixel of each square and measured by the others, whose noise did not choose them.
+  chosen, rest, energy = _blocks(a, (b + c + d) / 3, jnp.square(b - c) / 2)
+  count = max(int(_QUARTER * chosen.size), 1)
+  for end in (-1, 1):
+    index = jnp.argsort(-end * chosen)[:count]
+    distance, of_energy = jnp.mean(1 - end * rest[index]), jnp.mean(energy[index])
+    own = jnp.square(distance / clipping.HALFWAY)
+    away = clipping.deviations_from_end(distance, of_energy)
+    alike = jnp.abs(jnp.log(own) - jnp.log(jnp.maximum(variance, 1e-12))) < 2 * _AGREE
+    variance = jnp.where((jnp.abs(away) < _AT_END) & alike, jnp.sqrt(own * variance), variance)
+  return variance
 
 
 class _PerBlock(NamedTuple):
