@@ -54,7 +54,7 @@ class Scene:
     """The task that the files seem to be of. UserError for files that cannot be read."""
     limits.check_pixels(self.files, self.names)
     images: list[np.ndarray] = []
-    found = guess.by_names([PurePath(name).stem for name in self.names])
+    found = guess.by_file_names([PurePath(name).stem for name in self.names])
     if found is None:
       images = [ranges.read_alone(file).pixels for file in self.files]
       found = guess.by_images(images)

@@ -148,7 +148,7 @@ def _named(files: list[Path], images: list[np.ndarray], asked: str | None) -> tu
     if not len(files) == len(names) == len(set(usable)):
       raise UserError(f"--sources={asked}: expected {len(files)} different names that can be folders', by commas")
     return names, tuple(range(len(files)))
-  found = guess.by_names([file.stem for file in files]) or guess.by_images([_pixels(image) for image in images])
+  found = guess.by_file_names([file.stem for file in files]) or guess.by_images([_pixels(image) for image in images])
   usual = dict(zip(found.order, guess.usual_names(found.task, len(files)), strict=True))
   note(f"note: {found.task}, by {found.why}: {', '.join(f'{files[k]} is {usual[k]}' for k in found.order)}; "
        "--sources= overrides this")

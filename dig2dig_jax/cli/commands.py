@@ -116,7 +116,8 @@ def _out_flag(words: list[str], *, pipe: bool = False) -> list[str]:
     if word in ("-o", "--out", "-out"):
       value = next(rest, None)
       if value is None or value.startswith("-") and not (pipe and value == "-"):
-        raise UserError(f"{word}: expected a file or a folder after it, found nothing")
+        hint = f"the flag {value}; a name that begins with - is written ./{value}" if value else "nothing"
+        raise UserError(f"{word}: expected a file or a folder after it, found {hint}")
       word = f"--out={value}"
     elif word.startswith("-o="):
       word = f"--out={word[3:]}"
@@ -195,7 +196,7 @@ def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:
     radiometric.check_task(task)
     task, order = "thermal", (0, 1)
   else:
-    found = radiometric.guessed(files) or guess.by_names([file.stem for file in files])
+    found = radiometric.guessed(files) or guess.by_file_names([file.stem for file in files])
     found = found or tasks.by_look(files)
     task, order = tasks.decided(task, found, len(files))
   names = guess.usual_names(task, len(order))

@@ -138,7 +138,7 @@ def _roles(places: Sequence[str], asked: str) -> tuple[list[str], tuple[int, ...
     if len(set(names)) != 2:
       raise UserError(f"--sources={asked}: expected two different names, the infrared one first")
     return names, (0, 1)
-  found = guess.by_names([Path(place).stem for place in places])
+  found = guess.by_file_names([Path(place).stem for place in places])
   order = found.order if found is not None and found.task == "thermal" else (0, 1)
   if order != (0, 1):
     note(f"note: {places[order[0]]} is the infrared clip, by {found.why}; --sources=NAME,NAME keeps the given order")

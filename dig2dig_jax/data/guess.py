@@ -61,6 +61,26 @@ def by_names(names: Sequence[str]) -> Guess | None:
   return None
 
 
+def by_file_names(names: Sequence[str]) -> Guess | None:
+  """Of the names of two files that are given as one scene: as `by_names`, or by a word of two letters or more in each,
+  whatever else differs (day_vi, heat_ir). Only where it matters which is which: not of exposures and focal planes."""
+  found = by_names(names)
+  if found is not None or len(names) != 2:
+    return found
+  for task in ("thermal", "medical"):
+    kinds = [_kind(name, NAMES[task]) for name in names]
+    if sorted(kinds) == [0, 1]:
+      return Guess(task, (kinds.index(0), kinds.index(1)), f"the names {names[0]} and {names[1]}")
+  return None
+
+
+def _kind(name: str, kinds: tuple[Sequence[str], Sequence[str]]) -> int:
+  """0 or 1, of which kind the likeliest word of a name is; -1 for neither."""
+  found = (number for word, _ in naming.readings(name) for number, own in enumerate(kinds) if len(word) > 1
+           and word in own)  # fmt: skip
+  return next(found, -1)
+
+
 def _one_scene(first: str, words: Sequence[str], second: str, others: Sequence[str]) -> bool:
   """Whether two names differ by a word of each of these; A and B are letters, and say nothing."""
   rests = [{naming.matching(rest) for word, rest in naming.readings(name) if word in some and word not in ("a", "b")}
@@ -94,7 +114,11 @@ def by_images(images: Sequence[np.ndarray]) -> Guess:
     if apart >= _BRIGHTER or (apart >= _AT_LEAST and max(means) >= _TIMES_BRIGHTER * min(means)):
       return Guess("exposure", tuple(int(k) for k in np.argsort(means)), "one scene at several brightnesses")
     return Guess("focus", order, "one scene at one brightness")
-  return Guess("thermal", order if _colour(levels[0]) <= _colour(levels[1]) else (1, 0), "two views that disagree")
+  colours = [_colour(image) for image in levels]
+  if colours[0] > colours[1]:
+    return Guess("thermal", (1, 0), "two views that disagree")
+  gray = ", neither in colour: the first is taken as ir" if max(colours) < COLOURED else ""
+  return Guess("thermal", order, f"two views that disagree{gray}")
 
 
 def _colour(levels: np.ndarray) -> float:

@@ -87,7 +87,7 @@ def infrared_second(images: Sequence[str | os.PathLike | np.ndarray], pixels: Se
   paths = [Path(image) for image in images if isinstance(image, str | os.PathLike)]
   named = None
   if len(paths) == 2:
-    named = guess.by_names([path.stem for path in paths]) or guess.by_names([path.parent.name for path in paths])
+    named = guess.by_file_names([path.stem for path in paths]) or guess.by_names([path.parent.name for path in paths])
   if named is not None and named.task == "thermal":
     why = f"{named.why} say that images[1] is it" if named.order == (1, 0) else ""
   else:

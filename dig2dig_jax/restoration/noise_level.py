@@ -21,6 +21,7 @@ from dig2dig_jax.restoration import clipping
 from dig2dig_jax.restoration.clipping import LEVEL
 
 _BLOCK = 8  # coefficients on a side, which is 16 pixels
+_LEAST = 2 * _BLOCK  # pixels of a side, below which nothing is found
 _QUARTER = 0.25
 # That quantile of a mean of squares of normal coefficients.
 _OF_QUARTER = 2 * gammaincinv(_BLOCK**2 / 2, _QUARTER) / _BLOCK**2
@@ -57,9 +58,9 @@ class Noise(NamedTuple):
 
 def estimate(image: Array) -> Noise:
   """The noise of an image [H, W]. 0 where a quarter of it is exactly flat, which noise rules out (but shot noise alone
-  on black does not), and where a side is below 2 pixels. Clipping of strong noise is corrected for (`clipping`); areas
-  that the scene itself clips are left out."""
-  if min(image.shape) < 2:
+  on black does not), and where a side is below 16 pixels, a block. Clipping of strong noise is corrected for
+  (`clipping`); areas that the scene itself clips count where they are exactly at the end of the range."""
+  if min(image.shape) < _LEAST:
     return Noise(*3 * [jnp.float32(0)])
   squares = _squares(image)
   a, b, c, d = squares
@@ -96,8 +97,8 @@ def estimate(image: Array) -> Noise:
 
 
 def _with_ends(squares: list[Array], variance: Array) -> Array:
-  """The variance of noise, from the mean of what the scene shows at either end of the range too, if a quarter of the
-  blocks seem to be exactly there: of pixels clipped halfway it is known twice as well.
+  """The variance of noise, from the stored mean at either end of the range too, if a quarter of the blocks seem to
+  show a scene that is exactly there.
 
   squares: see `_squares`. variance: as estimated."""
   a, b, c, d = squares
@@ -190,11 +191,13 @@ def _line(blocks: _PerBlock, grows: Array) -> tuple[Array, Array]:
 
 def stripes(image: Array, deviation: Array) -> Array:
   """[1, W] offsets that a detector adds to its columns, in an image [H, W] with noise of this deviation; zeros if there
-  are no stripes. For rows, transpose the image.
+  are no stripes, or a side is below 16 pixels. For rows, transpose the image.
 
   A column's offset is the median over rows of the difference to the neighbourhood. Stripes differ from column to
   column without order; the edges of a scene that follow columns are wide, so that neighbours agree.
   """
+  if min(image.shape) < _LEAST:
+    return jnp.zeros((1, image.shape[1]), image.dtype)
   # The neighbourhood contains part of the offsets: found offsets are subtracted, and the rest is estimated again.
   taps = gaussian_kernel(_NEIGHBOURHOOD)
 

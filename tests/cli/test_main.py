@@ -146,6 +146,26 @@ def test_show_tells_what_is_seen(run, tmp_path):
   assert "parameters: 3664076" in told
 
 
+@pytest.mark.parametrize(
+  "names, task, order",
+  [
+    (("day0_vi", "heat0_ir"), "thermal", (1, 0)),
+    (("vi", "narrow_ir"), "thermal", (1, 0)),
+    (("wärme bild ir", "foto größe vi"), "thermal", (0, 1)),
+    (("PET_head", "t1_axial"), "medical", (1, 0)),
+  ],
+)
+def test_a_word_in_each_of_two_files_names_says_which_is_which(names, task, order):
+  assert guess.by_file_names(names)[:2] == (task, order)
+  assert guess.by_file_names(names[:1] * 2) is None, "one word twice says nothing"
+  assert guess.by_names(names) is None, "folders and sources are not files of one scene"
+
+
+@pytest.mark.parametrize("names", [("IMG_1", "IMG_2"), ("vi_1", "vi_2"), ("ir", "scene"), ("low", "high_ir")])
+def test_names_without_a_word_in_each_leave_it_to_the_images(names):
+  assert guess.by_file_names(names) is None
+
+
 def test_tasks_are_guessed_by_names_and_by_images():
   assert guess.by_names(["VIS", "ir"])[:2] == ("thermal", (1, 0))
   assert guess.by_names(["x", "y"]) is None and guess.by_names(["a", "b", "c"]) is None

@@ -52,6 +52,36 @@ def test_a_clean_scene_has_hardly_any_and_flat_images_none(estimate):
   assert float(estimate(pixels(head)).deviation) == 0, "black without noise around it: what is inside is texture"
 
 
+@pytest.mark.parametrize("end", [0, 255])
+def test_where_a_scene_is_exactly_black_or_white_noise_is_known_better(estimate, end, monkeypatch):
+  rng = np.random.default_rng(end)
+  apart = np.hypot(*np.mgrid[-128:128, -128:128])
+  head = np.where(apart < 90, 120 + 30 * np.sin(apart), end)
+
+  def spread(estimate):
+    errors = [float(estimate(image).deviation) / (50 * LEVEL) - 1 for image in images]
+    return np.sqrt(np.mean(np.square(errors)))
+
+  images = [pixels(head + rng.normal(size=head.shape) * 50) for _ in range(10)]
+  with monkeypatch.context() as patch:
+    patch.setattr(noise_level, "_with_ends", lambda squares, variance: variance)
+    by_energy = spread(jax.jit(lambda image: noise_level.estimate(image)))
+  assert spread(estimate) < min(0.015, 0.9 * by_energy)
+
+
+def test_a_dark_scene_that_is_not_black_is_not_taken_for_it(estimate):
+  found = [float(estimate(pixels(8 + np.random.default_rng(seed).normal(size=(128, 160)) * 30)).deviation) / LEVEL
+           for seed in range(6)]  # fmt: skip
+  assert np.mean(found) == pytest.approx(30, rel=0.03), "the mean alone would say 40"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (15, 200)])
+def test_nothing_is_found_in_images_smaller_than_a_block(size):
+  image = pixels(np.random.default_rng(0).uniform(0, 255, size))
+  assert float(noise_level.estimate(image).deviation) == 0
+  assert not np.asarray(noise_level.stripes(image, jnp.zeros(()))).any()
+
+
 def texture(deviation, seed=0, size=(128, 160)):
   """Levels [H, W] of a surface without a smooth part, whose spectrum falls as 1 / f^2.5 like a scene's, through a lens
   of 0.6 pixels."""
