@@ -22,6 +22,7 @@ NAMES = {
   "focus": (("near", *naming.WORDS["a"]), ("far", *naming.WORDS["b"])),
   "exposure": (naming.WORDS["under"], naming.WORDS["over"]),
 }
+_ROLES = {"thermal": ("ir", "vi"), "medical": ("mri", "pet", "spect", "ct")}  # where it matters which is the first
 _SIDE = 128  # pixels: what is compared is the scene at large
 _BLACK, _OF_BLACK = 10, 0.3  # levels of 255, and the share of the pixels that stand on them in every scan
 COLOURED = 3  # mean spread of the channels, in levels, from which an image has colour: a thermal camera's has none
@@ -67,18 +68,12 @@ def by_file_names(names: Sequence[str]) -> Guess | None:
   found = by_names(names)
   if found is not None or len(names) != 2:
     return found
-  for task in ("thermal", "medical"):
-    kinds = [_kind(name, NAMES[task]) for name in names]
-    if sorted(kinds) == [0, 1]:
-      return Guess(task, (kinds.index(0), kinds.index(1)), f"the names {names[0]} and {names[1]}")
+  for task, sources in _ROLES.items():
+    read = [naming.source_of(name, sources, letters=2) for name in names]
+    first = [one[0] == sources[0] for one in read if one is not None]
+    if sorted(first) == [False, True]:
+      return Guess(task, (first.index(True), first.index(False)), f"the names {names[0]} and {names[1]}")
   return None
-
-
-def _kind(name: str, kinds: tuple[Sequence[str], Sequence[str]]) -> int:
-  """0 or 1, of which kind the likeliest word of a name is; -1 for neither."""
-  found = (number for word, _ in naming.readings(name) for number, own in enumerate(kinds) if len(word) > 1
-           and word in own)  # fmt: skip
-  return next(found, -1)
 
 
 def _one_scene(first: str, words: Sequence[str], second: str, others: Sequence[str]) -> bool:

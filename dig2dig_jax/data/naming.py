@@ -76,11 +76,12 @@ def _joined(before: str, after: str) -> str:
   return f"{left}_{right}" if parted else left + right
 
 
-def source_of(stem: str, sources: Iterable[str]) -> tuple[str, int, str, str] | None:
-  """(source, rank of its word, the word, what is left of the name), of the likeliest reading; None for no such word."""
+def source_of(stem: str, sources: Iterable[str], *, letters: int = 1) -> tuple[str, int, str, str] | None:
+  """(source, rank of its word, the word, what is left of the name), of the likeliest reading; None for no such word.
+  letters: that a word has at least."""
   words = {source: words_of(source) for source in sources}
   for word, rest in readings(stem):
-    ranks = {source: own.index(word) for source, own in words.items() if word in own}
+    ranks = {source: own.index(word) for source, own in words.items() if word in own and len(word) >= letters}
     if ranks:
       source = min(ranks, key=ranks.get)
       return source, ranks[source], word, rest
