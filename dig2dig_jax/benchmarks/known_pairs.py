@@ -12,6 +12,7 @@ import numpy as np
 
 from dig2dig_jax.alignment import warp as resampling
 from dig2dig_jax.benchmarks import other_aligners
+from dig2dig_jax.benchmarks.placements import Placement
 from dig2dig_jax.data import other_kinds
 from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.ops import color
@@ -22,13 +23,13 @@ KINDS = ("", "registered_", "made_", "focused_", "exposed_")
 
 
 class Known(NamedTuple):
-  """Luminance of a pair. valid: where the second source shows anything. own: what the program finds for it, None where
+  """Luminance of a pair. valid: where the second source shows anything. own: what the program finds for it; None where
   its registration is known."""
 
   reference: np.ndarray
   source: np.ndarray
   valid: np.ndarray
-  own: np.ndarray | None
+  own: Placement | None
 
 
 Finds = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, float]]
@@ -52,7 +53,7 @@ def known(pair: Pair, kind: str, seed: Sequence[int], find: Finds) -> Known | No
     source, seen = resampling.onto(source, matrix, reference.shape)
     return Known(reference, source, everywhere if seen is None else seen, None)
   valid = np.ones(source.shape, bool)
-  return Known(reference, source, valid, find(reference, source, valid)[0])
+  return Known(reference, source, valid, Placement(*find(reference, source, valid)))
 
 
 def _images(pair: Pair) -> tuple[np.ndarray, np.ndarray]:

@@ -30,10 +30,12 @@ def corner_error(found: Placement, true: np.ndarray, height: int, width: int) ->
   return float(np.linalg.norm(found(ends, (height, width)) - transforms.mapped(true, ends), axis=-1).mean())
 
 
-def best_homography(warped: Warped, size: tuple[int, int]) -> np.ndarray:
+def best_homography(warped: Warped, size: tuple[int, int], own: np.ndarray | None = None) -> np.ndarray:
   """[3, 3]: pixels of a reference of `size` -> pixels of the warped image, fitted by least squares to the true places
-  of all pixels that both show, parallax included."""
+  of all pixels that both show, parallax included. own: [3, 3], pixels of the reference -> pixels of the image that was
+  warped, where the two are not registered."""
   points, shown = _shown(warped, size)
+  shown = shown if own is None else transforms.mapped(np.linalg.inv(own), shown)
   inside = ((shown >= 0) & (shown <= np.array(size[::-1]) - 1)).all(-1)
   return cv2.findHomography(shown[inside], points[inside], 0)[0]
 

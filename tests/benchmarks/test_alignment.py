@@ -61,6 +61,14 @@ def test_no_homography_does_better_over_the_overlap_than_the_best_one():
   assert max(errors["mounted"]) < 0.01 and 0.05 < errors["unknown"][0] < errors["unknown"][1]
 
 
+def test_the_best_homography_of_a_pair_that_lies_apart_is_off_by_as_much():
+  warped = warps.warp(scene(0, 120, 160, 1)[..., 0], np.random.default_rng(4), warps.RANGES["mounted"])
+  apart = np.array([[1.0, 0, 3], [0, 1, 4], [0, 0, 1]])
+  best = best_homography(warped, (120, 160), apart)
+  assert corner_error(Placement(best, 1.0), warped.matrix @ apart, 120, 160) < 0.01
+  assert corner_error(Placement(best, 1.0), warped.matrix, 120, 160) == pytest.approx(5, abs=1)
+
+
 def test_planes_and_exposures_of_one_image_lie_on_each_other_and_show_different_parts_of_it():
   image = np.random.default_rng(3).integers(0, 256, (120, 160)).astype(np.uint8)
   near, far = other_kinds.focal_planes(image, np.random.default_rng(2))
@@ -95,6 +103,7 @@ def test_the_table_counts_what_is_accepted_and_how_far_it_is_off(tmp_path, monke
   row = next(line for line in text.splitlines() if line.startswith("| still | dig2dig |"))
   cells = [cell.strip() for cell in row.split("|")]
   assert cells[3:12] == ["4", "75 %", "75 %", "0.00", "0 %", "75 %", "0.00", "75 %", "100 %"]
+  assert any(line.startswith(f"| still | {alignment.BEST_AS_ALIGNED} | 4 | 100 % |") for line in text.splitlines())
   assert (tmp_path / "out" / "alignment.json").exists()
   with pytest.raises(UserError, match="--cases=nowhere: expected among still"):
     alignment.run(pairs, tmp_path / "out", cases=["nowhere"])
