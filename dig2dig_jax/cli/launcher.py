@@ -11,6 +11,7 @@ from pathlib import Path
 
 from absl import app, logging
 from absl import flags as absl_flags
+from absl.testing import flagsaver
 
 from dig2dig_jax.cli import declare, flags, interrupt, usage
 from dig2dig_jax.cli.output import note, say
@@ -100,12 +101,14 @@ def stopped() -> int:
 
 
 def launch(words: Sequence[str], run: Callable[[], int] | None = None) -> int:
-  """`main` of flags that a command of `dig2dig` stands for; the exit status."""
-  try:
-    rest = parse(["dig2dig", *words])
-  except SystemExit as end:  # help, or a flag that cannot be read, which has been said
-    return int(end.code or 0)
-  return main(rest, run)
+  """`main` of flags that a command of `dig2dig` stands for; the exit status. Flags are as before afterwards: a process
+  may run several commands."""
+  with flagsaver.flagsaver():
+    try:
+      rest = parse(["dig2dig", *words])
+    except SystemExit as end:  # help, or a flag that cannot be read, which has been said
+      return int(end.code or 0)
+    return main(rest, run)
 
 
 def main(argv, run: Callable[[], int] | None = None) -> int:

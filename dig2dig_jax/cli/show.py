@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from dig2dig_jax import strict_json
+from dig2dig_jax.cli import launcher
 from dig2dig_jax.cli.output import say
 from dig2dig_jax.data import kinds as formats
 from dig2dig_jax.data import palette, validity
@@ -16,14 +17,20 @@ from dig2dig_jax.volumes import kinds
 
 
 def run(words: list[str]) -> int:
-  """Prints some lines for every file or folder. UserError for one that is neither."""
+  """Prints some lines for every file or folder, or what is wrong with it; the exit status."""
   if not words:
     raise UserError("dig2dig show: expected images, volumes, or folders of priors, found nothing")
+  status = 0
   for word in words:
     path = kinds.split_series(word)[0]
-    lines = _volume(word) if kinds.kind(path) else _prior(path) if path.is_dir() else _image(path)
+    try:
+      lines = _volume(word) if kinds.kind(path) else _prior(path) if path.is_dir() else _image(path)
+    except UserError as error:
+      launcher.refuse(str(error))
+      status = 2
+      continue
     say("\n".join([str(typed_path(word)), *(f"  {line}" for line in lines)]))
-  return 0
+  return status
 
 
 def _volume(word: str) -> list[str]:

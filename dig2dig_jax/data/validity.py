@@ -32,6 +32,8 @@ _CLIPPED = 0.005  # of what is valid that is as bright: the scene itself is clip
 _SAME = 1 / 3  # of what is valid that has the same value, of darker ones
 _NEAR = 12 / 255  # of the type's span: what compression left of a constant beside an edge,
 _BLOCK = 8  # as many pixels from it
+_MIXED = 0.8  # as far from the constant as its neighbours inside, what resampling mixed with it
+_ROWS = 2  # of pixels, at most, that are so
 
 
 def find(samples: np.ndarray, alpha: np.ndarray | None = None, *, how: str = "auto") -> np.ndarray | None:
@@ -93,8 +95,9 @@ class Tally:
       for source, count in self._hidden.items() if count
     ]  # fmt: skip
     return hidden + [
-      f"{source}: {count} of {images} {'is' if count == 1 else 'are'} transparent or of one value (black, say) outside "
-      f"a part of the frame; {others} alone there; --valid=off counts it as content"
+      f"{source}: {count} of {images} {'shows' if count == 1 else 'show'} a part of the frame only (elsewhere "
+      f"transparent, of one value such as black, or beyond an aligned source's edge); {others} alone there; "
+      "--valid=off counts it as content"
       for source, count in self._parts.items() if count
     ]  # fmt: skip
 
@@ -129,7 +132,7 @@ def _around(samples: np.ndarray, value) -> np.ndarray | None:
   for tried in (*_grown(samples, value, outside), outside):
     found = _within(tried)
     if found is not None and not _is_of_the_scene(samples, value, same, found):
-      return found
+      return _unmixed(samples, value, found)
   return None
 
 
@@ -191,6 +194,19 @@ def _within(outside: np.ndarray) -> np.ndarray | None:
   if (outside & (filled > 0)).sum() > _BITES * outside.sum():
     return None
   return (filled > 0) & ~(outside & (depth <= _RING[1]))
+
+
+def _unmixed(samples: np.ndarray, value, valid: np.ndarray) -> np.ndarray:
+  """Less the pixels at its edge that a warp's interpolation mixed with the constant, where it did."""
+  away = np.abs(samples.astype(np.float64) - float(value)).mean(axis=-1)
+  inner, further = (cv2.erode(valid.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=rows, borderValue=1) > 0
+                    for rows in (1, 2))  # fmt: skip
+  for _ in range(_ROWS):
+    if not further.any() or away[valid & ~inner].mean() >= _MIXED * away[inner & ~further].mean():
+      break
+    valid, inner = inner, further
+    further = cv2.erode(inner.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1) > 0
+  return valid
 
 
 def _is_of_the_scene(samples: np.ndarray, value, same: np.ndarray, valid: np.ndarray) -> bool:

@@ -79,6 +79,8 @@ def read(path: Path) -> Figure:
     if path.stat().st_size > _LONGEST:
       raise UserError(f"{path}: expected a figure in TOML of at most 1 MB, found more")
     found = tomllib.loads(path.read_text(encoding="utf-8"))
+  except UnicodeDecodeError:
+    raise UserError(f"{path}: expected a figure in TOML, found no text; see dig2dig figure --help") from None
   except (OSError, ValueError) as error:
     raise UserError(f"{path}: expected a figure in TOML, found {one_line(error)}") from error
   try:

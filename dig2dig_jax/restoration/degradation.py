@@ -139,7 +139,7 @@ def parse(degradation: str, sigma: str, sources: Sequence[str]) -> dict[str, Deg
   for source, text in _entries("degradation", degradation, sources):
     found[source] = dataclasses.replace(found[source], stages=_stages(text))
   for source, text in _entries("sigma", sigma, sources):
-    found[source] = dataclasses.replace(found[source], sigma=_sigma(text))
+    found[source] = dataclasses.replace(found[source], sigma=_sigma(source, text))
   return found
 
 
@@ -198,7 +198,7 @@ def _sensible(argument: str) -> bool:
     return False
 
 
-def _sigma(text: str) -> float | str:
+def _sigma(source: str, text: str) -> float | str:
   if text == AUTO:
     return AUTO
   try:
@@ -206,5 +206,5 @@ def _sigma(text: str) -> float | str:
   except ValueError:
     value = -1.0
   if not 0 <= value < 1000:
-    raise UserError(f"--sigma={text}: expected a standard deviation of 8-bit values from 0 up, or auto")
+    raise UserError(f"--sigma={source}:{text}: expected a standard deviation of 8-bit values from 0 up, or auto")
   return value

@@ -115,6 +115,7 @@ def test_a_folder_becomes_a_folder_its_names_say_the_task_and_a_copy_is_told(run
     (("convert", "onnx"), "expected one of guided_diffusion"),
     (("show",), "expected images"),
     (("show", "."), "expected a prior's folder"),
+    (("fuse", ".", "..", "-o", "out.png"), ".: expected an image file beside the others, found a folder"),
   ],
 )
 def test_what_cannot_be_is_one_line_and_status_2(run, tmp_path, monkeypatch, words, said):
@@ -144,6 +145,8 @@ def test_show_tells_what_is_seen(run, tmp_path):
   status, told, _ = run("show", tmp_path / "a.png", ROOT / "checkpoints" / "embedded")
   assert status == 0 and "130 x 120, gray in 1 of uint8" in told and "noise of standard deviation" in told
   assert "parameters: 3664076" in told
+  status, told, refused = run("show", tmp_path / "nowhere.png", tmp_path / "a.png")
+  assert status == 2 and "130 x 120" in told and refused.startswith("error: ") and "nowhere.png" in refused
 
 
 @pytest.mark.parametrize(

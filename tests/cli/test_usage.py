@@ -196,3 +196,10 @@ def test_no_folder_for_temporary_files_is_one_line(monkeypatch, capsys):
   monkeypatch.setattr("tempfile.gettempdir", none)
   assert launch.main(["launch.py"]) == 2
   assert "expected a folder for temporary files, found none that can be written to" in capsys.readouterr().err
+
+
+def test_flags_of_one_command_are_not_the_next_ones():
+  seen = []
+  for words in (["--seed=7", "--job=fuse"], ["--job=fuse"]):
+    assert launcher.launch(words, lambda: seen.append(flags.SEED.value) or 0) == 0
+  assert seen == [7, flags.SEED.default]

@@ -100,6 +100,11 @@ def test_faults_are_named(folder, text, said):
   assert not list(folder.glob("never*"))
 
 
+def test_an_image_in_place_of_the_text_is_named(folder):
+  with pytest.raises(UserError, match="1.png: expected a figure in TOML, found no text"):
+    spec.read(folder / "ir" / "1.png")
+
+
 def test_images_of_a_scene_are_of_one_size(folder):
   write(folder / "odd" / "1.png", scene(1, 20, 20, 1))
   figure = described(folder, 'rows = ["1"]\n[images]\nA = "ir"\nB = "odd"\n')
