@@ -18,6 +18,7 @@ from dig2dig_jax.evaluation import fused_shards, signs
 from dig2dig_jax.stores.address import typed_place
 
 Folders = Mapping[str, Mapping[str, Path]]  # {method: {matching name: file}}
+_TOLD = 6  # files of a method that get a line of their own
 
 
 class Fused(NamedTuple):
@@ -62,12 +63,15 @@ def index(folder: Path, left_out: list[str]) -> dict[str, Path]:
 
 
 def superfluous(folders: Folders, pairs: Sequence[Pair]) -> list[str]:
-  """One line per file that no pair has the name of."""
-  known = {matching(pair.name) for pair in pairs}
-  return [
-    f"{path}: no pair of that name; left out"
-    for files in folders.values() for key, path in files.items() if key not in known
-  ]  # fmt: skip
+  """One line per file that no pair has the name of; one per method that has many of them, as beside a split."""
+  known, lines = {matching(pair.name) for pair in pairs}, []
+  for method, files in folders.items():
+    found = [path for key, path in files.items() if key not in known]
+    if len(found) > _TOLD:
+      lines.append(f"{method}: {len(found)} images without a pair of their name, such as {found[0]}; left out")
+    else:
+      lines += [f"{path}: no pair of that name; left out" for path in found]
+  return lines
 
 
 def counts(folders: Folders, pairs: Sequence[Pair]) -> dict[str, int]:

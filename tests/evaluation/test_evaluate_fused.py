@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from skimage.metrics import structural_similarity
 
 from dig2dig_jax import metrics
 from dig2dig_jax.data.datasets import DataConfig
+from dig2dig_jax.data.pairs import Pair
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.evaluation import folders as fused_folders
 from dig2dig_jax.evaluation import fused as evaluate_fused
@@ -199,3 +201,11 @@ def test_folders_are_named_by_what_tells_them_apart(tmp_path):
   assert list(fused_folders.named([tmp_path / "a" / "out", tmp_path / "b" / "out"])) == ["a/out", "b/out"]
   with pytest.raises(UserError, match="expected different folders, found a twice"):
     fused_folders.named(["a", "./a"])
+
+
+def test_many_files_that_a_split_leaves_out_are_one_line():
+  pair = Pair("1", {"ir": Path("ir/1.png")})
+  files = {str(number): Path(f"out/{number}.png") for number in range(1, 9)}
+  (line,) = fused_folders.superfluous({"ours": files}, [pair])
+  assert line == f"ours: 7 images without a pair of their name, such as {Path('out/2.png')}; left out"
+  assert len(fused_folders.superfluous({"ours": dict(list(files.items())[:7])}, [pair])) == 6
