@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dig2dig_jax.ops.arrays import Array
-from dig2dig_jax.restoration import clipping, noise_level, splitting, stabilisation
+from dig2dig_jax.restoration import clipping, noise_level, splitting, stabilisation, stripes
 from dig2dig_jax.restoration.noise_level import LEVEL, Noise
 from dig2dig_jax.sampling.types import Denoiser, GrayDenoiser, Step
 
@@ -93,8 +93,8 @@ def measured(image: Array) -> Measured:
   gray = jnp.all(image == image[..., :1])
   plane = image[..., 1]
   noise = noise_level.estimate(plane)
-  columns = noise_level.stripes(plane, noise.deviation)
-  rows = noise_level.stripes((plane - columns).T, noise.deviation).T
+  columns = stripes.find(plane, noise.deviation)
+  rows = stripes.find((plane - columns).T, noise.deviation).T
   # Stripes are a fault of thermal detectors; in colour images they are not looked for.
   striped = jnp.where(gray, columns + rows, 0.0)
   return Measured(image - striped[..., None], gray, noise, jnp.std(striped))

@@ -1,4 +1,4 @@
-"""How noisy is a source, and how? Estimated from the image itself: pixels, dependence on the signal, stripes.
+"""How noisy is a source, and how? Estimated from the image itself: its pixels, and whether noise depends on the signal.
 
 Images are float32 [H, W] in [-1, 1]; standard deviations are in the same units. Everything is jittable, and does not
 depend on the origin of the noise. Deviations are estimated from the finest diagonal band of the Haar transform, where
@@ -10,18 +10,15 @@ and noise does not.
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from scipy.special import gammaincinv  # scipy.stats takes long to import
 
 from dig2dig_jax.ops.arrays import Array
-from dig2dig_jax.ops.filters import gaussian_kernel, separable_filter
 from dig2dig_jax.restoration import clipping
 from dig2dig_jax.restoration.clipping import LEVEL
 
 _BLOCK = 8  # coefficients on a side, which is 16 pixels
-_LEAST = 2 * _BLOCK  # pixels of a side, below which nothing is found
+LEAST = 2 * _BLOCK  # pixels of a side, below which nothing is found
 _QUARTER = 0.25
 # That quantile of a mean of squares of normal coefficients.
 _OF_QUARTER = 2 * gammaincinv(_BLOCK**2 / 2, _QUARTER) / _BLOCK**2
@@ -41,10 +38,6 @@ _GROUPS = 8  # of blocks by brightness, through which variance is fitted as a li
 _SCENE = 7.0  # what coarser energy is in units of finer in groups of blocks without any noise; most are above
 _RATIO = 1.35  # of variances, bright to dark, from which noise counts as dependent on the signal
 _ENOUGH = 1.5  # groups, of the brighter half, that have to contain noise
-_NEIGHBOURHOOD = 3.0  # pixels, standard deviation, against which a column's offset is found
-_BISECTIONS = 14  # of [-1, 1], to find a median to a hundredth of a grey level
-_STRIPES = 2 * LEVEL  # deviation of the offsets from which they count as stripes
-_INDEPENDENT = 0.35  # correlation of neighbouring offsets: 0 for stripes, above 0.5 for columns of a scene
 
 
 class Noise(NamedTuple):
@@ -60,7 +53,7 @@ def estimate(image: Array) -> Noise:
   """The noise of an image [H, W]. 0 where a quarter of it is exactly flat, which noise rules out (but shot noise alone
   on black does not), and where a side is below 16 pixels, a block. Clipping of strong noise is corrected for
   (`clipping`); areas that the scene itself clips count where they are exactly at the end of the range."""
-  if min(image.shape) < _LEAST:
+  if min(image.shape) < LEAST:
     return Noise(*3 * [jnp.float32(0)])
   squares = _squares(image)
   a, b, c, d = squares
@@ -187,47 +180,3 @@ def _line(blocks: _PerBlock, grows: Array) -> tuple[Array, Array]:
                   for part in (slice(half), slice(half, None)))  # fmt: skip
   rises = (bright > _RATIO * dark) & (noise[half:].sum() >= _ENOUGH) & (slope > 0)
   return jnp.where(rises, slope, 0.0), jnp.where(rises, jnp.maximum(offset, 0), 0.0)
-
-
-def stripes(image: Array, deviation: Array) -> Array:
-  """[1, W] offsets that a detector adds to its columns, in an image [H, W] with noise of this deviation; zeros if there
-  are no stripes, or a side is below 16 pixels. For rows, transpose the image.
-
-  A column's offset is the median over rows of the difference to the neighbourhood. Stripes differ from column to
-  column without order; the edges of a scene that follow columns are wide, so that neighbours agree.
-  """
-  if min(image.shape) < _LEAST:
-    return jnp.zeros((1, image.shape[1]), image.dtype)
-  # The neighbourhood contains part of the offsets: found offsets are subtracted, and the rest is estimated again.
-  taps = gaussian_kernel(_NEIGHBOURHOOD)
-
-  def again(_, found):
-    rest = image - found
-    detail = rest - separable_filter(rest[..., None], np.ones(1), columns=taps)[..., 0]
-    found += _median(detail)
-    return found - found.mean()
-
-  found = jax.lax.fori_loop(0, 3, again, jnp.zeros((1, image.shape[1]), image.dtype))
-  limit = 3 * jnp.mean(jnp.abs(found)) + 1e-9
-  clipped = jnp.clip(found, -limit, limit)
-  power = jnp.mean(jnp.square(clipped))
-  # White noise alone leaves its deviation / sqrt(H) in every offset: in strong noise, columns of a scene would pass
-  # for independent if their correlation were not compared with the power that remains without it.
-  white = jnp.square(deviation) * (np.pi / 2) / image.shape[0]
-  left = jnp.maximum(power - white, 0)
-  alike = jnp.mean(clipped[:, 1:] * clipped[:, :-1]) / (left + 1e-12)
-  are = (jnp.sqrt(left) > _STRIPES) & (alike < _INDEPENDENT)
-  return jnp.where(are, found, 0.0)
-
-
-def _median(x: Array) -> Array:
-  """Over the first axis of values in [-1, 1], [1, W]: by bisection, since sorting is much slower with XLA on a CPU."""
-
-  def halve(_, bounds):
-    low, high = bounds
-    middle = (low + high) / 2
-    above = jnp.mean(x > middle, axis=0, keepdims=True) > 0.5
-    return jnp.where(above, middle, low), jnp.where(above, high, middle)
-
-  low, high = jax.lax.fori_loop(0, _BISECTIONS, halve, (jnp.full_like(x[:1], -1), jnp.full_like(x[:1], 1)))
-  return (low + high) / 2

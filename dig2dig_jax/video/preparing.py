@@ -18,6 +18,7 @@ from dig2dig_jax.data.ranges import Setting
 from dig2dig_jax.data.scaling import Range, extremes, to_pixels
 from dig2dig_jax.errors import UserError
 from dig2dig_jax.restoration import blind, noise_level
+from dig2dig_jax.restoration import stripes as stripes_of
 from dig2dig_jax.video.clip import Clip
 
 SAMPLE = 9  # frames of each clip
@@ -239,7 +240,7 @@ def _with_noise(source: Source, frames: Sequence[np.ndarray]) -> tuple[Source, l
 
 def _stripes(planes: Sequence[np.ndarray], deviations: Sequence[np.ndarray]) -> np.ndarray | None:
   """[H, W, 1]: the medians over frames, since a detector's stripes stay where a scene moves."""
-  find = jax.jit(noise_level.stripes)
+  find = jax.jit(stripes_of.find)
   columns = np.median([np.asarray(find(plane, deviation))
                        for plane, deviation in zip(planes, deviations, strict=True)], axis=0)
   rows = np.median([np.asarray(find((plane - columns).T, deviation)).T

@@ -8,6 +8,7 @@ from scipy import ndimage
 from skimage.restoration import estimate_sigma
 
 from dig2dig_jax.restoration import noise_level, stabilisation
+from dig2dig_jax.restoration import stripes as stripes_of
 from dig2dig_jax.restoration.noise_level import LEVEL, Noise
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -32,7 +33,7 @@ def estimate():
 
 @pytest.fixture(scope="module")
 def stripes():
-  return jax.jit(noise_level.stripes)
+  return jax.jit(stripes_of.find)
 
 
 @pytest.mark.parametrize("sigma", [5, 15, 40])
@@ -79,7 +80,7 @@ def test_a_dark_scene_that_is_not_black_is_not_taken_for_it(estimate):
 def test_nothing_is_found_in_images_smaller_than_a_block(size):
   image = pixels(np.random.default_rng(0).uniform(0, 255, size))
   assert float(noise_level.estimate(image).deviation) == 0
-  assert not np.asarray(noise_level.stripes(image, jnp.zeros(()))).any()
+  assert not np.asarray(stripes_of.find(image, jnp.zeros(()))).any()
 
 
 def texture(deviation, seed=0, size=(128, 160)):
@@ -112,7 +113,7 @@ def test_noise_that_a_camera_interpolated_is_noise(estimate):
 def test_any_size_has_an_estimate(size):
   found = noise_level.estimate(pixels(np.random.default_rng(1).uniform(0, 255, size)))
   assert all(np.isfinite(value) for value in found)
-  assert np.isfinite(noise_level.stripes(pixels(np.zeros(size)), jnp.float32(0))).all()
+  assert np.isfinite(stripes_of.find(pixels(np.zeros(size)), jnp.float32(0))).all()
 
 
 def test_clipped_pixels_do_not_count(estimate):
