@@ -166,7 +166,7 @@ def test_ranges_and_borders_are_told_and_shown(page):
   low, high = done["sources"][0]["range"]
   assert 28900 < low < 29200 < high < 30100 and done["sources"][1]["range"] is None
   assert any(line.startswith("range of ir: ") for line in done["lines"])
-  assert any(line.startswith("vi: 1 of 1 image is transparent") for line in done["lines"])
+  assert any(line.startswith("vi: 1 of 1 image shows a part of the frame only") for line in done["lines"])
   shade = page.image(f"tabs/{tab}/preview/{done['version']}/valid/1.png")[..., 3]
   assert shade[:, :7].all() and not shade[:, 12:].any()
 
