@@ -42,7 +42,7 @@ def names_in(path) -> Iterator[str]:
 
 
 def choose(found: Sequence[Pair], names: Iterable[str], *, where: str) -> Sequence[Pair]:
-  """The pairs of these names, in their order. UserError, about the list `where`, if some are missing.
+  """The pairs of these names, in their order. UserError, about the list `where`, if some are missing or there are none.
 
   Names are matched on disk, where there are many; of a manifest, the pairs stay in their file.
   """
@@ -66,6 +66,8 @@ def choose(found: Sequence[Pair], names: Iterable[str], *, where: str) -> Sequen
     chosen = table.execute("SELECT max(there.number) FROM wanted JOIN there ON there.key = wanted.key "
                            "GROUP BY wanted.key ORDER BY min(wanted.number)")  # fmt: skip
     numbers = np.fromiter((number for (number,) in chosen), np.int64)
+  if not numbers.size:
+    raise UserError(f"{where}: expected names of pairs, one per line, found none")
   return found.part(numbers) if isinstance(found, Manifest) else [found[number] for number in numbers.tolist()]
 
 

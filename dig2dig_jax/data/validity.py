@@ -34,6 +34,7 @@ _NEAR = 12 / 255  # of the type's span: what compression left of a constant besi
 _BLOCK = 8  # as many pixels from it
 _MIXED = 0.8  # as far from the constant as its neighbours inside, what resampling mixed with it
 _ROWS = 2  # of pixels, at most, that are so
+_GRAZES = 32  # pixels along the frame's edge, over which a side that leaves it may be close to it
 
 
 def find(samples: np.ndarray, alpha: np.ndarray | None = None, *, how: str = "auto") -> np.ndarray | None:
@@ -199,14 +200,23 @@ def _within(outside: np.ndarray) -> np.ndarray | None:
 def _unmixed(samples: np.ndarray, value, valid: np.ndarray) -> np.ndarray:
   """Less the pixels at its edge that a warp's interpolation mixed with the constant, where it did."""
   away = np.abs(samples.astype(np.float64) - float(value)).mean(axis=-1)
-  inner, further = (cv2.erode(valid.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=rows, borderValue=1) > 0
-                    for rows in (1, 2))  # fmt: skip
   for _ in range(_ROWS):
+    inner, further = (cv2.erode(valid.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=rows, borderValue=1) > 0
+                      for rows in (1, 2))  # fmt: skip
     if not further.any() or away[valid & ~inner].mean() >= _MIXED * away[inner & ~further].mean():
       break
-    valid, inner = inner, further
-    further = cv2.erode(inner.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1) > 0
+    valid = _less_a_row(valid)
   return valid
+
+
+def _less_a_row(valid: np.ndarray) -> np.ndarray:
+  """Less its outermost pixels, but those at the frame's edge. Where a side of the area leaves the frame at a grazing
+  angle, these too: the side goes on beyond the frame, close to them."""
+  outside = np.pad(~valid, 1, mode="edge").astype(np.uint8)
+  beyond = cv2.dilate(outside, np.ones((1, 2 * _GRAZES + 1), np.uint8))
+  beyond[1:-1] = cv2.dilate(outside, np.ones((2 * _GRAZES + 1, 1), np.uint8))[1:-1]
+  beyond[1:-1, 1:-1] = outside[1:-1, 1:-1]
+  return cv2.dilate(beyond, np.ones((3, 3), np.uint8))[1:-1, 1:-1] == 0
 
 
 def _is_of_the_scene(samples: np.ndarray, value, same: np.ndarray, valid: np.ndarray) -> bool:

@@ -206,5 +206,5 @@ def _sigma(source: str, text: str) -> float | str:
   except ValueError:
     value = -1.0
   if not 0 <= value < 1000:
-    raise UserError(f"--sigma={source}:{text}: expected a standard deviation of 8-bit values from 0 up, or auto")
+    raise UserError(f"--sigma={source}:{text}: expected a deviation of 8-bit values, from 0 to below 1000, or auto")
   return value

@@ -77,6 +77,9 @@ def test_roadscene_takes_the_folders_that_are_registered_to_each_other(tmp_path)
   assert list(found) == ["FLIR_00006", "FLIR_00211"] and not left_out
   with pytest.raises(UserError, match="--split=ddfm: expected its 50 names among the pairs, found 49 missing"):
     find(tmp_path, IR_VI, "roadscene", split="ddfm")
+  (tmp_path / "none.txt").write_text("\n")
+  with pytest.raises(UserError, match="none.txt: expected names of pairs, one per line, found none"):
+    find(tmp_path, IR_VI, "roadscene", split=str(tmp_path / "none.txt"))
   assert len(SPLITS["roadscene", "ddfm"]) == len(set(SPLITS["roadscene", "ddfm"])) == 50
 
 

@@ -56,7 +56,7 @@ def test_entries_are_read_in_any_order_with_commas_inside_parentheses():
     ("ir:bicubic(2.5)", "", "whole scale"),
     ("", "ir:-1", "8-bit values"),
     ("", "ir:much", "8-bit values"),
-    ("", "ir:5,vi:abc", "--sigma=vi:abc: expected a standard deviation"),
+    ("", "ir:5,vi:abc", "--sigma=vi:abc: expected a deviation"),
     ("", "ir:5,vi:3,ir:9", "--sigma=ir:9: expected one entry for ir, found ir:5 too; leave one out"),
     ("ir:none,ir:rows(1,2)", "", "--degradation=ir:rows.* expected one entry for ir, found ir:none too"),
   ],
