@@ -7,9 +7,9 @@ where a pair lies off its own registration as it is published, by how much is pa
 also counted from what the same program finds for the pair before it is warped, which is how well it repeats itself; and
 there are cases whose registration is known (`known_pairs`).
 
-Two rows are of homographies that fit the true place of every pixel best. No matrix that is found by looking at the
-images can be expected to do better: one, where there is parallax, than what that leaves to any matrix; the other,
-of published pairs, than that and the registration of the pair, which is taken to be as the program finds it.
+Two rows are of homographies that fit the true place of every pixel best, which no aligner knows. One, where there is
+parallax, shows what that leaves to any matrix. The other, of published pairs, shows what that and the registration of
+the pair leave, which is taken to be as the program finds it.
 """
 
 import json
