@@ -164,13 +164,14 @@ def _fuse(words: list[str]) -> int:
     found = f"{places[0]}, which is no folder" if places else "nothing"
     raise UserError("dig2dig fuse: expected two or more image files, or a folder with one sub-folder per source, "
                     f"found {found}; see dig2dig --help")  # fmt: skip
-  if folder := next((place for place in places if not is_address(place) and typed_place(place).is_dir()), None):
-    raise UserError(f"{folder}: expected an image file beside the others, found a folder; give one folder that holds a "
-                    "sub-folder for each source, as dig2dig fuse FOLDER, or volumes as DICOM files")
   if address := next(filter(is_address, places), None):
     raise UserError(f"{redacted(address)}: expected a local file, found the address of a store; give its "
                     "folder, or --manifest=")
-  return _fuse_files([typed_path(place) for place in places], task, flags)
+  files = [typed_path(place) for place in places]
+  if folder := next((file for file in files if file.is_dir()), None):
+    raise UserError(f"{folder}: expected an image file beside the others, found a folder; give one folder that holds a "
+                    "sub-folder for each source, as dig2dig fuse FOLDER, or volumes as DICOM files")
+  return _fuse_files(files, task, flags)
 
 
 def _fuse_files(files: list[Path], task: str | None, flags: list[str]) -> int:

@@ -17,8 +17,7 @@ from dig2dig_jax.data import filling, ranges, validity
 from dig2dig_jax.data.ranges import Setting
 from dig2dig_jax.data.scaling import Range, extremes, to_pixels
 from dig2dig_jax.errors import UserError
-from dig2dig_jax.restoration import blind, noise_level
-from dig2dig_jax.restoration import stripes as stripes_of
+from dig2dig_jax.restoration import blind, noise_level, stripes
 from dig2dig_jax.video.clip import Clip
 
 SAMPLE = 9  # frames of each clip
@@ -226,21 +225,21 @@ def _with_noise(source: Source, frames: Sequence[np.ndarray]) -> tuple[Source, l
   each = [jax.device_get(estimate(plane)) for plane in planes]
   noise = sorted(each, key=lambda one: float(one.deviation))[len(each) // 2]
   lines: list[str] = []
-  stripes = None
+  offsets = None
   if source.gray:  # a thermal detector's
-    stripes = _stripes(planes, [np.asarray(one.deviation) for one in each])
-  if stripes is not None:
-    lines.append(f"{source.name}: stripes of standard deviation {127.5 * stripes.std():.1f} of 255, taken off all "
+    offsets = _stripes(planes, [np.asarray(one.deviation) for one in each])
+  if offsets is not None:
+    lines.append(f"{source.name}: stripes of standard deviation {127.5 * offsets.std():.1f} of 255, taken off all "
                  "frames alike; --restore=off keeps them")  # fmt: skip
   if noise.deviation > blind.FROM:
     lines.append(f"{source.name}: noise of standard deviation {127.5 * float(noise.deviation):.1f} of 255, removed "
                  "from all frames alike; --restore=off keeps it")  # fmt: skip
-  return source._replace(noise=noise, stripes=stripes), lines
+  return source._replace(noise=noise, stripes=offsets), lines
 
 
 def _stripes(planes: Sequence[np.ndarray], deviations: Sequence[np.ndarray]) -> np.ndarray | None:
   """[H, W, 1]: the medians over frames, since a detector's stripes stay where a scene moves."""
-  find = jax.jit(stripes_of.find)
+  find = jax.jit(stripes.find)
   columns = np.median([np.asarray(find(plane, deviation))
                        for plane, deviation in zip(planes, deviations, strict=True)], axis=0)
   rows = np.median([np.asarray(find((plane - columns).T, deviation)).T
